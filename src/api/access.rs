@@ -1,0 +1,210 @@
+//! Who is asking, and what they may do.
+//!
+//! All live tokens are held in memory and read anew every 2 s, so that no request waits for a
+//! query and a new or revoked token holds everywhere within 5 s. When they could not be read for
+//! that long nobody is let in: a revoked token must not outlive a broken connection.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use tokio::time::{Instant as Monotonic, sleep, timeout};
+use tracing::warn;
+
+use super::{ApiError, App};
+use crate::billable::{Billable, ClientName, Field, FieldError, Given, Instant, RawReport, Report};
+use crate::store::{Store, StoreError};
+use crate::telemetry::chain;
+use crate::token::{Grant, Scope, Secret, SecretHash};
+
+const REFRESH_EVERY: Duration = Duration::from_secs(2);
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_AGE: Duration = Duration::from_secs(5);
+
+/// The live tokens. A clone is a handle to the same ones.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    snapshot: Arc<RwLock<Snapshot>>,
+}
+
+#[derive(Debug)]
+struct Snapshot {
+    grants: HashMap<SecretHash, (Arc<Grant>, Option<Instant>)>,
+    read_at: Monotonic,
+}
+
+impl Tokens {
+    /// Reads the tokens for the first time. `admin` is a further token with every scope.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn load(store: &Store, admin: Option<&Secret>) -> Result<Self, StoreError> {
+        let snapshot = Snapshot::read(store, admin).await?;
+        Ok(Self {
+            snapshot: Arc::new(RwLock::new(snapshot)),
+        })
+    }
+
+    /// Reads them again and again, for ever.
+    pub async fn keep_fresh(self, store: Store, admin: Option<Secret>) {
+        loop {
+            sleep(REFRESH_EVERY).await;
+            match Snapshot::read(&store, admin.as_ref()).await {
+                Ok(snapshot) => {
+                    *self
+                        .snapshot
+                        .write()
+                        .expect("nothing panics under this lock") = snapshot
+                }
+                Err(error) => warn!(error = chain(&error), "cannot read the tokens"),
+            }
+        }
+    }
+
+    /// Whether the tokens are recent enough to rely on.
+    pub(super) fn are_fresh(&self) -> bool {
+        self.snapshot
+            .read()
+            .expect("nothing panics under this lock")
+            .read_at
+            .elapsed()
+            < MAX_AGE
+    }
+
+    fn find(&self, secret: &Secret, now: Instant) -> Result<Arc<Grant>, ApiError> {
+        let hash = secret.hash();
+        if !self.are_fresh() {
+            return Err(ApiError::StoreUnavailable);
+        }
+        let snapshot = self
+            .snapshot
+            .read()
+            .expect("nothing panics under this lock");
+        match snapshot.grants.get(&hash) {
+            Some((grant, expires_at)) if expires_at.is_none_or(|end| now < end) => {
+                Ok(grant.clone())
+            }
+            Some(_) | None => Err(ApiError::Unauthorized),
+        }
+    }
+}
+
+impl Snapshot {
+    async fn read(store: &Store, admin: Option<&Secret>) -> Result<Self, StoreError> {
+        let read_at = Monotonic::now();
+        let tokens = timeout(REFRESH_TIMEOUT, store.tokens_list())
+            .await
+            .map_err(|_| StoreError::TimedOut)??;
+        let mut grants: HashMap<_, _> = tokens
+            .into_iter()
+            .map(|(hash, token)| (hash, (Arc::new(token.grant), token.expires_at)))
+            .collect();
+        if let Some(admin) = admin {
+            let client = ClientName::parse("admin").expect("a client name");
+            let grant = Grant {
+                client,
+                scopes: Scope::ALL.to_vec(),
+                accounts: None,
+            };
+            grants.insert(admin.hash(), (Arc::new(grant), None));
+        }
+        Ok(Self { grants, read_at })
+    }
+}
+
+/// Who is asking. A handler that takes no caller can know nothing of one.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    grant: Arc<Grant>,
+}
+
+impl Caller {
+    /// The client that the token belongs to.
+    pub(super) fn client(&self) -> &ClientName {
+        &self.grant.client
+    }
+
+    /// Demands a scope.
+    pub(super) fn require(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.grant.has(scope) {
+            Ok(())
+        } else {
+            Err(ApiError::MissingScope(scope))
+        }
+    }
+
+    /// Applies the rules of reports and those of the token: one that is limited to accounts
+    /// must name one of them.
+    pub(super) fn accept(&self, raw: RawReport, now: Instant) -> Result<Report, ApiError> {
+        let is_account_missing = self.grant.accounts.is_some()
+            && raw
+                .get(Field::AccountId)
+                .is_none_or(|given| matches!(given, Given::Text(text) if text.trim().is_empty()));
+        let parsed = Report::parse(raw, now);
+        if is_account_missing {
+            let mut errors = parsed.err().unwrap_or_default();
+            errors.retain(|error| error.field != Field::AccountId);
+            errors.insert(
+                0,
+                FieldError::new(
+                    Field::AccountId,
+                    "NotEmpty",
+                    "accountId is required, because the token is limited to accounts",
+                ),
+            );
+            return Err(errors.into());
+        }
+        let report = parsed?;
+        match &report.reported.account_id {
+            Some(account) if !self.grant.covers(account.as_str()) => Err(ApiError::ForeignAccount),
+            _ => Ok(report),
+        }
+    }
+
+    /// Whether a billable may be shown: it bills one of the token's accounts, or names one.
+    pub(super) fn sees(&self, billable: &Billable) -> bool {
+        let named = billable.recorded.reported.account_id.as_ref();
+        let billed = billable.pair().map(|pair| &pair.account_id);
+        self.grant.accounts.is_none()
+            || named
+                .into_iter()
+                .chain(billed)
+                .any(|account| self.grant.covers(account.as_str()))
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let secret = secret_of(&parts.headers).ok_or(ApiError::Unauthorized)?;
+        let grant = app.tokens.find(&secret, Instant::now())?;
+        Ok(Self { grant })
+    }
+}
+
+/// The secret of `Authorization`: a bearer token, or the password of Basic, whose user name is
+/// ignored. More than one such header is as good as none.
+fn secret_of(headers: &HeaderMap) -> Option<Secret> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
+    let credentials = credentials.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Secret::new(credentials.to_owned()));
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+        let (_, password) = decoded.split_once(':')?;
+        return Some(Secret::new(password.to_owned()));
+    }
+    None
+}

@@ -1,0 +1,39 @@
+//! `GET /billables/{id}`: one billable with its state.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use super::access::Caller;
+use super::context::Answer;
+use super::{ApiError, App};
+use crate::billable::Billable;
+use crate::billable::entry::partition_of;
+use crate::token::Scope;
+use crate::wire::record::Record;
+
+/// Shows one billable. What the token may not see is the same 404 as what there is not.
+pub(super) async fn get_billable(
+    State(app): State<App>,
+    caller: Caller,
+    answer: Answer,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Read)?;
+    let id: Uuid = id
+        .ok()
+        .and_then(|Path(id)| id.parse().ok())
+        .ok_or(ApiError::NotFound)?;
+    let [attributed, voided] = Billable::later_ids(id);
+    let partition = partition_of(id, app.log.partitions);
+    let entries = app
+        .store
+        .entries_find(partition, &[id, attributed, voided])
+        .await?;
+    let billable = Billable::assemble(entries)
+        .remove(&id)
+        .filter(|billable| caller.sees(billable));
+    let billable = billable.ok_or(ApiError::NotFound)?;
+    Ok(answer.body(&Record::billable(&billable)).into_response())
+}

@@ -1,0 +1,58 @@
+//! `GET /livez`, `GET /readyz`: for whoever restarts the process, and for whoever sends it work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::context::Answer;
+use super::{ApiError, App};
+use crate::wire::record::Record;
+
+/// How long an answer of the store is good for. However many ask, it is asked once a second.
+const CACHED: Duration = Duration::from_secs(1);
+
+/// How long the store may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the store last said, and when.
+pub(super) type Readiness = Arc<Mutex<Option<(Instant, bool)>>>;
+
+/// The process answers.
+pub(super) async fn get_livez(answer: Answer) -> Response {
+    healthy(answer)
+}
+
+/// The store answers and the tokens are fresh.
+pub(super) async fn get_readyz(
+    State(app): State<App>,
+    answer: Answer,
+) -> Result<Response, ApiError> {
+    if is_ready(&app).await {
+        Ok(healthy(answer))
+    } else {
+        Err(ApiError::StoreUnavailable)
+    }
+}
+
+async fn is_ready(app: &App) -> bool {
+    let mut last = app.readiness.lock().await;
+    match *last {
+        Some((at, is_ready)) if at.elapsed() < CACHED => is_ready,
+        _ => {
+            let asked = timeout(PATIENCE, app.store.tokens_exist()).await;
+            let is_ready = matches!(asked, Ok(Ok(_))) && app.tokens.are_fresh();
+            *last = Some((Instant::now(), is_ready));
+            is_ready
+        }
+    }
+}
+
+fn healthy(answer: Answer) -> Response {
+    answer
+        .body(&Record::new("Health", vec![("status", Some("ok".into()))]))
+        .into_response()
+}

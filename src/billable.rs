@@ -1,0 +1,13 @@
+//! The vocabulary: what is reported, what it is recognised by, what the log keeps of it.
+//!
+//! No I/O, no clock, no formats. Every other module may use this one; it uses none.
+
+pub mod entry;
+pub mod identity;
+pub mod instant;
+pub mod report;
+
+pub use entry::{Billable, Entry, Kind, Pair, State};
+pub use identity::{ClientName, IdempotencyKey, Identity};
+pub use instant::Instant;
+pub use report::{Field, FieldError, Given, RawReport, Report, Reported, Text};

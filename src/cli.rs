@@ -1,0 +1,127 @@
+//! The commands. Results go to standard output, logs and errors to standard error.
+
+mod migrate;
+mod serve;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::{self, DatabaseArgs, LogArgs, ServeArgs};
+use crate::store::{OpenError, Store, StoreError};
+use crate::telemetry;
+
+/// Records billable telephony events: stored before the reply, once, for ever.
+#[derive(Debug, Parser)]
+#[command(name = "billables", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+struct CommonArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve HTTP. What `billables` does without a command.
+    Serve(ServeArgs),
+    /// Make, list and revoke tokens.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Bring the database's schema up to date and make the log.
+    Migrate(migrate::Args),
+}
+
+/// Why a command did not succeed, in words for whoever typed it.
+#[derive(Debug)]
+enum Failure {
+    /// What was typed or set is unusable: exit code 2.
+    Usage(String),
+    /// It did not work: exit code 1.
+    Failed(String),
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let text = telemetry::chain(&error);
+        match error {
+            OpenError::Scheme | OpenError::Url(_) => Self::Usage(text),
+            _ => Self::Failed(text),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(telemetry::chain(&error))
+    }
+}
+
+/// Runs the command of the process's arguments and environment (and of `.env`).
+pub fn main() -> ExitCode {
+    // Its message would repeat the line, which may hold a secret.
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        return report(&Failure::Usage(
+            "cannot read .env: each line must be NAME=VALUE or a comment".to_owned(),
+        ));
+    }
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli {
+        command,
+        serve,
+        common,
+    } = cli;
+    telemetry::start(common.log.log_format, &config::log_filter())
+        .map_err(|error| Failure::Usage(format!("RUST_LOG is not usable: {error}")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    let url = common.database.database_url;
+    runtime.block_on(async {
+        match command {
+            None => serve::run(&url, serve).await,
+            Some(Command::Serve(serve)) => serve::run(&url, serve).await,
+            Some(Command::Token(command)) => token::run(&url, command).await,
+            Some(Command::Migrate(args)) => migrate::run(&url, args).await,
+        }
+    })
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    let (text, code) = match failure {
+        Failure::Usage(text) => (text, 2),
+        Failure::Failed(text) => (text, 1),
+    };
+    eprintln!("billables: {text}");
+    ExitCode::from(code)
+}
+
+/// Opens a store for a command that asks little of it.
+async fn open(url: &str) -> Result<Store, OpenError> {
+    Store::open(url, 1).await
+}
+
+/// The command line's definition, for tests and documentation.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}

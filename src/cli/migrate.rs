@@ -1,0 +1,27 @@
+//! `billables migrate`.
+
+use super::{Failure, open};
+use crate::billable::Instant;
+use crate::billable::entry::MAX_PARTITIONS;
+
+/// What to migrate to.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Args {
+    /// How many partitions the log gets. Fixed when the log is made; 1 when not given. More
+    /// than one is for PostgreSQL on many cores, and for Citus.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PARTITIONS)))]
+    partitions: Option<u32>,
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
+    let store = open(url).await?;
+    store.migrate().await?;
+    let log = store.log_prepare(args.partitions, Instant::now()).await?;
+    store.close().await;
+    println!(
+        "the log has the epoch {} and {} partition(s)",
+        log.epoch, log.partitions
+    );
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Settings: flags and environment variables into checked values. Secrets are never flags.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::telemetry::LogFormat;
+use crate::token::Secret;
+
+/// The shortest admin token.
+const MIN_ADMIN_TOKEN: usize = 32;
+
+/// Which database, for every command.
+#[derive(Clone, Debug, Args)]
+pub struct DatabaseArgs {
+    /// The database: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME.
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        default_value = "sqlite://billables.db",
+        hide_env_values = true,
+        global = true
+    )]
+    pub database_url: String,
+}
+
+/// The settings of `billables serve`.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// The address to listen on.
+    #[arg(long, env = "BILLABLES_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: String,
+    /// Connections that are served at once; more wait to be accepted.
+    #[arg(long, env = "BILLABLES_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+    /// Reports that wait for a commit, in each partition; more get 503.
+    #[arg(long, env = "BILLABLES_MAX_QUEUE", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_queue: u32,
+    /// Database connections for reading.
+    #[arg(long, env = "BILLABLES_READ_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub read_connections: u32,
+    /// How long a request's head may take, from its first byte.
+    #[arg(long, env = "BILLABLES_HEADER_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub header_timeout: Duration,
+    /// How long a request may take, from its first byte to the first byte of the answer.
+    #[arg(long, env = "BILLABLES_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub request_timeout: Duration,
+    /// How long a connection may stay open between two requests.
+    #[arg(long, env = "BILLABLES_IDLE_TIMEOUT", default_value = "75s", value_parser = duration)]
+    pub idle_timeout: Duration,
+    /// How long accepted work may take after SIGTERM or SIGINT.
+    #[arg(long, env = "BILLABLES_SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub shutdown_timeout: Duration,
+}
+
+/// How to log, for every command.
+#[derive(Clone, Debug, Args)]
+pub struct LogArgs {
+    /// How log lines are written.
+    #[arg(
+        long,
+        env = "BILLABLES_LOG_FORMAT",
+        default_value = "text",
+        global = true
+    )]
+    pub log_format: LogFormat,
+}
+
+/// A time span such as `30s`, `5m` or `90d`; at least a millisecond, at most 100 years.
+///
+/// # Errors
+/// A sentence for the command line.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration < Duration::from_millis(1) || duration > LONGEST {
+        return Err("must be between 1ms and 100 years".to_owned());
+    }
+    Ok(duration)
+}
+
+/// The admin token of `BILLABLES_ADMIN_TOKEN` or of the file that `BILLABLES_ADMIN_TOKEN_FILE`
+/// names; `None` when neither is set. Empty counts as unset.
+///
+/// # Errors
+/// A sentence that does not contain the secret.
+pub fn admin_token() -> Result<Option<Secret>, String> {
+    let variable = |name: &str| match std::env::var(name) {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(format!("{name} is not UTF-8")),
+    };
+    let token = match (
+        variable("BILLABLES_ADMIN_TOKEN")?,
+        variable("BILLABLES_ADMIN_TOKEN_FILE")?,
+    ) {
+        (Some(_), Some(_)) => {
+            return Err(
+                "set BILLABLES_ADMIN_TOKEN or BILLABLES_ADMIN_TOKEN_FILE, not both".to_owned(),
+            );
+        }
+        (Some(token), None) => token,
+        (None, Some(file)) => {
+            let file = PathBuf::from(file);
+            let content = std::fs::read_to_string(&file).map_err(|error| {
+                format!(
+                    "cannot read BILLABLES_ADMIN_TOKEN_FILE {}: {error}",
+                    file.display()
+                )
+            })?;
+            content.trim_end_matches(['\r', '\n']).to_owned()
+        }
+        (None, None) => return Ok(None),
+    };
+    if token.chars().count() < MIN_ADMIN_TOKEN {
+        return Err(format!(
+            "the admin token must have at least {MIN_ADMIN_TOKEN} characters; `openssl rand -hex 32` makes one"
+        ));
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(
+            "the admin token must be visible ASCII characters, because it travels in a header"
+                .to_owned(),
+        );
+    }
+    Ok(Some(Secret::new(token)))
+}
+
+/// The log filter of `RUST_LOG`; `info` when unset or empty.
+pub fn log_filter() -> String {
+    std::env::var("RUST_LOG")
+        .ok()
+        .filter(|filter| !filter.is_empty())
+        .unwrap_or_else(|| "info".to_owned())
+}

@@ -1,0 +1,140 @@
+//! Connections: how many, for how long, and how they end. Knows nothing of what is served.
+//!
+//! The loop is ours because `axum::serve` sets no timers: a silent client would hold its
+//! connection for ever.
+
+mod connection;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tracing::{debug, info, warn};
+
+use crate::api::FirstByte;
+use connection::{Connection, Phase};
+
+/// A request's head, in bytes. A query of some 200 escaped characters for each field fits often.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// What connections are allowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections that are served at once.
+    pub connections: usize,
+    /// How long a head may take, from its first byte.
+    pub header_timeout: Duration,
+    /// How long a connection may stay open between two requests.
+    pub idle_timeout: Duration,
+    /// How long requests may take after the stop.
+    pub shutdown_timeout: Duration,
+}
+
+/// Serves until `stop` is cancelled; then finishes the requests under way, within the deadline.
+pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let graceful = GracefulShutdown::new();
+    let cut = CancellationToken::new();
+    loop {
+        let next = async {
+            // A connection that finds no slot waits in the listener's backlog.
+            let slot = slots
+                .clone()
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
+            (listener.accept().await, slot)
+        };
+        let (accepted, slot) = tokio::select! {
+            next = next => next,
+            () = stop.cancelled() => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                pause_after(&error).await;
+                continue;
+            }
+        };
+        let connection = drive(stream, app.clone(), limits, &graceful);
+        let cut = cut.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    debug!(%error, "a connection ended early");
+                },
+                () = cut.cancelled() => {}
+            }
+            drop(slot);
+        });
+    }
+    drop((listener, app));
+    info!(
+        connections = graceful.count(),
+        "stopping: finishing the requests under way"
+    );
+    if timeout(limits.shutdown_timeout, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        warn!("cutting off the requests that did not finish in time");
+    }
+    cut.cancel();
+}
+
+/// Serves the requests of one connection, one after the other.
+fn drive(
+    stream: TcpStream,
+    app: Router,
+    limits: Limits,
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = hyper::Result<()>> + Send + use<> {
+    // Answers are small; waiting to fill a packet only delays them.
+    let _ = stream.set_nodelay(true);
+    let phase = Phase::default();
+    let connection = Connection::new(stream, phase.clone(), limits.header_timeout);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let first_byte = phase.head_is_read();
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(FirstByte(first_byte));
+        let (app, phase) = (app.clone(), phase.clone());
+        async move {
+            let response = app.oneshot(request).await;
+            phase.awaits_head();
+            response
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle_timeout)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(connection), service);
+    graceful.watch(connection)
+}
+
+/// Running out of file descriptors passes by itself; without a pause the loop would spin.
+async fn pause_after(error: &io::Error) {
+    let is_the_clients = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    );
+    if !is_the_clients {
+        warn!(%error, "cannot accept connections");
+        sleep(Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,171 @@
+//! A TCP stream with the two kinds of patience that HTTP/1 needs and hyper does not have.
+//!
+//! Reading a head has a deadline that counts from its first byte, while a connection between two
+//! requests may idle for longer. Closing waits a moment for what the client is still sending:
+//! closing at once would reset the connection, and the client would lose the answer that says
+//! why its body was refused.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long a closing connection goes on reading, and throwing away.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Where a connection is between the requests, shared by the stream and the service above it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Phase(Arc<Mutex<Head>>);
+
+#[derive(Debug, Default)]
+enum Head {
+    /// A head is awaited; no byte of it has come.
+    #[default]
+    Awaited,
+    /// Its first byte came then.
+    Begun(Instant),
+    /// It was read whole; what comes now is a body.
+    Read,
+}
+
+impl Phase {
+    /// The head has been read; returns when its first byte came.
+    pub(super) fn head_is_read(&self) -> Instant {
+        let mut head = self.lock();
+        match std::mem::replace(&mut *head, Head::Read) {
+            Head::Begun(at) => at,
+            // The head came in one read with the request before it.
+            Head::Awaited | Head::Read => Instant::now(),
+        }
+    }
+
+    /// The request was answered; what comes next is another head.
+    pub(super) fn awaits_head(&self) {
+        *self.lock() = Head::Awaited;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Head> {
+        self.0.lock().expect("nothing panics under this lock")
+    }
+}
+
+/// The stream.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    phase: Phase,
+    header_timeout: Duration,
+    /// Rings when the head is overdue, or the lingering has lasted long enough.
+    alarm: Pin<Box<Sleep>>,
+    is_alarm_set: bool,
+    is_closing: bool,
+}
+
+impl Connection {
+    /// A new connection owes its first head at once.
+    pub(super) fn new(stream: TcpStream, phase: Phase, header_timeout: Duration) -> Self {
+        let alarm = Box::pin(sleep_until(Instant::now() + header_timeout));
+        Self {
+            stream,
+            phase,
+            header_timeout,
+            alarm,
+            is_alarm_set: true,
+            is_closing: false,
+        }
+    }
+
+    fn set_alarm(&mut self, at: Instant) {
+        self.alarm.as_mut().reset(at);
+        self.is_alarm_set = true;
+    }
+
+    /// Sets the alarm at a head's first byte, stops it when the head was read.
+    fn watch_head(&mut self, has_read: bool) {
+        let phase = self.phase.clone();
+        let mut head = phase.lock();
+        match *head {
+            Head::Awaited if has_read => {
+                let now = Instant::now();
+                *head = Head::Begun(now);
+                // The first head's alarm has been set when the connection was made.
+                if !self.is_alarm_set {
+                    self.set_alarm(now + self.header_timeout);
+                }
+            }
+            Head::Awaited | Head::Begun(_) => {}
+            Head::Read => self.is_alarm_set = false,
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf)?;
+        let has_read = read.is_ready() && buf.filled().len() > before;
+        self.watch_head(has_read);
+        if self.is_alarm_set && self.alarm.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the head took too long",
+            )));
+        }
+        read.map(Ok)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// Ends the sending side, then reads until the client ends its own or the time is up.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_closing {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.is_closing = true;
+            self.set_alarm(Instant::now() + LINGER);
+        }
+        let mut space = [0; 8 * 1024];
+        loop {
+            if self.alarm.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buf = ReadBuf::new(&mut space);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! PostgreSQL, and Citus: connections, checks at the start, migrations.
+
+mod entries;
+
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+
+use super::row::LogRow;
+use super::{CONTROL_CONNECTIONS, LogInfo, OpenError};
+use crate::billable::Instant;
+
+pub(super) use entries::Appender;
+
+static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// How long a reader waits for a free connection, or a connection for the server.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A handle to one PostgreSQL database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    options: PgConnectOptions,
+    read: PgPool,
+    pub(super) control: PgPool,
+}
+
+impl Store {
+    pub(super) async fn open(url: &str, read_connections: u32) -> Result<Self, OpenError> {
+        let options: PgConnectOptions = url
+            .parse()
+            .map_err(|error: sqlx::Error| OpenError::Url(error.to_string()))?;
+        // Statements are logged by this program where they fail, never with their values.
+        let options = options
+            .application_name("billables")
+            .disable_statement_logging();
+        let mut connection = connect_checked(&options).await?;
+        check_database(&mut connection, &place(&options)).await?;
+        connection.close().await.map_err(OpenError::Prepare)?;
+        let pool = |connections| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .after_connect(|connection, _| {
+                    Box::pin(async move {
+                        connection.execute("set statement_timeout = '10s'").await?;
+                        Ok(())
+                    })
+                })
+                .connect_lazy_with(options.clone())
+        };
+        Ok(Self {
+            read: pool(read_connections),
+            control: pool(CONTROL_CONNECTIONS),
+            options,
+        })
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), OpenError> {
+        // A connection of its own: a migration may take longer than a reader's statement may.
+        let mut connection = self.options.connect().await.map_err(OpenError::Prepare)?;
+        MIGRATOR.run(&mut connection).await?;
+        connection.close().await.map_err(OpenError::Prepare)
+    }
+
+    /// Makes the log and its heads if there are none, in one transaction.
+    pub(super) async fn log_prepare(
+        &self,
+        fresh: LogInfo,
+        now: Instant,
+    ) -> Result<LogInfo, sqlx::Error> {
+        let mut transaction = self.control.begin().await?;
+        sqlx::query(
+            "insert into log (id, epoch, partitions, created_at) values (1, $1, $2, $3)
+             on conflict (id) do nothing",
+        )
+        .bind(fresh.epoch)
+        .bind(fresh.partitions.cast_signed())
+        .bind(now.as_micros())
+        .execute(&mut *transaction)
+        .await?;
+        let log: LogRow = sqlx::query_as("select epoch, partitions from log where id = 1")
+            .fetch_one(&mut *transaction)
+            .await?;
+        let log = LogInfo::from(log);
+        sqlx::query(
+            "insert into log_heads (partition, next_position)
+             select partition, 1 from generate_series(0, $1 - 1) as partition
+             on conflict (partition) do nothing",
+        )
+        .bind(log.partitions.cast_signed())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(log)
+    }
+
+    pub(super) fn appender(&self, partition: u32) -> Appender {
+        Appender::new(self.options.clone(), partition)
+    }
+
+    pub(super) async fn close(&self) {
+        self.read.close().await;
+        self.control.close().await;
+    }
+}
+
+/// The database without credentials, for messages.
+fn place(options: &PgConnectOptions) -> String {
+    let database = options
+        .get_database()
+        .unwrap_or_else(|| options.get_username());
+    format!(
+        "the PostgreSQL database {database} at {}:{}",
+        options.get_host(),
+        options.get_port()
+    )
+}
+
+/// Connects, and refuses a server that may lose acknowledged commits.
+async fn connect_checked(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
+    let failed = |source| OpenError::Connect {
+        place: place(options),
+        source,
+    };
+    let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect());
+    let mut connection = connecting
+        .await
+        .map_err(|_| failed(sqlx::Error::PoolTimedOut))?
+        .map_err(failed)?;
+    let (is_standby, fsync, full_page_writes): (bool, String, String) = sqlx::query_as(
+        "select pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes')",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .map_err(failed)?;
+    if is_standby {
+        return Err(OpenError::Standby(place(options)));
+    }
+    for (name, value) in [("fsync", fsync), ("full_page_writes", full_page_writes)] {
+        require_on(&place(options), name, &value)?;
+    }
+    check_workers(&mut connection).await?;
+    Ok(connection)
+}
+
+fn require_on(place: &str, name: &str, value: &str) -> Result<(), OpenError> {
+    if value == "on" {
+        return Ok(());
+    }
+    Err(OpenError::NotDurable {
+        place: place.to_owned(),
+        setting: format!("{name} is {value}"),
+        remedy: "set it to on in postgresql.conf and reload the server",
+    })
+}
+
+/// On Citus the rows are on the workers, so the same settings count there.
+async fn check_workers(connection: &mut PgConnection) -> Result<(), OpenError> {
+    let is_citus: bool =
+        sqlx::query_scalar("select to_regproc('run_command_on_workers') is not null")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(OpenError::Prepare)?;
+    if !is_citus {
+        return Ok(());
+    }
+    for name in ["fsync", "full_page_writes"] {
+        let workers: Vec<(String, i32, bool, String)> = sqlx::query_as(
+            "select nodename::text, nodeport::int, success, result::text
+             from run_command_on_workers('select current_setting(''' || $1 || ''')')",
+        )
+        .bind(name)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(OpenError::Prepare)?;
+        for (host, port, success, result) in workers {
+            let value = if success {
+                result
+            } else {
+                format!("unknown ({result})")
+            };
+            require_on(&format!("the Citus worker {host}:{port}"), name, &value)?;
+        }
+    }
+    Ok(())
+}
+
+async fn check_database(connection: &mut PgConnection, place: &str) -> Result<(), OpenError> {
+    let encoding: String = sqlx::query_scalar("select current_setting('server_encoding')")
+        .fetch_one(connection)
+        .await
+        .map_err(|source| OpenError::Connect {
+            place: place.to_owned(),
+            source,
+        })?;
+    if encoding == "UTF8" {
+        Ok(())
+    } else {
+        Err(OpenError::NotUtf8(encoding))
+    }
+}

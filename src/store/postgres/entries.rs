@@ -1,0 +1,174 @@
+//! Entries in PostgreSQL: the group append and look-ups by id.
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, Executor, PgConnection};
+use uuid::Uuid;
+
+use super::connect_checked;
+use crate::billable::{Entry, Field, IdempotencyKey, Pair, Text};
+use crate::store::row::{EntryRow, entries, entry_columns};
+use crate::store::{OpenError, StoreError};
+
+const FIND: &str = concat!(
+    "select ",
+    entry_columns!(),
+    " from entries where partition = $1 and id = any($2)"
+);
+
+impl super::Store {
+    pub(in crate::store) async fn entries_find(
+        &self,
+        partition: u32,
+        ids: &[Uuid],
+    ) -> Result<Vec<Entry>, StoreError> {
+        let rows: Vec<EntryRow> = sqlx::query_as(FIND)
+            .bind(partition.cast_signed())
+            .bind(ids)
+            .fetch_all(&self.read)
+            .await?;
+        entries(rows)
+    }
+}
+
+/// The writing side of one partition, with the one connection that appends to it.
+#[derive(Debug)]
+pub struct Appender {
+    options: PgConnectOptions,
+    partition: i32,
+    connection: Option<PgConnection>,
+}
+
+impl Appender {
+    pub(super) fn new(options: PgConnectOptions, partition: u32) -> Self {
+        Self {
+            options,
+            partition: partition.cast_signed(),
+            connection: None,
+        }
+    }
+
+    pub(in crate::store) async fn entries_find(
+        &mut self,
+        ids: &[Uuid],
+    ) -> Result<Vec<Entry>, StoreError> {
+        let mut connection = self.take_connection().await?;
+        let rows: Vec<EntryRow> = sqlx::query_as(FIND)
+            .bind(self.partition)
+            .bind(ids)
+            .fetch_all(&mut connection)
+            .await?;
+        self.connection = Some(connection);
+        entries(rows)
+    }
+
+    /// The head's row is locked first, so that groups with overlapping ids cannot deadlock. The
+    /// insert joins the head rather than binding its value: on Citus that is what lets the
+    /// statement run on the one shard that holds the partition, without a two-phase commit.
+    pub(in crate::store) async fn entries_append(
+        &mut self,
+        entries: &[&Entry],
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut connection = self.take_connection().await?;
+        // Set with every transaction, and not once a connection, for poolers that hand each
+        // transaction to another session.
+        let mut transaction = connection
+            .begin_with("begin; set local synchronous_commit = on")
+            .await?;
+        let count = i64::try_from(entries.len()).expect("a group is bounded");
+        sqlx::query("update log_heads set next_position = next_position + $1 where partition = $2")
+            .bind(count)
+            .bind(self.partition)
+            .execute(&mut *transaction)
+            .await?;
+        let inserted = insert(&mut transaction, self.partition, count, entries).await?;
+        transaction.commit().await?;
+        self.connection = Some(connection);
+        Ok(inserted)
+    }
+
+    /// Takes the connection out, so that it is lost unless the operation ends well.
+    async fn take_connection(&mut self) -> Result<PgConnection, StoreError> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let mut connection = connect_checked(&self.options)
+            .await
+            .map_err(|error| match error {
+                OpenError::Connect { source, .. } | OpenError::Prepare(source) => {
+                    StoreError::Unavailable(source)
+                }
+                other => StoreError::Unavailable(sqlx::Error::Configuration(other.into())),
+            })?;
+        // No statement_timeout: where there are synchronous standbys it would end the wait for
+        // them with a mere warning, and the commit would look replicated without being so. A
+        // frozen peer is got rid of by the server, a frozen server by the caller's deadline.
+        connection
+            .execute(
+                "set statement_timeout = 0;
+                 set lock_timeout = '4s';
+                 set idle_in_transaction_session_timeout = '4s'",
+            )
+            .await?;
+        Ok(connection)
+    }
+}
+
+async fn insert(
+    transaction: &mut PgConnection,
+    partition: i32,
+    count: i64,
+    entries: &[&Entry],
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let texts = |field: Field| -> Vec<Option<&str>> {
+        entries
+            .iter()
+            .map(|entry| entry.reported.fields()[field as usize].1)
+            .collect()
+    };
+    let billed = |half: fn(&Pair) -> &Text| -> Vec<Option<&str>> {
+        entries
+            .iter()
+            .map(|entry| entry.pair.as_ref().map(|pair| half(pair).as_str()))
+            .collect()
+    };
+    sqlx::query_scalar(
+        "insert into entries (
+             partition, id, position, kind, billable_id,
+             account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
+             occurred_at, recorded_at, client, idempotency_key, key_index, reason)
+         select
+             head.partition, new.id, head.next_position - $2 + new.ordinal - 1, new.kind, new.billable_id,
+             new.account_id, new.customer_id, new.session_id, new.call_sid, new.billed_account_id, new.billed_customer_id,
+             new.occurred_at, new.recorded_at, new.client, new.idempotency_key, new.key_index, new.reason
+         from log_heads as head, unnest(
+             $3::uuid[], $4::smallint[], $5::uuid[],
+             $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+             $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::bigint[], $17::text[]
+         ) with ordinality as new (
+             id, kind, billable_id,
+             account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
+             occurred_at, recorded_at, client, idempotency_key, key_index, reason, ordinal)
+         where head.partition = $1
+         on conflict (partition, id) do nothing
+         returning id",
+    )
+    .bind(partition)
+    .bind(count)
+    .bind(entries.iter().map(|entry| entry.id).collect::<Vec<_>>())
+    .bind(entries.iter().map(|entry| entry.kind.code()).collect::<Vec<_>>())
+    .bind(entries.iter().map(|entry| entry.billable_id).collect::<Vec<_>>())
+    .bind(texts(Field::AccountId))
+    .bind(texts(Field::CustomerId))
+    .bind(texts(Field::SessionId))
+    .bind(texts(Field::CallSid))
+    .bind(billed(|pair| &pair.account_id))
+    .bind(billed(|pair| &pair.customer_id))
+    .bind(entries.iter().map(|entry| entry.occurred_at.as_micros()).collect::<Vec<_>>())
+    .bind(entries.iter().map(|entry| entry.recorded_at.as_micros()).collect::<Vec<_>>())
+    .bind(entries.iter().map(|entry| entry.client.as_str()).collect::<Vec<_>>())
+    .bind(entries.iter().map(|entry| entry.identity.key().map(IdempotencyKey::as_str)).collect::<Vec<_>>())
+    .bind(entries.iter().map(|entry| entry.identity.index().map(i64::from)).collect::<Vec<_>>())
+    .bind(entries.iter().map(|entry| entry.reason.as_ref().map(Text::as_str)).collect::<Vec<_>>())
+    .fetch_all(transaction)
+    .await
+}

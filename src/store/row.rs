@@ -1,0 +1,205 @@
+//! Rows as both databases return them, and their way back into the domain.
+
+use uuid::Uuid;
+
+use super::{LogInfo, StoreError};
+use crate::billable::{
+    ClientName, Entry, IdempotencyKey, Identity, Instant, Kind, Pair, Reported, Text,
+};
+use crate::token::{Grant, Scope, SecretHash, Token};
+
+/// The columns of [`EntryRow`], for `concat!` into a statement.
+macro_rules! entry_columns {
+    () => {
+        "id, billable_id, kind, account_id, customer_id, session_id, call_sid, \
+         billed_account_id, billed_customer_id, occurred_at, recorded_at, \
+         client, idempotency_key, key_index, reason"
+    };
+}
+pub(super) use entry_columns;
+
+/// The columns of [`TokenRow`].
+macro_rules! token_columns {
+    () => {
+        "id, client, secret_hash, scopes, accounts, created_at, expires_at"
+    };
+}
+pub(super) use token_columns;
+
+#[derive(sqlx::FromRow)]
+pub(super) struct EntryRow {
+    id: Uuid,
+    billable_id: Uuid,
+    kind: i16,
+    account_id: Option<String>,
+    customer_id: Option<String>,
+    session_id: Option<String>,
+    call_sid: Option<String>,
+    billed_account_id: Option<String>,
+    billed_customer_id: Option<String>,
+    occurred_at: i64,
+    recorded_at: i64,
+    client: String,
+    idempotency_key: Option<String>,
+    key_index: Option<i64>,
+    reason: Option<String>,
+}
+
+impl TryFrom<EntryRow> for Entry {
+    type Error = StoreError;
+
+    fn try_from(row: EntryRow) -> Result<Self, StoreError> {
+        let EntryRow {
+            id,
+            billable_id,
+            kind,
+            account_id,
+            customer_id,
+            session_id,
+            call_sid,
+            billed_account_id,
+            billed_customer_id,
+            occurred_at,
+            recorded_at,
+            client,
+            idempotency_key,
+            key_index,
+            reason,
+        } = row;
+        let corrupt = |column| StoreError::Corrupt {
+            table: "entries",
+            column,
+            key: id,
+        };
+        let text = |value: Option<String>| value.map(Text::trusted);
+        let pair = match (text(billed_account_id), text(billed_customer_id)) {
+            (Some(account_id), Some(customer_id)) => Some(Pair {
+                account_id,
+                customer_id,
+            }),
+            (None, None) => None,
+            _ => return Err(corrupt("billed_customer_id")),
+        };
+        let key = match idempotency_key {
+            Some(key) => Some(
+                IdempotencyKey::parse(key.as_bytes()).ok_or_else(|| corrupt("idempotency_key"))?,
+            ),
+            None => None,
+        };
+        let index = key_index
+            .map(u32::try_from)
+            .transpose()
+            .map_err(|_| corrupt("key_index"))?;
+        let reported = Reported {
+            account_id: text(account_id),
+            customer_id: text(customer_id),
+            session_id: text(session_id),
+            call_sid: text(call_sid),
+        };
+        Ok(Self {
+            id,
+            billable_id,
+            kind: Kind::from_code(kind).ok_or_else(|| corrupt("kind"))?,
+            identity: Identity::of(key, index, &reported),
+            reported,
+            pair,
+            occurred_at: Instant::from_micros(occurred_at).ok_or_else(|| corrupt("occurred_at"))?,
+            recorded_at: Instant::from_micros(recorded_at).ok_or_else(|| corrupt("recorded_at"))?,
+            client: ClientName::parse(&client).ok_or_else(|| corrupt("client"))?,
+            reason: text(reason),
+        })
+    }
+}
+
+/// Rows into entries.
+pub(super) fn entries(rows: Vec<EntryRow>) -> Result<Vec<Entry>, StoreError> {
+    rows.into_iter().map(Entry::try_from).collect()
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct TokenRow {
+    id: Uuid,
+    client: String,
+    secret_hash: Vec<u8>,
+    scopes: String,
+    accounts: Option<String>,
+    created_at: i64,
+    expires_at: Option<i64>,
+}
+
+impl TryFrom<TokenRow> for (SecretHash, Token) {
+    type Error = StoreError;
+
+    fn try_from(row: TokenRow) -> Result<Self, StoreError> {
+        let TokenRow {
+            id,
+            client,
+            secret_hash,
+            scopes,
+            accounts,
+            created_at,
+            expires_at,
+        } = row;
+        let corrupt = |column| StoreError::Corrupt {
+            table: "tokens",
+            column,
+            key: id,
+        };
+        let accounts = match accounts {
+            Some(json) => Some(serde_json::from_str(&json).map_err(|_| corrupt("accounts"))?),
+            None => None,
+        };
+        let scopes: Option<Vec<Scope>> = scopes.split(',').map(Scope::from_name).collect();
+        let expires_at = match expires_at {
+            Some(micros) => {
+                Some(Instant::from_micros(micros).ok_or_else(|| corrupt("expires_at"))?)
+            }
+            None => None,
+        };
+        let grant = Grant {
+            client: ClientName::parse(&client).ok_or_else(|| corrupt("client"))?,
+            scopes: scopes.ok_or_else(|| corrupt("scopes"))?,
+            accounts,
+        };
+        let created_at = Instant::from_micros(created_at).ok_or_else(|| corrupt("created_at"))?;
+        let hash = SecretHash::from_bytes(&secret_hash).ok_or_else(|| corrupt("secret_hash"))?;
+        Ok((
+            hash,
+            Token {
+                id,
+                grant,
+                created_at,
+                expires_at,
+            },
+        ))
+    }
+}
+
+/// A token's scopes as the column has them.
+pub(super) fn scopes_column(grant: &Grant) -> String {
+    let names: Vec<_> = grant.scopes.iter().map(|scope| scope.as_str()).collect();
+    names.join(",")
+}
+
+/// A token's accounts as the column has them.
+pub(super) fn accounts_column(grant: &Grant) -> Option<String> {
+    grant
+        .accounts
+        .as_ref()
+        .map(|accounts| serde_json::json!(accounts).to_string())
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct LogRow {
+    epoch: Uuid,
+    partitions: i32,
+}
+
+impl From<LogRow> for LogInfo {
+    fn from(LogRow { epoch, partitions }: LogRow) -> Self {
+        Self {
+            epoch,
+            partitions: partitions.cast_unsigned(),
+        }
+    }
+}

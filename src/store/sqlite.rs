@@ -1,0 +1,176 @@
+//! The embedded database: one file, WAL, every commit flushed.
+
+mod entries;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use super::row::LogRow;
+use super::{CONTROL_CONNECTIONS, LogInfo, OpenError};
+use crate::billable::Instant;
+
+pub(super) use entries::Appender;
+
+static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long a statement waits for another process to finish writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A handle to one SQLite file.
+#[derive(Clone, Debug)]
+pub struct Store {
+    options: SqliteConnectOptions,
+    read: SqlitePool,
+    pub(super) control: SqlitePool,
+}
+
+impl Store {
+    pub(super) async fn open(url: &str, read_connections: u32) -> Result<Self, OpenError> {
+        let path = path_of(url)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("fullfsync", "on")
+            .pragma("checkpoint_fullfsync", "on")
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let place = format!("the SQLite file {}", path.display());
+        let failed = |source| OpenError::Connect {
+            place: place.clone(),
+            source,
+        };
+        let mut connection = options.connect().await.map_err(failed)?;
+        check(&mut connection, &place).await?;
+        connection.close().await.map_err(failed)?;
+        let pool = |options: SqliteConnectOptions, connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .connect_lazy_with(options)
+        };
+        let read = pool(options.clone().read_only(true), read_connections);
+        Ok(Self {
+            read,
+            control: pool(options.clone(), CONTROL_CONNECTIONS),
+            options,
+        })
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), OpenError> {
+        let mut connection = self.options.connect().await.map_err(OpenError::Prepare)?;
+        MIGRATOR.run(&mut connection).await?;
+        connection.close().await.map_err(OpenError::Prepare)
+    }
+
+    /// Makes the log and its head if there are none, in one transaction.
+    pub(super) async fn log_prepare(
+        &self,
+        fresh: LogInfo,
+        now: Instant,
+    ) -> Result<LogInfo, sqlx::Error> {
+        let mut transaction = self.control.begin_with("begin immediate").await?;
+        sqlx::query(
+            "insert into log (id, epoch, partitions, created_at) values (1, $1, $2, $3)
+             on conflict (id) do nothing",
+        )
+        .bind(fresh.epoch)
+        .bind(fresh.partitions)
+        .bind(now.as_micros())
+        .execute(&mut *transaction)
+        .await?;
+        let log: LogRow = sqlx::query_as("select epoch, partitions from log where id = 1")
+            .fetch_one(&mut *transaction)
+            .await?;
+        sqlx::query("insert into log_heads (partition, next_position) values (0, 1) on conflict (partition) do nothing")
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(log.into())
+    }
+
+    pub(super) fn appender(&self, partition: u32) -> Appender {
+        Appender::new(self.options.clone(), partition)
+    }
+
+    pub(super) async fn close(&self) {
+        self.read.close().await;
+        self.control.close().await;
+    }
+}
+
+/// The file of a URL. Nothing but a file is taken: a database in memory would lose everything.
+fn path_of(url: &str) -> Result<PathBuf, OpenError> {
+    let refused = |reason: &str| Err(OpenError::Url(reason.to_owned()));
+    let rest = url
+        .strip_prefix("sqlite://")
+        .or_else(|| url.strip_prefix("sqlite:"))
+        .unwrap_or(url);
+    if rest.contains('?') {
+        return refused("an SQLite URL takes no parameters");
+    }
+    let Ok(path) = percent_decode_str(rest).decode_utf8() else {
+        return refused("its path is not UTF-8");
+    };
+    if path.is_empty() || path.contains(":memory:") {
+        return refused(
+            "it must name a file, such as sqlite://billables.db, because a database in memory keeps nothing",
+        );
+    }
+    Ok(PathBuf::from(path.into_owned()))
+}
+
+/// Reads back what was asked for, and flushes what an earlier process may have left unflushed.
+///
+/// A process killed between writing a commit to the WAL and flushing it leaves a commit that
+/// the next one sees although the disk does not have it yet. The checkpoint flushes the WAL, so
+/// that nothing is acknowledged from memory alone.
+async fn check(connection: &mut SqliteConnection, place: &str) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Connect {
+        place: place.to_owned(),
+        source,
+    };
+    let mut pragma = async |statement: &'static str| -> Result<String, OpenError> {
+        sqlx::query_scalar(statement)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)
+    };
+    let journal = pragma("select journal_mode from pragma_journal_mode").await?;
+    let synchronous = pragma("select cast(synchronous as text) from pragma_synchronous").await?;
+    let encoding = pragma("select encoding from pragma_encoding").await?;
+    let not_durable = |setting: String, remedy| {
+        Err(OpenError::NotDurable {
+            place: place.to_owned(),
+            setting,
+            remedy,
+        })
+    };
+    if journal != "wal" {
+        return not_durable(
+            format!("its journal_mode is {journal}"),
+            "put it on a file system with shared memory, where WAL works",
+        );
+    }
+    if synchronous != "2" {
+        return not_durable(
+            format!("its synchronous is {synchronous}"),
+            "use an SQLite library that allows synchronous=FULL",
+        );
+    }
+    if encoding != "UTF-8" {
+        return Err(OpenError::NotUtf8(encoding));
+    }
+    sqlx::query("pragma wal_checkpoint(truncate)")
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! Tokens: secrets and their hashes, whom they belong to, what they allow. No storage, no HTTP.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use crate::billable::{ClientName, Instant};
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Report billables.
+    Report,
+    /// Read everything that the token's accounts allow.
+    Read,
+    /// Void billables and attribute sessions.
+    Bill,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 3] = [Self::Report, Self::Read, Self::Bill];
+
+    /// As the command line and the store say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Read => "read",
+            Self::Bill => "bill",
+        }
+    }
+
+    /// The scope of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
+    }
+}
+
+/// A token's secret. It never appears in logs: its `Debug` is redacted and it has no `Display`.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A new secret: `bil_` and 256 random bits in URL-safe base64.
+    ///
+    /// # Errors
+    /// The operating system has no randomness to give.
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(format!("bil_{}", URL_SAFE_NO_PAD.encode(bytes))))
+    }
+
+    /// A secret that was sent or configured.
+    pub fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// The secret, for showing it to its owner once.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What is kept of it.
+    pub fn hash(&self) -> SecretHash {
+        SecretHash(Sha256::digest(self.0.as_bytes()).into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+/// The SHA-256 of a secret. 256 random bits need no slow hash. Compared in constant time.
+#[derive(Clone, Copy, Eq)]
+pub struct SecretHash([u8; 32]);
+
+impl SecretHash {
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The hash with those bytes; `None` unless there are 32.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl PartialEq for SecretHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for SecretHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash(redacted)")
+    }
+}
+
+/// What a secret stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The client; the name stays when the secret changes.
+    pub client: ClientName,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// The accounts it is limited to; `None` for no limit.
+    pub accounts: Option<Vec<String>>,
+}
+
+impl Grant {
+    /// Whether the scope is among those granted.
+    pub fn has(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+
+    /// Whether the account is one it may act for and see.
+    pub fn covers(&self, account: &str) -> bool {
+        self.accounts
+            .as_ref()
+            .is_none_or(|accounts| accounts.iter().any(|own| own == account))
+    }
+}
+
+/// A token as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its id, which is no secret.
+    pub id: Uuid,
+    /// What it stands for.
+    pub grant: Grant,
+    /// When it was made.
+    pub created_at: Instant,
+    /// When it ends; `None` for never.
+    pub expires_at: Option<Instant>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_has_256_random_bits_and_is_never_printed() {
+        let (one, other) = (
+            Secret::generate().expect("randomness"),
+            Secret::generate().expect("randomness"),
+        );
+        assert_ne!(one.reveal(), other.reveal());
+        assert_eq!(one.reveal().len(), "bil_".len() + 43);
+        assert_ne!(one.hash(), other.hash());
+        assert_eq!(one.hash(), Secret::new(one.reveal().to_owned()).hash());
+        assert_eq!(
+            format!("{one:?} {:?}", one.hash()),
+            "Secret(redacted) SecretHash(redacted)"
+        );
+    }
+}

@@ -1,0 +1,473 @@
+//! XML in the shape of .NET's data contracts, read with an event reader that trusts nothing.
+//!
+//! Stricter than the contract serializer where it matters (no document types, no processing
+//! instructions, bounded depth) and more tolerant where it silently loses data: members may come
+//! in any order, with the seed's namespace or with none.
+
+use quick_xml::NsReader;
+use quick_xml::XmlVersion;
+use quick_xml::escape::{partial_escape, resolve_xml_entity};
+use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
+use quick_xml::name::{LocalName, NamespaceResolver, ResolveResult};
+
+use super::Malformed;
+use crate::billable::{Field, Given, RawReport};
+
+/// The namespace of the operation's types.
+pub const NAMESPACE: &str = "http://schemas.datacontract.org/2004/07/Voice.Api.Billing";
+
+/// The namespace of `nil`.
+pub const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+
+const MAX_DEPTH: usize = 64;
+
+/// Attributes of one element. Looking for repeated ones costs their square.
+const MAX_ATTRIBUTES: usize = 64;
+
+/// Reads a report from a `NewBillable` document.
+///
+/// # Errors
+/// The text is not one well-formed document with that root.
+pub fn read_report(body: &str) -> Result<RawReport, Malformed> {
+    if let Some(found) = body.chars().find(|&c| !is_xml_char(c)) {
+        return Err(Malformed(format!(
+            "the XML contains the character U+{:04X}",
+            found as u32
+        )));
+    }
+    let mut reader = NsReader::from_str(body);
+    reader.config_mut().check_comments = true;
+    let mut document = Document {
+        reader,
+        report: RawReport::default(),
+        seen: [false; Field::ALL.len()],
+        depth: 0,
+    };
+    document.read().map_err(|reason| {
+        Malformed(format!(
+            "the XML {reason} (near byte {})",
+            document.reader.buffer_position()
+        ))
+    })?;
+    Ok(document.report)
+}
+
+type Reason = &'static str;
+
+const NOT_WELL_FORMED: Reason = "is not well-formed";
+
+struct Document<'a> {
+    reader: NsReader<&'a [u8]>,
+    report: RawReport,
+    seen: [bool; Field::ALL.len()],
+    depth: usize,
+}
+
+/// An element as the reader needs it after its event is gone.
+enum Element {
+    /// The root, or a member that is one of ours: its field and whether it is nil.
+    Ours(Option<Field>, bool),
+    /// Anything else; skipped with all it contains.
+    Unknown,
+}
+
+impl<'a> Document<'a> {
+    fn read(&mut self) -> Result<(), Reason> {
+        self.prolog()?;
+        self.trailer()
+    }
+
+    fn next(&mut self) -> Result<Event<'a>, Reason> {
+        self.reader.read_event().map_err(|_| NOT_WELL_FORMED)
+    }
+
+    /// Everything up to and with the root element.
+    fn prolog(&mut self) -> Result<(), Reason> {
+        let mut is_first = true;
+        loop {
+            match self.next()? {
+                Event::Decl(declaration) if is_first => check_declaration(&declaration)?,
+                Event::Text(text) if is_blank(&text) => {}
+                Event::Comment(_) => {}
+                Event::Start(start) => return self.root(&start, false),
+                Event::Empty(start) => return self.root(&start, true),
+                event => return Err(refusal(&event)),
+            }
+            is_first = false;
+        }
+    }
+
+    fn trailer(&mut self) -> Result<(), Reason> {
+        loop {
+            match self.next()? {
+                Event::Eof => return Ok(()),
+                Event::Text(text) if is_blank(&text) => {}
+                Event::Comment(_) => {}
+                Event::Start(_) | Event::Empty(_) => return Err("has a second root element"),
+                event => return Err(refusal(&event)),
+            }
+        }
+    }
+
+    fn root(&mut self, start: &BytesStart<'a>, is_empty: bool) -> Result<(), Reason> {
+        let resolver = self.reader.resolver();
+        let (namespace, name) = resolver.resolve_element(start.name());
+        if !is_ours(&namespace)? || name.into_inner() != "NewBillable" {
+            return Err(
+                "must have the root element NewBillable in the namespace of the operation or in none",
+            );
+        }
+        let is_nil = check_attributes(start, resolver)?;
+        if is_empty {
+            return Ok(());
+        }
+        if is_nil { self.skip() } else { self.members() }
+    }
+
+    fn members(&mut self) -> Result<(), Reason> {
+        loop {
+            match self.next()? {
+                Event::Start(start) => match self.classify(&start)? {
+                    Element::Ours(Some(field), false) => self.member(field)?,
+                    Element::Ours(..) | Element::Unknown => self.skip()?,
+                },
+                Event::Empty(start) => {
+                    if let Element::Ours(Some(field), false) = self.classify(&start)? {
+                        self.set(field, String::new());
+                    }
+                }
+                Event::End(_) => return Ok(()),
+                Event::Text(text) if is_blank(&text) => {}
+                Event::Comment(_) => {}
+                Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => {
+                    return Err("has text where only elements belong");
+                }
+                event => return Err(refusal(&event)),
+            }
+        }
+    }
+
+    /// The text of a member, up to its end.
+    fn member(&mut self, field: Field) -> Result<(), Reason> {
+        let mut value = String::new();
+        loop {
+            match self.next()? {
+                Event::Text(text) if text.contains("]]>") => return Err(NOT_WELL_FORMED),
+                Event::Text(text) => value.push_str(&text),
+                Event::CData(text) => value.push_str(&text),
+                Event::GeneralRef(reference) => value.push(resolve(&reference)?),
+                Event::Comment(_) => {}
+                Event::Start(_) | Event::Empty(_) => return Err("has an element inside a text"),
+                Event::End(_) => {
+                    self.set(field, value);
+                    return Ok(());
+                }
+                event => return Err(refusal(&event)),
+            }
+        }
+    }
+
+    /// Skips the content of an element, up to its end, checking that it is well-formed.
+    fn skip(&mut self) -> Result<(), Reason> {
+        let outer = self.depth;
+        self.depth += 1;
+        while self.depth > outer {
+            match self.next()? {
+                Event::Start(start) => {
+                    self.classify(&start)?;
+                    self.depth += 1;
+                    if self.depth > MAX_DEPTH {
+                        return Err("is nested too deep");
+                    }
+                }
+                Event::Empty(start) => {
+                    self.classify(&start)?;
+                }
+                Event::End(_) => self.depth -= 1,
+                Event::GeneralRef(reference) => {
+                    resolve(&reference)?;
+                }
+                Event::Text(_) | Event::CData(_) | Event::Comment(_) => {}
+                event => return Err(refusal(&event)),
+            }
+        }
+        Ok(())
+    }
+
+    fn classify(&self, start: &BytesStart<'a>) -> Result<Element, Reason> {
+        let resolver = self.reader.resolver();
+        let (namespace, name) = resolver.resolve_element(start.name());
+        let is_nil = check_attributes(start, resolver)?;
+        Ok(match (is_ours(&namespace)?, field_of(name)) {
+            (true, Some(field)) => Element::Ours(Some(field), is_nil),
+            _ => Element::Unknown,
+        })
+    }
+
+    /// Of a repeated member the first one counts.
+    fn set(&mut self, field: Field, value: String) {
+        if !std::mem::replace(&mut self.seen[field as usize], true) {
+            self.report.set(field, Some(Given::Text(value)));
+        }
+    }
+}
+
+/// Element names are exact, as XML has them.
+fn field_of(name: LocalName<'_>) -> Option<Field> {
+    Field::ALL
+        .into_iter()
+        .find(|field| field.pascal() == name.into_inner())
+}
+
+/// Whether a name is in the operation's namespace or in none.
+fn is_ours(namespace: &ResolveResult<'_>) -> Result<bool, Reason> {
+    match namespace {
+        ResolveResult::Bound(namespace) => Ok(namespace.into_inner() == NAMESPACE),
+        ResolveResult::Unbound => Ok(true),
+        ResolveResult::Unknown(_) => Err("uses a prefix that is bound to no namespace"),
+    }
+}
+
+/// Checks an element's attributes, and returns whether one says that the element is nil.
+fn check_attributes(start: &BytesStart<'_>, resolver: &NamespaceResolver) -> Result<bool, Reason> {
+    let mut is_nil = false;
+    for (count, attribute) in start.attributes().enumerate() {
+        if count == MAX_ATTRIBUTES {
+            return Err("has an element with too many attributes");
+        }
+        let attribute = attribute.map_err(|_| NOT_WELL_FORMED)?;
+        let value = attribute
+            .normalized_value(XmlVersion::Explicit1_0)
+            .map_err(|_| NOT_WELL_FORMED)?;
+        let (namespace, name) = resolver.resolve_attribute(attribute.key);
+        match namespace {
+            ResolveResult::Unknown(_) => return Err("uses a prefix that is bound to no namespace"),
+            ResolveResult::Bound(bound)
+                if bound.into_inner() == XSI && name.into_inner() == "nil" =>
+            {
+                is_nil = match &*value {
+                    "true" | "1" => true,
+                    "false" | "0" => false,
+                    _ => return Err("has a nil attribute that is neither true nor false"),
+                };
+            }
+            ResolveResult::Bound(_) | ResolveResult::Unbound => {}
+        }
+    }
+    Ok(is_nil)
+}
+
+fn check_declaration(declaration: &BytesDecl<'_>) -> Result<(), Reason> {
+    let version = declaration.version().map_err(|_| NOT_WELL_FORMED)?;
+    if version != "1.0" {
+        return Err("must have the version 1.0");
+    }
+    match declaration.encoding() {
+        None => Ok(()),
+        Some(Ok(encoding)) if encoding.eq_ignore_ascii_case("utf-8") => Ok(()),
+        Some(_) => Err("must be declared as utf-8"),
+    }
+}
+
+/// A character reference or one of XML's five entities.
+fn resolve(reference: &BytesRef<'_>) -> Result<char, Reason> {
+    let undefined = "refers to an entity that is not defined";
+    if let Some(character) = reference.resolve_char_ref().map_err(|_| NOT_WELL_FORMED)? {
+        return Ok(character);
+    }
+    resolve_xml_entity(reference)
+        .and_then(|text| text.chars().next())
+        .ok_or(undefined)
+}
+
+fn refusal(event: &Event<'_>) -> Reason {
+    match event {
+        Event::DocType(_) => "must not have a document type",
+        Event::PI(_) => "must not have processing instructions",
+        Event::Eof => "ends too early",
+        Event::Decl(_) => "has a declaration that is not at its start",
+        _ => NOT_WELL_FORMED,
+    }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| matches!(c, ' ' | '\t' | '\r' | '\n'))
+}
+
+/// Whether a character may stand in a document (XML 1.0, production 2).
+fn is_xml_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{FFFD}' | '\u{10000}'..)
+}
+
+/// The declaration and the start of a root element.
+pub(super) fn open(name: &str, namespace: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><{name} xmlns:i=\"{XSI}\" xmlns=\"{namespace}\">"
+    )
+}
+
+/// A member: its text, or nil.
+pub(super) fn member(out: &mut String, name: &str, value: Option<&str>) {
+    match value {
+        None => out.extend(["<", name, " i:nil=\"true\" />"]),
+        Some(value) => out.extend(["<", name, ">", &partial_escape(value), "</", name, ">"]),
+    }
+}
+
+/// The end of an element.
+pub(super) fn close(out: &mut String, name: &str) {
+    out.extend(["</", name, ">"]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call_sid(document: &str) -> Result<Option<Given>, Malformed> {
+        read_report(document).map(|report| report.get(Field::CallSid).cloned())
+    }
+
+    /// A document in the operation's namespace with `members` in it.
+    fn with(members: &str) -> Result<Option<Given>, Malformed> {
+        call_sid(&format!(
+            "<NewBillable xmlns:i='{XSI}' xmlns='{NAMESPACE}'>{members}</NewBillable>"
+        ))
+    }
+
+    fn text(text: &str) -> Result<Option<Given>, Malformed> {
+        Ok(Some(Given::Text(text.to_owned())))
+    }
+
+    #[test]
+    fn the_namespace_is_the_operations_or_none_under_any_prefix() {
+        assert_eq!(
+            call_sid("<NewBillable><CallSid>a</CallSid></NewBillable>"),
+            text("a")
+        );
+        assert_eq!(
+            call_sid(&format!(
+                "<p:NewBillable xmlns:p='{NAMESPACE}'><p:CallSid>a</p:CallSid></p:NewBillable>"
+            )),
+            text("a")
+        );
+        assert_eq!(
+            call_sid(&format!(
+                "<p:NewBillable xmlns:p='{NAMESPACE}'><CallSid>a</CallSid></p:NewBillable>"
+            )),
+            text("a")
+        );
+        assert_eq!(
+            with("<x:CallSid xmlns:x='urn:other'>a</x:CallSid>"),
+            Ok(None)
+        );
+        assert!(call_sid("<NewBillable xmlns='http://schemas.servicestack.net/types'/>").is_err());
+        assert!(call_sid("<newBillable/>").is_err());
+        assert!(call_sid("<p:NewBillable/>").is_err());
+        assert!(with("<p:CallSid>a</p:CallSid>").is_err());
+    }
+
+    #[test]
+    fn members_come_in_any_order_and_the_first_of_twins_counts() {
+        assert_eq!(
+            with("<SessionId>s</SessionId><CallSid>a</CallSid><CallSid>b</CallSid>"),
+            text("a")
+        );
+        assert_eq!(
+            with("<callSid>x</callSid><Other><CallSid>x</CallSid></Other>"),
+            Ok(None)
+        );
+    }
+
+    #[test]
+    fn a_text_is_joined_from_its_pieces() {
+        assert_eq!(
+            with("<CallSid> a<!-- c -->&amp;<![CDATA[<b>]]>&#x41;&#66; </CallSid>"),
+            text(" a&<b>AB ")
+        );
+        assert_eq!(with("<CallSid/>"), text(""));
+        assert_eq!(with("<CallSid></CallSid>"), text(""));
+    }
+
+    #[test]
+    fn nil_is_the_attribute_of_the_schema_instance_namespace() {
+        assert_eq!(with("<CallSid i:nil='true'/>"), Ok(None));
+        assert_eq!(with("<CallSid i:nil='1'>a</CallSid>"), Ok(None));
+        assert_eq!(with("<CallSid i:nil='false'>a</CallSid>"), text("a"));
+        assert_eq!(with("<CallSid nil='true'>a</CallSid>"), text("a"));
+        assert!(with("<CallSid i:nil='TRUE'/>").is_err());
+        assert_eq!(
+            call_sid(&format!(
+                "<NewBillable xmlns:i='{XSI}' i:nil='true'><CallSid>a</CallSid></NewBillable>"
+            )),
+            Ok(None)
+        );
+        assert_eq!(call_sid("<NewBillable/>"), Ok(None));
+    }
+
+    #[test]
+    fn the_prolog_may_have_a_declaration_first_and_comments() {
+        let root = "<NewBillable><CallSid>a</CallSid></NewBillable>";
+        for prolog in [
+            "<?xml version='1.0'?>",
+            "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone='yes'?>\n<!-- c -->",
+            " \n",
+        ] {
+            assert_eq!(
+                call_sid(&format!("{prolog}{root}\n<!-- end -->\n")),
+                text("a"),
+                "{prolog}"
+            );
+        }
+        for prolog in [
+            "\n<?xml version='1.0'?>",
+            "<?xml version='1.1'?>",
+            "<?xml version='1.0' encoding='iso-8859-1'?>",
+            "<?xml version='1.0' encoding='utf8'?>",
+            "<?pi x?>",
+            "<!DOCTYPE NewBillable>",
+            "text",
+            "&amp;",
+        ] {
+            assert!(call_sid(&format!("{prolog}{root}")).is_err(), "{prolog}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_well_formed_document_is_refused() {
+        for document in [
+            " ",
+            "<NewBillable",
+            "<NewBillable>",
+            "<NewBillable></Other>",
+            "<NewBillable/><NewBillable/>",
+            "<NewBillable/>x",
+            "<NewBillable>x</NewBillable>",
+            "<NewBillable><![CDATA[x]]></NewBillable>",
+            "<NewBillable>&amp;</NewBillable>",
+            "<NewBillable><CallSid>&lol;</CallSid></NewBillable>",
+            "<NewBillable><CallSid>&#0;</CallSid></NewBillable>",
+            "<NewBillable><CallSid>&#xD800;</CallSid></NewBillable>",
+            "<NewBillable><CallSid><b>x</b></CallSid></NewBillable>",
+            "<NewBillable><CallSid>a]]>b</CallSid></NewBillable>",
+            "<NewBillable><CallSid>a\u{1}b</CallSid></NewBillable>",
+            "<NewBillable a='1' a='2'/>",
+            "<NewBillable a=1/>",
+            "<NewBillable><Other>&lol;</Other></NewBillable>",
+            "<NewBillable><?pi?></NewBillable>",
+            "{}",
+        ] {
+            assert!(call_sid(document).is_err(), "{document}");
+        }
+    }
+
+    #[test]
+    fn an_entity_bomb_and_bottomless_nesting_are_refused() {
+        let bomb = "<!DOCTYPE b [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;'>]><NewBillable><CallSid>&b;</CallSid></NewBillable>";
+        assert!(call_sid(bomb).is_err());
+        assert!(with(&"<a>".repeat(100_000)).is_err());
+        assert!(with(&format!("{}{}", "<a>".repeat(100), "</a>".repeat(100))).is_err());
+        assert!(with(&format!("{}{}", "<a>".repeat(50), "</a>".repeat(50))).is_ok());
+        let attributes: String = (0..1000).map(|n| format!(" a{n}='x'")).collect();
+        assert!(with(&format!("<a{attributes}/>")).is_err());
+    }
+}
