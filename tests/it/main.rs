@@ -1,0 +1,27 @@
+//! Behaviour, through real sockets and real databases. Run with `scripts/test`.
+//!
+//! - `store`: the contract of the store, the same tests on both databases
+//! - `report`: what a report becomes, and when it is recognised
+//! - `input`: what is refused, with which error, and that nothing is stored
+//! - `answers`: formats, headers and the shape of errors
+//! - `access`: tokens, scopes, accounts
+//! - `connections`: slow, greedy and broken clients; the stop
+//! - `start`: settings, refusals, the first start, the commands
+//! - `faults`: killed servers, databases that go away, several processes
+//! - `properties`: what holds for every input
+//! - `tidy`: rules about the source, the settings and the README
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod support;
+
+mod access;
+mod answers;
+mod connections;
+mod faults;
+mod input;
+mod properties;
+mod report;
+mod start;
+mod store;
+mod tidy;

@@ -1,0 +1,259 @@
+//! The contract of the store: the same on both databases.
+
+use std::collections::HashSet;
+
+use billables::billable::entry::partition_of;
+use billables::billable::identity::{attributed_id, voided_id};
+use billables::billable::{
+    Billable, ClientName, Entry, Field, Given, IdempotencyKey, Identity, Instant, Kind, Pair,
+    RawReport, Report, State, Text,
+};
+use billables::store::{OpenError, Store, StoreError};
+use billables::token::{Grant, Scope, Secret, Token};
+use uuid::Uuid;
+
+use crate::support::{Database, on_both_databases};
+
+fn entry(fields: &[(Field, &str)], key: Option<(&str, Option<u32>)>) -> Entry {
+    let mut raw = RawReport::default();
+    for (field, value) in fields {
+        raw.set(*field, Some(Given::Text((*value).to_owned())));
+    }
+    let now = Instant::now();
+    let report = Report::parse(raw, now).unwrap();
+    let client = ClientName::parse("tester").unwrap();
+    let index = key.and_then(|(_, index)| index);
+    let key = key.map(|(key, _)| IdempotencyKey::parse(key.as_bytes()).unwrap());
+    let identity = Identity::of(key, index, &report.reported);
+    let id = identity.id(&client, &report.reported, Uuid::now_v7);
+    Entry::recorded(id, report, identity, client, now)
+}
+
+fn call(number: usize) -> Entry {
+    entry(
+        &[
+            (Field::SessionId, "S"),
+            (Field::CallSid, &format!("CA{number}")),
+        ],
+        None,
+    )
+}
+
+async fn find(store: &Store, id: Uuid) -> Option<Billable> {
+    let [attributed, voided] = Billable::later_ids(id);
+    let entries = store
+        .entries_find(0, &[id, attributed, voided])
+        .await
+        .unwrap();
+    Billable::assemble(entries).remove(&id)
+}
+
+on_both_databases! {
+    async fn an_entry_comes_back_as_it_went_in(database: Database) {
+        let (store, _) = database.store().await;
+        let whole = entry(
+            &[
+                (Field::AccountId, " a'\"\\,é😀"), (Field::CustomerId, "{\"c\":[1]}"), (Field::SessionId, "null"),
+                (Field::CallSid, "%s $1 \u{200b}"), (Field::OccurredAt, "1980-01-01T00:00:00.000001Z"),
+            ],
+            Some(("a-key;~", Some(9_999))),
+        );
+        let least = entry(&[(Field::SessionId, "S")], None);
+        let mut appender = store.appender(0);
+        let stored = appender.entries_append(&[&whole, &least]).await.unwrap();
+        assert_eq!(HashSet::from_iter(stored), HashSet::from([whole.id, least.id]));
+        assert_eq!(find(&store, whole.id).await.unwrap().recorded, whole);
+        assert_eq!(find(&store, least.id).await.unwrap().recorded, least);
+        assert_eq!(find(&store, Uuid::now_v7()).await, None);
+    }
+
+    async fn an_id_is_stored_once_and_the_first_content_stays(database: Database) {
+        let (store, _) = database.store().await;
+        let first = entry(&[(Field::SessionId, "S1")], Some(("k", None)));
+        let other = entry(&[(Field::SessionId, "S2")], Some(("k", None)));
+        let fresh = call(1);
+        assert_eq!(first.id, other.id);
+        let mut appender = store.appender(0);
+        assert_eq!(appender.entries_append(&[&first]).await.unwrap(), [first.id]);
+        assert_eq!(appender.entries_append(&[&other, &fresh]).await.unwrap(), [fresh.id]);
+        assert!(appender.entries_append(&[&first, &fresh]).await.unwrap().is_empty());
+        assert_eq!(find(&store, first.id).await.unwrap().recorded, first);
+        assert_eq!(database.ids().await.len(), 2);
+    }
+
+    async fn positions_increase_in_the_order_of_commits(database: Database) {
+        let (store, _) = database.store().await;
+        let entries: Vec<_> = (0..60).map(call).collect();
+        let (mut one, mut other) = (store.appender(0), store.appender(0));
+        for (turn, group) in entries.chunks(3).enumerate() {
+            let group: Vec<_> = group.iter().collect();
+            let appender = if turn % 2 == 0 { &mut one } else { &mut other };
+            appender.entries_append(&group).await.unwrap();
+            // Known ids use up positions, and nothing else.
+            appender.entries_append(&group).await.unwrap();
+        }
+        let stored = database.entries().await;
+        assert_eq!(stored.iter().map(|(_, _, id)| *id).collect::<Vec<_>>(), entries.iter().map(|entry| entry.id).collect::<Vec<_>>());
+        assert!(stored.windows(2).all(|pair| pair[0].1 < pair[1].1));
+    }
+
+    async fn appenders_with_overlapping_ids_store_each_once_without_deadlock(database: Database) {
+        let (store, _) = database.store().await;
+        let entries: Vec<_> = (0..200).map(call).collect();
+        let mut tasks = tokio::task::JoinSet::new();
+        for turn in 0..4 {
+            let (mut appender, mut entries) = (store.appender(0), entries.clone());
+            if turn % 2 == 1 {
+                entries.reverse();
+            }
+            tasks.spawn(async move {
+                let mut stored = Vec::new();
+                for group in entries.chunks(20) {
+                    let group: Vec<_> = group.iter().collect();
+                    stored.extend(appender.entries_append(&group).await.unwrap());
+                }
+                stored
+            });
+        }
+        let said_new = tasks.join_all().await.concat();
+        assert_eq!(said_new.len(), 200, "each entry is new for exactly one appender");
+        let (stored, expected) = (database.entries().await, entries.iter().map(|entry| entry.id).collect());
+        assert_eq!(stored.iter().map(|(_, _, id)| *id).collect::<HashSet<_>>(), expected);
+        assert_eq!(stored.iter().map(|(_, position, _)| position).collect::<HashSet<_>>().len(), 200);
+    }
+
+    async fn a_billables_state_is_what_its_entries_add_up_to(database: Database) {
+        let (store, _) = database.store().await;
+        let recorded = call(1);
+        let mut appender = store.appender(0);
+        appender.entries_append(&[&recorded]).await.unwrap();
+        assert_eq!(find(&store, recorded.id).await.unwrap().state(), State::Unattributed);
+
+        let text = |text: &str| Text::parse(Field::AccountId, text.to_owned()).unwrap();
+        let pair = Pair { account_id: text("a"), customer_id: text("c") };
+        let attributed = Entry {
+            id: attributed_id(recorded.id), kind: Kind::Attributed, pair: Some(pair.clone()), ..recorded.clone()
+        };
+        appender.entries_append(&[&attributed]).await.unwrap();
+        let billable = find(&store, recorded.id).await.unwrap();
+        assert_eq!((billable.state(), billable.pair()), (State::Billable, Some(&pair)));
+
+        let voided = Entry { id: voided_id(recorded.id), kind: Kind::Voided, reason: Some(text("a test call")), ..attributed };
+        appender.entries_append(&[&voided]).await.unwrap();
+        let billable = find(&store, recorded.id).await.unwrap();
+        assert_eq!((billable.state(), billable.recorded), (State::Voided, recorded));
+        assert_eq!(billable.voided, Some(voided));
+    }
+
+    async fn an_append_of_refused_data_stores_nothing_and_the_next_one_works(database: Database) {
+        let (store, _) = database.store().await;
+        let good = call(1);
+        // A pair of which one half is missing cannot be made in the domain, so the table is told
+        // to refuse something that can.
+        let bad = entry(&[(Field::SessionId, "refuse me")], None);
+        database.execute(if database.is_postgres() {
+            "alter table entries add check (session_id <> 'refuse me')"
+        } else {
+            "create trigger refusing before insert on entries when new.session_id = 'refuse me'
+             begin select raise(abort, 'refused'); end"
+        }).await;
+        let mut appender = store.appender(0);
+        let refused = appender.entries_append(&[&good, &bad]).await;
+        assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+        assert!(database.ids().await.is_empty());
+        assert_eq!(appender.entries_append(&[&good]).await.unwrap(), [good.id]);
+    }
+
+    async fn a_dropped_append_leaves_no_lock_behind(database: Database) {
+        let (store, _) = database.store().await;
+        let entries: Vec<_> = (0..500).map(call).collect();
+        let entries: Vec<_> = entries.iter().collect();
+        let mut appender = store.appender(0);
+        for polls in 0..12 {
+            // Given up after some polls, wherever that is in the transaction.
+            let mut append = Box::pin(appender.entries_append(&entries));
+            for _ in 0..polls {
+                let poll = std::future::poll_fn(|context| std::task::Poll::Ready(append.as_mut().poll(context))).await;
+                if poll.is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(append);
+        }
+        assert!(appender.entries_append(&entries).await.is_ok());
+        assert_eq!(database.ids().await.len(), 500);
+    }
+
+    async fn the_schema_and_the_log_are_made_once(database: Database) {
+        let (_, first) = database.store().await;
+        let (store, again) = database.store().await;
+        assert_eq!(first, again);
+        assert_eq!(store.log_prepare(None, Instant::now()).await.unwrap(), first);
+        let more = store.log_prepare(Some(4), Instant::now()).await;
+        assert!(matches!(more, Err(OpenError::PartitionsFixed { wanted: 4, made: 1 } | OpenError::OnePartition)));
+    }
+
+    async fn tokens_are_kept_and_revoked(database: Database) {
+        let (store, _) = database.store().await;
+        assert!(!store.tokens_exist().await.unwrap());
+        let secret = Secret::generate().unwrap();
+        let grant = Grant {
+            client: ClientName::parse("pbx-1").unwrap(),
+            scopes: vec![Scope::Report, Scope::Bill],
+            accounts: Some(vec!["a,\"1".to_owned(), "ü".to_owned()]),
+        };
+        let now = Instant::now();
+        let token = Token { id: Uuid::now_v7(), grant, created_at: now, expires_at: now.plus_seconds(60) };
+        store.token_insert(&token, &secret.hash()).await.unwrap();
+        assert_eq!(store.tokens_list().await.unwrap(), [(secret.hash(), token.clone())]);
+        assert!(store.token_revoke(token.id, now).await.unwrap());
+        assert!(!store.token_revoke(token.id, now).await.unwrap());
+        assert!(!store.token_revoke(Uuid::now_v7(), now).await.unwrap());
+        assert_eq!(store.tokens_list().await.unwrap(), []);
+        assert!(store.tokens_exist().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_many_partitions_keeps_positions_in_each() {
+    let database = Database::postgres().await;
+    let (store, log) = database.store_with(4).await;
+    assert_eq!(log.partitions, 4);
+    let entries: Vec<_> = (0..100).map(call).collect();
+    for partition in 0..4 {
+        let own: Vec<_> = entries
+            .iter()
+            .filter(|entry| partition_of(entry.id, 4) == partition)
+            .collect();
+        assert!(own.len() > 5, "ids spread over the partitions");
+        assert_eq!(
+            store
+                .appender(partition)
+                .entries_append(&own)
+                .await
+                .unwrap()
+                .len(),
+            own.len()
+        );
+        assert_eq!(
+            store.entries_find(partition, &[own[0].id]).await.unwrap(),
+            [own[0].clone()]
+        );
+    }
+    let stored = database.entries().await;
+    assert_eq!(stored.len(), 100);
+    let is_ordered = |pair: &[(i32, i64, Uuid)]| pair[0].0 < pair[1].0 || pair[0].1 < pair[1].1;
+    assert!(stored.windows(2).all(is_ordered));
+}
+
+#[tokio::test]
+async fn a_log_on_sqlite_has_one_partition() {
+    let database = Database::sqlite();
+    let store = Store::open(database.url(), 1).await.unwrap();
+    store.migrate().await.unwrap();
+    assert!(matches!(
+        store.log_prepare(Some(2), Instant::now()).await,
+        Err(OpenError::OnePartition)
+    ));
+}

@@ -1,0 +1,32 @@
+//! The harness: a database of one's own, a server of one's own, one way to call it.
+
+pub(crate) mod client;
+mod database;
+pub(crate) mod server;
+
+pub(crate) use client::Client;
+pub(crate) use database::{Cluster, Database};
+pub(crate) use server::Server;
+
+/// Turns a test of a database into two tests, `name::sqlite` and `name::postgres`.
+macro_rules! on_both_databases {
+    ($($(#[$attribute:meta])* async fn $name:ident($database:ident: Database) $body:block)*) => {$(
+        $(#[$attribute])*
+        mod $name {
+            use super::*;
+
+            async fn check($database: Database) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                check(Database::sqlite()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                check(Database::postgres().await).await;
+            }
+        }
+    )*};
+}
+pub(crate) use on_both_databases;

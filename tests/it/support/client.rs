@@ -1,0 +1,147 @@
+//! One way to call a server. Every reply passes the same checks before a test sees it.
+
+use std::net::SocketAddr;
+
+use reqwest::header::HeaderMap;
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// A caller with a token.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    secret: String,
+}
+
+/// A reply, read whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Client {
+    pub(super) fn new(address: SocketAddr, secret: &str) -> Self {
+        Self {
+            http: reqwest::Client::new(),
+            base: format!("http://{address}"),
+            secret: secret.to_owned(),
+        }
+    }
+
+    /// A request without credentials.
+    pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// A request with the token.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.bare(method, path).bearer_auth(&self.secret)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    /// Reports JSON.
+    pub(crate) async fn report(&self, report: &Value) -> Reply {
+        send(self.post("/billables").json(report)).await
+    }
+
+    /// Reports JSON under an `Idempotency-Key`.
+    pub(crate) async fn report_keyed(&self, key: &str, report: &Value) -> Reply {
+        send(
+            self.post("/billables")
+                .header("Idempotency-Key", key)
+                .json(report),
+        )
+        .await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        send(self.request(Method::GET, path)).await
+    }
+}
+
+/// Sends a request and checks what holds for every reply.
+pub(crate) async fn send(request: RequestBuilder) -> Reply {
+    let reply = try_send(request).await.unwrap();
+    reply.check();
+    reply
+}
+
+/// The same, where the connection may break.
+pub(crate) async fn try_send(request: RequestBuilder) -> reqwest::Result<Reply> {
+    let response = request.send().await?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Ok(Reply {
+        status,
+        headers,
+        body: response.text().await?,
+    })
+}
+
+impl Reply {
+    fn check(&self) {
+        let id = self
+            .header("x-request-id")
+            .expect("every reply has a request id");
+        assert!((1..=64).contains(&id.len()));
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        assert_eq!(self.header("vary"), Some("Accept"));
+        assert!(self.header("server").is_none() && self.header("x-powered-by").is_none());
+        if self.status >= 400 {
+            assert!(
+                !self.error_code().is_empty(),
+                "an error without a code: {self:?}"
+            );
+            assert_eq!(self.status == 503, self.header("retry-after").is_some());
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// The billable's id, which body and `Location` agree on.
+    pub(crate) fn id(&self) -> Uuid {
+        let id: Uuid = self.json()["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no id: {self:?}"))
+            .parse()
+            .unwrap();
+        assert_eq!(self.header("location"), Some(&*format!("/billables/{id}")));
+        id
+    }
+
+    /// The code in `responseStatus`, in whatever format.
+    pub(crate) fn error_code(&self) -> String {
+        match self.header("content-type").unwrap() {
+            "application/xml" => {
+                let (_, rest) = self.body.split_once("<ResponseStatus><ErrorCode>").unwrap();
+                rest.split('<').next().unwrap().to_owned()
+            }
+            _ => self.json()["responseStatus"]["errorCode"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        }
+    }
+
+    /// The (`fieldName`, `errorCode`) of every listed error.
+    pub(crate) fn field_errors(&self) -> Vec<(String, String)> {
+        let status = &self.json()["responseStatus"];
+        let errors = status["errors"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        errors
+            .map(|error| (text(&error["fieldName"]), text(&error["errorCode"])))
+            .collect()
+    }
+}

@@ -1,0 +1,189 @@
+//! Databases for tests. Each test has its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use billables::billable::Instant;
+use billables::store::{LogInfo, Store};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// An empty database that lasts as long as this does.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    url: String,
+    _directory: Option<Arc<TempDir>>,
+}
+
+impl Database {
+    pub(crate) fn sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!(
+            "sqlite://{}",
+            directory.path().join("billables.db").display()
+        );
+        Self {
+            url,
+            _directory: Some(Arc::new(directory)),
+        }
+    }
+
+    /// A new database on the cluster that `scripts/test` started.
+    pub(crate) async fn postgres() -> Self {
+        let cluster = std::env::var("BILLABLES_TEST_POSTGRES")
+            .expect("there is no PostgreSQL to test with: run scripts/test, which starts one");
+        Self::created_on(&cluster, "").await
+    }
+
+    /// A new database on any cluster; `options` go to `create database`.
+    pub(crate) async fn created_on(cluster: &str, options: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "test_{}_{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let mut connection = PgConnection::connect(cluster).await.unwrap();
+        let statement = format!("create database {name} template template0 {options}");
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let url = cluster.replace("/postgres?", &format!("/{name}?"));
+        Self {
+            url,
+            _directory: None,
+        }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.url.starts_with("postgres:")
+    }
+
+    /// The store, migrated, with a log of one partition.
+    pub(crate) async fn store(&self) -> (Store, LogInfo) {
+        self.store_with(1).await
+    }
+
+    pub(crate) async fn store_with(&self, partitions: u32) -> (Store, LogInfo) {
+        let store = Store::open(&self.url, 2).await.unwrap();
+        store.migrate().await.unwrap();
+        let log = store
+            .log_prepare(Some(partitions), Instant::now())
+            .await
+            .unwrap();
+        (store, log)
+    }
+
+    /// Runs statements, past everything.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        }
+    }
+
+    /// The (partition, position, id) of every entry, by partition and position, past everything.
+    pub(crate) async fn entries(&self) -> Vec<(i32, i64, Uuid)> {
+        let sql = "select partition, position, id from entries order by partition, position";
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_as(sql)
+                .fetch_all(&mut connection)
+                .await
+                .unwrap()
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query_as(sql)
+                .fetch_all(&mut connection)
+                .await
+                .unwrap()
+        }
+    }
+
+    /// The ids of every entry.
+    pub(crate) async fn ids(&self) -> Vec<Uuid> {
+        self.entries()
+            .await
+            .into_iter()
+            .map(|(_, _, id)| id)
+            .collect()
+    }
+}
+
+/// A PostgreSQL cluster of one test's own, that it may stop and start.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    directory: PathBuf,
+    _parent: TempDir,
+}
+
+impl Cluster {
+    /// Starts one, with those settings.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        let parent = tempfile::Builder::new()
+            .prefix("billables-pg")
+            .tempdir_in("/tmp")
+            .unwrap();
+        // PostgreSQL may run as another user, who has to pass through.
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(parent.path(), permissions).unwrap();
+        let cluster = Self {
+            directory: parent.path().join("pg"),
+            _parent: parent,
+        };
+        cluster.restart(settings);
+        cluster
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!(
+            "postgres://postgres@localhost/postgres?host={}",
+            self.directory.display()
+        )
+    }
+
+    pub(crate) fn restart(&self, settings: &[&str]) {
+        let directory = self.directory.to_str().unwrap();
+        assert!(
+            script(&[&["start", directory], settings].concat()),
+            "the cluster does not start"
+        );
+    }
+
+    /// Stops it as a crash would: the write-ahead log is all that is left.
+    pub(crate) fn stop(&self) {
+        assert!(self.try_stop(), "the cluster does not stop");
+    }
+
+    fn try_stop(&self) -> bool {
+        script(&["stop", self.directory.to_str().unwrap(), "immediate"])
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // It may have been stopped by the test.
+        self.try_stop();
+    }
+}
+
+fn script(arguments: &[&str]) -> bool {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/postgres");
+    let status = Command::new(script)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.unwrap().success()
+}

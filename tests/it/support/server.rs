@@ -1,0 +1,181 @@
+//! The real program, started as a user starts it, on a port of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use billables::billable::{ClientName, Instant};
+use billables::store::Store;
+use billables::token::{Grant, Scope, Secret, Token};
+use uuid::Uuid;
+
+use super::{Client, Database};
+
+/// A running server. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    log: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
+    secret: String,
+}
+
+impl Server {
+    /// Starts a server with a token that may do everything.
+    pub(crate) async fn start(database: &Database) -> Self {
+        Self::start_with(database, &[]).await
+    }
+
+    /// The same, with more arguments.
+    pub(crate) async fn start_with(database: &Database, arguments: &[&str]) -> Self {
+        let secret = token(database, "default", &Scope::ALL, None).await;
+        let mut child = command(database, &["serve", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines.by_ref().find_map(|line| {
+            let line = line.unwrap();
+            log.lock().unwrap().push_str(&format!("{line}\n"));
+            let (_, rest) = line.split_once("listening on http://")?;
+            rest.split_whitespace().next()?.parse().ok()
+        });
+        let address =
+            address.unwrap_or_else(|| panic!("the server does not start: {}", log.lock().unwrap()));
+        let kept = log.clone();
+        let reading = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                kept.lock().unwrap().push_str(&format!("{line}\n"));
+            }
+        });
+        Self {
+            child,
+            address,
+            log,
+            reading: Some(reading),
+            secret,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client with the token that may do everything.
+    pub(crate) fn client(&self) -> Client {
+        self.client_of(&self.secret)
+    }
+
+    /// A client with another token.
+    pub(crate) fn client_of(&self, secret: &str) -> Client {
+        Client::new(self.address, secret)
+    }
+
+    /// Everything it has written to standard error.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for it to end by itself; its exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        let status = self.child.wait().unwrap();
+        self.reading.take().unwrap().join().unwrap();
+        status.code()
+    }
+
+    /// Ends it as a power cut ends a process.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program on a database, in an empty environment.
+pub(crate) fn command(database: &Database, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_billables"));
+    command
+        .env_clear()
+        .env("DATABASE_URL", database.url())
+        .current_dir(std::env::temp_dir())
+        .args(arguments)
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end: exit code, standard output, standard error.
+pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// Puts a token into the database and returns its secret.
+pub(crate) async fn token(
+    database: &Database,
+    client: &str,
+    scopes: &[Scope],
+    accounts: Option<&[&str]>,
+) -> String {
+    let store = Store::open(database.url(), 1).await.unwrap();
+    store.migrate().await.unwrap();
+    let secret = Secret::generate().unwrap();
+    let accounts = accounts.map(|accounts| {
+        accounts
+            .iter()
+            .map(|account| (*account).to_owned())
+            .collect()
+    });
+    let grant = Grant {
+        client: ClientName::parse(client).unwrap(),
+        scopes: scopes.to_vec(),
+        accounts,
+    };
+    let token = Token {
+        id: Uuid::now_v7(),
+        grant,
+        created_at: Instant::now(),
+        expires_at: None,
+    };
+    store.token_insert(&token, &secret.hash()).await.unwrap();
+    store.close().await;
+    secret.reveal().to_owned()
+}
+
+/// What is left of a stream.
+pub(crate) fn rest_of(mut stream: impl Read) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
