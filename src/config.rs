@@ -128,10 +128,11 @@ pub fn admin_token() -> Result<Option<Secret>, String> {
     Ok(Some(Secret::new(token)))
 }
 
-/// The log filter of `RUST_LOG`; `info` when unset or empty.
+/// The log filter of `RUST_LOG`. When it is unset or empty: `info`, without the notices that
+/// PostgreSQL sends about tables that exist.
 pub fn log_filter() -> String {
-    std::env::var("RUST_LOG")
+    let set = std::env::var("RUST_LOG")
         .ok()
-        .filter(|filter| !filter.is_empty())
-        .unwrap_or_else(|| "info".to_owned())
+        .filter(|filter| !filter.is_empty());
+    set.unwrap_or_else(|| "info,sqlx=warn".to_owned())
 }

@@ -1,1 +1,190 @@
-//! x
+//! Tokens, scopes, accounts.
+
+use std::time::Duration;
+
+use billables::token::Scope;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::client::send;
+use crate::support::server::{command, run, token};
+use crate::support::{Database, Server, on_both_databases};
+
+on_both_databases! {
+    async fn without_a_good_token_it_is_401_with_both_challenges(database: Database) {
+        let server = Server::start(&database).await;
+        let secret = server.secret();
+        let post = || server.client().bare(Method::POST, "/billables").json(&json!({"sessionId": "S"}));
+        let headers = [
+            None,
+            Some("Bearer bil_wrong".to_owned()),
+            Some("Bearer".to_owned()),
+            Some(format!("Bearer {secret}x")),
+            Some(format!("Token {secret}")),
+            Some("Basic !!!".to_owned()),
+            Some("Basic bm9ib2R5Ondyb25n".to_owned()),
+        ];
+        for header in headers {
+            let request = header.iter().fold(post(), |request, header| request.header("Authorization", header));
+            let reply = send(request).await;
+            assert_eq!((reply.status, &*reply.error_code()), (401, "Unauthorized"), "{header:?}");
+            let challenges: Vec<_> = reply.headers.get_all("www-authenticate").iter().map(|value| value.to_str().unwrap()).collect();
+            assert_eq!(challenges, ["Bearer realm=\"billables\"", "Basic realm=\"billables\", charset=\"UTF-8\""]);
+        }
+        for request in [
+            server.client().bare(Method::POST, &format!("/billables?access_token={secret}&apikey={secret}")),
+            post().header("X-Api-Key", secret),
+            post().header("Cookie", format!("ss-tok={secret}")),
+            post().header("Authorization", format!("Bearer {secret}")).header("Authorization", "Bearer x"),
+        ] {
+            assert_eq!(send(request).await.status, 401);
+        }
+        // Also before anything of the body is looked at.
+        let garbage = server.client().bare(Method::POST, "/billables").body("garbage");
+        assert_eq!(send(garbage).await.status, 401);
+        assert!(database.ids().await.is_empty());
+    }
+
+    async fn bearer_and_basic_let_in_whatever_the_user_name(database: Database) {
+        let server = Server::start(&database).await;
+        let post = || server.client().bare(Method::POST, "/billables").json(&json!({"sessionId": "S", "callSid": "CA1"}));
+        assert_eq!(send(post().header("Authorization", format!("bEARER  {}", server.secret()))).await.status, 201);
+        assert_eq!(send(post().basic_auth("any:one", Some("x"))).await.status, 401);
+        for user in ["", "freeswitch"] {
+            assert_eq!(send(post().basic_auth(user, Some(server.secret()))).await.status, 200);
+        }
+    }
+
+    async fn the_admin_token_has_every_scope_and_the_client_admin(database: Database) {
+        let admin = "0123456789abcdef0123456789abcdef";
+        let server = Server::start_in(&database, &[], &[("BILLABLES_ADMIN_TOKEN", admin)]).await;
+        let client = server.client_of(admin);
+        let report = json!({"sessionId": "S"});
+        let reply = client.report_keyed("k", &report).await;
+        assert_eq!(reply.status, 201);
+        assert_eq!(client.get(reply.header("location").unwrap()).await.status, 200);
+        // A key belongs to a client, so the same key of another client is another billable.
+        assert_ne!(server.client().report_keyed("k", &report).await.id(), reply.id());
+        assert!(!server.log().contains(admin));
+    }
+
+    async fn a_key_belongs_to_the_client_and_not_to_the_token(database: Database) {
+        let old = token(&database, "pbx", &[Scope::Report], None).await;
+        let new = token(&database, "pbx", &[Scope::Report], None).await;
+        let server = Server::start(&database).await;
+        let report = json!({"sessionId": "S"});
+        let first = server.client_of(&old).report_keyed("k", &report).await;
+        let again = server.client_of(&new).report_keyed("k", &report).await;
+        assert_eq!((first.status, again.status), (201, 200));
+        assert_eq!(first.id(), again.id());
+    }
+
+    async fn a_scope_opens_its_routes_only(database: Database) {
+        let reporter = token(&database, "reporter", &[Scope::Report], None).await;
+        let reader = token(&database, "reader", &[Scope::Read], None).await;
+        let biller = token(&database, "biller", &[Scope::Bill], None).await;
+        let server = Server::start(&database).await;
+        let report = json!({"sessionId": "S", "callSid": "CA1"});
+        let reply = server.client_of(&reporter).report(&report).await;
+        assert_eq!(reply.status, 201);
+        let location = reply.header("location").unwrap();
+        for (secret, post, get) in [(&reporter, 200, 403), (&reader, 403, 200), (&biller, 403, 403)] {
+            let client = server.client_of(secret);
+            let (posted, got) = (client.report(&report).await, client.get(location).await);
+            assert_eq!((posted.status, got.status), (post, get));
+            for reply in [posted, got].iter().filter(|reply| reply.status == 403) {
+                assert_eq!(reply.error_code(), "Forbidden");
+            }
+        }
+    }
+
+    async fn a_limited_token_names_its_accounts_and_sees_only_them(database: Database) {
+        let limited = token(&database, "limited", &Scope::ALL, Some(&["a1", "a2"])).await;
+        let server = Server::start(&database).await;
+        let (limited, all) = (server.client_of(&limited), server.client());
+
+        let unnamed = limited.report(&json!({"sessionId": "S", "callSid": "\u{1}"})).await;
+        assert_eq!(unnamed.status, 400);
+        let fields: Vec<_> = unnamed.field_errors().into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["AccountId", "CallSid"]);
+        let foreign = limited.report(&json!({"accountId": "a3", "customerId": "c"})).await;
+        assert_eq!((foreign.status, foreign.field_errors()), (403, vec![("AccountId".to_owned(), "Forbidden".to_owned())]));
+        assert_eq!(limited.report(&json!({"accountId": "A1", "customerId": "c"})).await.status, 403);
+        assert!(database.ids().await.is_empty());
+
+        let own = limited.report(&json!({"accountId": "a2", "sessionId": "S", "callSid": "CA1"})).await;
+        assert_eq!(own.status, 201);
+        assert_eq!(limited.get(own.header("location").unwrap()).await.status, 200);
+        let others = [
+            all.report(&json!({"accountId": "a3", "customerId": "c"})).await,
+            all.report(&json!({"sessionId": "S"})).await,
+        ];
+        let unknown = limited.get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f").await;
+        for other in others {
+            let hidden = limited.get(other.header("location").unwrap()).await;
+            assert_eq!((hidden.status, &hidden.body), (404, &unknown.body));
+        }
+    }
+
+    async fn tokens_made_and_revoked_while_it_runs_hold_within_five_seconds(database: Database) {
+        let server = Server::start(&database).await;
+        let (code, secret, errors) = run(&mut command(&database, &["token", "create", "--client", "late", "--expires", "90d"]));
+        assert_eq!((code, &*errors), (0, ""));
+        let secret = secret.strip_suffix('\n').unwrap();
+        assert!(secret.starts_with("bil_") && !secret.contains(char::is_whitespace));
+        let client = server.client_of(secret);
+        let report = json!({"sessionId": "S", "callSid": "CA1"});
+        let until = async |status: u16| {
+            let ask = async { while client.report(&report).await.status / 100 != status {} };
+            tokio::time::timeout(Duration::from_secs(5), ask).await.expect("it holds within 5 s");
+        };
+        until(2).await;
+        let (_, listed, _) = run(&mut command(&database, &["token", "list", "--json"]));
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let late = listed.as_array().unwrap().iter().find(|token| token["client"] == "late").unwrap();
+        assert_eq!((&late["scopes"], &late["accounts"]), (&json!(["report"]), &json!(null)));
+        let id = late["id"].as_str().unwrap();
+        assert_eq!(run(&mut command(&database, &["token", "revoke", id])), (0, format!("revoked {id}\n"), String::new()));
+        until(4).await;
+        assert_eq!(run(&mut command(&database, &["token", "revoke", id])).0, 1);
+    }
+
+    async fn an_expired_token_is_refused(database: Database) {
+        let (_, secret, _) = run(&mut command(&database, &["token", "create", "--client", "brief", "--expires", "1ms"]));
+        let server = Server::start(&database).await;
+        let reply = server.client_of(secret.trim()).report(&json!({"sessionId": "S"})).await;
+        assert_eq!((reply.status, &*reply.error_code()), (401, "Unauthorized"));
+    }
+
+    async fn the_list_of_tokens_is_a_table_without_secrets(database: Database) {
+        let (_, secret, _) = run(&mut command(&database, &[
+            "token", "create", "--client", "pbx-1", "--scope", "read", "report", "--scope", "read", "--account", "a1", "--account", "a 2",
+        ]));
+        let (code, table, _) = run(&mut command(&database, &["token", "list"]));
+        assert_eq!(code, 0);
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["ID", "CLIENT", "SCOPES", "ACCOUNTS", "CREATED", "EXPIRES"]);
+        assert!(lines[1].contains("  pbx-1   report,read  a1,a 2    "), "{table}");
+        assert!(lines[1].ends_with("never"));
+        assert!(!table.contains(secret.trim()));
+    }
+}
+
+#[test]
+fn what_a_token_cannot_be_is_a_usage_error() {
+    let database = Database::sqlite();
+    for arguments in [
+        &["create"][..],
+        &["create", "--client", "a b"],
+        &["create", "--client", "admin"],
+        &["create", "--client", "x", "--scope", "write"],
+        &["create", "--client", "x", "--expires", "soon"],
+        &["create", "--client", "x", "--account", " "],
+        &["revoke", "not-an-id"],
+    ] {
+        let (code, output, errors) =
+            run(&mut command(&database, &[&["token"], arguments].concat()));
+        assert_eq!((code, &*output), (2, ""), "{arguments:?}: {errors}");
+        assert!(!errors.is_empty());
+    }
+}

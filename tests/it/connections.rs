@@ -1,1 +1,222 @@
-//! x
+//! Slow, greedy and broken clients; the stop.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::time::interval;
+
+use crate::support::raw::Raw;
+use crate::support::{Database, Server};
+
+const MEGABYTE: usize = 1024 * 1024;
+
+fn post(server: &Server, headers: &str) -> String {
+    format!(
+        "POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n{headers}\r\n",
+        server.secret()
+    )
+}
+
+#[tokio::test]
+async fn a_silent_connection_and_one_byte_a_moment_are_closed() {
+    let database = Database::sqlite();
+    let server = Server::start_with(&database, &["--header-timeout", "1s"]).await;
+    let begun = Instant::now();
+    let mut silent = Raw::connect(server.address()).await;
+    assert_eq!(silent.rest().await, "");
+
+    let slow = Raw::connect(server.address()).await;
+    let head = post(&server, "X-Slow: ").into_bytes();
+    let said = slow.drip(&head, Duration::from_millis(100)).await;
+    assert_eq!(said, "");
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "closed by the header time-out"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_may_idle_between_requests_for_longer_than_a_head_may_take() {
+    let database = Database::sqlite();
+    let server = Server::start_with(
+        &database,
+        &["--header-timeout", "300ms", "--idle-timeout", "2s"],
+    )
+    .await;
+    let mut connection = Raw::connect(server.address()).await;
+    let mut pause = interval(Duration::from_millis(700));
+    for _ in 0..3 {
+        pause.tick().await;
+        connection
+            .send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await;
+        assert!(connection.reply().await.0.starts_with("HTTP/1.1 200 "));
+    }
+    // A later head has its deadline as well, and in the end idling does.
+    connection.send("GET /livez HT").await;
+    assert_eq!(connection.rest().await, "");
+    let mut idle = Raw::connect(server.address()).await;
+    idle.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(idle.rest().await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_in_time_is_408() {
+    let database = Database::sqlite();
+    let server = Server::start_with(&database, &["--request-timeout", "1s"]).await;
+    let mut connection = Raw::connect(server.address()).await;
+    connection
+        .send(post(&server, "Content-Length: 100\r\n") + "{")
+        .await;
+    let (head, body) = connection.reply().await;
+    assert!(
+        head.starts_with("HTTP/1.1 408 ") && body.contains("RequestTimeout"),
+        "{head}\n{body}"
+    );
+    assert!(database.ids().await.is_empty());
+}
+
+#[tokio::test]
+async fn requests_sent_at_once_are_answered_in_order() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let mut connection = Raw::connect(server.address()).await;
+    let body = r#"{"sessionId":"S","callSid":"CA1"}"#;
+    let one = post(&server, &format!("Content-Length: {}\r\n", body.len())) + body;
+    connection
+        .send(format!(
+            "{one}{one}GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+    let replies = connection.rest().await;
+    let statuses: Vec<_> = replies
+        .match_indices("HTTP/1.1 ")
+        .map(|(at, _)| &replies[at + 9..at + 12])
+        .collect();
+    assert_eq!(statuses, ["201", "200", "200"]);
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait_for_their_turn() {
+    let database = Database::sqlite();
+    let server = Server::start_with(&database, &["--max-connections", "2"]).await;
+    let request = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    let (mut one, mut other) = (
+        Raw::connect(server.address()).await,
+        Raw::connect(server.address()).await,
+    );
+    for connection in [&mut one, &mut other] {
+        connection.send(request).await;
+        connection.reply().await;
+    }
+    let mut third = Raw::connect(server.address()).await;
+    third.send(request).await;
+    let waiting = tokio::time::timeout(Duration::from_millis(300), third.reply()).await;
+    assert!(
+        waiting.is_err(),
+        "the third connection is served although two are open"
+    );
+    drop(one);
+    assert!(third.reply().await.0.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn bodies_in_flight_have_a_budget() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let mut holding = Vec::new();
+    for _ in 0..8 {
+        let mut connection = Raw::connect(server.address()).await;
+        connection
+            .send(post(
+                &server,
+                &format!("Content-Length: {}\r\n", 8 * MEGABYTE),
+            ))
+            .await;
+        connection.send(vec![b' '; 8 * MEGABYTE - 8192]).await;
+        holding.push(connection);
+    }
+    // The eight may still be in the sockets, so ask until they are not.
+    let client = server.client();
+    let refused = async {
+        loop {
+            let body = " ".repeat(MEGABYTE) + r#"{"sessionId":"S","callSid":"CA1"}"#;
+            let reply = crate::support::client::send(client.post("/billables").body(body)).await;
+            if reply.status == 503 {
+                return reply;
+            }
+        }
+    };
+    let reply = tokio::time::timeout(Duration::from_secs(10), refused)
+        .await
+        .expect("the budget is used up");
+    assert_eq!(reply.error_code(), "Overloaded");
+    drop(holding);
+    let stored = async {
+        while client
+            .report(&json!({"sessionId": "S", "callSid": "CA2"}))
+            .await
+            .status
+            / 100
+            != 2
+        {}
+    };
+    tokio::time::timeout(Duration::from_secs(10), stored)
+        .await
+        .expect("the budget is given back");
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_has_begun_and_takes_nothing_new() {
+    for signal in ["-TERM", "-INT"] {
+        let database = Database::sqlite();
+        let mut server = Server::start(&database).await;
+        let body = r#"{"sessionId":"S","callSid":"CA1"}"#;
+        let mut begun = Raw::connect(server.address()).await;
+        begun
+            .send(post(
+                &server,
+                &format!("Expect: 100-continue\r\nContent-Length: {}\r\n", body.len()),
+            ))
+            .await;
+        // The interim answer says that the handler is waiting for the body.
+        assert!(begun.reply().await.0.starts_with("HTTP/1.1 100 "));
+        let mut idle = Raw::connect(server.address()).await;
+        idle.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        idle.reply().await;
+
+        server.signal(signal);
+        assert_eq!(idle.rest().await, "", "an idle connection is closed");
+        let address = server.address();
+        let refused =
+            tokio::task::spawn_blocking(move || while TcpStream::connect(address).is_ok() {});
+        tokio::time::timeout(Duration::from_secs(10), refused)
+            .await
+            .expect("no new connections")
+            .unwrap();
+
+        begun.send(body).await;
+        assert!(begun.rest().await.starts_with("HTTP/1.1 201 "));
+        assert_eq!(server.wait(), Some(0));
+        assert_eq!(database.ids().await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_stop_has_a_deadline() {
+    let database = Database::sqlite();
+    let mut server = Server::start_with(&database, &["--shutdown-timeout", "300ms"]).await;
+    let mut stuck = Raw::connect(server.address()).await;
+    stuck
+        .send(post(
+            &server,
+            "Expect: 100-continue\r\nContent-Length: 10\r\n",
+        ))
+        .await;
+    stuck.reply().await;
+    server.signal("-TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert!(server.log().contains("cutting off the requests"));
+    assert_eq!(stuck.rest().await, "");
+}

@@ -1,1 +1,170 @@
-//! x
+//! What is refused, with which error, and that nothing is stored.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::client::send;
+use crate::support::raw::Raw;
+use crate::support::{Database, Server, on_both_databases};
+
+const MEGABYTE: usize = 1024 * 1024;
+
+on_both_databases! {
+    async fn every_broken_rule_is_named_and_nothing_is_stored(database: Database) {
+        let server = Server::start(&database).await;
+        let long = "x".repeat(257);
+        let soon = |hours: i64| {
+            let now = billables::billable::Instant::now();
+            now.plus_seconds(hours * 3600).unwrap().to_string()
+        };
+        let cases = [
+            (json!({}), vec![("SessionId", "NotEmpty")]),
+            (json!({"callSid": "CA1"}), vec![("SessionId", "NotEmpty")]),
+            (json!({"sessionId": " \t", "accountId": null, "customerId": ""}), vec![("SessionId", "NotEmpty")]),
+            (json!({"accountId": "a"}), vec![("CustomerId", "NotEmpty")]),
+            (json!({"customerId": "c"}), vec![("AccountId", "NotEmpty")]),
+            (json!({"sessionId": long}), vec![("SessionId", "Length")]),
+            (json!({"sessionId": "a\u{0}b"}), vec![("SessionId", "InvalidCharacter")]),
+            (json!({"sessionId": "S", "callSid": "a\u{1f}"}), vec![("CallSid", "InvalidCharacter")]),
+            (json!({"sessionId": "S", "callSid": "a\u{85}b"}), vec![("CallSid", "InvalidCharacter")]),
+            (json!({"sessionId": "S", "callSid": "a\u{ffff}b"}), vec![("CallSid", "InvalidCharacter")]),
+            (json!({"sessionId": ["S"]}), vec![("SessionId", "NotAText")]),
+            (json!({"sessionId": "S", "callSid": {"a": 1}}), vec![("CallSid", "NotAText")]),
+            (json!({"sessionId": "S", "occurredAt": "yesterday"}), vec![("OccurredAt", "InvalidInstant")]),
+            (json!({"sessionId": "S", "occurredAt": 1_772_357_400}), vec![("OccurredAt", "InvalidInstant")]),
+            (json!({"sessionId": "S", "occurredAt": "1979-12-31T23:59:59Z"}), vec![("OccurredAt", "InclusiveBetween")]),
+            (json!({"sessionId": "S", "occurredAt": soon(48)}), vec![("OccurredAt", "InclusiveBetween")]),
+            (
+                json!({"accountId": "a\n", "callSid": long, "occurredAt": "x"}),
+                vec![("AccountId", "InvalidCharacter"), ("CustomerId", "NotEmpty"), ("CallSid", "Length"), ("OccurredAt", "InvalidInstant")],
+            ),
+        ];
+        for (report, expected) in cases {
+            let reply = server.client().report(&report).await;
+            let errors = reply.field_errors();
+            let errors: Vec<_> = errors.iter().map(|(field, code)| (&**field, &**code)).collect();
+            assert_eq!((reply.status, &errors), (400, &expected), "{report}");
+            assert_eq!(reply.error_code(), expected[0].1);
+        }
+        assert!(database.ids().await.is_empty());
+        assert_eq!(server.client().report(&json!({"sessionId": "S", "occurredAt": soon(23)})).await.status, 201);
+    }
+
+    async fn what_cannot_be_read_is_refused_and_nothing_is_stored(database: Database) {
+        let server = Server::start(&database).await;
+        let brackets = "[".repeat(100_000);
+        let nested = format!("<NewBillable>{}", "<a>".repeat(100_000));
+        let bomb = concat!(
+            "<?xml version=\"1.0\"?><!DOCTYPE NewBillable [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\">",
+            "<!ENTITY c \"&b;&b;&b;&b;&b;&b;&b;&b;\">]><NewBillable><SessionId>&c;</SessionId></NewBillable>"
+        );
+        let external = "<!DOCTYPE r [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><NewBillable><SessionId>&x;</SessionId></NewBillable>";
+        let json: [&[u8]; 8] = [
+            b"{\"sessionId\":\"S", b"null", b" \n", b"[]", b"{\"sessionId\":\"\xff\"}", brackets.as_bytes(),
+            b"{\"sessionId\":\"S\"} x", b"{\"sessionId\":\"S\",\"x\":\"\\ud800\"}",
+        ];
+        let xml: [&[u8]; 7] = [
+            b"<NewBillable", b"<NewBillable><SessionId>S</SessionId>", nested.as_bytes(), bomb.as_bytes(), external.as_bytes(),
+            b"<NewBillable><SessionId>\xff</SessionId></NewBillable>",
+            b"<NewBillable xmlns='urn:x'><SessionId>S</SessionId></NewBillable>",
+        ];
+        let cases = json.map(|body| ("application/json", body)).into_iter().chain(xml.map(|body| ("application/xml", body)));
+        for (content_type, body) in cases {
+            let request = server.client().post("/billables").header("Content-Type", content_type).body(body.to_vec());
+            let reply = send(request).await;
+            let shown = String::from_utf8_lossy(&body[..body.len().min(60)]);
+            assert_eq!((reply.status, &*reply.error_code()), (400, "SerializationException"), "{shown}");
+            assert!(reply.header("content-type").unwrap().starts_with(content_type), "{shown}");
+        }
+        let queries = ["/billables?sessionId=%FF", "/billables?sessionId=S&callSid=%C3%28"];
+        for query in queries {
+            let reply = send(server.client().post(query)).await;
+            assert_eq!((reply.status, &*reply.error_code()), (400, "SerializationException"), "{query}");
+        }
+        assert!(database.ids().await.is_empty());
+    }
+
+    async fn a_label_that_is_none_of_ours_is_415(database: Database) {
+        let server = Server::start(&database).await;
+        for label in ["application/octet-stream", "text/plain", "application/json; charset=utf-16", "image/png", "\u{e9}"] {
+            let request = server.client().post("/billables").header("Content-Type", label).body(r#"{"sessionId":"S"}"#);
+            let reply = send(request).await;
+            assert_eq!((reply.status, &*reply.error_code()), (415, "UnsupportedMediaType"), "{label}");
+        }
+        let packed = server.client().post("/billables").header("Content-Encoding", "gzip").json(&json!({"sessionId": "S"}));
+        assert_eq!(send(packed).await.status, 415);
+        let unlabelled = server.client().post("/billables").body("sessionId=S");
+        assert_eq!(send(unlabelled).await.status, 415);
+        assert!(database.ids().await.is_empty());
+    }
+
+    async fn a_key_that_is_none_is_refused(database: Database) {
+        let server = Server::start(&database).await;
+        for key in ["", "a b", "\u{e9}", &"k".repeat(256)] {
+            let reply = server.client().report_keyed(key, &json!({"sessionId": "S"})).await;
+            assert_eq!((reply.status, &*reply.error_code()), (400, "InvalidIdempotencyKey"), "{key}");
+        }
+        let twice = server.client().post("/billables").header("Idempotency-Key", "a").header("Idempotency-Key", "a");
+        assert_eq!(send(twice.json(&json!({"sessionId": "S"}))).await.status, 400);
+        assert!(database.ids().await.is_empty());
+        assert_eq!(server.client().report_keyed(&"k".repeat(255), &json!({"sessionId": "S"})).await.status, 201);
+    }
+
+    async fn a_hundred_megabytes_are_refused_with_a_length_and_without(database: Database) {
+        let server = Server::start(&database).await;
+        let authorization = authorization(&server);
+        for length in [8 * MEGABYTE + 1, 100 * MEGABYTE] {
+            let head = format!(
+                "POST /billables HTTP/1.1\r\nHost: x\r\n{authorization}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+            );
+            let mut connection = Raw::connect(server.address()).await;
+            connection.send(head).await;
+            let reply = connection.flood(&vec![b' '; MEGABYTE], length / MEGABYTE + 1).await;
+            assert!(reply.starts_with("HTTP/1.1 413 ") && reply.contains("PayloadTooLarge"), "{reply}");
+        }
+        let head = format!("POST /billables HTTP/1.1\r\nHost: x\r\n{authorization}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let mut connection = Raw::connect(server.address()).await;
+        connection.send(head).await;
+        let chunk = [format!("{MEGABYTE:x}\r\n").into_bytes(), vec![b' '; MEGABYTE], b"\r\n".to_vec()].concat();
+        let reply = connection.flood(&chunk, 100).await;
+        assert!(reply.starts_with("HTTP/1.1 413 ") && reply.contains("PayloadTooLarge"), "{reply}");
+        assert!(database.ids().await.is_empty());
+    }
+
+    async fn a_body_of_the_largest_size_is_read(database: Database) {
+        let server = Server::start(&database).await;
+        let mut body = r#"{"sessionId":"S"}"#.to_owned();
+        body.push_str(&" ".repeat(8 * MEGABYTE - body.len()));
+        assert_eq!(send(server.client().post("/billables").body(body)).await.status, 201);
+    }
+
+    async fn a_body_cut_half_way_stores_nothing(database: Database) {
+        let server = Server::start(&database).await;
+        let body = r#"{"sessionId":"S"}"#;
+        for coding in [format!("Content-Length: {}", body.len() + 1), "Transfer-Encoding: chunked".to_owned()] {
+            let is_chunked = coding.starts_with('T');
+            let head = format!("POST /billables HTTP/1.1\r\nHost: x\r\n{}\r\n{coding}\r\n\r\n", authorization(&server));
+            let mut connection = Raw::connect(server.address()).await;
+            connection.send(head).await;
+            connection.send(if is_chunked { format!("{:x}\r\n{body}\r\n", body.len()) } else { body.to_owned() }).await;
+            connection.finish().await;
+            let reply = connection.rest().await;
+            assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 400 "), "{reply}");
+        }
+        assert!(database.ids().await.is_empty());
+    }
+
+    async fn what_a_report_may_not_be_reaches_no_other_route(database: Database) {
+        let server = Server::start(&database).await;
+        for path in ["/billables/not-a-uuid", "/billables/00000000-0000-0000-0000-000000000000", "/billables/%FF", "/billables/a%00b"] {
+            let reply = server.client().get(path).await;
+            assert_eq!((reply.status, &*reply.error_code()), (404, "NotFound"), "{path}");
+        }
+        let posted = send(server.client().request(Method::GET, "/billables")).await;
+        assert_eq!((posted.status, posted.header("allow")), (405, Some("POST")));
+    }
+}
+
+fn authorization(server: &Server) -> String {
+    format!("Authorization: Bearer {}", server.secret())
+}

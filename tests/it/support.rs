@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 mod database;
+pub(crate) mod raw;
 pub(crate) mod server;
 
 pub(crate) use client::Client;

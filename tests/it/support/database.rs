@@ -166,6 +166,11 @@ impl Cluster {
         assert!(self.try_stop(), "the cluster does not stop");
     }
 
+    /// Makes it a standby from its next start on.
+    pub(crate) fn make_standby(&self) {
+        std::fs::write(self.directory.join("data/standby.signal"), "").unwrap();
+    }
+
     fn try_stop(&self) -> bool {
         script(&["stop", self.directory.to_str().unwrap(), "immediate"])
     }

@@ -31,9 +31,34 @@ impl Server {
 
     /// The same, with more arguments.
     pub(crate) async fn start_with(database: &Database, arguments: &[&str]) -> Self {
+        Self::start_in(database, arguments, &[]).await
+    }
+
+    /// The same, in an environment.
+    pub(crate) async fn start_in(
+        database: &Database,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let secret = token(database, "default", &Scope::ALL, None).await;
-        let mut child = command(database, &["serve", "--listen", "127.0.0.1:0"])
+        Self::spawn(database, arguments, environment, secret)
+    }
+
+    /// Starts a server on a database as it is, without making a token.
+    pub(crate) fn start_fresh(database: &Database, environment: &[(&str, &str)]) -> Self {
+        Self::spawn(database, &[], environment, String::new())
+    }
+
+    fn spawn(
+        database: &Database,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        secret: String,
+    ) -> Self {
+        let mut child = command(database, &["serve"])
+            .env("BILLABLES_LISTEN", "127.0.0.1:0")
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -44,7 +69,8 @@ impl Server {
             let line = line.unwrap();
             log.lock().unwrap().push_str(&format!("{line}\n"));
             let (_, rest) = line.split_once("listening on http://")?;
-            rest.split_whitespace().next()?.parse().ok()
+            let is_address = |c: char| c.is_ascii_digit() || matches!(c, '.' | ':');
+            rest.split(|c| !is_address(c)).next()?.parse().ok()
         });
         let address =
             address.unwrap_or_else(|| panic!("the server does not start: {}", log.lock().unwrap()));
@@ -65,6 +91,11 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The secret of the token that may do everything.
+    pub(crate) fn secret(&self) -> &str {
+        &self.secret
     }
 
     /// A client with the token that may do everything.

@@ -1,0 +1,109 @@
+//! Bytes on a socket, for what no decent client sends.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Longer than anything that a test waits for; a test that reaches it has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Raw(TcpStream);
+
+impl Raw {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Ends the sending side.
+    pub(crate) async fn finish(&mut self) {
+        self.0.shutdown().await.unwrap();
+    }
+
+    /// Everything that comes until the server closes.
+    pub(crate) async fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        // A reset is an end as well; what came before it counts.
+        let _ = timeout(PATIENCE, self.0.read_to_end(&mut bytes))
+            .await
+            .expect("the server closes");
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// One reply whose body has a length, as (head, body).
+    pub(crate) async fn reply(&mut self) -> (String, String) {
+        let read = async {
+            let mut bytes = Vec::new();
+            loop {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                    let length = head
+                        .lines()
+                        .find_map(|line| line.strip_prefix("content-length: "));
+                    if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                        return (head.to_owned(), body.to_owned());
+                    }
+                }
+                assert_ne!(
+                    self.0.read_buf(&mut bytes).await.unwrap(),
+                    0,
+                    "the reply ends early: {text}"
+                );
+            }
+        };
+        timeout(PATIENCE, read).await.expect("a reply")
+    }
+
+    /// Sends `chunk` again and again, `times` times or until the server has had enough, and
+    /// returns all that it says.
+    pub(crate) async fn flood(self, chunk: &[u8], times: usize) -> String {
+        let (mut reader, mut writer) = self.0.into_split();
+        let read = async {
+            let mut bytes = Vec::new();
+            let _ = reader.read_to_end(&mut bytes).await;
+            String::from_utf8(bytes).unwrap()
+        };
+        let write = async {
+            for _ in 0..times {
+                if writer.write_all(chunk).await.is_err() {
+                    break;
+                }
+            }
+            let _ = writer.shutdown().await;
+        };
+        timeout(PATIENCE, async { tokio::join!(read, write).0 })
+            .await
+            .expect("the server answers")
+    }
+
+    /// Sends one byte a `pause` until the server has had enough, and returns all that it says.
+    pub(crate) async fn drip(self, bytes: &[u8], pause: Duration) -> String {
+        let (mut reader, mut writer) = self.0.into_split();
+        let mut pause = tokio::time::interval(pause);
+        let drip = async {
+            for byte in bytes.iter().cycle() {
+                pause.tick().await;
+                if writer.write_all(&[*byte]).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let mut said = Vec::new();
+        let read = async {
+            let _ = reader.read_to_end(&mut said).await;
+        };
+        let ended = async {
+            tokio::select! { () = drip => {}, () = read => {} }
+        };
+        timeout(PATIENCE, ended).await.expect("the server closes");
+        String::from_utf8(said).unwrap()
+    }
+}
