@@ -49,12 +49,12 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         idle_timeout: args.idle_timeout,
         shutdown_timeout: args.shutdown_timeout,
     };
-    // A writing task ends only when the app is gone, unless it died: then nothing could be
-    // stored any more, and a restart is the cure.
-    let serving = tokio::spawn(server::serve(listener, app, limits, stop.clone()));
+    // A writing task ends when the app is gone, after a stop. One that panics leaves nothing
+    // that could store: a restart is the cure.
+    let mut serving = tokio::spawn(server::serve(listener, app, limits, stop));
     let died = tokio::select! {
-        done = serving => done.is_err(),
-        _ = writing.join_next() => true,
+        done = &mut serving => done.is_err(),
+        Some(Err(_)) = writing.join_next() => true,
     };
     refreshing.abort();
     if died {

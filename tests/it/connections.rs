@@ -124,7 +124,8 @@ async fn more_connections_than_allowed_wait_for_their_turn() {
 #[tokio::test]
 async fn bodies_in_flight_have_a_budget() {
     let database = Database::sqlite();
-    let server = Server::start(&database).await;
+    // Long, so that none of them is given up before the last one holds its part.
+    let server = Server::start_with(&database, &["--request-timeout", "5m"]).await;
     let mut holding = Vec::new();
     for _ in 0..8 {
         let mut connection = Raw::connect(server.address()).await;
@@ -148,7 +149,7 @@ async fn bodies_in_flight_have_a_budget() {
             }
         }
     };
-    let reply = tokio::time::timeout(Duration::from_secs(10), refused)
+    let reply = tokio::time::timeout(Duration::from_secs(60), refused)
         .await
         .expect("the budget is used up");
     assert_eq!(reply.error_code(), "Overloaded");
@@ -162,7 +163,7 @@ async fn bodies_in_flight_have_a_budget() {
             != 2
         {}
     };
-    tokio::time::timeout(Duration::from_secs(10), stored)
+    tokio::time::timeout(Duration::from_secs(60), stored)
         .await
         .expect("the budget is given back");
 }
@@ -191,7 +192,7 @@ async fn a_stop_finishes_what_has_begun_and_takes_nothing_new() {
         let address = server.address();
         let refused =
             tokio::task::spawn_blocking(move || while TcpStream::connect(address).is_ok() {});
-        tokio::time::timeout(Duration::from_secs(10), refused)
+        tokio::time::timeout(Duration::from_secs(60), refused)
             .await
             .expect("no new connections")
             .unwrap();

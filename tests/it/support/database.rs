@@ -1,5 +1,6 @@
 //! Databases for tests. Each test has its own.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -111,6 +112,48 @@ impl Database {
         }
     }
 
+    /// The entries after a position in each partition, in one query, by partition and position.
+    pub(crate) async fn entries_after(&self, after: &HashMap<i32, i64>) -> Vec<(i32, i64, Uuid)> {
+        let entries = self.entries().await.into_iter();
+        entries
+            .filter(|(partition, position, _)| *position > after[partition])
+            .collect()
+    }
+
+    /// Locks the log's head, as a writer of another process does, until the lock is dropped.
+    pub(crate) async fn lock_log(&self) -> Lock {
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql("begin; select 1 from log_heads for update")
+                .execute(&mut connection)
+                .await
+                .unwrap();
+            Lock::Postgres(connection)
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql("begin immediate")
+                .execute(&mut connection)
+                .await
+                .unwrap();
+            Lock::Sqlite(connection)
+        }
+    }
+
+    /// Returns when a writer waits for the lock on the log's head. SQLite cannot be asked.
+    pub(crate) async fn until_waiting_for_lock(&self) {
+        if !self.is_postgres() {
+            return;
+        }
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        let sql = "select exists (select 1 from pg_locks join pg_stat_activity using (pid)
+                   where datname = current_database() and not granted)";
+        while !sqlx::query_scalar::<_, bool>(sql)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+        {}
+    }
+
     /// The ids of every entry.
     pub(crate) async fn ids(&self) -> Vec<Uuid> {
         self.entries()
@@ -119,6 +162,14 @@ impl Database {
             .map(|(_, _, id)| id)
             .collect()
     }
+}
+
+/// Holds the lock on the log's head by its open transaction.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for what dropping them does")]
+pub(crate) enum Lock {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
 }
 
 /// A PostgreSQL cluster of one test's own, that it may stop and start.
