@@ -1,1 +1,361 @@
-//! x
+//! Rules about the source, the settings and the README.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::{Database, Server};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// Every source file below `src`, as (path from `src`, text).
+fn sources() -> Vec<(String, String)> {
+    let src = root().join("src");
+    let mut open = vec![src.clone()];
+    let mut files = Vec::new();
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path
+                    .strip_prefix(&src)
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned();
+                files.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn a_module_knows_only_what_stands_to_its_right() {
+    let rules: [(&str, &[&str]); 8] = [
+        (
+            "billable",
+            &[
+                "axum",
+                "sqlx::",
+                "serde",
+                "tokio",
+                "crate::token",
+                "crate::store",
+                "crate::writer",
+                "crate::wire",
+                "crate::api",
+            ],
+        ),
+        (
+            "token",
+            &[
+                "axum",
+                "sqlx::",
+                "serde",
+                "tokio",
+                "crate::store",
+                "crate::writer",
+                "crate::wire",
+                "crate::api",
+            ],
+        ),
+        (
+            "store",
+            &[
+                "axum",
+                "crate::writer",
+                "crate::wire",
+                "crate::api",
+                "crate::config",
+            ],
+        ),
+        (
+            "writer",
+            &[
+                "axum",
+                "sqlx::",
+                "crate::wire",
+                "crate::api",
+                "crate::config",
+            ],
+        ),
+        (
+            "wire",
+            &[
+                "axum",
+                "sqlx::",
+                "http::",
+                "crate::store",
+                "crate::writer",
+                "crate::token",
+                "crate::api",
+            ],
+        ),
+        (
+            "api",
+            &["sqlx::", "crate::server", "crate::cli", "crate::config"],
+        ),
+        (
+            "server",
+            &[
+                "sqlx::",
+                "crate::store",
+                "crate::billable",
+                "crate::writer",
+                "crate::wire",
+                "crate::cli",
+            ],
+        ),
+        (
+            "config",
+            &[
+                "axum",
+                "sqlx::",
+                "crate::store",
+                "crate::writer",
+                "crate::wire",
+                "crate::api",
+                "crate::cli",
+            ],
+        ),
+    ];
+    let mut checked = BTreeSet::new();
+    for (name, text) in sources() {
+        let module = name.split(['/', '.']).next().unwrap();
+        let Some((module, forbidden)) = rules.iter().find(|(known, _)| *known == module) else {
+            continue;
+        };
+        checked.insert(*module);
+        let code: Vec<_> = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect();
+        let code = code
+            .join("\n")
+            .split("#[cfg(test)]")
+            .next()
+            .unwrap()
+            .to_owned();
+        for word in *forbidden {
+            assert!(!code.contains(word), "src/{name} must not mention {word}");
+        }
+    }
+    assert_eq!(checked.len(), rules.len());
+}
+
+#[test]
+fn statements_are_in_the_store_and_the_clock_is_read_at_the_edge() {
+    for (name, text) in sources() {
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        if !name.starts_with("store") {
+            assert!(!code.contains("sqlx::query"), "src/{name} has a statement");
+        }
+        if !["api", "cli", "billable/instant.rs"]
+            .iter()
+            .any(|edge| name.starts_with(edge))
+        {
+            assert!(
+                !code.contains("Timestamp::now") && !code.contains("SystemTime"),
+                "src/{name} reads the clock"
+            );
+        }
+        assert!(
+            !code.contains("AssertSqlSafe"),
+            "src/{name} builds a statement"
+        );
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_and_is_small() {
+    for (name, text) in sources() {
+        assert!(text.starts_with("//! "), "src/{name} has no header");
+        let lines = text.split("#[cfg(test)]").next().unwrap().lines().count();
+        assert!(lines <= 400, "src/{name} has {lines} lines");
+    }
+}
+
+#[test]
+fn both_databases_have_the_same_migrations_with_one_statement_each() {
+    let names = |dialect: &str| -> BTreeSet<String> {
+        let entries = std::fs::read_dir(root().join("migrations").join(dialect)).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    };
+    assert_eq!(names("postgres"), names("sqlite"));
+    assert!(!names("postgres").is_empty());
+    for (dialect, name) in ["postgres", "sqlite"]
+        .into_iter()
+        .flat_map(|dialect| names(dialect).into_iter().map(move |name| (dialect, name)))
+    {
+        let sql = read(format!("migrations/{dialect}/{name}"));
+        let code: String = sql
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("--"))
+            .collect();
+        assert_eq!(code.matches(';').count(), 1, "{dialect}/{name}");
+    }
+}
+
+#[tokio::test]
+async fn every_migration_is_in_the_program() {
+    for database in [Database::sqlite(), Database::postgres().await] {
+        let dialect = if database.is_postgres() {
+            "postgres"
+        } else {
+            "sqlite"
+        };
+        let (store, _) = database.store().await;
+        store.close().await;
+        let files = std::fs::read_dir(root().join("migrations").join(dialect))
+            .unwrap()
+            .count();
+        assert_eq!(database.migrations().await, i64::try_from(files).unwrap());
+    }
+}
+
+/// The settings with their defaults, from the command line's own definition and from the three
+/// that are no flags.
+fn settings() -> BTreeMap<String, String> {
+    let definition = billables::cli::definition();
+    let flags = definition.get_arguments().filter_map(|argument| {
+        let name = argument.get_env()?.to_str()?.to_owned();
+        let default = argument.get_default_values().first()?.to_str()?.to_owned();
+        Some((name, default))
+    });
+    let others = [
+        ("BILLABLES_ADMIN_TOKEN", ""),
+        ("BILLABLES_ADMIN_TOKEN_FILE", ""),
+        ("RUST_LOG", "info"),
+    ];
+    flags
+        .chain(others.map(|(name, default)| (name.to_owned(), default.to_owned())))
+        .collect()
+}
+
+#[test]
+fn env_example_has_every_setting_with_its_default() {
+    let text = read(".env.example");
+    let lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('#')?.split_once('='));
+    let lines = lines.filter(|(name, _)| !name.starts_with(' '));
+    let shown: BTreeMap<_, _> = lines
+        .map(|(name, default)| (name.to_owned(), default.to_owned()))
+        .collect();
+    assert_eq!(shown, settings());
+}
+
+#[test]
+fn the_readme_has_every_setting_with_its_default() {
+    let readme = read("README.md");
+    let (_, table) = readme.split_once("| variable | default |").unwrap();
+    let mut shown = BTreeMap::new();
+    for row in table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+    {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let default = cells[2].trim_matches('`').replace("unset", "");
+        for name in cells[1].split(", ") {
+            shown.insert(name.trim_matches('`').to_owned(), default.clone());
+        }
+    }
+    assert_eq!(shown, settings());
+}
+
+#[test]
+fn the_command_line_is_well_defined() {
+    billables::cli::definition().debug_assert();
+}
+
+/// The fenced blocks of a document, as (language, text).
+fn blocks(markdown: &str) -> Vec<(&str, &str)> {
+    let parts: Vec<_> = markdown.split("```").collect();
+    parts
+        .iter()
+        .skip(1)
+        .step_by(2)
+        .filter_map(|block| block.split_once('\n'))
+        .collect()
+}
+
+/// Instants of now differ from those in the README.
+fn without_fresh_instants(text: &str) -> String {
+    let mut text = text.trim().to_owned();
+    while let Some(at) = text
+        .find("2026-11-24T")
+        .or_else(|| text.find(&billables::billable::Instant::now().to_string()[..11]))
+    {
+        text.replace_range(at..at + "2026-11-24T08:15:27.402113Z".len(), "NOW");
+    }
+    text
+}
+
+#[tokio::test]
+async fn the_readmes_requests_get_the_answers_it_shows() {
+    let readme = read("README.md");
+    let blocks = blocks(&readme);
+    let mut ran = 0;
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    for pair in blocks.windows(2) {
+        let [("sh", command), ("text", expected)] = pair else {
+            continue;
+        };
+        let command = command.replace("127.0.0.1:8080", &server.address().to_string());
+        let mut bash = Command::new("bash");
+        let output = bash
+            .args(["-c", &command])
+            .env("TOKEN", server.secret())
+            .stderr(Stdio::null())
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(
+            without_fresh_instants(&printed),
+            without_fresh_instants(expected),
+            "{command}"
+        );
+        ran += 1;
+    }
+    assert_eq!(ran, 4);
+}
+
+#[test]
+fn the_readmes_token_commands_work() {
+    let readme = read("README.md");
+    let (_, commands) = blocks(&readme)
+        .into_iter()
+        .find(|(_, text)| text.contains("token create"))
+        .unwrap();
+    let database = Database::sqlite();
+    let mut ran = 0;
+    for line in commands.lines().filter(|line| !line.ends_with("ID")) {
+        let arguments: Vec<_> = line
+            .split(" #")
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .skip(1)
+            .collect();
+        let (code, output, errors) = crate::support::server::run(
+            &mut crate::support::server::command(&database, &arguments),
+        );
+        assert_eq!(code, 0, "{line}: {errors}");
+        assert!(!output.is_empty());
+        ran += 1;
+    }
+    assert_eq!(ran, 4);
+}

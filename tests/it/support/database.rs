@@ -154,6 +154,24 @@ impl Database {
         {}
     }
 
+    /// How many migrations ran.
+    pub(crate) async fn migrations(&self) -> i64 {
+        let sql = "select count(*) from _sqlx_migrations where success";
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap()
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap()
+        }
+    }
+
     /// The ids of every entry.
     pub(crate) async fn ids(&self) -> Vec<Uuid> {
         self.entries()

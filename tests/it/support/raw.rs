@@ -23,6 +23,11 @@ impl Raw {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
+    /// The same, where the server may have had enough.
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.0.write_all(bytes.as_ref()).await;
+    }
+
     /// Ends the sending side.
     pub(crate) async fn finish(&mut self) {
         self.0.shutdown().await.unwrap();
