@@ -40,92 +40,32 @@ fn sources() -> Vec<(String, String)> {
 
 #[test]
 fn a_module_knows_only_what_stands_to_its_right() {
-    let rules: [(&str, &[&str]); 8] = [
+    let rules = [
         (
             "billable",
-            &[
-                "axum",
-                "sqlx::",
-                "serde",
-                "tokio",
-                "crate::token",
-                "crate::store",
-                "crate::writer",
-                "crate::wire",
-                "crate::api",
-            ],
+            "axum sqlx:: serde tokio crate::token crate::store crate::writer crate::wire crate::api",
         ),
         (
             "token",
-            &[
-                "axum",
-                "sqlx::",
-                "serde",
-                "tokio",
-                "crate::store",
-                "crate::writer",
-                "crate::wire",
-                "crate::api",
-            ],
+            "axum sqlx:: serde tokio crate::store crate::writer crate::wire crate::api",
         ),
         (
             "store",
-            &[
-                "axum",
-                "crate::writer",
-                "crate::wire",
-                "crate::api",
-                "crate::config",
-            ],
+            "axum crate::writer crate::wire crate::api crate::config",
         ),
-        (
-            "writer",
-            &[
-                "axum",
-                "sqlx::",
-                "crate::wire",
-                "crate::api",
-                "crate::config",
-            ],
-        ),
+        ("writer", "axum sqlx:: crate::wire crate::api crate::config"),
         (
             "wire",
-            &[
-                "axum",
-                "sqlx::",
-                "http::",
-                "crate::store",
-                "crate::writer",
-                "crate::token",
-                "crate::api",
-            ],
+            "axum sqlx:: http:: crate::store crate::writer crate::token crate::api",
         ),
-        (
-            "api",
-            &["sqlx::", "crate::server", "crate::cli", "crate::config"],
-        ),
+        ("api", "sqlx:: crate::server crate::cli crate::config"),
         (
             "server",
-            &[
-                "sqlx::",
-                "crate::store",
-                "crate::billable",
-                "crate::writer",
-                "crate::wire",
-                "crate::cli",
-            ],
+            "sqlx:: crate::store crate::billable crate::writer crate::wire crate::cli",
         ),
         (
             "config",
-            &[
-                "axum",
-                "sqlx::",
-                "crate::store",
-                "crate::writer",
-                "crate::wire",
-                "crate::api",
-                "crate::cli",
-            ],
+            "axum sqlx:: crate::store crate::writer crate::wire crate::api crate::cli",
         ),
     ];
     let mut checked = BTreeSet::new();
@@ -145,7 +85,7 @@ fn a_module_knows_only_what_stands_to_its_right() {
             .next()
             .unwrap()
             .to_owned();
-        for word in *forbidden {
+        for word in forbidden.split(' ') {
             assert!(!code.contains(word), "src/{name} must not mention {word}");
         }
     }
