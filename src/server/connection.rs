@@ -24,8 +24,10 @@ pub(super) struct Phase(Arc<Mutex<Head>>);
 
 #[derive(Debug, Default)]
 enum Head {
-    /// A head is awaited; no byte of it has come.
+    /// The first head is owed since the connection was made; no byte of it has come.
     #[default]
+    Owed,
+    /// A later head may come, or not.
     Awaited,
     /// Its first byte came then.
     Begun(Instant),
@@ -40,7 +42,7 @@ impl Phase {
         match std::mem::replace(&mut *head, Head::Read) {
             Head::Begun(at) => at,
             // The head came in one read with the request before it.
-            Head::Awaited | Head::Read => Instant::now(),
+            Head::Owed | Head::Awaited | Head::Read => Instant::now(),
         }
     }
 
@@ -90,16 +92,16 @@ impl Connection {
         let phase = self.phase.clone();
         let mut head = phase.lock();
         match *head {
+            // The alarm has been set when the connection was made.
+            Head::Owed if has_read => *head = Head::Begun(Instant::now()),
             Head::Awaited if has_read => {
                 let now = Instant::now();
                 *head = Head::Begun(now);
-                // The first head's alarm has been set when the connection was made.
-                if !self.is_alarm_set {
-                    self.set_alarm(now + self.header_timeout);
-                }
+                self.set_alarm(now + self.header_timeout);
             }
-            Head::Awaited | Head::Begun(_) => {}
-            Head::Read => self.is_alarm_set = false,
+            Head::Owed | Head::Begun(_) => {}
+            // What is left of the alarm of an earlier head must not ring.
+            Head::Awaited | Head::Read => self.is_alarm_set = false,
         }
     }
 }
