@@ -55,6 +55,10 @@ pub enum StoreError {
     /// The database refuses the data itself; writing it again cannot help.
     #[error("the database refused the data")]
     Refused(#[source] sqlx::Error),
+    /// The database took an entry without complaint and does not have it: the head of its
+    /// partition is missing.
+    #[error("the entry {0} was not stored: its partition has no row in log_heads")]
+    NotStored(Uuid),
     /// A stored row is not one that this program writes.
     #[error("the table {table} has an unusable {column} in the row {key}")]
     Corrupt {

@@ -218,6 +218,8 @@ async fn commit(group: &mut group::Group, jobs: &mut Vec<Job>) {
 fn failed(error: &StoreError) -> WriteError {
     match error {
         StoreError::Unavailable(_) | StoreError::TimedOut => WriteError::Unavailable,
-        StoreError::Refused(_) | StoreError::Corrupt { .. } => WriteError::Refused,
+        StoreError::Refused(_) | StoreError::NotStored(_) | StoreError::Corrupt { .. } => {
+            WriteError::Refused
+        }
     }
 }

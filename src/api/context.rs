@@ -83,7 +83,7 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
             .get::<ApiError>()
             .map(|error| error.response_status().error_code);
         info!(
-            http.method = %method, http.path = path, http.status = response.status().as_u16(), error.code = code,
+            http.method = %method, http.path = %format_args!("{path:.200}"), http.status = response.status().as_u16(), error.code = code,
             duration_us = as_micros(started.elapsed()), "answered"
         );
         response

@@ -256,7 +256,9 @@ impl From<StoreError> for ApiError {
         tracing::error!(error = chain(&error), "a read failed");
         match error {
             StoreError::Unavailable(_) | StoreError::TimedOut => Self::StoreUnavailable,
-            StoreError::Refused(_) | StoreError::Corrupt { .. } => Self::Internal,
+            StoreError::Refused(_) | StoreError::NotStored(_) | StoreError::Corrupt { .. } => {
+                Self::Internal
+            }
         }
     }
 }

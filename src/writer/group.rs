@@ -106,15 +106,20 @@ impl Group {
             .await?
             .into_iter()
             .collect();
-        if inserted.len() < fresh.len() {
-            let missed: Vec<_> = fresh
-                .iter()
-                .map(|entry| entry.id)
-                .filter(|id| !inserted.contains(id))
-                .collect();
+        let missed: Vec<_> = fresh
+            .iter()
+            .map(|entry| entry.id)
+            .filter(|id| !inserted.contains(id))
+            .collect();
+        if !missed.is_empty() {
             known.extend(self.find(&missed).await?);
         }
-        Ok(known)
+        // Nothing is taken for stored because nothing went wrong: each entry was inserted just
+        // now, or is there to be read.
+        match missed.into_iter().find(|id| !known.contains_key(id)) {
+            Some(lost) => Err(StoreError::NotStored(lost)),
+            None => Ok(known),
+        }
     }
 
     async fn find(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, Billable>, StoreError> {

@@ -150,6 +150,16 @@ on_both_databases! {
         assert_eq!(database.ids().await.len(), 2);
     }
 
+    async fn an_entry_that_the_database_drops_silently_is_not_acknowledged(database: Database) {
+        let server = Server::start(&database).await;
+        let known = server.client().report(&report(0)).await;
+        database.execute("delete from log_heads").await;
+        let lost = server.client().report(&report(1)).await;
+        assert_eq!((lost.status, &*lost.error_code()), (500, "InternalServerError"));
+        assert_eq!(server.client().report(&report(0)).await.status, 200);
+        assert_eq!(database.ids().await, [known.id()]);
+    }
+
     async fn a_refused_report_fails_nobody_else_in_its_group(database: Database) {
         let server = Server::start(&database).await;
         database.execute(if database.is_postgres() {
