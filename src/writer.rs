@@ -176,7 +176,9 @@ async fn run(mut group: group::Group, mut queue: mpsc::Receiver<Job>) {
         // Whoever gave up was told that nothing is certain; under overload this is the work
         // that need not be done.
         jobs.retain(|job| !job.reply.is_closed());
-        commit(&mut group, &mut jobs).await;
+        if !jobs.is_empty() {
+            commit(&mut group, &mut jobs).await;
+        }
     }
 }
 

@@ -18,6 +18,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// How long a closing connection goes on reading, and throwing away.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long a client may take nothing of what is sent to it.
+const STALL: Duration = Duration::from_secs(30);
+
 /// Where a connection is between the requests, shared by the stream and the service above it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Phase(Arc<Mutex<Head>>);
@@ -66,6 +69,8 @@ pub(super) struct Connection {
     alarm: Pin<Box<Sleep>>,
     is_alarm_set: bool,
     is_closing: bool,
+    /// Rings when the client has taken nothing for too long.
+    stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
@@ -79,12 +84,33 @@ impl Connection {
             alarm,
             is_alarm_set: true,
             is_closing: false,
+            stall: None,
         }
     }
 
     fn set_alarm(&mut self, at: Instant) {
         self.alarm.as_mut().reset(at);
         self.is_alarm_set = true;
+    }
+
+    /// Passes a write's progress on, and gives up on a client that makes none.
+    fn watch_write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let stall = self
+            .stall
+            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + STALL)));
+        ready!(stall.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client takes nothing",
+        )))
     }
 
     /// Sets the alarm at a head's first byte, stops it when the head was read.
@@ -132,7 +158,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch_write(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -144,7 +171,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -169,5 +197,29 @@ impl AsyncWrite for Connection {
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// The clock jumps ahead whenever everything waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.expect("a connection");
+        let mut connection = Connection::new(stream, Phase::default(), Duration::from_secs(10));
+        let begun = Instant::now();
+        // More than the sockets can hold.
+        let written = connection.write_all(&vec![0; 64 * 1024 * 1024]).await;
+        assert_eq!(written.expect_err("no end").kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= STALL);
+        drop(client);
     }
 }
