@@ -19,9 +19,8 @@ fn post(server: &Server, headers: &str) -> String {
     )
 }
 
-#[tokio::test]
-async fn a_silent_connection_and_one_byte_a_moment_are_closed() {
-    let database = Database::sqlite();
+crate::support::on_both_databases! {
+    async fn a_silent_connection_and_one_byte_a_moment_are_closed(database: Database) {
     let server = Server::start_with(&database, &["--header-timeout", "1s"]).await;
     let begun = Instant::now();
     let mut silent = Raw::connect(server.address()).await;
@@ -35,6 +34,7 @@ async fn a_silent_connection_and_one_byte_a_moment_are_closed() {
         begun.elapsed() < Duration::from_secs(20),
         "closed by the header time-out"
     );
+}
 }
 
 #[tokio::test]
