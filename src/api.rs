@@ -7,6 +7,7 @@ mod context;
 mod error;
 mod health;
 mod path;
+mod prefer;
 mod report;
 
 use std::time::Duration;
@@ -58,7 +59,9 @@ impl App {
     /// The service as a router that takes every request.
     pub fn into_router(self) -> Router {
         let routes = Router::new()
-            .route(path::BILLABLES, post(report::report_billable))
+            .route(path::BILLABLES, post(report::report_billables))
+            .route(path::NEW_BILLABLE, post(report::report_billables))
+            .route(path::NEW_BILLABLES, post(report::report_billables))
             .route(path::BILLABLE, get(billables::get_billable))
             .route(path::LIVEZ, get(health::get_livez))
             .route(path::READYZ, get(health::get_readyz));

@@ -10,11 +10,13 @@
 
 mod group;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, Entry, Field};
@@ -39,7 +41,7 @@ pub enum Outcome {
 }
 
 /// Why there is no outcome. Only the first says that nothing was stored.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// The queue is full.
     #[error("the queue of reports is full")]
@@ -67,15 +69,15 @@ pub struct Claim {
 }
 
 impl Budget {
-    /// A claim with what an entry needs whatever its body is.
+    /// A claim with what a request needs whatever its body is.
     ///
     /// # Errors
     /// [`WriteError::Full`].
     pub fn claim(&self) -> Result<Claim, WriteError> {
         // Five texts of 256 scalar values and a key.
-        const ENTRY: u32 = 6 * 1024;
+        const REQUEST: u32 = 6 * 1024;
         Ok(Claim {
-            permit: self.take(ENTRY)?,
+            permit: self.take(REQUEST)?,
             budget: self.clone(),
         })
     }
@@ -113,8 +115,15 @@ pub struct Writer {
 struct Job {
     entries: Vec<Entry>,
     /// Held until the job is done, even when its caller has gone.
-    _claim: Claim,
+    _claim: Arc<Claim>,
     reply: oneshot::Sender<Result<Vec<Outcome>, WriteError>>,
+}
+
+/// Entries of one partition, and their places in what the caller gave.
+#[derive(Debug, Default)]
+struct Part {
+    places: Vec<usize>,
+    entries: Vec<Entry>,
 }
 
 impl Writer {
@@ -137,29 +146,81 @@ impl Writer {
         &self.budget
     }
 
-    /// Stores one recorded entry and waits until it is durable.
+    /// Stores recorded entries and waits until they are durable. Returns what became of each,
+    /// in order. The entries of one partition go into one transaction, so all of them do where
+    /// the log has one; of several partitions some may fail while others succeed.
     ///
     /// # Errors
-    /// See [`WriteError`]. Repeating the same entry is always harmless.
-    pub async fn append(&self, entry: Entry, claim: Claim) -> Result<Outcome, WriteError> {
+    /// See [`WriteError`]. When the queue is full nothing is stored. Repeating the same entries
+    /// is always harmless.
+    pub async fn append(
+        &self,
+        entries: Vec<Entry>,
+        claim: Claim,
+    ) -> Vec<Result<Outcome, WriteError>> {
+        let mut outcomes: Vec<_> = entries
+            .iter()
+            .map(|_| Err(WriteError::Unavailable))
+            .collect();
+        let parts = self.partitioned(entries);
+        // Room in every queue first, so that nothing is under way when one of them is full.
+        let rooms: Result<Vec<_>, _> = parts
+            .keys()
+            .map(|partition| self.queues[*partition as usize].try_reserve())
+            .collect();
+        let rooms = match rooms {
+            Ok(rooms) => rooms,
+            Err(error) => {
+                let error = match error {
+                    mpsc::error::TrySendError::Full(()) => WriteError::Full,
+                    mpsc::error::TrySendError::Closed(()) => WriteError::Unavailable,
+                };
+                return outcomes.into_iter().map(|_| Err(error)).collect();
+            }
+        };
+        let claim = Arc::new(claim);
+        let mut waiting = Vec::new();
+        for (room, Part { places, entries }) in rooms.into_iter().zip(parts.into_values()) {
+            let (reply, outcome) = oneshot::channel();
+            room.send(Job {
+                entries,
+                _claim: claim.clone(),
+                reply,
+            });
+            waiting.push((places, outcome));
+        }
+        let deadline = Instant::now() + APPEND_DEADLINE;
+        for (places, outcome) in waiting {
+            match timeout_at(deadline, outcome).await {
+                Ok(Ok(Ok(done))) => {
+                    for (place, outcome) in places.into_iter().zip(done) {
+                        outcomes[place] = Ok(outcome);
+                    }
+                }
+                Ok(Ok(Err(error))) => {
+                    for place in places {
+                        outcomes[place] = Err(error);
+                    }
+                }
+                // Nothing is certain, as it was before.
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+        outcomes
+    }
+
+    fn partitioned(&self, entries: Vec<Entry>) -> BTreeMap<u32, Part> {
         let partitions =
             u32::try_from(self.queues.len()).expect("a log has at most 1024 partitions");
-        let queue = &self.queues[partition_of(entry.billable_id, partitions) as usize];
-        let (reply, outcome) = oneshot::channel();
-        queue
-            .try_send(Job {
-                entries: vec![entry],
-                _claim: claim,
-                reply,
-            })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => WriteError::Full,
-                mpsc::error::TrySendError::Closed(_) => WriteError::Unavailable,
-            })?;
-        match tokio::time::timeout(APPEND_DEADLINE, outcome).await {
-            Ok(Ok(outcomes)) => Ok(outcomes?.pop().expect("an outcome for each entry")),
-            Ok(Err(_)) | Err(_) => Err(WriteError::Unavailable),
+        let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
+        for (place, entry) in entries.into_iter().enumerate() {
+            let part = parts
+                .entry(partition_of(entry.billable_id, partitions))
+                .or_default();
+            part.places.push(place);
+            part.entries.push(entry);
         }
+        parts
     }
 }
 

@@ -17,8 +17,9 @@ use http::request::Parts;
 use tokio::time::{Instant as Monotonic, sleep, timeout};
 use tracing::warn;
 
+use super::error::FORBIDDEN;
 use super::{ApiError, App};
-use crate::billable::{Billable, ClientName, Field, FieldError, Given, Instant, RawReport, Report};
+use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report};
 use crate::store::{Store, StoreError};
 use crate::telemetry::chain;
 use crate::token::{Grant, Scope, Secret, SecretHash};
@@ -141,28 +142,23 @@ impl Caller {
 
     /// Applies the rules of reports and those of the token: one that is limited to accounts
     /// must name one of them.
-    pub(super) fn accept(&self, raw: RawReport, now: Instant) -> Result<Report, ApiError> {
-        let is_account_missing = self.grant.accounts.is_some()
-            && raw
-                .get(Field::AccountId)
-                .is_none_or(|given| matches!(given, Given::Text(text) if text.trim().is_empty()));
+    pub(super) fn accept(&self, raw: RawReport, now: Instant) -> Result<Report, Vec<FieldError>> {
+        let of_account = |code, message| FieldError::new(Field::AccountId, code, message);
+        let is_account_missing = self.grant.accounts.is_some() && !raw.is_given(Field::AccountId);
         let parsed = Report::parse(raw, now);
         if is_account_missing {
             let mut errors = parsed.err().unwrap_or_default();
             errors.retain(|error| error.field != Field::AccountId);
-            errors.insert(
-                0,
-                FieldError::new(
-                    Field::AccountId,
-                    "NotEmpty",
-                    "accountId is required, because the token is limited to accounts",
-                ),
-            );
-            return Err(errors.into());
+            let message = "accountId is required, because the token is limited to accounts";
+            errors.insert(0, of_account("NotEmpty", message));
+            return Err(errors);
         }
         let report = parsed?;
         match &report.reported.account_id {
-            Some(account) if !self.grant.covers(account.as_str()) => Err(ApiError::ForeignAccount),
+            Some(account) if !self.grant.covers(account.as_str()) => {
+                let message = "the token is limited to other accounts";
+                Err(vec![of_account(FORBIDDEN, message)])
+            }
             _ => Ok(report),
         }
     }

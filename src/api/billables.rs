@@ -35,5 +35,5 @@ pub(super) async fn get_billable(
         .remove(&id)
         .filter(|billable| caller.sees(billable));
     let billable = billable.ok_or(ApiError::NotFound)?;
-    Ok(answer.body(&Record::billable(&billable)).into_response())
+    Ok(answer.record(Record::billable(&billable)).into_response())
 }

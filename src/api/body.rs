@@ -1,19 +1,30 @@
-//! Reads a request's body: at most [`MAX_BODY`], out of the budget of bytes in flight, in time.
+//! Reads a request's body: at most [`MAX_BODY`], out of the budget of bytes in flight, in time,
+//! and undoes its compression.
 
+use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::ApiError;
-use crate::wire::Malformed;
 use crate::writer::{Budget, Claim};
 
-/// The largest body, in bytes: 8 MiB.
+/// The largest body, in bytes, compressed or not: 8 MiB.
 pub(super) const MAX_BODY: usize = 8 * 1024 * 1024;
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Identity,
+    Gzip,
+    /// RFC 9110 means the zlib format; .NET has long sent the bare one, which is taken too.
+    Deflate,
+}
 
 /// Reads a body whole. The claim on the budget grows with the bytes that really came, so a
 /// length that is only announced holds nothing.
@@ -23,18 +34,38 @@ pub(super) async fn read(
     budget: &Budget,
     limit: Duration,
 ) -> Result<(Bytes, Claim), ApiError> {
-    if headers.contains_key(CONTENT_ENCODING) {
-        return Err(ApiError::UnsupportedMediaType);
-    }
+    let coding = coding(headers)?;
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > MAX_BODY) {
         return Err(ApiError::TooLarge(MAX_BODY));
     }
-    timeout(limit, read_frames(body, budget))
+    let (bytes, mut claim) = timeout(limit, read_frames(body, budget))
         .await
-        .map_err(|_| ApiError::BodyTimeout)?
+        .map_err(|_| ApiError::BodyTimeout)??;
+    match coding {
+        // An empty body may carry a coding that was meant for a full one.
+        coding if coding != Coding::Identity && !bytes.is_empty() => {
+            let decoded = decompress(coding, &bytes, &mut claim)?;
+            Ok((decoded.into(), claim))
+        }
+        _ => Ok((bytes, claim)),
+    }
+}
+
+fn coding(headers: &HeaderMap) -> Result<Coding, ApiError> {
+    let mut values = headers.get_all(CONTENT_ENCODING).iter();
+    let (value, None) = (values.next(), values.next()) else {
+        return Err(ApiError::UnsupportedCoding);
+    };
+    let name = value.map_or(Ok(""), |value| value.to_str());
+    match &*name.unwrap_or("?").trim().to_ascii_lowercase() {
+        "" | "identity" => Ok(Coding::Identity),
+        "gzip" | "x-gzip" => Ok(Coding::Gzip),
+        "deflate" => Ok(Coding::Deflate),
+        _ => Err(ApiError::UnsupportedCoding),
+    }
 }
 
 async fn read_frames(mut body: Body, budget: &Budget) -> Result<(Bytes, Claim), ApiError> {
@@ -42,7 +73,7 @@ async fn read_frames(mut body: Body, budget: &Budget) -> Result<(Bytes, Claim), 
     let mut collected = Vec::new();
     let mut first = Bytes::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Malformed("the body was cut short".to_owned()))?;
+        let frame = frame.map_err(|_| ApiError::Malformed("the body was cut short".to_owned()))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -68,4 +99,54 @@ async fn read_frames(mut body: Body, budget: &Budget) -> Result<(Bytes, Claim), 
         },
         claim,
     ))
+}
+
+/// Whether bytes begin as the zlib format does (RFC 1950, 2.2): compression method 8, and a
+/// header that is a multiple of 31. No encoder begins a bare stream so.
+fn is_zlib(bytes: &[u8]) -> bool {
+    match bytes {
+        [method, flags, ..] => {
+            method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31)
+        }
+        _ => false,
+    }
+}
+
+fn decompress(coding: Coding, bytes: &[u8], claim: &mut Claim) -> Result<Vec<u8>, ApiError> {
+    let mut rest = bytes;
+    let decoded = match coding {
+        Coding::Gzip => read_whole(MultiGzDecoder::new(&mut rest), claim),
+        Coding::Deflate if is_zlib(bytes) => read_whole(ZlibDecoder::new(&mut rest), claim),
+        Coding::Deflate => read_whole(DeflateDecoder::new(&mut rest), claim),
+        Coding::Identity => read_whole(&mut rest, claim),
+    }?;
+    match rest {
+        [] => Ok(decoded),
+        _ => Err(undecodable()),
+    }
+}
+
+/// Reads to the end within the limits. It is read piece by piece, so that a small body that
+/// unfolds to a large one costs what it really holds.
+fn read_whole(mut decoder: impl Read, claim: &mut Claim) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 16 * 1024];
+    loop {
+        match decoder.read(&mut piece) {
+            Ok(0) => return Ok(bytes),
+            Ok(length) if bytes.len() + length > MAX_BODY => {
+                return Err(ApiError::TooLarge(MAX_BODY));
+            }
+            Ok(length) => {
+                claim.grow(length)?;
+                bytes.extend_from_slice(&piece[..length]);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Err(undecodable()),
+        }
+    }
+}
+
+fn undecodable() -> ApiError {
+    ApiError::Malformed("the body is not compressed as its Content-Encoding says".to_owned())
 }

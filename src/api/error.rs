@@ -2,32 +2,34 @@
 //! sentences.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use crate::billable::{Field, FieldError};
 use crate::store::StoreError;
 use crate::telemetry::chain;
 use crate::token::Scope;
-use crate::wire::Malformed;
 use crate::wire::status::{ResponseError, ResponseStatus};
+use crate::wire::{BindError, ReadError};
 use crate::writer::WriteError;
+
+/// The code of a refused account, whose status is 403.
+pub(super) const FORBIDDEN: &str = "Forbidden";
 
 /// An error as the API knows it.
 #[derive(Clone, Debug)]
 pub(super) enum ApiError {
     /// The body or the query cannot be read.
-    Malformed(Malformed),
-    /// Fields break rules; all of them are listed.
-    Invalid(Vec<FieldError>),
+    Malformed(String),
+    /// Fields break rules, those of the token's accounts included; all of them are listed, with
+    /// the place of the item in a batch.
+    Invalid(Vec<(Option<usize>, FieldError)>),
     /// The `Idempotency-Key` header is unusable.
     BadKey,
     /// No token, or one that is unknown, expired or revoked.
     Unauthorized,
     /// The token lacks a scope.
     MissingScope(Scope),
-    /// The token is limited to other accounts.
-    ForeignAccount,
     /// A browser sent this from another site.
     CrossSite,
     /// No such path, or nothing there that the token may see.
@@ -38,10 +40,16 @@ pub(super) enum ApiError {
     BodyTimeout,
     /// The body is larger than the limit, in bytes.
     TooLarge(usize),
+    /// The batch has too many items.
+    TooManyItems,
     /// The body is in no format of ours.
     UnsupportedMediaType,
-    /// The key was used before, with other values in these fields.
-    IdempotencyConflict(Vec<Field>),
+    /// The body is compressed in a way that is not understood.
+    UnsupportedCoding,
+    /// The key was used before, with other values in these fields, of these items in a batch.
+    IdempotencyConflict(Vec<(Option<usize>, Field)>),
+    /// Storing failed from this item of a batch on.
+    AtItem(usize, Box<Self>),
     /// Too much is under way.
     Overloaded,
     /// The store is away or did not confirm in time.
@@ -55,11 +63,9 @@ pub(super) enum ApiError {
 impl ApiError {
     fn parts(&self) -> (StatusCode, &'static str, String) {
         let (status, code, message) = match self {
-            Self::Malformed(reason) => (
-                StatusCode::BAD_REQUEST,
-                "SerializationException",
-                &*reason.0,
-            ),
+            Self::Malformed(reason) => {
+                (StatusCode::BAD_REQUEST, "SerializationException", &**reason)
+            }
             Self::Invalid(errors) => return invalid(errors),
             Self::BadKey => (
                 StatusCode::BAD_REQUEST,
@@ -73,16 +79,11 @@ impl ApiError {
             ),
             Self::MissingScope(scope) => {
                 let message = format!("the token does not have the scope {}", scope.as_str());
-                return (StatusCode::FORBIDDEN, "Forbidden", message);
+                return (StatusCode::FORBIDDEN, FORBIDDEN, message);
             }
-            Self::ForeignAccount => (
-                StatusCode::FORBIDDEN,
-                "Forbidden",
-                "the token is limited to other accounts",
-            ),
             Self::CrossSite => (
                 StatusCode::FORBIDDEN,
-                "Forbidden",
+                FORBIDDEN,
                 "browsers may send this from the service's own pages only",
             ),
             Self::NotFound => (StatusCode::NOT_FOUND, "NotFound", "there is nothing here"),
@@ -100,15 +101,29 @@ impl ApiError {
                 let message = format!("the body must have at most {limit} bytes");
                 return (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", message);
             }
+            Self::TooManyItems => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "PayloadTooLarge",
+                &*ReadError::TooManyItems.to_string(),
+            ),
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UnsupportedMediaType",
-                "the body must be application/json or application/xml, in UTF-8, without Content-Encoding",
+                "the body must be JSON, XML, JSV, CSV, JSON lines or a form, as its Content-Type says, in UTF-8",
             ),
-            Self::IdempotencyConflict(fields) => {
-                let names: Vec<_> = fields.iter().map(|field| field.camel()).collect();
+            Self::UnsupportedCoding => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaType",
+                "Content-Encoding must be gzip or deflate, once",
+            ),
+            Self::AtItem(_, error) => return error.parts(),
+            Self::IdempotencyConflict(conflicts) => {
+                let first = conflicts.first().and_then(|(index, _)| *index);
+                let fields = conflicts.iter().take_while(|(index, _)| *index == first);
+                let names: Vec<_> = fields.map(|(_, field)| field.camel()).collect();
                 let message = format!(
-                    "this Idempotency-Key was used with another {}",
+                    "{}this Idempotency-Key was used with another {}",
+                    at(first),
                     names.join(", ")
                 );
                 return (
@@ -143,23 +158,23 @@ impl ApiError {
 
     /// What is wrong with which field.
     fn errors(&self) -> Vec<ResponseError> {
-        let of = |error_code, field: Field, message| ResponseError {
+        let of = |index: &Option<usize>, error_code, field: &Field, message| ResponseError {
             error_code,
             field_name: field.pascal(),
             message,
+            index: *index,
         };
         match self {
             Self::Invalid(errors) => errors
                 .iter()
-                .map(|error| of(error.code, error.field, error.message.clone()))
+                .map(|(index, error)| of(index, error.code, &error.field, error.message.clone()))
                 .collect(),
-            Self::ForeignAccount => vec![of("Forbidden", Field::AccountId, self.parts().2)],
-            Self::IdempotencyConflict(fields) => {
+            Self::IdempotencyConflict(conflicts) => {
                 let differs =
                     |field: &Field| format!("{} differs from the stored one", field.camel());
-                fields
+                conflicts
                     .iter()
-                    .map(|field| of("IdempotencyConflict", *field, differs(field)))
+                    .map(|(index, field)| of(index, "IdempotencyConflict", field, differs(field)))
                     .collect()
             }
             _ => Vec::new(),
@@ -169,11 +184,22 @@ impl ApiError {
     /// The body of this error.
     pub(super) fn response_status(&self) -> ResponseStatus {
         let (_, error_code, message) = self.parts();
+        let errors = self.errors();
+        let index = match self {
+            Self::AtItem(index, _) => Some(*index),
+            _ => errors.first().and_then(|error| error.index),
+        };
         ResponseStatus {
             error_code,
             message,
-            errors: self.errors(),
+            errors,
+            index,
         }
+    }
+
+    /// Its stable code, for the log.
+    pub(super) fn code(&self) -> &'static str {
+        self.parts().1
     }
 
     /// The error that stands for a bare status of the framework.
@@ -187,21 +213,33 @@ impl ApiError {
 }
 
 /// One failure's code and sentence stand for it; of several, the first one's, and all sentences.
-fn invalid(errors: &[FieldError]) -> (StatusCode, &'static str, String) {
+/// Those of a batch may be thousands, which are in the list of errors and not here again.
+fn invalid(errors: &[(Option<usize>, FieldError)]) -> (StatusCode, &'static str, String) {
+    let is_forbidden = errors.iter().all(|(_, error)| error.code == FORBIDDEN);
+    let status = match is_forbidden && !errors.is_empty() {
+        true => StatusCode::FORBIDDEN,
+        false => StatusCode::BAD_REQUEST,
+    };
     let (code, message) = match errors {
         [] => ("Invalid", String::new()),
-        [only] => (only.code, only.message.clone()),
-        [first, ..] => {
+        [(None, only)] => (only.code, only.message.clone()),
+        [(None, first), ..] => {
             let lines = errors
                 .iter()
-                .map(|error| format!("\n  - {} [{}]", error.message, error.field.pascal()));
+                .map(|(_, error)| format!("\n  - {} [{}]", error.message, error.field.pascal()));
             (
                 first.code,
                 first.message.clone() + &lines.collect::<String>(),
             )
         }
+        [(index, first), ..] => (first.code, at(*index) + &first.message),
     };
-    (StatusCode::BAD_REQUEST, code, message)
+    (status, code, message)
+}
+
+/// Which item a sentence is about.
+fn at(index: Option<usize>) -> String {
+    index.map_or_else(String::new, |index| format!("item {index}: "))
 }
 
 /// The status and headers; the body is written where the format is known, from the error itself,
@@ -221,6 +259,9 @@ impl IntoResponse for ApiError {
                 HeaderValue::from_static("Basic realm=\"billables\", charset=\"UTF-8\""),
             );
         }
+        if let Self::UnsupportedCoding = self {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -229,15 +270,35 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<Malformed> for ApiError {
-    fn from(reason: Malformed) -> Self {
-        Self::Malformed(reason)
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Malformed(reason) => Self::Malformed(reason),
+            ReadError::TooManyItems => Self::TooManyItems,
+            ReadError::UnsupportedType => Self::UnsupportedMediaType,
+        }
+    }
+}
+
+impl From<BindError> for ApiError {
+    fn from(error: BindError) -> Self {
+        let of = |field: Field| {
+            let message = format!(
+                "{} can't be a query parameter beside several reports",
+                field.camel()
+            );
+            FieldError::new(field, "Predicate", message)
+        };
+        match error {
+            BindError::Read(error) => error.into(),
+            BindError::Fields(fields) => fields.into_iter().map(of).collect::<Vec<_>>().into(),
+        }
     }
 }
 
 impl From<Vec<FieldError>> for ApiError {
     fn from(errors: Vec<FieldError>) -> Self {
-        Self::Invalid(errors)
+        Self::Invalid(errors.into_iter().map(|error| (None, error)).collect())
     }
 }
 

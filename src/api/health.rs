@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::context::Answer;
 use super::{ApiError, App};
 use crate::wire::record::Record;
+use crate::wire::value::Value;
 
 /// How long an answer of the store is good for. However many ask, it is asked once a second.
 const CACHED: Duration = Duration::from_secs(1);
@@ -53,6 +54,9 @@ async fn is_ready(app: &App) -> bool {
 
 fn healthy(answer: Answer) -> Response {
     answer
-        .body(&Record::new("Health", vec![("status", Some("ok".into()))]))
+        .record(Record::new(
+            "Health",
+            vec![("status", Value::text(Some("ok")))],
+        ))
         .into_response()
 }

@@ -1,5 +1,9 @@
 //! Paths as ServiceStack takes them: literal segments in any letter case, empty segments
-//! dropped, a format suffix where a route has one; and the canonical path they stand for.
+//! dropped, a format suffix where a route has one, an operation under each of its names; and the
+//! canonical path they stand for.
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 
 use crate::wire::Format;
 
@@ -7,33 +11,100 @@ use crate::wire::Format;
 pub(super) const BILLABLES: &str = "/billables";
 /// One billable.
 pub(super) const BILLABLE: &str = "/billables/{id}";
+/// The operation by its name: one report.
+pub(super) const NEW_BILLABLE: &str = "/api/NewBillable";
+/// The operation's batch.
+pub(super) const NEW_BILLABLES: &str = "/api/NewBillable[]";
 /// Whether the process lives.
 pub(super) const LIVEZ: &str = "/livez";
 /// Whether it can serve.
 pub(super) const READYZ: &str = "/readyz";
 
-/// Every route, and whether it takes a format suffix.
-const ROUTES: [(&str, bool); 4] = [
+/// Every route of resources, and whether it takes a format suffix.
+const RESOURCES: [(&str, bool); 4] = [
     (BILLABLES, true),
     (BILLABLE, false),
     (LIVEZ, false),
     (READYZ, false),
 ];
 
-/// The canonical path and the format of its suffix; `None` when no route has this path.
-///
+/// What a path says beside which route it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Convention {
+    /// A resource, with the format of its suffix, which is the answer's.
+    Resource {
+        /// The suffix.
+        suffix: Option<Format>,
+    },
+    /// An operation of ServiceStack's, with a format for the body and for the answer.
+    Operation {
+        /// The format.
+        format: Format,
+        /// Whether it takes several at once.
+        is_batch: bool,
+    },
+}
+
+impl<S: Sync> FromRequestParts<S> for Convention {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let unsaid = Self::Resource { suffix: None };
+        Ok(parts.extensions.get().copied().unwrap_or(unsaid))
+    }
+}
+
+/// The canonical path and what it says besides; `None` when no route has this path.
+pub(super) fn canonical(path: &str) -> Option<(String, Convention)> {
+    operation(path).or_else(|| resource(path))
+}
+
+/// `/api/NewBillable[.format]`, where a trailing slash would name no operation; and
+/// `/{format}/{reply or oneway}/NewBillable`. Either has a batch with `[]` behind the name.
+fn operation(path: &str) -> Option<(String, Convention)> {
+    let segments: Vec<_> = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
+    let is = |segment: &str, name| segment.eq_ignore_ascii_case(name);
+    let (name, format) = match *segments {
+        [api, name] if is(api, "api") && !path.ends_with('/') => match name.split_once('.') {
+            Some((name, format)) => (name, Format::from_name(format)?),
+            None => (name, Format::Json),
+        },
+        [format, action, name] if is(action, "reply") || is(action, "oneway") => {
+            (name, Format::from_name(&format.to_ascii_lowercase())?)
+        }
+        _ => return None,
+    };
+    let brackets = ["[]", "%5B%5D", "%5b%5d"];
+    let single = brackets.iter().find_map(|end| name.strip_suffix(end));
+    let is_batch = single.is_some();
+    let canonical = match is_batch {
+        true => NEW_BILLABLES,
+        false => NEW_BILLABLE,
+    };
+    is(single.unwrap_or(name), "NewBillable").then(|| {
+        (
+            canonical.to_owned(),
+            Convention::Operation { format, is_batch },
+        )
+    })
+}
+
 /// A suffix is the text after the last dot, exactly as a format is named; after a trailing slash
 /// there is none.
-pub(super) fn canonical(path: &str) -> Option<(String, Option<Format>)> {
+fn resource(path: &str) -> Option<(String, Convention)> {
     let suffixed = path
         .rsplit_once('.')
         .and_then(|(stem, suffix)| Some((stem, Format::from_name(suffix)?)));
-    ROUTES
+    let (path, suffix) = RESOURCES
         .iter()
         .find_map(|(route, takes_suffix)| match suffixed {
             Some((stem, format)) if *takes_suffix => Some((matched(route, stem)?, Some(format))),
             _ => Some((matched(route, path)?, None)),
-        })
+        })?;
+    Some((path, Convention::Resource { suffix }))
 }
 
 /// The path in the route's spelling; parameters stay as sent.
@@ -58,15 +129,22 @@ mod tests {
 
     #[test]
     fn literals_fold_and_parameters_stay_as_sent() {
-        let path = |path| canonical(path).map(|(path, format)| (path, format.map(Format::name)));
-        let found = |path: &str, format| Some((path.to_owned(), format));
-        assert_eq!(path("/billables"), found("/billables", None));
-        assert_eq!(path("//Billables/"), found("/billables", None));
-        assert_eq!(path("/BILLABLES.xml"), found("/billables", Some("xml")));
-        assert_eq!(path("/billables.json"), found("/billables", Some("json")));
+        let found = |path: &str, suffix| {
+            Some((
+                path.to_owned(),
+                Convention::Resource {
+                    suffix: Format::from_name(suffix),
+                },
+            ))
+        };
+        assert_eq!(canonical("/billables"), found("/billables", ""));
+        assert_eq!(canonical("//Billables/"), found("/billables", ""));
+        assert_eq!(canonical("/BILLABLES.xml"), found("/billables", "xml"));
+        assert_eq!(canonical("/billables.json"), found("/billables", "json"));
+        assert_eq!(canonical("/billables.csv"), found("/billables", "csv"));
         assert_eq!(
-            path("/Billables/AbC%2F.xml"),
-            found("/billables/AbC%2F.xml", None)
+            canonical("/Billables/AbC%2F.xml"),
+            found("/billables/AbC%2F.xml", "")
         );
         for unknown in [
             "/",
@@ -74,11 +152,58 @@ mod tests {
             "/billables.XML",
             "/billables.xml/",
             "/billables.other",
+            "/billables[]",
             "/billables/a/b",
             "/nope",
             "/livez.json",
         ] {
-            assert_eq!(path(unknown), None, "{unknown}");
+            assert_eq!(canonical(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn an_operation_has_many_names() {
+        let found = |path| {
+            let (path, convention) = canonical(path)?;
+            match convention {
+                Convention::Operation { format, is_batch } => {
+                    assert_eq!(path == NEW_BILLABLES, is_batch);
+                    Some((format.name(), is_batch))
+                }
+                Convention::Resource { .. } => None,
+            }
+        };
+        for (path, format, is_batch) in [
+            ("/api/NewBillable", "json", false),
+            ("/API/newbillable.xml", "xml", false),
+            ("/api/NewBillable[]", "json", true),
+            ("/api/NewBillable%5B%5D", "json", true),
+            ("/api/NewBillable[].csv", "csv", true),
+            ("/JSV/Reply/NEWBILLABLE/", "jsv", false),
+            ("/json//oneway/NewBillable%5b%5d", "json", true),
+            ("/xml/oneway/NewBillable", "xml", false),
+        ] {
+            assert_eq!(found(path), Some((format, is_batch)), "{path}");
+        }
+        for path in [
+            "/api/",
+            "/api/NewBillable/",
+            "/api/NewBillable[]/",
+            "/api/NewBillable.XML",
+            "/api/NewBillable.other",
+            "/api/NewBillable.",
+            "/api/NewBillable[][]",
+            "/api/NewBillable[",
+            "/api/[]",
+            "/api/Nope",
+            "/json/reply/Nope",
+            "/json/reply/NewBillable.xml",
+            "/json/reply/NewBillable/x",
+            "/json/NewBillable",
+            "/html/reply/NewBillable",
+            "/json/other/NewBillable",
+        ] {
+            assert_eq!(found(path), None, "{path}");
         }
     }
 }

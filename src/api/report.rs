@@ -1,4 +1,4 @@
-//! `POST /billables`: a report becomes a billable.
+//! `POST /billables` and ServiceStack's names for it: reports become billables.
 
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -8,80 +8,255 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use super::access::Caller;
 use super::context::Answer;
+use super::path::Convention;
+use super::prefer::Return;
 use super::{ApiError, App, body};
-use crate::billable::{Billable, Entry, IdempotencyKey, Identity, Instant};
+use crate::billable::{Billable, Entry, IdempotencyKey, Identity, Instant, RawReport};
 use crate::token::Scope;
-use crate::wire;
-use crate::wire::bind::Query;
-use crate::wire::record::Record;
-use crate::writer::Outcome;
+use crate::wire::record::{Record, write_nulls};
+use crate::wire::value::Value;
+use crate::wire::{self, Binding, BodyFormat, Document};
+use crate::writer::{Outcome, WriteError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const BILLABLE_IDENTITY: HeaderName = HeaderName::from_static("billable-identity");
+const X_AUTOBATCH_COMPLETED: HeaderName = HeaderName::from_static("x-autobatch-completed");
 
-/// Stores one report, and answers when it is durable: 201 new, 200 stored before.
-pub(super) async fn report_billable(
+/// What an item of a batch takes beside its share of the body, in bytes: the entry, its outcome
+/// and its part of the answer.
+const ITEM: usize = 2 * 1024;
+
+/// Stores one report or several, and answers when all are durable.
+pub(super) async fn report_billables(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
+    convention: Convention,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Report)?;
     let (head, body) = request.into_parts();
     let key = idempotency_key(&head.headers)?;
-    let query = Query::parse(query.as_deref().unwrap_or_default())?;
-    let (body, claim) = body::read(
+    let (body, mut claim) = body::read(
         &head.headers,
         body,
         app.writer.budget(),
         app.request_timeout / 2,
     )
     .await?;
+    let query = query.as_deref().unwrap_or_default();
+    let document = read(&head.headers, &body, query, convention)?;
+    let is_batch = matches!(document, Document::Many(_));
+    let reports = document.into_reports();
+    if is_batch {
+        claim.grow(reports.len() * ITEM)?;
+    }
+    let entries = entries(&caller, key, reports, is_batch)?;
+    let identities = identities(&entries);
 
-    let text = wire::text(&body)?;
-    let label = head
-        .headers
-        .get(CONTENT_TYPE)
-        .map(|value| value.to_str().unwrap_or_default());
-    let format = wire::body_format(label, text)
-        .map_err(|wire::Unsupported| ApiError::UnsupportedMediaType)?;
-    let mut raw = format.read_report(text)?;
-    query.bind_over(&mut raw);
-
-    let now = Instant::now();
-    let report = caller.accept(raw, now)?;
-    let identity = Identity::of(key, None, &report.reported);
-    let id = identity.id(caller.client(), &report.reported, || random_id(now));
-    let entry = Entry::recorded(id, report, identity.clone(), caller.client().clone(), now);
-    let mut response = match app.writer.append(entry, claim).await {
-        Ok(Outcome::Stored(billable)) => stored(answer, StatusCode::CREATED, &billable),
-        Ok(Outcome::Replayed(billable)) => {
-            let mut response = stored(answer, StatusCode::OK, &billable);
-            response
-                .headers_mut()
-                .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
-            response
-        }
-        Ok(Outcome::Conflict(fields)) => ApiError::IdempotencyConflict(fields).into_response(),
-        Err(error) => ApiError::from(error).into_response(),
+    let settled = Settled::of(app.writer.append(entries, claim).await, is_batch);
+    let mut response = match settled.result {
+        Ok(billables) => stored(
+            answer,
+            convention,
+            Return::of(&head.headers),
+            is_batch,
+            &billables,
+        ),
+        Err(error) => error.into_response(),
     };
-    response.headers_mut().insert(
-        BILLABLE_IDENTITY,
-        HeaderValue::from_static(identity.as_str()),
-    );
+    let headers = response.headers_mut();
+    headers.extend(identities.map(|identities| (BILLABLE_IDENTITY, identities)));
+    if is_batch && matches!(convention, Convention::Operation { .. }) && settled.items > 0 {
+        headers.insert(X_AUTOBATCH_COMPLETED, settled.completed.into());
+    }
     Ok(response)
 }
 
-fn stored(answer: Answer, status: StatusCode, billable: &Billable) -> Response {
-    let location = format!("/billables/{}", billable.recorded.id);
-    (
-        status,
-        [(LOCATION, location)],
-        answer.body(&Record::billable(billable)),
-    )
-        .into_response()
+/// What the request reports, its query included.
+fn read(
+    headers: &HeaderMap,
+    body: &[u8],
+    query: &str,
+    convention: Convention,
+) -> Result<Document, ApiError> {
+    let text = wire::text(body)?;
+    // A label that is no text is none of ours, unlike one that is missing.
+    let label = headers
+        .get(CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or("?"));
+    let malformed = |reason: &str| Err(ApiError::Malformed(reason.to_owned()));
+    let mut document;
+    let binding = match convention {
+        Convention::Resource { .. } => {
+            let format = BodyFormat::of(label, text)?;
+            document = format.read(text)?;
+            Binding {
+                query_wins: !format.is_form(),
+                takes_hints: true,
+            }
+        }
+        Convention::Operation { format, is_batch } => {
+            if is_batch && text.is_empty() {
+                return malformed("the body of a batch must not be empty");
+            }
+            document = BodyFormat::of_route(format, label, text).read(text)?;
+            document = match (document, is_batch) {
+                (document, true) => Document::Many(document.into_reports()),
+                (document @ Document::One { .. }, false) => document,
+                (Document::Many(_), false) => {
+                    return malformed("several reports belong to NewBillable[]");
+                }
+            };
+            Binding {
+                query_wins: false,
+                takes_hints: false,
+            }
+        }
+    };
+    document.bind(query, binding)?;
+    Ok(document)
+}
+
+/// The entries of reports that are all valid and allowed; else every error of every one.
+fn entries(
+    caller: &Caller,
+    key: Option<IdempotencyKey>,
+    reports: Vec<RawReport>,
+    is_batch: bool,
+) -> Result<Vec<Entry>, ApiError> {
+    let now = Instant::now();
+    let mut entries = Vec::with_capacity(reports.len());
+    let mut errors = Vec::new();
+    for (place, raw) in reports.into_iter().enumerate() {
+        let index = is_batch.then_some(place);
+        match caller.accept(raw, now) {
+            Ok(report) => {
+                let index = index.map(|index| u32::try_from(index).expect("a batch is bounded"));
+                let identity = Identity::of(key.clone(), index, &report.reported);
+                let id = identity.id(caller.client(), &report.reported, || random_id(now));
+                let client = caller.client().clone();
+                entries.push(Entry::recorded(id, report, identity, client, now));
+            }
+            Err(found) => errors.extend(found.into_iter().map(|error| (index, error))),
+        }
+    }
+    match errors.is_empty() {
+        true => Ok(entries),
+        false => Err(ApiError::Invalid(errors)),
+    }
+}
+
+/// What the entries are recognised by, each kind once; `None` when there are no entries.
+fn identities(entries: &[Entry]) -> Option<HeaderValue> {
+    let mut kinds: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.identity.as_str())
+        .collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let kinds = (!kinds.is_empty()).then(|| kinds.join(", "))?;
+    Some(HeaderValue::from_str(&kinds).expect("words are visible ASCII"))
+}
+
+/// What became of all items together.
+struct Settled {
+    items: usize,
+    /// Items that are stored from the first one on.
+    completed: usize,
+    /// The billables, each with whether it was stored before.
+    result: Result<Vec<(Billable, bool)>, ApiError>,
+}
+
+impl Settled {
+    /// A doubt about any item outweighs conflicts of others, because it asks for a repeat.
+    fn of(outcomes: Vec<Result<Outcome, WriteError>>, is_batch: bool) -> Self {
+        let items = outcomes.len();
+        let mut billables = Vec::with_capacity(items);
+        let mut conflicts = Vec::new();
+        let mut failure = None;
+        let mut completed = None;
+        for (place, outcome) in outcomes.into_iter().enumerate() {
+            match outcome {
+                Ok(Outcome::Stored(billable)) => billables.push((billable, false)),
+                Ok(Outcome::Replayed(billable)) => billables.push((billable, true)),
+                Ok(Outcome::Conflict(fields)) => {
+                    let index = is_batch.then_some(place);
+                    conflicts.extend(fields.into_iter().map(|field| (index, field)));
+                    completed.get_or_insert(place);
+                }
+                Err(error) => {
+                    failure.get_or_insert((place, error));
+                    completed.get_or_insert(place);
+                }
+            }
+        }
+        let result = match failure {
+            Some((place, error)) if is_batch => {
+                Err(ApiError::AtItem(place, Box::new(error.into())))
+            }
+            Some((_, error)) => Err(error.into()),
+            None if conflicts.is_empty() => Ok(billables),
+            None => Err(ApiError::IdempotencyConflict(conflicts)),
+        };
+        Self {
+            items,
+            completed: completed.unwrap_or(items),
+            result,
+        }
+    }
+}
+
+/// The success. Resources show what is stored, operations return nothing; `Prefer` has it the
+/// other way round.
+fn stored(
+    answer: Answer,
+    convention: Convention,
+    preferred: Option<Return>,
+    is_batch: bool,
+    billables: &[(Billable, bool)],
+) -> Response {
+    let is_any_new = billables.iter().any(|(_, is_replayed)| !is_replayed);
+    let status = match is_any_new {
+        true => StatusCode::CREATED,
+        false => StatusCode::OK,
+    };
+    let is_operation = matches!(convention, Convention::Operation { .. });
+    let shown = preferred.unwrap_or(match is_operation {
+        true => Return::Minimal,
+        false => Return::Representation,
+    });
+    let mut response = match (shown, billables) {
+        // ServiceStack's clients count the nulls.
+        (Return::Minimal, _) if is_batch && preferred.is_none() => {
+            answer.text(write_nulls(billables.len(), answer.format))
+        }
+        (Return::Minimal, _) => StatusCode::NO_CONTENT.into_response(),
+        (Return::Representation, [(billable, _)]) if !is_batch => {
+            (status, answer.record(Record::billable(billable))).into_response()
+        }
+        (Return::Representation, _) => {
+            let records = billables.iter().map(|(billable, is_replayed)| {
+                Record::billable(billable).with("replayed", Value::Bool(*is_replayed))
+            });
+            let records = records.collect();
+            let list = Record::write_list("Billable", records, answer.format);
+            (status, answer.text(list)).into_response()
+        }
+    };
+    let headers = response.headers_mut();
+    headers.extend(preferred.map(Return::applied));
+    if let ([(billable, _)], false) = (billables, is_batch) {
+        let location = format!("/billables/{}", billable.recorded.id);
+        let location = HeaderValue::from_str(&location).expect("a path is visible ASCII");
+        headers.insert(LOCATION, location);
+    }
+    if !is_any_new && !billables.is_empty() {
+        headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {

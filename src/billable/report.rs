@@ -111,6 +111,51 @@ impl RawReport {
         self.0[field as usize] = value;
     }
 
+    /// Sets a field to a text, or adds it behind a comma to the text that the field holds.
+    pub fn append(&mut self, field: Field, text: &str) {
+        match &mut self.0[field as usize] {
+            Some(Given::Text(held)) => held.extend([",", text]),
+            other => *other = Some(Given::Text(text.to_owned())),
+        }
+    }
+
+    /// Sets a field that is not given.
+    pub fn fill(&mut self, field: Field, value: Option<Given>) {
+        if !self.is_given(field) {
+            self.set(field, value);
+        }
+    }
+
+    /// Sets every field that the other report gives, whatever it held.
+    pub fn overlay(&mut self, other: Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            if theirs.is_some() {
+                *mine = theirs;
+            }
+        }
+    }
+
+    /// Sets every field that is not given to what the other report has.
+    pub fn underlay(&mut self, other: Self) {
+        for (field, value) in Field::ALL.into_iter().zip(other.0) {
+            self.fill(field, value);
+        }
+    }
+
+    /// The fields that hold something, if only a blank.
+    pub fn fields(&self) -> impl Iterator<Item = Field> {
+        let held = |field: &Field| self.0[*field as usize].is_some();
+        Field::ALL.into_iter().filter(held)
+    }
+
+    /// Whether a field is given: missing, empty and blank are not.
+    pub fn is_given(&self, field: Field) -> bool {
+        self.get(field).is_some_and(|given| match given {
+            Given::Text(text) => !text.trim().is_empty(),
+            Given::Structure => true,
+        })
+    }
+
     /// What a field holds.
     pub fn get(&self, field: Field) -> Option<&Given> {
         self.0[field as usize].as_ref()
@@ -233,16 +278,10 @@ impl Report {
     /// Every error of the report, in the order of [`Field::ALL`].
     pub fn parse(mut raw: RawReport, now: Instant) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let named = Field::ALL.map(|field| {
-            raw.get(field).is_some_and(|given| match given {
-                Given::Text(text) => !text.trim().is_empty(),
-                Given::Structure => true,
-            })
-        });
-        if !named[Field::SessionId as usize] {
+        if !raw.is_given(Field::SessionId) {
             errors.extend(missing_subject(
-                named[Field::AccountId as usize],
-                named[Field::CustomerId as usize],
+                raw.is_given(Field::AccountId),
+                raw.is_given(Field::CustomerId),
             ));
         }
 

@@ -2,71 +2,153 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::Malformed;
+use super::sender::{self, Hints};
+use super::{Document, Items, ReadError};
 use crate::billable::{Field, Given, RawReport};
 
-/// Reads a report. Unknown members are skipped, to a depth of 128; of a repeated member the
-/// last one counts.
+/// Reads an object as a report, or an array of objects as several. Unknown members are skipped,
+/// to a depth of 128; of a repeated member the last one counts.
 ///
 /// # Errors
-/// The text is not one JSON object.
-pub fn read_report(body: &str) -> Result<RawReport, Malformed> {
-    let Members(report) = serde_json::from_str(body).map_err(|error| {
-        let what = match error.classify() {
-            Category::Eof => "ends too early",
-            Category::Data => "must be an object",
-            Category::Syntax | Category::Io => "is not valid or is nested too deep",
-        };
-        Malformed(format!(
-            "the JSON {what} (line {}, column {})",
-            error.line(),
-            error.column()
-        ))
-    })?;
-    Ok(report)
-}
-
-struct Members(RawReport);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
+/// The text is neither, or there are too many items.
+pub(super) fn read(text: &str) -> Result<Document, ReadError> {
+    if !text.trim_start().starts_with('[') {
+        let (report, hints) = read_object(text)?;
+        return Ok(Document::One { report, hints });
+    }
+    let mut items = Items::default();
+    let mut too_many = None;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let list = Reports {
+        items: &mut items,
+        too_many: &mut too_many,
+    };
+    let read = list
+        .deserialize(&mut deserializer)
+        .and_then(|()| deserializer.end());
+    match (too_many, read) {
+        (Some(error), _) => Err(error),
+        (None, Err(error)) => Err(malformed(&error, 0)),
+        (None, Ok(())) => Ok(Document::Many(items.into_reports())),
     }
 }
 
-struct MembersVisitor;
+/// Reads lines of one object each; blank ones are skipped.
+///
+/// # Errors
+/// A line is not an object, or there are too many.
+pub(super) fn read_lines(text: &str) -> Result<Document, ReadError> {
+    let mut items = Items::default();
+    for (before, line) in text.split('\n').enumerate() {
+        if !line.trim().is_empty() {
+            let object: Object =
+                serde_json::from_str(line).map_err(|error| malformed(&error, before))?;
+            items.push(object.report)?;
+        }
+    }
+    Ok(Document::Many(items.into_reports()))
+}
 
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
+/// Reads an object, and what it says in the words of a stock sender.
+pub(super) fn read_object(text: &str) -> Result<(RawReport, Hints), ReadError> {
+    let Object { report, hints } =
+        serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
+    Ok((report, hints))
+}
+
+/// The parser's own words may repeat the text, so they are not passed on.
+fn malformed(error: &serde_json::Error, lines_before: usize) -> ReadError {
+    let what = match error.classify() {
+        Category::Eof => "ends too early",
+        Category::Data => "must be an object",
+        Category::Syntax | Category::Io => "is not valid or is nested too deep",
+    };
+    let (line, column) = (lines_before + error.line(), error.column());
+    ReadError::Malformed(format!("the JSON {what} (line {line}, column {column})"))
+}
+
+struct Reports<'a> {
+    items: &'a mut Items,
+    too_many: &'a mut Option<ReadError>,
+}
+
+impl<'de> DeserializeSeed<'de> for Reports<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reports<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(Object { report, .. }) = seq.next_element()? {
+            if let Err(error) = self.items.push(report) {
+                *self.too_many = Some(error);
+                return Err(A::Error::custom("too many items"));
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Object {
+    report: RawReport,
+    hints: Hints,
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let mut report = RawReport::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+        let (mut report, mut hints) = (RawReport::default(), Hints::default());
         while let Some(name) = map.next_key::<String>()? {
             match Field::from_name(&name) {
-                Some(field) => {
-                    report.set(field, given(map.next_value()?).map_err(A::Error::custom)?)
+                Some(field) => report.set(field, next_given(&mut map)?),
+                None if name == "variables" => {
+                    hints = sender::of_variables(map.next_value()?).map_err(A::Error::custom)?;
                 }
                 None => {
                     map.next_value::<Skipped>()?;
                 }
             }
         }
-        Ok(Members(report))
+        Ok(Object { report, hints })
     }
 }
 
-fn given(value: &RawValue) -> serde_json::Result<Option<Given>> {
+/// The next member's value: a text, a scalar's source text, or nothing for null.
+pub(super) fn next_given<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Given>, A::Error> {
+    let value: &RawValue = map.next_value()?;
     Ok(match value.get() {
         "null" => None,
-        text if text.starts_with('"') => Some(Given::Text(serde_json::from_str(text)?)),
+        text if text.starts_with('"') => Some(Given::Text(
+            serde_json::from_str(text).map_err(A::Error::custom)?,
+        )),
         text if text.starts_with(['{', '[']) => Some(Given::Structure),
         scalar => Some(Given::Text(scalar.to_owned())),
     })
@@ -74,7 +156,7 @@ fn given(value: &RawValue) -> serde_json::Result<Option<Given>> {
 
 /// A value that nobody wants. Unlike serde's own it visits what it skips, so that the parser's
 /// depth limit and its checks of strings hold there too.
-struct Skipped;
+pub(super) struct Skipped;
 
 impl<'de> Deserialize<'de> for Skipped {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -130,8 +212,39 @@ impl<'de> Visitor<'de> for SkippedVisitor {
 mod tests {
     use super::*;
 
-    fn call_sid(body: &str) -> Result<Option<Given>, Malformed> {
-        read_report(body).map(|report| report.get(Field::CallSid).cloned())
+    fn call_sid(body: &str) -> Result<Option<Given>, ReadError> {
+        read_object(body).map(|(report, _)| report.get(Field::CallSid).cloned())
+    }
+
+    fn call_sids(document: Result<Document, ReadError>) -> Result<Vec<Option<Given>>, ReadError> {
+        let reports = document?.into_reports();
+        Ok(reports
+            .iter()
+            .map(|report| report.get(Field::CallSid).cloned())
+            .collect())
+    }
+
+    #[test]
+    fn an_array_and_lines_are_several_reports() {
+        let expected = Ok(vec![Some(Given::Text("a".to_owned())), None]);
+        assert_eq!(
+            call_sids(read(" [{\"callSid\":\"a\"},{\"x\":[]}] ")),
+            expected
+        );
+        assert_eq!(
+            call_sids(read_lines("\n{\"callSid\":\"a\"}\r\n\n {} ")),
+            expected
+        );
+        assert_eq!(call_sids(read("[]")), Ok(Vec::new()));
+        assert_eq!(call_sids(read_lines("")), Ok(Vec::new()));
+        for list in [
+            "[", "[{}", "[{},]", "[{}] x", "[null]", "[[]]", "[1]", "[\"a\"]",
+        ] {
+            assert!(read(list).is_err(), "{list}");
+        }
+        assert!(read_lines("{}\n[]").is_err() && read_lines("{\n}").is_err());
+        let error = read_lines("{}\n\n{\"a\":}").unwrap_err();
+        assert!(error.to_string().contains("(line 3, column 6)"), "{error}");
     }
 
     #[test]

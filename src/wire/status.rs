@@ -1,16 +1,16 @@
 //! `responseStatus`, the one shape of every error: its members, order and spelling are
 //! ServiceStack's, because its generated clients read them.
 
-use serde::Serialize;
-
-use super::{Format, xml};
+use super::value::Value;
+use super::{Format, csv, xml};
 
 const TYPES: &str = "http://schemas.servicestack.net/types";
-const ARRAYS: &str = "http://schemas.microsoft.com/2003/10/Serialization/Arrays";
+
+/// The member of `meta` that has an item's place in its batch.
+const BATCH_INDEX: &str = "AutoBatchIndex";
 
 /// The body of an error.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub struct ResponseStatus {
     /// A stable code.
     pub error_code: &'static str,
@@ -18,11 +18,12 @@ pub struct ResponseStatus {
     pub message: String,
     /// What is wrong with which field.
     pub errors: Vec<ResponseError>,
+    /// The place of the first item at fault, counted from 0, when it came in a batch.
+    pub index: Option<usize>,
 }
 
 /// What is wrong with one field.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub struct ResponseError {
     /// A stable code.
     pub error_code: &'static str,
@@ -30,18 +31,49 @@ pub struct ResponseError {
     pub field_name: &'static str,
     /// A sentence for people.
     pub message: String,
+    /// The item's place in its batch.
+    pub index: Option<usize>,
 }
 
 impl ResponseStatus {
     /// The status as a body.
     pub fn write(&self, format: Format) -> String {
         match format {
-            Format::Json => {
-                let status = serde_json::to_string(self).expect("texts serialise");
-                format!("{{\"responseStatus\":{status}}}")
-            }
+            Format::Json => Value::Object(vec![("responseStatus", self.value())]).to_json(),
+            Format::Jsv => Value::Object(vec![("responseStatus", self.value())]).to_jsv(),
+            Format::Csv => csv::write(&[vec![("responseStatus", self.value())]]),
             Format::Xml => self.write_xml(),
         }
+    }
+
+    /// The status as problem details (RFC 9457), which hold the whole of it. `status` and
+    /// `title` are those of HTTP.
+    pub fn write_problem(&self, status: u16, title: &str) -> String {
+        let problem = serde_json::json!({
+            "type": "about:blank",
+            "title": title,
+            "status": status,
+            "detail": self.message,
+            "responseStatus": self.value(),
+        });
+        problem.to_string()
+    }
+
+    fn value(&self) -> Value<'_> {
+        let errors = self.errors.iter().map(|error| {
+            Value::Object(vec![
+                ("errorCode", Value::text(Some(error.error_code))),
+                ("fieldName", Value::text(Some(error.field_name))),
+                ("message", Value::text(Some(&*error.message))),
+                ("meta", meta(error.index)),
+            ])
+        });
+        Value::Object(vec![
+            ("errorCode", Value::text(Some(self.error_code))),
+            ("message", Value::text(Some(&*self.message))),
+            ("errors", Value::List(errors.collect())),
+            ("meta", meta(self.index)),
+        ])
     }
 
     fn write_xml(&self) -> String {
@@ -59,17 +91,35 @@ impl ResponseStatus {
                 xml::member(&mut out, "ErrorCode", Some(error.error_code));
                 xml::member(&mut out, "FieldName", Some(error.field_name));
                 xml::member(&mut out, "Message", Some(&error.message));
-                out.push_str(&format!(
-                    "<Meta xmlns:d5p1=\"{ARRAYS}\" i:nil=\"true\" /></ResponseError>"
-                ));
+                write_xml_meta(&mut out, "d5p1", error.index);
+                out.push_str("</ResponseError>");
             }
             out.push_str("</Errors>");
         }
-        out.push_str(&format!(
-            "<Meta xmlns:d3p1=\"{ARRAYS}\" i:nil=\"true\" /></ResponseStatus>"
-        ));
+        write_xml_meta(&mut out, "d3p1", self.index);
+        out.push_str("</ResponseStatus>");
         xml::close(&mut out, "ErrorResponse");
         out
+    }
+}
+
+/// A dictionary of texts, as .NET has it.
+fn meta(index: Option<usize>) -> Value<'static> {
+    index.map_or(Value::Null, |index| {
+        Value::Object(vec![(BATCH_INDEX, Value::Text(index.to_string().into()))])
+    })
+}
+
+/// The same, whose prefixes name how deep it stands.
+fn write_xml_meta(out: &mut String, prefix: &str, index: Option<usize>) {
+    let namespace = format!("<Meta xmlns:{prefix}=\"{}\"", xml::ARRAYS);
+    out.push_str(&namespace);
+    match index {
+        None => out.push_str(" i:nil=\"true\" />"),
+        Some(index) => out.push_str(&format!(
+            "><{prefix}:KeyValueOfstringstring><{prefix}:Key>{BATCH_INDEX}</{prefix}:Key>\
+             <{prefix}:Value>{index}</{prefix}:Value></{prefix}:KeyValueOfstringstring></Meta>"
+        )),
     }
 }
 
@@ -83,12 +133,21 @@ mod tests {
             error_code: "Length",
             field_name: "CallSid",
             message: message.clone(),
+            index: None,
         };
         ResponseStatus {
             error_code: "Length",
             message,
             errors: vec![error],
+            index: None,
         }
+    }
+
+    fn batch_status() -> ResponseStatus {
+        let mut status = status();
+        status.index = Some(7);
+        status.errors[0].index = Some(7);
+        status
     }
 
     #[test]
@@ -114,5 +173,51 @@ mod tests {
         };
         assert!(bare.write(Format::Xml).contains("<Errors /><Meta"));
         assert!(bare.write(Format::Json).contains(r#""errors":[]"#));
+    }
+
+    #[test]
+    fn an_items_place_is_a_text_in_meta() {
+        let json = batch_status().write(Format::Json);
+        assert_eq!(
+            json.matches(r#","meta":{"AutoBatchIndex":"7"}}"#).count(),
+            2,
+            "{json}"
+        );
+        let xml = batch_status().write(Format::Xml);
+        for prefix in ["d5p1", "d3p1"] {
+            let meta = format!(
+                "<Meta xmlns:{prefix}=\"http://schemas.microsoft.com/2003/10/Serialization/Arrays\"><{prefix}:KeyValueOfstringstring><{prefix}:Key>AutoBatchIndex</{prefix}:Key><{prefix}:Value>7</{prefix}:Value></{prefix}:KeyValueOfstringstring></Meta>"
+            );
+            assert!(xml.contains(&meta), "{xml}");
+        }
+    }
+
+    #[test]
+    fn jsv_and_csv_quote_what_needs_it() {
+        assert_eq!(
+            status().write(Format::Jsv),
+            r#"{responseStatus:{errorCode:Length,message:"a < b & ""c""",errors:[{errorCode:Length,fieldName:CallSid,message:"a < b & ""c"""}]}}"#
+        );
+        let bare = ResponseStatus {
+            errors: Vec::new(),
+            message: "a b".to_owned(),
+            ..status()
+        };
+        assert_eq!(
+            bare.write(Format::Csv),
+            "ResponseStatus\r\n\"{errorCode:Length,message:a b,errors:[]}\"\r\n"
+        );
+    }
+
+    #[test]
+    fn problem_details_hold_the_whole_status() {
+        let written = status().write_problem(400, "Bad Request");
+        let problem: serde_json::Value = serde_json::from_str(&written).expect("JSON");
+        assert_eq!(
+            (&problem["status"], &problem["title"]),
+            (&400.into(), &"Bad Request".into())
+        );
+        assert_eq!(problem["detail"], "a < b & \"c\"");
+        assert_eq!(problem["responseStatus"]["errorCode"], "Length");
     }
 }

@@ -10,87 +10,111 @@ use quick_xml::escape::{partial_escape, resolve_xml_entity};
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::name::{LocalName, NamespaceResolver, ResolveResult};
 
-use super::Malformed;
+use super::{Document as Body, Items, ReadError};
 use crate::billable::{Field, Given, RawReport};
 
 /// The namespace of the operation's types.
-pub const NAMESPACE: &str = "http://schemas.datacontract.org/2004/07/Voice.Api.Billing";
+pub(super) const NAMESPACE: &str = "http://schemas.datacontract.org/2004/07/Voice.Api.Billing";
 
 /// The namespace of `nil`.
-pub const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+pub(super) const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+
+/// The namespace of lists and dictionaries.
+pub(super) const ARRAYS: &str = "http://schemas.microsoft.com/2003/10/Serialization/Arrays";
 
 const MAX_DEPTH: usize = 64;
 
 /// Attributes of one element. Looking for repeated ones costs their square.
 const MAX_ATTRIBUTES: usize = 64;
 
-/// Reads a report from a `NewBillable` document.
+/// Reads a report from a `NewBillable` document, or several from an `ArrayOfNewBillable`. In a
+/// list elements of other names are skipped, and a nil item is a report without fields.
 ///
 /// # Errors
-/// The text is not one well-formed document with that root.
-pub fn read_report(body: &str) -> Result<RawReport, Malformed> {
-    if let Some(found) = body.chars().find(|&c| !is_xml_char(c)) {
-        return Err(Malformed(format!(
+/// The text is not one well-formed document with such a root, or there are too many items.
+pub(super) fn read(text: &str) -> Result<Body, ReadError> {
+    if let Some(found) = text.chars().find(|&c| !is_xml_char(c)) {
+        return Err(ReadError::Malformed(format!(
             "the XML contains the character U+{:04X}",
             found as u32
         )));
     }
-    let mut reader = NsReader::from_str(body);
+    let mut reader = NsReader::from_str(text);
     reader.config_mut().check_comments = true;
-    let mut document = Document {
-        reader,
-        report: RawReport::default(),
-        seen: [false; Field::ALL.len()],
-        depth: 0,
-    };
-    document.read().map_err(|reason| {
-        Malformed(format!(
-            "the XML {reason} (near byte {})",
+    reader.config_mut().expand_empty_elements = true;
+    let mut document = Document { reader, depth: 0 };
+    document.read().map_err(|reason| match reason {
+        Reason::Malformed(what) => ReadError::Malformed(format!(
+            "the XML {what} (near byte {})",
             document.reader.buffer_position()
-        ))
-    })?;
-    Ok(document.report)
+        )),
+        Reason::TooMany(error) => error,
+    })
 }
 
-type Reason = &'static str;
+enum Reason {
+    Malformed(&'static str),
+    TooMany(ReadError),
+}
 
-const NOT_WELL_FORMED: Reason = "is not well-formed";
+impl From<&'static str> for Reason {
+    fn from(what: &'static str) -> Self {
+        Self::Malformed(what)
+    }
+}
+
+const NOT_WELL_FORMED: Reason = Reason::Malformed("is not well-formed");
+const UNBOUND_PREFIX: Reason = Reason::Malformed("uses a prefix that is bound to no namespace");
 
 struct Document<'a> {
     reader: NsReader<&'a [u8]>,
-    report: RawReport,
-    seen: [bool; Field::ALL.len()],
     depth: usize,
 }
 
-/// An element as the reader needs it after its event is gone.
-enum Element {
-    /// The root, or a member that is one of ours: its field and whether it is nil.
-    Ours(Option<Field>, bool),
-    /// Anything else; skipped with all it contains.
-    Unknown,
+/// The start of an element.
+struct Element {
+    /// What it is; `None` for one to be skipped with all it contains.
+    known: Option<Known>,
+    is_nil: bool,
+}
+
+/// The elements that mean something, where they stand in the operation's namespace or in none.
+enum Known {
+    Report,
+    Reports,
+    Member(Field),
 }
 
 impl<'a> Document<'a> {
-    fn read(&mut self) -> Result<(), Reason> {
-        self.prolog()?;
-        self.trailer()
+    fn read(&mut self) -> Result<Body, Reason> {
+        let Element { known, is_nil } = self.prolog()?;
+        let body = match known {
+            Some(Known::Report) => Body::one(self.report(is_nil)?),
+            Some(Known::Reports) => Body::Many(self.reports(is_nil)?),
+            Some(Known::Member(_)) | None => {
+                return Err(
+                    "must have the root element NewBillable or ArrayOfNewBillable in the namespace of the operation or in none"
+                        .into(),
+                );
+            }
+        };
+        self.trailer()?;
+        Ok(body)
     }
 
     fn next(&mut self) -> Result<Event<'a>, Reason> {
         self.reader.read_event().map_err(|_| NOT_WELL_FORMED)
     }
 
-    /// Everything up to and with the root element.
-    fn prolog(&mut self) -> Result<(), Reason> {
+    /// Everything up to and with the start of the root element.
+    fn prolog(&mut self) -> Result<Element, Reason> {
         let mut is_first = true;
         loop {
             match self.next()? {
                 Event::Decl(declaration) if is_first => check_declaration(&declaration)?,
                 Event::Text(text) if is_blank(&text) => {}
                 Event::Comment(_) => {}
-                Event::Start(start) => return self.root(&start, false),
-                Event::Empty(start) => return self.root(&start, true),
+                Event::Start(start) => return self.classify(&start),
                 event => return Err(refusal(&event)),
             }
             is_first = false;
@@ -103,44 +127,63 @@ impl<'a> Document<'a> {
                 Event::Eof => return Ok(()),
                 Event::Text(text) if is_blank(&text) => {}
                 Event::Comment(_) => {}
-                Event::Start(_) | Event::Empty(_) => return Err("has a second root element"),
+                Event::Start(_) => return Err("has a second root element".into()),
                 event => return Err(refusal(&event)),
             }
         }
     }
 
-    fn root(&mut self, start: &BytesStart<'a>, is_empty: bool) -> Result<(), Reason> {
-        let resolver = self.reader.resolver();
-        let (namespace, name) = resolver.resolve_element(start.name());
-        if !is_ours(&namespace)? || name.into_inner() != "NewBillable" {
-            return Err(
-                "must have the root element NewBillable in the namespace of the operation or in none",
-            );
-        }
-        let is_nil = check_attributes(start, resolver)?;
-        if is_empty {
-            return Ok(());
-        }
-        if is_nil { self.skip() } else { self.members() }
+    fn reports(&mut self, is_nil: bool) -> Result<Vec<RawReport>, Reason> {
+        let mut items = Items::default();
+        self.children(is_nil, |document, element| match element.known {
+            Some(Known::Report) => {
+                let report = document.report(element.is_nil)?;
+                items.push(report).map_err(Reason::TooMany)
+            }
+            Some(Known::Reports | Known::Member(_)) | None => document.skip(),
+        })?;
+        Ok(items.into_reports())
     }
 
-    fn members(&mut self) -> Result<(), Reason> {
+    /// Of a repeated member the first one counts.
+    fn report(&mut self, is_nil: bool) -> Result<RawReport, Reason> {
+        let mut report = RawReport::default();
+        self.children(is_nil, |document, element| match element {
+            Element {
+                known: Some(Known::Member(field)),
+                is_nil: false,
+            } => {
+                let value = document.member()?;
+                if report.get(field).is_none() {
+                    report.set(field, Some(Given::Text(value)));
+                }
+                Ok(())
+            }
+            _ => document.skip(),
+        })?;
+        Ok(report)
+    }
+
+    /// The elements in an element, each for `child` to read up to its end.
+    fn children(
+        &mut self,
+        is_nil: bool,
+        mut child: impl FnMut(&mut Self, Element) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        if is_nil {
+            return self.skip();
+        }
         loop {
             match self.next()? {
-                Event::Start(start) => match self.classify(&start)? {
-                    Element::Ours(Some(field), false) => self.member(field)?,
-                    Element::Ours(..) | Element::Unknown => self.skip()?,
-                },
-                Event::Empty(start) => {
-                    if let Element::Ours(Some(field), false) = self.classify(&start)? {
-                        self.set(field, String::new());
-                    }
+                Event::Start(start) => {
+                    let element = self.classify(&start)?;
+                    child(self, element)?;
                 }
                 Event::End(_) => return Ok(()),
                 Event::Text(text) if is_blank(&text) => {}
                 Event::Comment(_) => {}
                 Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => {
-                    return Err("has text where only elements belong");
+                    return Err("has text where only elements belong".into());
                 }
                 event => return Err(refusal(&event)),
             }
@@ -148,7 +191,7 @@ impl<'a> Document<'a> {
     }
 
     /// The text of a member, up to its end.
-    fn member(&mut self, field: Field) -> Result<(), Reason> {
+    fn member(&mut self) -> Result<String, Reason> {
         let mut value = String::new();
         loop {
             match self.next()? {
@@ -157,11 +200,8 @@ impl<'a> Document<'a> {
                 Event::CData(text) => value.push_str(&text),
                 Event::GeneralRef(reference) => value.push(resolve(&reference)?),
                 Event::Comment(_) => {}
-                Event::Start(_) | Event::Empty(_) => return Err("has an element inside a text"),
-                Event::End(_) => {
-                    self.set(field, value);
-                    return Ok(());
-                }
+                Event::Start(_) => return Err("has an element inside a text".into()),
+                Event::End(_) => return Ok(value),
                 event => return Err(refusal(&event)),
             }
         }
@@ -177,11 +217,8 @@ impl<'a> Document<'a> {
                     self.classify(&start)?;
                     self.depth += 1;
                     if self.depth > MAX_DEPTH {
-                        return Err("is nested too deep");
+                        return Err("is nested too deep".into());
                     }
-                }
-                Event::Empty(start) => {
-                    self.classify(&start)?;
                 }
                 Event::End(_) => self.depth -= 1,
                 Event::GeneralRef(reference) => {
@@ -198,25 +235,21 @@ impl<'a> Document<'a> {
         let resolver = self.reader.resolver();
         let (namespace, name) = resolver.resolve_element(start.name());
         let is_nil = check_attributes(start, resolver)?;
-        Ok(match (is_ours(&namespace)?, field_of(name)) {
-            (true, Some(field)) => Element::Ours(Some(field), is_nil),
-            _ => Element::Unknown,
-        })
-    }
-
-    /// Of a repeated member the first one counts.
-    fn set(&mut self, field: Field, value: String) {
-        if !std::mem::replace(&mut self.seen[field as usize], true) {
-            self.report.set(field, Some(Given::Text(value)));
-        }
+        let known = is_ours(&namespace)?.then(|| known(name)).flatten();
+        Ok(Element { known, is_nil })
     }
 }
 
 /// Element names are exact, as XML has them.
-fn field_of(name: LocalName<'_>) -> Option<Field> {
-    Field::ALL
-        .into_iter()
-        .find(|field| field.pascal() == name.into_inner())
+fn known(name: LocalName<'_>) -> Option<Known> {
+    match name.into_inner() {
+        "NewBillable" => Some(Known::Report),
+        "ArrayOfNewBillable" => Some(Known::Reports),
+        name => Field::ALL
+            .into_iter()
+            .find(|field| field.pascal() == name)
+            .map(Known::Member),
+    }
 }
 
 /// Whether a name is in the operation's namespace or in none.
@@ -224,7 +257,7 @@ fn is_ours(namespace: &ResolveResult<'_>) -> Result<bool, Reason> {
     match namespace {
         ResolveResult::Bound(namespace) => Ok(namespace.into_inner() == NAMESPACE),
         ResolveResult::Unbound => Ok(true),
-        ResolveResult::Unknown(_) => Err("uses a prefix that is bound to no namespace"),
+        ResolveResult::Unknown(_) => Err(UNBOUND_PREFIX),
     }
 }
 
@@ -233,7 +266,7 @@ fn check_attributes(start: &BytesStart<'_>, resolver: &NamespaceResolver) -> Res
     let mut is_nil = false;
     for (count, attribute) in start.attributes().enumerate() {
         if count == MAX_ATTRIBUTES {
-            return Err("has an element with too many attributes");
+            return Err("has an element with too many attributes".into());
         }
         let attribute = attribute.map_err(|_| NOT_WELL_FORMED)?;
         let value = attribute
@@ -241,14 +274,14 @@ fn check_attributes(start: &BytesStart<'_>, resolver: &NamespaceResolver) -> Res
             .map_err(|_| NOT_WELL_FORMED)?;
         let (namespace, name) = resolver.resolve_attribute(attribute.key);
         match namespace {
-            ResolveResult::Unknown(_) => return Err("uses a prefix that is bound to no namespace"),
+            ResolveResult::Unknown(_) => return Err(UNBOUND_PREFIX),
             ResolveResult::Bound(bound)
                 if bound.into_inner() == XSI && name.into_inner() == "nil" =>
             {
                 is_nil = match &*value {
                     "true" | "1" => true,
                     "false" | "0" => false,
-                    _ => return Err("has a nil attribute that is neither true nor false"),
+                    _ => return Err("has a nil attribute that is neither true nor false".into()),
                 };
             }
             ResolveResult::Bound(_) | ResolveResult::Unbound => {}
@@ -260,34 +293,34 @@ fn check_attributes(start: &BytesStart<'_>, resolver: &NamespaceResolver) -> Res
 fn check_declaration(declaration: &BytesDecl<'_>) -> Result<(), Reason> {
     let version = declaration.version().map_err(|_| NOT_WELL_FORMED)?;
     if version != "1.0" {
-        return Err("must have the version 1.0");
+        return Err("must have the version 1.0".into());
     }
     match declaration.encoding() {
         None => Ok(()),
         Some(Ok(encoding)) if encoding.eq_ignore_ascii_case("utf-8") => Ok(()),
-        Some(_) => Err("must be declared as utf-8"),
+        Some(_) => Err("must be declared as utf-8".into()),
     }
 }
 
 /// A character reference or one of XML's five entities.
 fn resolve(reference: &BytesRef<'_>) -> Result<char, Reason> {
-    let undefined = "refers to an entity that is not defined";
     if let Some(character) = reference.resolve_char_ref().map_err(|_| NOT_WELL_FORMED)? {
         return Ok(character);
     }
     resolve_xml_entity(reference)
         .and_then(|text| text.chars().next())
-        .ok_or(undefined)
+        .ok_or_else(|| "refers to an entity that is not defined".into())
 }
 
 fn refusal(event: &Event<'_>) -> Reason {
-    match event {
+    let what = match event {
         Event::DocType(_) => "must not have a document type",
         Event::PI(_) => "must not have processing instructions",
         Event::Eof => "ends too early",
         Event::Decl(_) => "has a declaration that is not at its start",
-        _ => NOT_WELL_FORMED,
-    }
+        _ => return NOT_WELL_FORMED,
+    };
+    what.into()
 }
 
 fn is_blank(text: &str) -> bool {
@@ -323,18 +356,21 @@ pub(super) fn close(out: &mut String, name: &str) {
 mod tests {
     use super::*;
 
-    fn call_sid(document: &str) -> Result<Option<Given>, Malformed> {
-        read_report(document).map(|report| report.get(Field::CallSid).cloned())
+    fn call_sid(document: &str) -> Result<Option<Given>, ReadError> {
+        match read(document)? {
+            Body::One { report, .. } => Ok(report.get(Field::CallSid).cloned()),
+            Body::Many(_) => panic!("a list"),
+        }
     }
 
     /// A document in the operation's namespace with `members` in it.
-    fn with(members: &str) -> Result<Option<Given>, Malformed> {
+    fn with(members: &str) -> Result<Option<Given>, ReadError> {
         call_sid(&format!(
             "<NewBillable xmlns:i='{XSI}' xmlns='{NAMESPACE}'>{members}</NewBillable>"
         ))
     }
 
-    fn text(text: &str) -> Result<Option<Given>, Malformed> {
+    fn text(text: &str) -> Result<Option<Given>, ReadError> {
         Ok(Some(Given::Text(text.to_owned())))
     }
 
@@ -364,6 +400,34 @@ mod tests {
         assert!(call_sid("<newBillable/>").is_err());
         assert!(call_sid("<p:NewBillable/>").is_err());
         assert!(with("<p:CallSid>a</p:CallSid>").is_err());
+    }
+
+    #[test]
+    fn a_list_holds_reports() {
+        let count = |items: &str| {
+            read(&format!(
+                "<ArrayOfNewBillable xmlns='{NAMESPACE}'>{items}</ArrayOfNewBillable>"
+            ))
+            .map(|body| matches!(body, Body::Many(_)).then(|| body.into_reports().len()))
+        };
+        assert_eq!(count(""), Ok(Some(0)));
+        assert_eq!(
+            count(
+                "<NewBillable/><!-- c --><Other><NewBillable/></Other> <NewBillable><CallSid>a</CallSid></NewBillable>"
+            ),
+            Ok(Some(2))
+        );
+        assert!(read("<ArrayOfNewBillable/>").is_ok());
+        for items in [
+            "x",
+            "<NewBillable>",
+            "<NewBillable>x</NewBillable>",
+            "<x xmlns='urn:x'>",
+        ] {
+            assert!(count(items).is_err(), "{items}");
+        }
+        assert!(read("<CallSid>a</CallSid>").is_err());
+        assert!(read("<ArrayOfNewBillable xmlns='urn:x'/>").is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! - `start`: settings, refusals, the first start, the commands
 //! - `faults`: killed servers, databases that go away, several processes
 //! - `properties`: what holds for every input
+//! - `vectors`: the exchanges that existing clients rely on
 //! - `tidy`: rules about the source, the settings and the README
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
@@ -25,3 +26,4 @@ mod report;
 mod start;
 mod store;
 mod tidy;
+mod vectors;

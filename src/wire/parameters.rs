@@ -1,25 +1,27 @@
-//! Query strings: strict decoding, and binding to the fields of a report.
+//! Query strings and url-encoded forms: strict decoding, and binding to the fields of a report.
 
 use percent_encoding::percent_decode_str;
 
-use super::Malformed;
-use crate::billable::{Field, Given, RawReport};
+use super::ReadError;
+use crate::billable::{Field, RawReport};
 
-/// The decoded parameters of a query, in order.
+/// The decoded parameters of a query or the fields of a form, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query(Vec<(String, String)>);
+pub struct Parameters(Vec<(String, String)>);
 
-impl Query {
-    /// Decodes a query string: `&` separates, `+` is a blank, `%XX` a byte.
+impl Parameters {
+    /// Decodes the text of a query or a form: `&` separates, `+` is a blank, `%XX` a byte.
     ///
     /// # Errors
     /// The bytes are not UTF-8. Replacing them would bill somebody else.
-    pub fn parse(query: &str) -> Result<Self, Malformed> {
+    pub fn parse(text: &str) -> Result<Self, ReadError> {
         let decode = |text: &str| match percent_decode_str(&text.replace('+', " ")).decode_utf8() {
             Ok(text) => Ok(text.into_owned()),
-            Err(_) => Err(Malformed("the query is not UTF-8".to_owned())),
+            Err(_) => Err(ReadError::Malformed(
+                "the query or form is not UTF-8".to_owned(),
+            )),
         };
-        let parameters = query
+        let parameters = text
             .split('&')
             .filter(|parameter| !parameter.is_empty())
             .map(|parameter| {
@@ -37,41 +39,42 @@ impl Query {
             .map(|(_, value)| &**value)
     }
 
-    /// Sets the fields that the query names over those of the body. Empty values are skipped;
-    /// a repeated name gives its values joined with commas.
-    pub fn bind_over(&self, report: &mut RawReport) {
-        for field in Field::ALL {
-            let named = self
-                .0
-                .iter()
-                .filter(|(name, value)| Field::from_name(name) == Some(field) && !value.is_empty());
-            let values: Vec<_> = named.map(|(_, value)| &**value).collect();
-            if !values.is_empty() {
-                report.set(field, Some(Given::Text(values.join(","))));
+    /// Adds one more at the end.
+    pub(super) fn push(&mut self, name: String, value: String) {
+        self.0.push((name, value));
+    }
+
+    /// The report that they are. Empty values are skipped; a repeated name gives its values
+    /// joined with commas.
+    pub fn report(&self) -> RawReport {
+        let mut report = RawReport::default();
+        for (name, value) in self.0.iter().filter(|(_, value)| !value.is_empty()) {
+            if let Some(field) = Field::from_name(name) {
+                report.append(field, value);
             }
         }
+        report
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::billable::Given;
 
     fn bound(query: &str, field: Field) -> Option<Given> {
-        let mut report = RawReport::default();
-        report.set(Field::SessionId, Some(Given::Text("body".to_owned())));
-        Query::parse(query).expect("a query").bind_over(&mut report);
+        let report = Parameters::parse(query).expect("a query").report();
         report.get(field).cloned()
     }
 
     #[test]
-    fn a_query_binds_over_the_body() {
+    fn parameters_bind_in_any_case() {
         let text = |text: &str| Some(Given::Text(text.to_owned()));
         assert_eq!(
             bound("SESSIONID=S%2B1+x&other=1", Field::SessionId),
             text("S+1 x")
         );
-        assert_eq!(bound("sessionId=", Field::SessionId), text("body"));
+        assert_eq!(bound("sessionId=", Field::SessionId), None);
         assert_eq!(
             bound("callSid=a&callsid=b&callSid", Field::CallSid),
             text("a,b")
@@ -85,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_query_that_is_not_utf8_is_refused() {
-        assert!(Query::parse("callSid=%FF").is_err());
-        assert!(Query::parse("%C3=1").is_err());
+        assert!(Parameters::parse("callSid=%FF").is_err());
+        assert!(Parameters::parse("%C3=1").is_err());
     }
 }

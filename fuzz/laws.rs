@@ -1,0 +1,183 @@
+//! What holds for every input of every parser. The fuzzer looks for inputs that break it, and the
+//! test suite holds it to the seeds, to damaged seeds and to random inputs.
+//!
+//! - Nothing panics, whatever the bytes.
+//! - A report that is accepted can be written in every format, and read back it is the same
+//!   report with the same identity; so can several together.
+
+use billables::billable::{
+    ClientName, Field, Given, Identity, Instant, RawReport, Report, Reported,
+};
+use billables::wire::negotiation::{Wishes, negotiate, wants_problem};
+use billables::wire::parameters::Parameters;
+use billables::wire::record::Record;
+use billables::wire::{self, Binding, BodyFormat, Document, Format};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use uuid::Uuid;
+
+/// The boundary of the multipart forms here.
+const BOUNDARY: &str = "b";
+
+/// A target that reads bodies, and the format that it reads.
+pub(crate) fn bodies() -> [(&'static str, BodyFormat); 7] {
+    [
+        ("json", BodyFormat::Plain(Format::Json)),
+        ("json-lines", BodyFormat::JsonLines),
+        ("xml", BodyFormat::Plain(Format::Xml)),
+        ("jsv", BodyFormat::Plain(Format::Jsv)),
+        ("csv", BodyFormat::Plain(Format::Csv)),
+        ("form", BodyFormat::Form),
+        ("multipart", BodyFormat::Multipart(BOUNDARY.to_owned())),
+    ]
+}
+
+/// The target that reads headers and queries.
+pub(crate) const NEGOTIATION: &str = "negotiation";
+
+/// Holds an input of `target` to its laws.
+pub(crate) fn check(target: &str, data: &[u8]) {
+    if target == NEGOTIATION {
+        return check_negotiation(data);
+    }
+    let (_, format) = bodies()
+        .into_iter()
+        .find(|(name, _)| *name == target)
+        .expect("a target of that name");
+    check_body(&format, data);
+}
+
+fn check_body(format: &BodyFormat, data: &[u8]) {
+    let Ok(text) = wire::text(data) else { return };
+    let Ok(mut document) = format.read(text) else {
+        return;
+    };
+    let binding = Binding {
+        query_wins: true,
+        takes_hints: true,
+    };
+    let bound = document.bind("format=xml&x=%zz?uuid=u", binding);
+    assert!(bound.is_ok(), "this query names no field: {bound:?}");
+    let reports: Vec<_> = document
+        .into_reports()
+        .into_iter()
+        .filter_map(|raw| Report::parse(raw, now()).ok())
+        .collect();
+    for report in &reports {
+        for (format, written) in written(report) {
+            assert_same(report, &read_one(&format, &written), &written);
+        }
+    }
+    for format in [Format::Json, Format::Xml, Format::Jsv] {
+        let records = reports.iter().map(Record::report).collect();
+        let written = Record::write_list("NewBillable", records, format);
+        let Ok(Document::Many(again)) = BodyFormat::Plain(format).read(&written) else {
+            panic!("not a list: {written}");
+        };
+        assert_eq!(again.len(), reports.len(), "{written}");
+        for (report, again) in reports.iter().zip(again) {
+            assert_same(report, &parsed(again), &written);
+        }
+    }
+}
+
+/// A report in every format that can carry one.
+fn written(report: &Report) -> Vec<(BodyFormat, String)> {
+    let mut all: Vec<_> = Format::ALL
+        .into_iter()
+        .map(|format| (BodyFormat::Plain(format), Record::report(report).write(format)))
+        .collect();
+    let mut form = Vec::new();
+    let mut parts = String::new();
+    for (field, value) in fields(report) {
+        let name = field.camel();
+        form.push(format!(
+            "{name}={}",
+            utf8_percent_encode(&value, NON_ALPHANUMERIC)
+        ));
+        parts.push_str(&format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+        ));
+    }
+    all.push((BodyFormat::Form, form.join("&")));
+    let multipart = BodyFormat::Multipart(BOUNDARY.to_owned());
+    all.push((multipart, format!("{parts}--{BOUNDARY}--\r\n")));
+    all
+}
+
+fn fields(report: &Report) -> Vec<(Field, String)> {
+    let reported = report.reported.fields().into_iter();
+    let mut fields: Vec<_> = reported
+        .filter_map(|(field, value)| Some((field, value?.to_owned())))
+        .collect();
+    fields.extend(
+        report
+            .occurred_at
+            .map(|at| (Field::OccurredAt, at.to_string())),
+    );
+    fields
+}
+
+fn read_one(format: &BodyFormat, written: &str) -> Report {
+    match format.read(written) {
+        Ok(Document::One { report, .. }) => parsed(report),
+        other => panic!("{format:?} reads {written:?} as {other:?}"),
+    }
+}
+
+fn parsed(raw: RawReport) -> Report {
+    Report::parse(raw, now()).expect("what was accepted once is accepted again")
+}
+
+fn assert_same(report: &Report, again: &Report, written: &str) {
+    assert_eq!(report, again, "{written}");
+    assert_eq!(id(&report.reported), id(&again.reported), "{written}");
+}
+
+fn id(reported: &Reported) -> Uuid {
+    let client = ClientName::parse("fuzz").expect("a name");
+    Identity::of(None, None, reported).id(&client, reported, Uuid::nil)
+}
+
+fn now() -> Instant {
+    Instant::parse("2026-11-24T00:00:00Z").expect("an instant")
+}
+
+/// The input is an `Accept`, a `Content-Type`, a `?format=` and a query, on a line each.
+fn check_negotiation(data: &[u8]) {
+    let Ok(text) = wire::text(data) else { return };
+    let mut lines = text.splitn(4, '\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let (accept, content_type, format, query) = (line(), line(), line(), line());
+    let wishes = Wishes {
+        suffix: None,
+        format: Some(format),
+        accept: Some(accept),
+        request: Format::from_content_type(content_type),
+    };
+    let negotiated = negotiate(wishes);
+    let is_problem = wants_problem(wishes);
+    for suffix in Format::ALL {
+        let suffixed = Wishes {
+            suffix: Some(suffix),
+            ..wishes
+        };
+        assert_eq!(negotiate(suffixed), suffix);
+        assert!(!wants_problem(suffixed));
+    }
+    let alone = Wishes {
+        accept: Some(negotiated.content_type()),
+        ..Wishes::default()
+    };
+    assert_eq!(negotiate(alone), negotiated);
+    assert!(!is_problem || accept.to_ascii_lowercase().contains("problem+json"));
+    let _ = BodyFormat::of(Some(content_type), query);
+    let _ = BodyFormat::of_route(negotiated, Some(content_type), query);
+    let _ = Instant::parse(query);
+    if let Ok(parameters) = Parameters::parse(query) {
+        let report = parameters.report();
+        for field in Field::ALL {
+            assert!(!matches!(report.get(field), Some(Given::Structure)));
+            assert!(parameters.get(field.camel()).is_some() || report.get(field).is_none());
+        }
+    }
+}

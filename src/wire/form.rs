@@ -1,0 +1,254 @@
+//! Forms: url-encoded, and multipart (RFC 7578). Files in them are skipped.
+
+use memchr::memmem;
+
+use super::parameters::Parameters;
+use super::{Document, ReadError, sender};
+
+/// Parts of a multipart form.
+const MAX_PARTS: usize = 1000;
+
+/// A part's head, in bytes.
+const MAX_PART_HEAD: usize = 8 * 1024;
+
+/// Reads a url-encoded form.
+///
+/// # Errors
+/// It is not UTF-8 when decoded.
+pub(super) fn read(text: &str) -> Result<Document, ReadError> {
+    document(&Parameters::parse(text)?)
+}
+
+/// Reads a multipart form whose parts are separated by `boundary`.
+///
+/// # Errors
+/// It is not what RFC 7578 and RFC 2046 describe, or has too many parts.
+pub(super) fn read_multipart(text: &str, boundary: &str) -> Result<Document, ReadError> {
+    let form = parts(text, boundary)
+        .map_err(|what| ReadError::Malformed(format!("the multipart form {what}")))?;
+    document(&form)
+}
+
+fn document(form: &Parameters) -> Result<Document, ReadError> {
+    let (mut report, hints) = sender::of_form(form)?;
+    report.overlay(form.report());
+    Ok(Document::One { report, hints })
+}
+
+/// The boundary of a `Content-Type`, if it has one: 1 to 70 visible characters.
+pub(super) fn boundary_of(content_type: &str) -> Option<String> {
+    let parameter = content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("boundary")
+            .then(|| value.trim())
+    })?;
+    let boundary = parameter
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(parameter);
+    let allowed = |byte: u8| matches!(byte, b' '..=b'~');
+    ((1..=70).contains(&boundary.len()) && boundary.bytes().all(allowed))
+        .then(|| boundary.to_owned())
+}
+
+fn parts(text: &str, boundary: &str) -> Result<Parameters, &'static str> {
+    let delimiter = format!("\r\n--{boundary}");
+    let finder = memmem::Finder::new(&delimiter);
+    // The first delimiter may stand at the very beginning, without its line end.
+    let mut rest = match text.strip_prefix(&delimiter[2..]) {
+        Some(rest) => rest,
+        None => split(text, &finder)
+            .map(|(_, rest)| rest)
+            .ok_or("does not contain its boundary")?,
+    };
+    let mut form = Parameters::default();
+    for _ in 0..MAX_PARTS {
+        if rest.starts_with("--") {
+            return Ok(form);
+        }
+        let part = rest
+            .trim_start_matches([' ', '\t'])
+            .strip_prefix("\r\n")
+            .ok_or("has something behind a boundary")?;
+        // What comes before the line end of the next delimiter may be no more than a head.
+        let (part, next) = split(part, &finder).ok_or("ends before its last boundary")?;
+        if let Some((name, value)) = field(part)? {
+            form.push(name, value.to_owned());
+        }
+        rest = next;
+    }
+    Err("has too many parts")
+}
+
+/// What comes before the delimiter, and behind it.
+fn split<'a>(text: &'a str, finder: &memmem::Finder<'_>) -> Option<(&'a str, &'a str)> {
+    let at = finder.find(text.as_bytes())?;
+    Some((&text[..at], &text[at + finder.needle().len()..]))
+}
+
+/// A part's name and value; `None` for a file.
+fn field(part: &str) -> Result<Option<(String, &str)>, &'static str> {
+    let (head, value) = match part.strip_prefix("\r\n") {
+        Some(value) => ("", value),
+        None => part.split_once("\r\n\r\n").unwrap_or((part, "")),
+    };
+    if head.len() > MAX_PART_HEAD {
+        return Err("has a part with a head that is too long");
+    }
+    let disposition = head.split("\r\n").find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.trim()
+            .eq_ignore_ascii_case("content-disposition")
+            .then_some(value)
+    });
+    let parameters = disposition
+        .and_then(disposition_of)
+        .ok_or("has a part without a usable Content-Disposition")?;
+    let get = |wanted: &str| {
+        parameters
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+    };
+    if get("filename").or(get("filename*")).is_some() {
+        return Ok(None);
+    }
+    let (_, name) = get("name").ok_or("has a part without a name")?;
+    Ok(Some((name.clone(), value)))
+}
+
+/// The parameters of `form-data; name="a"; …`. Quotes in a name are written `%22` by browsers
+/// and `\"` by others.
+fn disposition_of(value: &str) -> Option<Vec<(String, String)>> {
+    let (kind, mut rest) = value.split_once(';').unwrap_or((value, ""));
+    if !kind.trim().eq_ignore_ascii_case("form-data") {
+        return None;
+    }
+    let mut parameters = Vec::new();
+    loop {
+        rest = rest.trim_start();
+        if rest.is_empty() {
+            return Some(parameters);
+        }
+        let (name, after) = rest.split_once('=')?;
+        let after = after.trim_start();
+        let value;
+        (value, rest) = match after.strip_prefix('"') {
+            Some(quoted) => unquoted(quoted)?,
+            None => {
+                let (value, rest) = after.split_once(';').unwrap_or((after, ""));
+                (value.trim().to_owned(), rest)
+            }
+        };
+        parameters.push((name.trim().to_owned(), value));
+    }
+}
+
+/// A quoted text behind its first quote, and what comes behind the semicolon after it.
+fn unquoted(quoted: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = quoted.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => {
+                let rest = quoted[at + 1..].trim_start();
+                let rest = rest.strip_prefix(';').or(rest.is_empty().then_some(rest))?;
+                return Some((value.replace("%22", "\""), rest));
+            }
+            '\\' => value.push(characters.next()?.1),
+            other => value.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::billable::{Field, Given, RawReport};
+
+    fn report(document: Result<Document, ReadError>) -> Result<RawReport, ReadError> {
+        document.map(|document| document.into_reports().remove(0))
+    }
+
+    fn text(text: &str) -> Option<Given> {
+        Some(Given::Text(text.to_owned()))
+    }
+
+    #[test]
+    fn a_boundary_is_taken_from_its_parameter() {
+        let of = |content_type| boundary_of(content_type);
+        assert_eq!(of("multipart/form-data; boundary=b"), Some("b".to_owned()));
+        assert_eq!(
+            of("multipart/form-data; charset=utf-8; BOUNDARY=\"a b\""),
+            Some("a b".to_owned())
+        );
+        assert_eq!(of("multipart/form-data"), None);
+        assert_eq!(of("multipart/form-data; boundary="), None);
+        assert_eq!(
+            of(&format!("multipart/form-data; boundary={}", "x".repeat(71))),
+            None
+        );
+    }
+
+    #[test]
+    fn parts_are_fields_and_files_are_skipped() {
+        let form = concat!(
+            "preamble\r\n--b\r\nContent-Disposition: form-data; name=\"sessionId\"\r\n\r\nS\r\n1\r\n",
+            "--b \r\ncontent-disposition: FORM-DATA; name=callSid\r\nContent-Type: text/plain\r\n\r\n--c\r\n",
+            "--b\r\nContent-Disposition: form-data; name=\"accountId\"; filename=\"a\\\"; b\"\r\n\r\nfile\r\n",
+            "--b\r\nContent-Disposition: form-data; name=\"customerId\"\r\n\r\n\r\n--b--\r\nepilogue",
+        );
+        let report = report(read_multipart(form, "b")).expect("a form");
+        assert_eq!(report.get(Field::SessionId).cloned(), text("S\r\n1"));
+        assert_eq!(report.get(Field::CallSid).cloned(), text("--c"));
+        assert_eq!(report.get(Field::AccountId), None);
+        assert_eq!(report.get(Field::CustomerId), None);
+        assert!(read_multipart("--b--", "b").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_form_is_refused() {
+        let part = "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n";
+        let many = format!("{}--b--", part.repeat(1001));
+        let long = format!("--b\r\nX: {}\r\n\r\n1\r\n--b--", "x".repeat(10_000));
+        for form in [
+            "",
+            "x",
+            "--b",
+            "--b\r\n",
+            part,
+            "--bx\r\n\r\n--b--",
+            "--b\r\n\r\n1\r\n--b--",
+            "--b\r\nContent-Disposition: attachment; name=x\r\n\r\n1\r\n--b--",
+            "--b\r\nContent-Disposition: form-data\r\n\r\n1\r\n--b--",
+            "--b\r\nContent-Disposition: form-data; name=\"x\r\n\r\n1\r\n--b--",
+            "--b\r\nContent-Disposition: form-data; name=\"x\"y\r\n\r\n1\r\n--b--",
+            &many,
+            &long,
+        ] {
+            assert!(read_multipart(form, "b").is_err(), "{form:.60}");
+        }
+    }
+
+    #[test]
+    fn a_quote_in_a_name_is_undone() {
+        let name = |disposition| {
+            disposition_of(disposition).expect("parameters")[0]
+                .1
+                .clone()
+        };
+        assert_eq!(name(" form-data; name=\"a%22b\""), "a\"b");
+        assert_eq!(name("form-data;name=\"a\\\"b\\\\\" ; filename=x"), "a\"b\\");
+    }
+
+    #[test]
+    fn a_url_encoded_form_binds_like_a_query() {
+        let read = |text| report(read(text));
+        let form = read("SessionId=S%201&callSid=a&callSid=b&customerId=").expect("a form");
+        assert_eq!(form.get(Field::SessionId).cloned(), text("S 1"));
+        assert_eq!(form.get(Field::CallSid).cloned(), text("a,b"));
+        assert_eq!(form.get(Field::CustomerId), None);
+        assert!(read("callSid=%FF").is_err());
+    }
+}

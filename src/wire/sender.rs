@@ -1,0 +1,139 @@
+//! What stock telephony senders say in words of their own.
+//!
+//! - FreeSWITCH's `mod_json_cdr` sends a call detail record: an object whose member `variables`
+//!   has the call's `uuid` and its start as `start_uepoch`, in microseconds since 1970, and as
+//!   `start_epoch`, in seconds; zero when it never started. The values are texts. The module
+//!   appends `?uuid=…` to its URL, also when that has a query already.
+//! - Twilio's status callback is a form with `CallSid` and `Timestamp`, an instant in the format
+//!   of mail headers (RFC 2822).
+
+use std::fmt;
+
+use jiff::fmt::rfc2822;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::ReadError;
+use super::json::{self, Skipped};
+use super::parameters::Parameters;
+use crate::billable::{Field, Given, Instant, RawReport};
+
+/// The parameter that FreeSWITCH appends.
+const UUID: &str = "uuid";
+
+/// What a sender's own words say of a report, for the fields that it leaves out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    is_cdr: bool,
+    call_sid: Option<Given>,
+    occurred_at: Option<Instant>,
+}
+
+impl Hints {
+    /// Fills what the report leaves out.
+    pub(super) fn fill(self, report: &mut RawReport) {
+        let occurred_at = self.occurred_at.map(|at| Given::Text(at.to_string()));
+        report.fill(Field::CallSid, self.call_sid);
+        report.fill(Field::OccurredAt, occurred_at);
+    }
+
+    /// The query as it was meant, and the call of the appended parameter where the record itself
+    /// names none. Records only: anywhere else a question mark is a part of the value.
+    pub(super) fn read_query(&mut self, query: &str) -> Result<Parameters, ReadError> {
+        if !self.is_cdr {
+            return Parameters::parse(query);
+        }
+        let appended = query.rfind("?uuid=").map(|at| query.split_at(at));
+        let parameters = match appended {
+            Some((own, appended)) => Parameters::parse(&format!("{own}&{}", &appended[1..])),
+            None => Parameters::parse(query),
+        }?;
+        if self.call_sid.is_none() {
+            self.call_sid = parameters
+                .get(UUID)
+                .map(|uuid| Given::Text(uuid.to_owned()));
+        }
+        Ok(parameters)
+    }
+}
+
+/// The hints of a JSON report's member `variables`. Only an object makes it a record.
+pub(super) fn of_variables(value: &RawValue) -> serde_json::Result<Hints> {
+    if !value.get().starts_with('{') {
+        return serde_json::from_str::<Skipped>(value.get()).map(|_| Hints::default());
+    }
+    let Variables {
+        uuid,
+        start_uepoch,
+        start_epoch,
+    } = serde_json::from_str(value.get())?;
+    let micros = number(start_uepoch).or_else(|| number(start_epoch)?.checked_mul(1_000_000));
+    Ok(Hints {
+        is_cdr: true,
+        call_sid: uuid,
+        occurred_at: micros.and_then(Instant::from_micros),
+    })
+}
+
+/// What a form says in its senders' words: the record in `cdr`, or the time of a callback.
+pub(super) fn of_form(form: &Parameters) -> Result<(RawReport, Hints), ReadError> {
+    if let Some(cdr) = form.get("cdr") {
+        return json::read_object(cdr);
+    }
+    let timestamp = form.get(Field::CallSid.camel()).and(form.get("Timestamp"));
+    let occurred_at = timestamp.and_then(|text| rfc2822::parse(text).ok());
+    let hints = Hints {
+        occurred_at: occurred_at
+            .and_then(|at| Instant::from_micros(at.timestamp().as_microsecond())),
+        ..Hints::default()
+    };
+    Ok((RawReport::default(), hints))
+}
+
+/// A number above zero.
+fn number(value: Option<Given>) -> Option<i64> {
+    match value? {
+        Given::Text(text) => text.parse().ok().filter(|number| *number > 0),
+        Given::Structure => None,
+    }
+}
+
+#[derive(Default)]
+struct Variables {
+    uuid: Option<Given>,
+    start_uepoch: Option<Given>,
+    start_epoch: Option<Given>,
+}
+
+impl<'de> Deserialize<'de> for Variables {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(VariablesVisitor)
+    }
+}
+
+struct VariablesVisitor;
+
+impl<'de> Visitor<'de> for VariablesVisitor {
+    type Value = Variables;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Variables, A::Error> {
+        let mut variables = Variables::default();
+        while let Some(name) = map.next_key::<String>()? {
+            let place = match &*name {
+                UUID => &mut variables.uuid,
+                "start_uepoch" => &mut variables.start_uepoch,
+                "start_epoch" => &mut variables.start_epoch,
+                _ => {
+                    map.next_value::<Skipped>()?;
+                    continue;
+                }
+            };
+            *place = json::next_given(&mut map)?;
+        }
+        Ok(variables)
+    }
+}

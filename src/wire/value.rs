@@ -1,0 +1,92 @@
+//! Values that answers are made of, and their writers in JSON and JSV.
+
+use std::borrow::Cow;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::jsv;
+
+/// A value. Members of objects keep the order in which they were put in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Not given: left out of objects in JSON and JSV, nil in XML, empty in CSV.
+    Null,
+    /// `true` or `false`; in JSV and CSV `True` or `False`, as .NET writes them.
+    Bool(bool),
+    /// A text.
+    Text(Cow<'a, str>),
+    /// Values in a row.
+    List(Vec<Self>),
+    /// Named values, by their JSON names.
+    Object(Vec<(&'static str, Self)>),
+}
+
+impl<'a> Value<'a> {
+    /// A text, or null.
+    pub fn text(text: Option<impl Into<Cow<'a, str>>>) -> Self {
+        text.map_or(Self::Null, |text| Self::Text(text.into()))
+    }
+
+    /// The value as JSON, without blanks.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("texts serialise")
+    }
+
+    /// The value as JSV.
+    pub fn to_jsv(&self) -> String {
+        let mut out = String::new();
+        self.write_jsv(&mut out);
+        out
+    }
+
+    fn write_jsv(&self, out: &mut String) {
+        match self {
+            // Only in lists; the reader takes it for a text, and no list of ours is read back.
+            Self::Null => out.push_str("null"),
+            Self::Bool(true) => out.push_str("True"),
+            Self::Bool(false) => out.push_str("False"),
+            Self::Text(text) => jsv::write_text(text, out),
+            Self::List(items) => {
+                out.push('[');
+                for (place, item) in items.iter().enumerate() {
+                    if place > 0 {
+                        out.push(',');
+                    }
+                    item.write_jsv(out);
+                }
+                out.push(']');
+            }
+            Self::Object(members) => {
+                out.push('{');
+                let given = members.iter().filter(|(_, value)| *value != Self::Null);
+                for (place, (name, value)) in given.enumerate() {
+                    if place > 0 {
+                        out.push(',');
+                    }
+                    out.push_str(name);
+                    out.push(':');
+                    value.write_jsv(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_none(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(items) => serializer.collect_seq(items),
+            Self::Object(members) => {
+                let mut map = serializer.serialize_map(None)?;
+                for (name, value) in members.iter().filter(|(_, value)| *value != Self::Null) {
+                    map.serialize_entry(name, value)?;
+                }
+                map.end()
+            }
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! What parsing costs: instructions grow with the length of the input and no faster, for the
+//! nastiest inputs that we could think of. Run with `scripts/test`, which builds it optimised.
+//!
+//! Counted by valgrind's callgrind, because instructions do not depend on how busy the machine
+//! is: the test runs itself under it, and callgrind writes a count each time it leaves
+//! [`measured`].
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::hint::black_box;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use billables::wire::negotiation::{Wishes, negotiate, wants_problem};
+use billables::wire::parameters::Parameters;
+use billables::wire::{self, Binding, BodyFormat, Format};
+
+/// Set in the process that callgrind watches.
+const WATCHED: &str = "BILLABLES_COST_WATCHED";
+
+const SMALL: usize = 100 * 1024;
+const LARGE: usize = 1024 * 1024;
+
+/// How many times the cost of the small input the large one may cost; it is 10.24 times as long.
+const MAX_RATIO: u64 = 12;
+
+/// A parser, what its input is like, and how to make one of about some length.
+struct Shape {
+    parser: BodyFormat,
+    name: &'static str,
+    make: Box<dyn Fn(usize) -> String>,
+}
+
+/// `head`, then `unit` as often as fits, then `tail`.
+fn shape(parser: BodyFormat, name: &'static str, head: &str, unit: &str, tail: &str) -> Shape {
+    let (head, unit, tail) = (head.to_owned(), unit.to_owned(), tail.to_owned());
+    let make =
+        Box::new(move |length: usize| format!("{head}{}{tail}", unit.repeat(length / unit.len())));
+    Shape { parser, name, make }
+}
+
+fn shapes() -> Vec<Shape> {
+    let json = |name, head, unit: &str, tail| {
+        shape(BodyFormat::Plain(Format::Json), name, head, unit, tail)
+    };
+    let lines = |name, unit| shape(BodyFormat::JsonLines, name, "", unit, "");
+    let xml = |name, head: &str, unit: &str, tail: &str| {
+        let head = format!("<NewBillable>{head}");
+        shape(
+            BodyFormat::Plain(Format::Xml),
+            name,
+            &head,
+            unit,
+            &format!("{tail}</NewBillable>"),
+        )
+    };
+    let jsv = |name, head, unit: &str, tail| {
+        shape(BodyFormat::Plain(Format::Jsv), name, head, unit, tail)
+    };
+    let csv = |name, head, unit| shape(BodyFormat::Plain(Format::Csv), name, head, unit, "");
+    let form = |name, unit| shape(BodyFormat::Form, name, "", unit, "");
+    let multipart = |name, boundary: &str, head: &str, unit: &str, tail: &str| {
+        shape(
+            BodyFormat::Multipart(boundary.to_owned()),
+            name,
+            head,
+            unit,
+            tail,
+        )
+    };
+    let nested = format!("\"a\":{}{},", "[".repeat(120), "]".repeat(120));
+    let elements = format!("{}{}", "<a>".repeat(60), "</a>".repeat(60));
+    let attributes: String = (0..60)
+        .map(|number| format!(" a{number}='&amp;'"))
+        .collect();
+    let spaces: String = (0..60)
+        .map(|number| format!(" xmlns:a{number}='urn:{number}'"))
+        .collect();
+    let lists = format!("a:{}{},", "[".repeat(60), "]".repeat(60));
+    let part = "--b\r\nContent-Disposition: form-data; name=\"";
+    let boundary = "-".repeat(70);
+    vec![
+        json("members", "{", "\"accountId\":1,", "\"x\":1}"),
+        json("a long text", "{\"callSid\":\"", "x", "\"}"),
+        json("escapes", "{\"callSid\":\"", "\\ud83d\\ude00\\n", "\"}"),
+        json(
+            "escapes in a member that nobody wants",
+            "{\"x\":\"",
+            "\\u0041",
+            "\"}",
+        ),
+        json("a long name", "{\"", "\\t", "\":1}"),
+        json("a long number", "{\"callSid\":", "1", "}"),
+        json("blanks", "{", " \n", "}"),
+        json("blanks, then an error", "{", " \n", "x"),
+        json("nesting", "{", &nested, "\"x\":1}"),
+        json("bottomless nesting", "{\"x\":", "[", ""),
+        json("an open text", "{\"x\":\"", "x", ""),
+        json("a structure for a text", "{\"callSid\":[", "{},", "{}]}"),
+        json(
+            "variables",
+            "{\"variables\":{",
+            "\"uuid\":\"\\u0041\",",
+            "\"x\":1}}",
+        ),
+        json(
+            "a list of long items",
+            "[",
+            &format!("{{\"x\":\"{}\"}},", "x".repeat(1000)),
+            "{}]",
+        ),
+        json("a list that is no list", "[", "[", ""),
+        lines("blank lines", " \n"),
+        lines(
+            "long lines",
+            &format!("{{\"x\":\"{}\"}}\n", "x".repeat(1000)),
+        ),
+        xml("members", "", "<CallSid>a</CallSid>", ""),
+        xml("elements that nobody wants", "", "<a/>", ""),
+        xml("nesting", "", &elements, ""),
+        xml("bottomless nesting", "", "<a>", ""),
+        xml("attributes", "", &format!("<a{attributes}/>"), ""),
+        xml("one element's attributes", "<a", " a='b'", "/>"),
+        xml("one long attribute", "<a a='", "&lt;", "'/>"),
+        xml("namespaces", "", &format!("<a{spaces}><a/></a>"), ""),
+        xml("a long text", "<CallSid>", "]]", "</CallSid>"),
+        xml("references", "<CallSid>", "&amp;&#65;", "</CallSid>"),
+        xml("sections", "<CallSid>", "<![CDATA[]]>", "</CallSid>"),
+        xml("an open section", "<CallSid><![CDATA[", "]]", ""),
+        xml("comments", "", "<!---->", ""),
+        xml("an open comment", "<!--", "- ", ""),
+        xml("tags that never end", "<", "<", ""),
+        xml("ampersands", "<CallSid>", "&", ""),
+        xml("a long name", "<", "a", "/>"),
+        xml("blanks", "", " \r\n", ""),
+        jsv("members", "{", "AccountId:a,", "x:y}"),
+        jsv("quotes", "{CallSid:\"", "\"\"", "\"}"),
+        jsv("a long text", "{CallSid:", "x ", "}"),
+        jsv("a long name", "{", "x ", ":y}"),
+        jsv("blanks", "{", " \n", "}"),
+        jsv("nesting", "{", &lists, "x:y}"),
+        jsv("bottomless nesting", "{x:", "[", ""),
+        jsv("an open text", "{CallSid:\"", "\"\"", ""),
+        jsv(
+            "a list of long items",
+            "[",
+            &format!("{{x:{}}},", "x".repeat(1000)),
+            "{}]",
+        ),
+        csv("columns", "", "callSid,"),
+        csv("quoted columns", "", "\"\"\"\","),
+        csv("a long cell", "callSid\n", "x"),
+        csv("quotes", "callSid\n\"", "\"\""),
+        csv("an open quote", "callSid\n", "\"\n"),
+        csv("blank lines", "callSid\n", "\r\n"),
+        csv("long rows", "callSid\n", &format!("{}\n", "x".repeat(1000))),
+        form("fields", "callSid=a&"),
+        form("separators", "&=&"),
+        form("escapes", "%41%F0%9F%98%80"),
+        form("blanks", "+"),
+        form("half escapes", "%%4"),
+        form("a record", "cdr=%7B%22%22"),
+        multipart(
+            "what is nearly the boundary",
+            &boundary,
+            "",
+            &format!("\r\n--{}", &boundary[1..]),
+            "",
+        ),
+        multipart("dashes", &boundary, "", "-", ""),
+        multipart("line ends", "b", "", "\r\n--", ""),
+        multipart(
+            "a long value",
+            "b",
+            &format!("{part}callSid\"\r\n\r\n"),
+            "x\r\n",
+            "\r\n--b--",
+        ),
+        multipart("a long head", "b", part, "a\r\n", "\r\n--b--"),
+        multipart("a long name", "b", part, "\\\"", "\"\r\n\r\n\r\n--b--"),
+        multipart(
+            "heads",
+            "b",
+            "",
+            &format!(
+                "{part}x\"{};{}\r\n\r\n\r\n",
+                "; a=b".repeat(500),
+                " ".repeat(4000)
+            ),
+            "--b--",
+        ),
+    ]
+}
+
+/// Everything that the service does with a body's text, a query and headers.
+#[inline(never)]
+fn measured(parser: &BodyFormat, input: &str) {
+    let binding = Binding {
+        query_wins: true,
+        takes_hints: true,
+    };
+    if let Ok(mut document) = parser.read(wire::text(input.as_bytes()).unwrap()) {
+        let _ = black_box(document.bind("", binding));
+        drop(black_box(document));
+    }
+}
+
+/// The same for what comes in a head, where it may be as long as a head may be.
+#[inline(never)]
+fn measured_head(input: &str) {
+    let wishes = Wishes {
+        accept: Some(input),
+        format: Some(input),
+        ..Wishes::default()
+    };
+    black_box((negotiate(wishes), wants_problem(wishes)));
+    let _ = black_box(BodyFormat::of(Some(input), "x"));
+    if let Ok(parameters) = Parameters::parse(input) {
+        black_box(parameters.report());
+    }
+}
+
+const HEADS: [(&str, &str); 6] = [
+    ("ranges", "*/*,"),
+    ("weights", "a/b;q=0.001;q=1,"),
+    ("parameters", ";a=b"),
+    ("fields", "callSid=a&"),
+    ("separators", ",;=&"),
+    ("escapes", "%41"),
+];
+
+#[test]
+fn the_cost_of_an_input_grows_with_its_length_and_no_faster() {
+    if std::env::var_os(WATCHED).is_some() {
+        for Shape { parser, make, .. } in shapes() {
+            measured(&parser, &make(SMALL));
+            measured(&parser, &make(LARGE));
+        }
+        for (_, unit) in HEADS {
+            measured_head(&unit.repeat(SMALL / unit.len()));
+            measured_head(&unit.repeat(LARGE / unit.len()));
+        }
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut valgrind = Command::new("valgrind");
+    let watched = valgrind
+        .args([
+            "--tool=callgrind",
+            "--toggle-collect=*::measured*",
+            "--dump-after=*::measured*",
+        ])
+        .arg(format!(
+            "--callgrind-out-file={}",
+            directory.path().join("part").display()
+        ))
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "the_cost_of_an_input_grows_with_its_length_and_no_faster",
+            "--test-threads=1",
+        ])
+        .env(WATCHED, "1")
+        .stdout(Stdio::null())
+        .output()
+        .expect("valgrind is installed: scripts/test does that");
+    assert!(
+        watched.status.success(),
+        "{}",
+        String::from_utf8_lossy(&watched.stderr)
+    );
+
+    let shapes = shapes();
+    let bodies = shapes
+        .iter()
+        .map(|shape| (format!("{:?}", shape.parser), shape.name));
+    let heads = HEADS.iter().map(|(name, _)| ("head".to_owned(), *name));
+    let mut failed = Vec::new();
+    for (number, (parser, name)) in bodies.chain(heads).enumerate() {
+        let small = instructions(&directory.path().join(format!("part.{}", 2 * number + 1)));
+        let large = instructions(&directory.path().join(format!("part.{}", 2 * number + 2)));
+        println!(
+            "{parser:.40} {name}: {small} {large} {:.2}",
+            large as f64 / small as f64
+        );
+        if large > small * MAX_RATIO {
+            failed.push((parser, name, small, large));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+/// The count of a part that callgrind wrote.
+fn instructions(part: &Path) -> u64 {
+    let text = std::fs::read_to_string(part).unwrap();
+    let count = text.lines().find_map(|line| line.strip_prefix("summary: "));
+    count.unwrap().trim().parse().unwrap()
+}
