@@ -84,7 +84,12 @@ fn check_body(format: &BodyFormat, data: &[u8]) {
 fn written(report: &Report) -> Vec<(BodyFormat, String)> {
     let mut all: Vec<_> = Format::ALL
         .into_iter()
-        .map(|format| (BodyFormat::Plain(format), Record::report(report).write(format)))
+        .map(|format| {
+            (
+                BodyFormat::Plain(format),
+                Record::report(report).write(format),
+            )
+        })
         .collect();
     let mut form = Vec::new();
     let mut parts = String::new();

@@ -42,6 +42,9 @@ pub struct LogInfo {
     pub partitions: u32,
 }
 
+/// A token and the hash of its secret, or why its row is unusable.
+pub type TokenFound = Result<(SecretHash, Token), StoreError>;
+
 /// Why an operation did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -71,13 +74,24 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// The database was replaced under a running server. Ids would land in other partitions.
+    fn other_log() -> Self {
+        let reason = "the database holds another log than when this server was started";
+        Self::Unavailable(sqlx::Error::Configuration(reason.into()))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let is_refused = error.as_database_error().is_some_and(|database| {
             let code = database.code().unwrap_or_default();
             match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-                // class 22 data exception, class 23 constraint violation
-                Some(_) => code.starts_with("22") || code.starts_with("23"),
+                // data exception, constraint violation, program limit exceeded, raised by a
+                // trigger
+                Some(_) => ["22", "23", "54", "P0"]
+                    .iter()
+                    .any(|class| code.starts_with(class)),
                 // the primary code is the low byte: too big, constraint, mismatch, range
                 None => code
                     .parse()
@@ -157,11 +171,11 @@ impl Store {
         }
     }
 
-    /// The writing side of one partition, with a connection of its own.
-    pub fn appender(&self, partition: u32) -> Appender {
+    /// The writing side of one partition of the log, with a connection of its own.
+    pub fn appender(&self, log: LogInfo, partition: u32) -> Appender {
         match self {
-            Self::Postgres(store) => Appender::Postgres(store.appender(partition)),
-            Self::Sqlite(store) => Appender::Sqlite(store.appender(partition)),
+            Self::Postgres(store) => Appender::Postgres(store.appender(log, partition)),
+            Self::Sqlite(store) => Appender::Sqlite(store.appender(log, partition)),
         }
     }
 
@@ -191,11 +205,12 @@ impl Store {
         }
     }
 
-    /// Every token that is not revoked, expired ones included, oldest first.
+    /// Every token that is not revoked, expired ones included, oldest first. A row that is not
+    /// one that this program writes, such as one of a newer program, stands for itself alone.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn tokens_list(&self) -> Result<Vec<(SecretHash, Token)>, StoreError> {
+    pub async fn tokens_list(&self) -> Result<Vec<TokenFound>, StoreError> {
         match self {
             Self::Postgres(store) => store.tokens_list().await,
             Self::Sqlite(store) => store.tokens_list().await,
@@ -240,8 +255,9 @@ impl Store {
 
 /// The writing side of one partition.
 ///
-/// It connects when it has to, and drops its connection whenever an operation does not end well (a dropped future included), so that no transaction
-/// of unknown state is ever continued.
+/// It connects when it has to, and drops its connection whenever an operation does not end well
+/// (a dropped future included), so that no transaction of unknown state is ever continued. What
+/// a new connection reads is durable: see its fence.
 #[derive(Debug)]
 pub enum Appender {
     /// PostgreSQL, or Citus.

@@ -134,7 +134,10 @@ impl Writer {
         let mut queues = Vec::new();
         for partition in 0..log.partitions {
             let (sender, receiver) = mpsc::channel(queue);
-            tasks.spawn(run(group::Group::new(store.appender(partition)), receiver));
+            tasks.spawn(run(
+                group::Group::new(store.appender(log, partition)),
+                receiver,
+            ));
             queues.push(sender);
         }
         let budget = Budget(Arc::new(Semaphore::new(MAX_BYTES_IN_FLIGHT)));
@@ -243,12 +246,16 @@ async fn run(mut group: group::Group, mut queue: mpsc::Receiver<Job>) {
     }
 }
 
-/// Commits the jobs together; if the store refuses the data, each by itself, so that one bad
-/// entry fails only its own caller.
+/// Commits the jobs together; if something is wrong with one of them, or with what is stored
+/// under its ids, each by itself, so that it fails only its own caller.
 async fn commit(group: &mut group::Group, jobs: &mut Vec<Job>) {
     let together: Vec<&[Entry]> = jobs.iter().map(|job| &*job.entries).collect();
     let result = group.commit(&together).await;
-    if matches!(result, Err(StoreError::Refused(_))) && jobs.len() > 1 {
+    let is_about_one = matches!(
+        result,
+        Err(StoreError::Refused(_) | StoreError::Corrupt { .. } | StoreError::NotStored(_))
+    );
+    if is_about_one && jobs.len() > 1 {
         for Job {
             entries,
             reply,

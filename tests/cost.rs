@@ -5,7 +5,11 @@
 //! is: the test runs itself under it, and callgrind writes a count each time it leaves
 //! [`measured`].
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may stop at the first surprise, and says what it counted"
+)]
 
 use std::hint::black_box;
 use std::path::Path;
@@ -39,6 +43,7 @@ fn shape(parser: BodyFormat, name: &'static str, head: &str, unit: &str, tail: &
     Shape { parser, name, make }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn shapes() -> Vec<Shape> {
     let json = |name, head, unit: &str, tail| {
         shape(BodyFormat::Plain(Format::Json), name, head, unit, tail)
@@ -247,8 +252,8 @@ fn the_cost_of_an_input_grows_with_its_length_and_no_faster() {
     let watched = valgrind
         .args([
             "--tool=callgrind",
-            "--toggle-collect=*::measured*",
-            "--dump-after=*::measured*",
+            "--toggle-collect=cost*measured*",
+            "--dump-after=cost*measured*",
         ])
         .arg(format!(
             "--callgrind-out-file={}",

@@ -78,8 +78,7 @@ impl Tokens {
             < MAX_AGE
     }
 
-    fn find(&self, secret: &Secret, now: Instant) -> Result<Arc<Grant>, ApiError> {
-        let hash = secret.hash();
+    fn find(&self, hash: &SecretHash, now: Instant) -> Result<Arc<Grant>, ApiError> {
         if !self.are_fresh() {
             return Err(ApiError::StoreUnavailable);
         }
@@ -87,7 +86,7 @@ impl Tokens {
             .snapshot
             .read()
             .expect("nothing panics under this lock");
-        match snapshot.grants.get(&hash) {
+        match snapshot.grants.get(hash) {
             Some((grant, expires_at)) if expires_at.is_none_or(|end| now < end) => {
                 Ok(grant.clone())
             }
@@ -102,10 +101,15 @@ impl Snapshot {
         let tokens = timeout(REFRESH_TIMEOUT, store.tokens_list())
             .await
             .map_err(|_| StoreError::TimedOut)??;
-        let mut grants: HashMap<_, _> = tokens
-            .into_iter()
-            .map(|(hash, token)| (hash, (Arc::new(token.grant), token.expires_at)))
-            .collect();
+        let mut grants = HashMap::new();
+        for found in tokens {
+            match found {
+                Ok((hash, token)) => {
+                    grants.insert(hash, (Arc::new(token.grant), token.expires_at));
+                }
+                Err(error) => warn!(error = chain(&error), "leaving out a token"),
+            }
+        }
         if let Some(admin) = admin {
             let client = ClientName::parse("admin").expect("a client name");
             let grant = Grant {
@@ -122,6 +126,7 @@ impl Snapshot {
 /// Who is asking. A handler that takes no caller can know nothing of one.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
+    hash: SecretHash,
     grant: Arc<Grant>,
 }
 
@@ -129,6 +134,13 @@ impl Caller {
     /// The client that the token belongs to.
     pub(super) fn client(&self) -> &ClientName {
         &self.grant.client
+    }
+
+    /// The same caller with what the token grants now: a body may take longer to arrive than a
+    /// revocation may take to hold.
+    pub(super) fn renewed(self, tokens: &Tokens, now: Instant) -> Result<Self, ApiError> {
+        let grant = tokens.find(&self.hash, now)?;
+        Ok(Self { grant, ..self })
     }
 
     /// Demands a scope.
@@ -179,9 +191,11 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let secret = secret_of(&parts.headers).ok_or(ApiError::Unauthorized)?;
-        let grant = app.tokens.find(&secret, Instant::now())?;
-        Ok(Self { grant })
+        let hash = secret_of(&parts.headers)
+            .ok_or(ApiError::Unauthorized)?
+            .hash();
+        let grant = app.tokens.find(&hash, Instant::now())?;
+        Ok(Self { hash, grant })
     }
 }
 
@@ -198,9 +212,11 @@ fn secret_of(headers: &HeaderMap) -> Option<Secret> {
         return Some(Secret::new(credentials.to_owned()));
     }
     if scheme.eq_ignore_ascii_case("basic") {
-        let decoded = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
-        let (_, password) = decoded.split_once(':')?;
-        return Some(Secret::new(password.to_owned()));
+        // The user name is ignored, whatever its encoding.
+        let decoded = STANDARD.decode(credentials).ok()?;
+        let colon = decoded.iter().position(|byte| *byte == b':')?;
+        let password = String::from_utf8(decoded[colon + 1..].to_vec()).ok()?;
+        return Some(Secret::new(password));
     }
     None
 }

@@ -110,7 +110,7 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
             .insert(X_REQUEST_ID, request_id.clone());
         let code = response.extensions().get::<ApiError>().map(ApiError::code);
         info!(
-            http.method = %method, http.path = %format_args!("{path:.200}"), http.status = response.status().as_u16(), error.code = code,
+            http.method = %format_args!("{:.20}", method.as_str()), http.path = %format_args!("{path:.200}"), http.status = response.status().as_u16(), error.code = code,
             duration_us = as_micros(started.elapsed()), "answered"
         );
         response

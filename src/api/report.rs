@@ -46,6 +46,8 @@ pub(super) async fn report_billables(
         app.request_timeout / 2,
     )
     .await?;
+    let now = Instant::now();
+    let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
     let document = read(&head.headers, &body, query, convention)?;
     let is_batch = matches!(document, Document::Many(_));
@@ -53,7 +55,7 @@ pub(super) async fn report_billables(
     if is_batch {
         claim.grow(reports.len() * ITEM)?;
     }
-    let entries = entries(&caller, key, reports, is_batch)?;
+    let entries = entries(&caller, key.as_ref(), reports, is_batch, now)?;
     let identities = identities(&entries);
 
     let settled = Settled::of(app.writer.append(entries, claim).await, is_batch);
@@ -123,11 +125,11 @@ fn read(
 /// The entries of reports that are all valid and allowed; else every error of every one.
 fn entries(
     caller: &Caller,
-    key: Option<IdempotencyKey>,
+    key: Option<&IdempotencyKey>,
     reports: Vec<RawReport>,
     is_batch: bool,
+    now: Instant,
 ) -> Result<Vec<Entry>, ApiError> {
-    let now = Instant::now();
     let mut entries = Vec::with_capacity(reports.len());
     let mut errors = Vec::new();
     for (place, raw) in reports.into_iter().enumerate() {
@@ -135,7 +137,7 @@ fn entries(
         match caller.accept(raw, now) {
             Ok(report) => {
                 let index = index.map(|index| u32::try_from(index).expect("a batch is bounded"));
-                let identity = Identity::of(key.clone(), index, &report.reported);
+                let identity = Identity::of(key.cloned(), index, &report.reported);
                 let id = identity.id(caller.client(), &report.reported, || random_id(now));
                 let client = caller.client().clone();
                 entries.push(Entry::recorded(id, report, identity, client, now));

@@ -68,7 +68,8 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     if timeout(args.shutdown_timeout, finished).await.is_err() {
         warn!("accepted reports were not committed in time; nobody was told that they were stored");
     }
-    store.close().await;
+    // Whatever a server that is gone does not answer, there is nothing left to lose.
+    let _ = timeout(args.shutdown_timeout, store.close()).await;
     info!("stopped");
     Ok(())
 }

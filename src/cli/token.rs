@@ -4,12 +4,14 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::json;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::{Failure, open};
 use crate::billable::{ClientName, Field, Instant, Text};
 use crate::config::duration;
 use crate::store::Store;
+use crate::telemetry::chain;
 use crate::token::{Grant, Scope, Secret, Token};
 
 #[derive(Debug, clap::Subcommand)]
@@ -117,11 +119,15 @@ pub(super) async fn issue(
 }
 
 async fn list(store: &Store, as_json: bool) -> Result<String, Failure> {
-    let tokens: Vec<Token> = store
-        .tokens_list()
-        .await?
-        .into_iter()
-        .map(|(_, token)| token)
+    let found = store.tokens_list().await?.into_iter();
+    let tokens: Vec<Token> = found
+        .filter_map(|found| match found {
+            Ok((_, token)) => Some(token),
+            Err(error) => {
+                warn!(error = chain(&error), "leaving out a token");
+                None
+            }
+        })
         .collect();
     if as_json {
         let rows: Vec<_> = tokens.iter().map(row_json).collect();

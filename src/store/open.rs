@@ -2,6 +2,8 @@
 
 use sqlx::migrate::MigrateError;
 
+use super::StoreError;
+
 /// Why a store cannot be opened. `Display` is the sentence for whoever starts the server.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -58,4 +60,14 @@ pub enum OpenError {
     /// The operating system gave no random bytes.
     #[error("cannot get random bytes from the operating system")]
     Randomness(#[source] getrandom::Error),
+}
+
+impl OpenError {
+    /// The same for a server that is running: it can do nothing but try again.
+    pub(super) fn into_unavailable(self) -> StoreError {
+        StoreError::Unavailable(match self {
+            Self::Connect { source, .. } | Self::Prepare(source) => source,
+            other => sqlx::Error::Configuration(other.into()),
+        })
+    }
 }

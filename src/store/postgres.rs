@@ -2,13 +2,15 @@
 
 mod entries;
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+use tokio::time::timeout;
 
-use super::row::LogRow;
+use super::row::{LOG, LogRow};
 use super::{CONTROL_CONNECTIONS, LogInfo, OpenError};
 use crate::billable::Instant;
 
@@ -16,8 +18,11 @@ pub(super) use entries::Appender;
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 
-/// How long a reader waits for a free connection, or a connection for the server.
+/// How long a reader waits for a free connection, or a new connection for the server.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection that is given back may take to answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A handle to one PostgreSQL database.
 #[derive(Clone, Debug)]
@@ -43,6 +48,7 @@ impl Store {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
+                .after_release(|connection, _| Box::pin(is_alive(connection)))
                 .after_connect(|connection, _| {
                     Box::pin(async move {
                         connection.execute("set statement_timeout = '10s'").await?;
@@ -81,9 +87,7 @@ impl Store {
         .bind(now.as_micros())
         .execute(&mut *transaction)
         .await?;
-        let log: LogRow = sqlx::query_as("select epoch, partitions from log where id = 1")
-            .fetch_one(&mut *transaction)
-            .await?;
+        let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut *transaction).await?;
         let log = LogInfo::from(log);
         sqlx::query(
             "insert into log_heads (partition, next_position)
@@ -97,8 +101,8 @@ impl Store {
         Ok(log)
     }
 
-    pub(super) fn appender(&self, partition: u32) -> Appender {
-        Appender::new(self.options.clone(), partition)
+    pub(super) fn appender(&self, log: LogInfo, partition: u32) -> Appender {
+        Appender::new(self.options.clone(), log, partition)
     }
 
     pub(super) async fn close(&self) {
@@ -119,31 +123,49 @@ fn place(options: &PgConnectOptions) -> String {
     )
 }
 
+/// Whether a connection that is given back still answers. The pool asks too, but it would wait
+/// for ever for a server that is gone without a word, with the connection's place taken.
+async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match timeout(PING_TIMEOUT, connection.ping()).await {
+        Ok(answered) => answered.map(|()| true),
+        Err(_) => Err(sqlx::Error::Io(ErrorKind::TimedOut.into())),
+    }
+}
+
 /// Connects, and refuses a server that may lose acknowledged commits.
 async fn connect_checked(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let failed = |source| OpenError::Connect {
         place: place(options),
         source,
     };
-    let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect());
-    let mut connection = connecting
+    let checked = async {
+        let mut connection = options.connect().await.map_err(failed)?;
+        check_server(&mut connection, &place(options)).await?;
+        check_workers(&mut connection).await?;
+        Ok(connection)
+    };
+    timeout(ACQUIRE_TIMEOUT, checked)
         .await
         .map_err(|_| failed(sqlx::Error::PoolTimedOut))?
-        .map_err(failed)?;
+}
+
+async fn check_server(connection: &mut PgConnection, place: &str) -> Result<(), OpenError> {
     let (is_standby, fsync, full_page_writes): (bool, String, String) = sqlx::query_as(
         "select pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes')",
     )
-    .fetch_one(&mut connection)
+    .fetch_one(connection)
     .await
-    .map_err(failed)?;
+    .map_err(|source| OpenError::Connect {
+        place: place.to_owned(),
+        source,
+    })?;
     if is_standby {
-        return Err(OpenError::Standby(place(options)));
+        return Err(OpenError::Standby(place.to_owned()));
     }
     for (name, value) in [("fsync", fsync), ("full_page_writes", full_page_writes)] {
-        require_on(&place(options), name, &value)?;
+        require_on(place, name, &value)?;
     }
-    check_workers(&mut connection).await?;
-    Ok(connection)
+    Ok(())
 }
 
 fn require_on(place: &str, name: &str, value: &str) -> Result<(), OpenError> {

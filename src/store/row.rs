@@ -189,6 +189,9 @@ pub(super) fn accounts_column(grant: &Grant) -> Option<String> {
         .map(|accounts| serde_json::json!(accounts).to_string())
 }
 
+/// Reads the log's one row.
+pub(super) const LOG: &str = "select epoch, partitions from log where id = 1";
+
 #[derive(sqlx::FromRow)]
 pub(super) struct LogRow {
     epoch: Uuid,

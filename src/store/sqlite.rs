@@ -12,7 +12,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::row::LogRow;
+use super::row::{LOG, LogRow};
 use super::{CONTROL_CONNECTIONS, LogInfo, OpenError};
 use crate::billable::Instant;
 
@@ -23,10 +23,15 @@ static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 /// How long a statement waits for another process to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// How often to begin anew when several processes migrate at once.
+const MIGRATION_TRIES: usize = 10;
+
 /// A handle to one SQLite file.
 #[derive(Clone, Debug)]
 pub struct Store {
     options: SqliteConnectOptions,
+    /// The file, for messages.
+    place: String,
     read: SqlitePool,
     pub(super) control: SqlitePool,
 }
@@ -44,13 +49,8 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         let place = format!("the SQLite file {}", path.display());
-        let failed = |source| OpenError::Connect {
-            place: place.clone(),
-            source,
-        };
-        let mut connection = options.connect().await.map_err(failed)?;
-        check(&mut connection, &place).await?;
-        connection.close().await.map_err(failed)?;
+        let connection = connect_checked(&options, &place).await?;
+        connection.close().await.map_err(OpenError::Prepare)?;
         let pool = |options: SqliteConnectOptions, connections| {
             SqlitePoolOptions::new()
                 .max_connections(connections)
@@ -61,12 +61,21 @@ impl Store {
             read,
             control: pool(options.clone(), CONTROL_CONNECTIONS),
             options,
+            place,
         })
     }
 
     pub(super) async fn migrate(&self) -> Result<(), OpenError> {
         let mut connection = self.options.connect().await.map_err(OpenError::Prepare)?;
-        MIGRATOR.run(&mut connection).await?;
+        // The migrator takes no lock here. Of two processes at once one finds that the other has
+        // made what it was about to make, and has only to look again.
+        let mut tries = 0;
+        while let Err(error) = MIGRATOR.run(&mut connection).await {
+            tries += 1;
+            if tries == MIGRATION_TRIES {
+                return Err(error.into());
+            }
+        }
         connection.close().await.map_err(OpenError::Prepare)
     }
 
@@ -86,9 +95,7 @@ impl Store {
         .bind(now.as_micros())
         .execute(&mut *transaction)
         .await?;
-        let log: LogRow = sqlx::query_as("select epoch, partitions from log where id = 1")
-            .fetch_one(&mut *transaction)
-            .await?;
+        let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut *transaction).await?;
         sqlx::query("insert into log_heads (partition, next_position) values (0, 1) on conflict (partition) do nothing")
             .execute(&mut *transaction)
             .await?;
@@ -96,8 +103,8 @@ impl Store {
         Ok(log.into())
     }
 
-    pub(super) fn appender(&self, partition: u32) -> Appender {
-        Appender::new(self.options.clone(), partition)
+    pub(super) fn appender(&self, log: LogInfo, partition: u32) -> Appender {
+        Appender::new(self.options.clone(), self.place.clone(), log, partition)
     }
 
     pub(super) async fn close(&self) {
@@ -125,6 +132,22 @@ fn path_of(url: &str) -> Result<PathBuf, OpenError> {
         );
     }
     Ok(PathBuf::from(path.into_owned()))
+}
+
+/// Connects, and refuses a file that may lose acknowledged commits.
+async fn connect_checked(
+    options: &SqliteConnectOptions,
+    place: &str,
+) -> Result<SqliteConnection, OpenError> {
+    let mut connection = options
+        .connect()
+        .await
+        .map_err(|source| OpenError::Connect {
+            place: place.to_owned(),
+            source,
+        })?;
+    check(&mut connection, place).await?;
+    Ok(connection)
 }
 
 /// Reads back what was asked for, and flushes what an earlier process may have left unflushed.

@@ -1,7 +1,7 @@
 //! Tokens, in both databases: the statements are the same, only the connections differ.
 
 use super::row::{TokenRow, accounts_column, scopes_column, token_columns};
-use super::{StoreError, postgres, sqlite};
+use super::{StoreError, TokenFound, postgres, sqlite};
 use crate::billable::Instant;
 use crate::token::{SecretHash, Token};
 
@@ -27,13 +27,13 @@ macro_rules! token_operations {
                 Ok(())
             }
 
-            pub(super) async fn tokens_list(&self) -> Result<Vec<(SecretHash, Token)>, StoreError> {
+            pub(super) async fn tokens_list(&self) -> Result<Vec<TokenFound>, StoreError> {
                 let rows: Vec<TokenRow> = sqlx::query_as(concat!(
                     "select ", token_columns!(), " from tokens where revoked_at is null order by created_at, id"
                 ))
                 .fetch_all(&self.control)
                 .await?;
-                rows.into_iter().map(TryFrom::try_from).collect()
+                Ok(rows.into_iter().map(TryFrom::try_from).collect())
             }
 
             pub(super) async fn tokens_exist(&self) -> Result<bool, StoreError> {

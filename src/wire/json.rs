@@ -243,7 +243,7 @@ mod tests {
             assert!(read(list).is_err(), "{list}");
         }
         assert!(read_lines("{}\n[]").is_err() && read_lines("{\n}").is_err());
-        let error = read_lines("{}\n\n{\"a\":}").unwrap_err();
+        let error = read_lines("{}\n\n{\"a\":}").expect_err("an error");
         assert!(error.to_string().contains("(line 3, column 6)"), "{error}");
     }
 

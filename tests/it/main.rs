@@ -4,6 +4,9 @@
 //! - `report`: what a report becomes, and when it is recognised
 //! - `input`: what is refused, with which error, and that nothing is stored
 //! - `answers`: formats, headers and the shape of errors
+//! - `operation`: ServiceStack's routes; formats, preferences, compression
+//! - `batch`: several reports in one request
+//! - `senders`: stock telephony senders, to the byte, as the README sets them up
 //! - `access`: tokens, scopes, accounts
 //! - `connections`: slow, greedy and broken clients; the stop
 //! - `start`: settings, refusals, the first start, the commands
@@ -18,11 +21,14 @@ mod support;
 
 mod access;
 mod answers;
+mod batch;
 mod connections;
 mod faults;
 mod input;
+mod operation;
 mod properties;
 mod report;
+mod senders;
 mod start;
 mod store;
 mod tidy;

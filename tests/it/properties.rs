@@ -29,7 +29,10 @@ fn the_laws_hold_for_every_seed() {
     let bodies = laws::bodies().map(|(target, _)| target);
     let targets: BTreeSet<_> = bodies.into_iter().chain([laws::NEGOTIATION]).collect();
     let seeds = seeds();
-    assert_eq!(seeds.keys().map(String::as_str).collect::<BTreeSet<_>>(), targets);
+    assert_eq!(
+        seeds.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        targets
+    );
     for (target, inputs) in seeds {
         for input in inputs {
             laws::check(&target, &input);
@@ -43,7 +46,9 @@ fn the_laws_hold_for_every_seed() {
 
 /// A report's fields, each given or not, of characters that every format can carry.
 fn fields() -> impl Strategy<Value = [Option<String>; 4]> {
-    let text = proptest::option::of("[^\\p{Cc}\\u{FFFE}\\u{FFFF}]{1,12}|[ ,:;\"'{}\\[\\]<>&=+%#?\\\\-]{1,6}");
+    let text = proptest::option::of(
+        "[^\\p{Cc}\\u{FFFE}\\u{FFFF}]{1,12}|[ ,:;\"'{}\\[\\]<>&=+%#?\\\\-]{1,6}",
+    );
     proptest::array::uniform4(text)
 }
 

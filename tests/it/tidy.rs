@@ -270,7 +270,7 @@ async fn the_readmes_requests_get_the_answers_it_shows() {
         );
         ran += 1;
     }
-    assert_eq!(ran, 4);
+    assert_eq!(ran, 5);
 }
 
 #[test]

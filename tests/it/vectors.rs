@@ -73,7 +73,10 @@ impl Vector {
             (None, Some(bytes)) => STANDARD.decode(bytes).unwrap(),
             other => panic!("{}: one body, not {other:?}", self.name),
         };
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", self.method, self.path);
+        let mut head = format!(
+            "{} {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
+            self.method, self.path
+        );
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -82,28 +85,60 @@ impl Vector {
         }
         let is_chunked = self.headers.contains_key("Transfer-Encoding");
         let body = match is_chunked {
-            true => [format!("{:x}\r\n", body.len()).into_bytes(), body, b"\r\n0\r\n\r\n".to_vec()].concat(),
+            true => [
+                format!("{:x}\r\n", body.len()).into_bytes(),
+                body,
+                b"\r\n0\r\n\r\n".to_vec(),
+            ]
+            .concat(),
             false => {
                 head.push_str(&format!("Content-Length: {}\r\n", body.len()));
                 body
             }
         };
         let mut connection = Raw::connect(server.address()).await;
-        connection.send([head.as_bytes(), b"\r\n", &body].concat()).await;
+        connection
+            .send([head.as_bytes(), b"\r\n", &body].concat())
+            .await;
         Reply::parse(&connection.rest().await)
     }
 
     fn check(&self, reply: &Reply) {
         let Expect {
-            status, status_any, media_type, media_type_any, bound: _, bound_batch: _, error_code, error_code_not,
-            headers, headers_present, headers_absent, body_empty, body_json, body_json_equals_at, body_contains,
+            status,
+            status_any,
+            media_type,
+            media_type_any,
+            bound: _,
+            bound_batch: _,
+            error_code,
+            error_code_not,
+            headers,
+            headers_present,
+            headers_absent,
+            body_empty,
+            body_json,
+            body_json_equals_at,
+            body_contains,
         } = &self.expect;
-        let context = format!("{}: {} {:?} {}", self.name, reply.status, reply.headers, reply.body);
-        let allowed = status_any.clone().or(status.map(|status| vec![status])).expect("a status is expected");
+        let context = format!(
+            "{}: {} {:?} {}",
+            self.name, reply.status, reply.headers, reply.body
+        );
+        let allowed = status_any
+            .clone()
+            .or(status.map(|status| vec![status]))
+            .expect("a status is expected");
         assert!(allowed.contains(&reply.status), "{context}");
-        let types = media_type_any.clone().or(media_type.clone().map(|media_type| vec![media_type]));
+        let types = media_type_any
+            .clone()
+            .or(media_type.clone().map(|media_type| vec![media_type]));
         if let Some(types) = types {
-            let essence = reply.headers["content-type"].split(';').next().unwrap().to_owned();
+            let essence = reply.headers["content-type"]
+                .split(';')
+                .next()
+                .unwrap()
+                .to_owned();
             assert!(types.contains(&essence), "{context}");
         }
         if let Some(code) = error_code {
@@ -113,22 +148,39 @@ impl Vector {
             assert!(!reply.body.contains(code.as_str()), "{context}");
         }
         if reply.status >= 400 {
-            assert!(reply.body.to_ascii_lowercase().contains("responsestatus"), "{context}");
+            assert!(
+                reply.body.to_ascii_lowercase().contains("responsestatus"),
+                "{context}"
+            );
         }
         for (name, value) in headers.iter().flatten() {
-            assert_eq!(reply.headers.get(&name.to_ascii_lowercase()), Some(value), "{context}");
+            assert_eq!(
+                reply.headers.get(&name.to_ascii_lowercase()),
+                Some(value),
+                "{context}"
+            );
         }
         for name in headers_present.iter().flatten() {
-            assert!(reply.headers.contains_key(&name.to_ascii_lowercase()), "{context}");
+            assert!(
+                reply.headers.contains_key(&name.to_ascii_lowercase()),
+                "{context}"
+            );
         }
         for name in headers_absent.iter().flatten() {
-            assert!(!reply.headers.contains_key(&name.to_ascii_lowercase()), "{context}");
+            assert!(
+                !reply.headers.contains_key(&name.to_ascii_lowercase()),
+                "{context}"
+            );
         }
         if *body_empty == Some(true) {
             assert!(reply.body.is_empty(), "{context}");
         }
         if let Some(expected) = body_json {
-            assert_eq!(serde_json::from_str::<Value>(&reply.body).unwrap(), *expected, "{context}");
+            assert_eq!(
+                serde_json::from_str::<Value>(&reply.body).unwrap(),
+                *expected,
+                "{context}"
+            );
         }
         for (path, expected) in body_json_equals_at.iter().flatten() {
             let body: Value = serde_json::from_str(&reply.body).unwrap();
@@ -144,27 +196,49 @@ impl Vector {
     async fn check_bound(&self, server: &Server, database: &Database, reply: &Reply) {
         if let Some(bound) = &self.expect.bound {
             let shown = server.client().get(&reply.headers["location"]).await.json();
-            let Value::Object(bound) = bound else { panic!("{}: {bound}", self.name) };
+            let Value::Object(bound) = bound else {
+                panic!("{}: {bound}", self.name)
+            };
             for (field, value) in bound {
-                assert_eq!(shown.get(field).unwrap_or(&Value::Null), value, "{}", self.name);
+                assert_eq!(
+                    shown.get(field).unwrap_or(&Value::Null),
+                    value,
+                    "{}",
+                    self.name
+                );
             }
         }
         let stored = database.ids().await;
         for bound in self.expect.bound_batch.iter().flatten() {
-            assert!(stored.contains(&id(bound)), "{}: {bound} is not stored", self.name);
+            assert!(
+                stored.contains(&id(bound)),
+                "{}: {bound} is not stored",
+                self.name
+            );
         }
     }
 }
 
 impl Reply {
     fn parse(text: &str) -> Self {
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no reply: {text}"));
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("no reply: {text}"));
         let mut lines = head.lines();
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let status = lines
+            .next()
+            .unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
         let headers = lines.map(|line| line.split_once(": ").unwrap());
         Self {
             status,
-            headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect(),
+            headers: headers
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+                .collect(),
             body: body.to_owned(),
         }
     }

@@ -1,13 +1,13 @@
 //! Entries in PostgreSQL: the group append and look-ups by id.
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::connect_checked;
 use crate::billable::{Entry, Field, IdempotencyKey, Pair, Text};
-use crate::store::row::{EntryRow, entries, entry_columns};
-use crate::store::{OpenError, StoreError};
+use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns};
+use crate::store::{LogInfo, OpenError, StoreError};
 
 const FIND: &str = concat!(
     "select ",
@@ -30,18 +30,37 @@ impl super::Store {
     }
 }
 
+/// Begins a writing transaction. Everything is set with it, and not once a connection, for
+/// poolers that hand each transaction to another session.
+///
+/// - Read committed, whatever the database's default is: a group that lost a race for an id has
+///   to see who won.
+/// - Citus hands settings on to the workers, which hold the rows, only when told to; elsewhere
+///   this one means nothing.
+/// - No `statement_timeout`: where there are synchronous standbys it would end the wait for them
+///   with a mere warning, and the commit would look replicated without being so. A frozen peer
+///   is got rid of by the server, a frozen server by the caller's deadline.
+const BEGIN: &str = "begin isolation level read committed;
+    set local citus.propagate_set_commands = 'local';
+    set local synchronous_commit = on;
+    set local statement_timeout = 0;
+    set local lock_timeout = '4s';
+    set local idle_in_transaction_session_timeout = '4s'";
+
 /// The writing side of one partition, with the one connection that appends to it.
 #[derive(Debug)]
 pub struct Appender {
     options: PgConnectOptions,
+    log: LogInfo,
     partition: i32,
     connection: Option<PgConnection>,
 }
 
 impl Appender {
-    pub(super) fn new(options: PgConnectOptions, partition: u32) -> Self {
+    pub(super) fn new(options: PgConnectOptions, log: LogInfo, partition: u32) -> Self {
         Self {
             options,
+            log,
             partition: partition.cast_signed(),
             connection: None,
         }
@@ -69,11 +88,7 @@ impl Appender {
         entries: &[&Entry],
     ) -> Result<Vec<Uuid>, StoreError> {
         let mut connection = self.take_connection().await?;
-        // Set with every transaction, and not once a connection, for poolers that hand each
-        // transaction to another session.
-        let mut transaction = connection
-            .begin_with("begin; set local synchronous_commit = on")
-            .await?;
+        let mut transaction = connection.begin_with(BEGIN).await?;
         let count = i64::try_from(entries.len()).expect("a group is bounded");
         sqlx::query("update log_heads set next_position = next_position + $1 where partition = $2")
             .bind(count)
@@ -93,23 +108,38 @@ impl Appender {
         }
         let mut connection = connect_checked(&self.options)
             .await
-            .map_err(|error| match error {
-                OpenError::Connect { source, .. } | OpenError::Prepare(source) => {
-                    StoreError::Unavailable(source)
-                }
-                other => StoreError::Unavailable(sqlx::Error::Configuration(other.into())),
-            })?;
-        // No statement_timeout: where there are synchronous standbys it would end the wait for
-        // them with a mere warning, and the commit would look replicated without being so. A
-        // frozen peer is got rid of by the server, a frozen server by the caller's deadline.
-        connection
-            .execute(
-                "set statement_timeout = 0;
-                 set lock_timeout = '4s';
-                 set idle_in_transaction_session_timeout = '4s'",
-            )
-            .await?;
+            .map_err(OpenError::into_unavailable)?;
+        self.fence(&mut connection).await?;
         Ok(connection)
+    }
+
+    /// Makes sure that what this connection reads from now on is durable, and is in the log that
+    /// the server was started with.
+    ///
+    /// A commit that was waiting for a synchronous standby when its connection broke becomes
+    /// visible although no standby has it; a repeat of its report would find it and be told that
+    /// it is stored. A commit of our own waits for everything before it. On Citus the workers
+    /// may have standbys of which the coordinator does not know.
+    async fn fence(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut *connection).await?;
+        if LogInfo::from(log) != self.log {
+            return Err(StoreError::other_log());
+        }
+        let has_standbys: bool = sqlx::query_scalar(
+            "select current_setting('synchronous_standby_names') <> ''
+                 or to_regproc('run_command_on_workers') is not null",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        if !has_standbys {
+            return Ok(());
+        }
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        sqlx::query("update log_heads set next_position = next_position where partition = $1")
+            .bind(self.partition)
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{Connection, SqliteConnection};
 use uuid::Uuid;
 
+use super::connect_checked;
 use crate::billable::{Entry, IdempotencyKey, Text};
-use crate::store::StoreError;
-use crate::store::row::{EntryRow, entries, entry_columns};
+use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns};
+use crate::store::{LogInfo, OpenError, StoreError};
 
 /// SQLite has no arrays: a list goes in as one JSON text.
 const FIND: &str = concat!(
@@ -36,14 +37,23 @@ impl super::Store {
 #[derive(Debug)]
 pub struct Appender {
     options: SqliteConnectOptions,
+    place: String,
+    log: LogInfo,
     partition: u32,
     connection: Option<SqliteConnection>,
 }
 
 impl Appender {
-    pub(super) fn new(options: SqliteConnectOptions, partition: u32) -> Self {
+    pub(super) fn new(
+        options: SqliteConnectOptions,
+        place: String,
+        log: LogInfo,
+        partition: u32,
+    ) -> Self {
         Self {
             options,
+            place,
+            log,
             partition,
             connection: None,
         }
@@ -85,9 +95,16 @@ impl Appender {
 
     /// Takes the connection out, so that it is lost unless the operation ends well.
     async fn take_connection(&mut self) -> Result<SqliteConnection, StoreError> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => Ok(self.options.connect().await?),
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let mut connection = connect_checked(&self.options, &self.place)
+            .await
+            .map_err(OpenError::into_unavailable)?;
+        let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut connection).await?;
+        match LogInfo::from(log) == self.log {
+            true => Ok(connection),
+            false => Err(StoreError::other_log()),
         }
     }
 }

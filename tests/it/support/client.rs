@@ -128,6 +128,10 @@ impl Reply {
                 let (_, rest) = self.body.split_once("<ResponseStatus><ErrorCode>").unwrap();
                 rest.split('<').next().unwrap().to_owned()
             }
+            "application/jsv" | "text/csv" => {
+                let (_, rest) = self.body.split_once("{errorCode:").unwrap();
+                rest.split(',').next().unwrap().to_owned()
+            }
             _ => self.json()["responseStatus"]["errorCode"]
                 .as_str()
                 .unwrap()

@@ -1,0 +1,174 @@
+//! ServiceStack's routes, and the formats and preferences that every route of a report heeds.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::client::send;
+use crate::support::{Database, Server, on_both_databases};
+
+const REPORT: &str = r#"{"sessionId":"S1","callSid":"CA1"}"#;
+const ID: &str = "9fa7705a-9bff-8ead-a1fd-6201c57676cc";
+
+on_both_databases! {
+    async fn an_operation_returns_nothing_and_says_where_the_billable_is(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let xml = "<NewBillable xmlns=\"http://schemas.datacontract.org/2004/07/Voice.Api.Billing\"><CallSid>CA1</CallSid><SessionId>S1</SessionId></NewBillable>";
+        let csv = "SessionId,CallSid\nS1,CA1\n";
+        let posts = [
+            ("/api/NewBillable", REPORT), ("/api/newbillable.json", REPORT), ("/json/reply/NewBillable", REPORT),
+            ("/JSON/OneWay/NewBillable/", REPORT), ("/xml/reply/NewBillable", xml), ("/api/NewBillable.xml", xml),
+            ("/jsv/oneway/NewBillable", "{SessionId:S1,CallSid:CA1}"), ("/csv/reply/NewBillable", csv), ("/api/NewBillable.csv", csv),
+            ("/api/NewBillable?sessionId=S1&callSid=CA1", ""), ("/api/NewBillable?callSid=CA1", r#"{"sessionId":"S1","callSid":null}"#),
+        ];
+        for (number, (path, body)) in posts.into_iter().enumerate() {
+            // The label is not heeded, nor is Accept.
+            let reply = send(client.post(path).header("Content-Type", "application/octet-stream").header("Accept", "text/html").body(body)).await;
+            assert_eq!((reply.status, &*reply.body, reply.header("content-type")), (204, "", None), "{path}: {reply:?}");
+            assert_eq!(reply.header("location"), Some(&*format!("/billables/{ID}")), "{path}");
+            assert_eq!(reply.header("billable-identity"), Some("call"));
+            assert_eq!(reply.header("idempotent-replayed"), (number > 0).then_some("true"));
+        }
+        assert_eq!(database.ids().await.len(), 1);
+    }
+
+    async fn an_operations_errors_are_in_its_format_whatever_is_accepted(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let cases = [
+            ("/api/NewBillable", "application/json; charset=utf-8", "\"errorCode\":\"SerializationException\""),
+            ("/xml/reply/NewBillable", "application/xml", "<ErrorCode>SerializationException</ErrorCode>"),
+            ("/api/NewBillable.jsv", "application/jsv", "{responseStatus:{errorCode:SerializationException,message:"),
+            ("/csv/oneway/NewBillable[]", "text/csv", "ResponseStatus\r\n\"{errorCode:SerializationException,message:"),
+            ("/json/reply/NewBillable?format=jsv", "application/jsv", "{responseStatus:"),
+        ];
+        for (path, content_type, part) in cases {
+            let body = if path.contains("csv") { "a\nb,c\n" } else { "?" };
+            let reply = send(client.post(path).header("Accept", "application/problem+json").body(body)).await;
+            assert_eq!((reply.status, reply.header("content-type")), (400, Some(content_type)), "{path}");
+            assert!(reply.body.contains(part), "{path}: {}", reply.body);
+            assert_eq!(reply.header("content-disposition").is_some(), content_type == "text/csv");
+        }
+        let wrong = send(client.request(Method::GET, "/api/NewBillable[]")).await;
+        assert_eq!((wrong.status, wrong.header("allow")), (405, Some("POST")));
+        for path in ["/api/Nope", "/json/reply/Nope", "/api/NewBillable/", "/html/reply/NewBillable", "/api/NewBillable.yaml"] {
+            let reply = send(client.post(path).body(REPORT)).await;
+            assert_eq!((reply.status, &*reply.error_code()), (404, "NotFound"), "{path}");
+        }
+        assert!(database.ids().await.is_empty());
+    }
+
+    async fn no_override_makes_another_method_a_post_or_an_error_a_success(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        for path in ["/billables?sessionId=S", "/api/NewBillable?sessionId=S"] {
+            let get = client.request(Method::GET, path).header("X-HTTP-Method-Override", "POST");
+            let reply = send(get).await;
+            assert_eq!(reply.status, 405, "{path}");
+            let query = send(client.request(Method::GET, &format!("{path}&X-Http-Method-Override=POST"))).await;
+            assert_eq!(query.status, 405, "{path}");
+        }
+        let jsonp = send(client.post("/billables?callback=alert&sessionId=")).await;
+        assert_eq!((jsonp.status, jsonp.header("content-type")), (400, Some("application/json; charset=utf-8")));
+        assert!(jsonp.body.starts_with("{\"responseStatus\""));
+        assert!(database.ids().await.is_empty());
+        let overridden = client.post("/billables").header("X-HTTP-Method-Override", "DELETE").body(REPORT);
+        assert_eq!(send(overridden).await.status, 201);
+    }
+
+    async fn prefer_has_it_the_other_way_round(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let post = async |path: &str, preference: &'static str, body: &'static str| {
+            send(client.post(path).header("Prefer", preference).body(body)).await
+        };
+        let minimal = post("/billables", "return=minimal", REPORT).await;
+        assert_eq!((minimal.status, &*minimal.body, minimal.header("preference-applied")), (204, "", Some("return=minimal")));
+        assert_eq!(minimal.header("location"), Some(&*format!("/billables/{ID}")));
+        let whole = post("/api/NewBillable", "respond-async, return=representation", REPORT).await;
+        assert_eq!((whole.status, whole.json()["id"].as_str(), whole.header("preference-applied")), (200, Some(ID), Some("return=representation")));
+        assert_eq!(whole.header("idempotent-replayed"), Some("true"));
+        let batch = "[{\"sessionId\":\"S1\",\"callSid\":\"CA1\"},{\"sessionId\":\"S1\",\"callSid\":\"CA2\"}]";
+        let whole = post("/json/reply/NewBillable[]", "return=representation", batch).await;
+        assert_eq!((whole.status, whole.json()[0]["id"].as_str(), &whole.json()[1]["replayed"]), (201, Some(ID), &json!(false)));
+        assert_eq!(whole.header("x-autobatch-completed"), Some("2"));
+        for path in ["/billables", "/api/NewBillable[]"] {
+            let minimal = post(path, "return=minimal", batch).await;
+            assert_eq!((minimal.status, &*minimal.body), (204, ""), "{path}");
+        }
+        let unknown = post("/billables", "return=everything", REPORT).await;
+        assert_eq!((unknown.status, unknown.header("preference-applied")), (200, None));
+    }
+
+    async fn a_billable_is_shown_in_every_format(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let at = "2026-03-01T08:30:00.000000Z";
+        let report = json!({"accountId": "a,b", "customerId": "c", "callSid": "CA1", "occurredAt": at});
+        let first = client.report(&report).await;
+        let (id, recorded_at) = (first.id(), first.json()["recordedAt"].as_str().unwrap().to_owned());
+        let jsv = send(client.post("/billables.jsv").json(&report)).await;
+        assert_eq!(jsv.header("content-type"), Some("application/jsv"));
+        assert_eq!(jsv.body, format!("{{id:{id},accountId:\"a,b\",customerId:c,callSid:CA1,state:billable,billedAccountId:\"a,b\",billedCustomerId:c,occurredAt:\"{at}\",recordedAt:\"{recorded_at}\"}}"));
+        let csv = send(client.request(Method::GET, first.header("location").unwrap()).header("Accept", "text/csv")).await;
+        assert_eq!((csv.header("content-type"), csv.header("content-disposition")), (Some("text/csv"), Some("attachment; filename=\"billables.csv\"")));
+        assert_eq!(csv.body, format!("Id,AccountId,CustomerId,SessionId,CallSid,State,BilledAccountId,BilledCustomerId,OccurredAt,RecordedAt,VoidReason\r\n{id},\"a,b\",c,,CA1,billable,\"a,b\",c,{at},{recorded_at},\r\n"));
+        let operation = send(client.post("/api/NewBillable.csv").body("SessionId\nS\n")).await;
+        assert_eq!((operation.status, operation.header("content-disposition")), (204, Some("attachment; filename=\"NewBillable.csv\"")));
+    }
+
+    async fn an_error_is_problem_details_when_asked_for(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let post = async |path: &str, accept: &'static str| send(client.post(path).header("Accept", accept).body("{}")).await;
+        let reply = post("/billables", "application/json, application/problem+json").await;
+        assert_eq!((reply.status, reply.header("content-type")), (400, Some("application/problem+json")));
+        let problem = reply.json();
+        assert_eq!((&problem["type"], &problem["title"], &problem["status"]), (&json!("about:blank"), &json!("Bad Request"), &json!(400)));
+        assert_eq!(problem["detail"], problem["responseStatus"]["message"]);
+        assert_eq!(problem["responseStatus"]["errors"][0]["fieldName"], json!("SessionId"));
+        assert_eq!(post("/billables.xml", "application/problem+json").await.header("content-type"), Some("application/xml"));
+        assert_eq!(post("/nope", "application/problem+json").await.header("content-type"), Some("application/problem+json"));
+        let success = send(client.post("/billables").header("Accept", "application/problem+json").body(REPORT)).await;
+        assert_eq!((success.status, success.header("content-type")), (201, Some("application/json; charset=utf-8")));
+    }
+
+    async fn a_compressed_body_is_the_same_report(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let gzip = |body: &[u8]| { let mut encoder = GzEncoder::new(Vec::new(), Compression::best()); encoder.write_all(body).unwrap(); encoder.finish().unwrap() };
+        let zlib = |body: &[u8]| { let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best()); encoder.write_all(body).unwrap(); encoder.finish().unwrap() };
+        let bare = |body: &[u8]| { let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best()); encoder.write_all(body).unwrap(); encoder.finish().unwrap() };
+        let post = async |coding: &'static str, body: Vec<u8>| {
+            send(client.post("/billables").header("Content-Encoding", coding).header("Content-Type", "application/json").body(body)).await
+        };
+        let report = REPORT.as_bytes();
+        let (first, second) = report.split_at(10);
+        for (coding, body) in [
+            ("gzip", gzip(report)), ("X-GZip", [gzip(first), gzip(second)].concat()), ("deflate", zlib(report)),
+            ("deflate", bare(report)), ("identity", report.to_vec()), ("", report.to_vec()),
+        ] {
+            let reply = post(coding, body).await;
+            assert!([200, 201].contains(&reply.status) && reply.id().to_string() == ID, "{coding}: {reply:?}");
+        }
+        let whole = gzip(report);
+        for (coding, body) in [
+            ("gzip", report.to_vec()), ("gzip", whole[..whole.len() - 1].to_vec()), ("gzip", [&*whole, b"x"].concat()), ("deflate", zlib(report)[..20].to_vec()),
+            ("deflate", [zlib(report), b"x".to_vec()].concat()), ("deflate", bare(report)[..20].to_vec()), ("deflate", gzip(report)),
+        ] {
+            let reply = post(coding, body).await;
+            assert_eq!((reply.status, &*reply.error_code()), (400, "SerializationException"), "{coding}");
+        }
+        // 100 MiB of blanks in 100 kB.
+        let bomb = gzip(&vec![b' '; 100 * 1024 * 1024]);
+        assert!(bomb.len() < 110 * 1024);
+        let reply = post("gzip", bomb).await;
+        assert_eq!((reply.status, &*reply.error_code()), (413, "PayloadTooLarge"));
+        assert_eq!(post("gzip", Vec::new()).await.error_code(), "NotEmpty");
+        assert_eq!(database.ids().await.len(), 1);
+    }
+}
