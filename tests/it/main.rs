@@ -11,6 +11,7 @@
 //! - `connections`: slow, greedy and broken clients; the stop
 //! - `start`: settings, refusals, the first start, the commands
 //! - `faults`: killed servers, databases that go away, several processes
+//! - `recovery`: what a database comes back as; what is wrong with one row
 //! - `properties`: what holds for every input
 //! - `vectors`: the exchanges that existing clients rely on
 //! - `tidy`: rules about the source, the settings and the README
@@ -27,6 +28,7 @@ mod faults;
 mod input;
 mod operation;
 mod properties;
+mod recovery;
 mod report;
 mod senders;
 mod start;

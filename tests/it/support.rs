@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 mod database;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod server;
 

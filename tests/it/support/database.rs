@@ -64,6 +64,14 @@ impl Database {
         &self.url
     }
 
+    /// The same database under another URL.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres:")
     }
@@ -136,6 +144,30 @@ impl Database {
                 .await
                 .unwrap();
             Lock::Sqlite(connection)
+        }
+    }
+
+    /// Locks the tokens against every reader, until the lock is dropped. PostgreSQL only.
+    pub(crate) async fn lock_tokens(&self) -> Lock {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        sqlx::raw_sql("begin; lock table tokens")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        Lock::Postgres(connection)
+    }
+
+    /// Makes the next append of a running server fail, after which it connects anew.
+    pub(crate) async fn break_writer(&self) {
+        if self.is_postgres() {
+            self.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity
+                 where datname = current_database() and pid <> pg_backend_pid()",
+            )
+            .await;
+        } else {
+            // A writer that knows the schema finds it changed under it.
+            self.execute("alter table log_heads rename to heads").await;
         }
     }
 

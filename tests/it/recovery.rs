@@ -1,0 +1,194 @@
+//! What a database comes back as, or goes away as: nothing is acknowledged on its bare word, and
+//! what is wrong with one row stays with that row.
+
+use std::time::Duration;
+
+use billables::token::Scope;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::support::proxy::Proxy;
+use crate::support::raw::Raw;
+use crate::support::server::{command, run, token};
+use crate::support::{Cluster, Database, Server, on_both_databases};
+
+/// Longer than any of these tests may take to see what it waits for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn call(number: usize) -> Value {
+    json!({"sessionId": "S", "callSid": format!("CA{number}")})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_synchronous_standby_has_is_not_acknowledged_after_a_crash_either() {
+    let cluster = Cluster::start(&[]);
+    let database = Database::created_on(&cluster.url(), "").await;
+    let server = Server::start(&database).await;
+    let client = server.client();
+    assert_eq!(client.report(&call(1)).await.status, 201);
+    database
+        .execute("alter system set synchronous_standby_names = 'away'")
+        .await;
+    database.execute("select pg_reload_conf()").await;
+    // It is committed here and waits for a standby that never comes.
+    let waiting = client.report(&call(2)).await;
+    assert_eq!(
+        (waiting.status, &*waiting.error_code()),
+        (503, "StoreUnavailable")
+    );
+    cluster.stop();
+    cluster.restart(&[]);
+    assert_eq!(database.ids().await.len(), 2, "it is there to be seen");
+    let again = client.report(&call(2)).await;
+    assert_eq!(
+        (again.status, &*again.error_code()),
+        (503, "StoreUnavailable")
+    );
+    database
+        .execute("alter system reset synchronous_standby_names")
+        .await;
+    database.execute("select pg_reload_conf()").await;
+    let stored = async { while client.report(&call(2)).await.status != 200 {} };
+    timeout(PATIENCE, stored).await.expect("it recovers");
+    assert_eq!(database.ids().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_silent_while_it_is_asked_is_left_for_a_new_connection() {
+    let cluster = Cluster::start(&[]);
+    let database = Database::created_on(&cluster.url(), "").await;
+    let proxy = Proxy::start(&database);
+    let mut server = Server::start(&proxy.database(&database)).await;
+    let client = server.client();
+    assert_eq!(client.report(&call(1)).await.status, 201);
+    // Reads of the tokens begin and do not end, so their connections are given up half-way...
+    let lock = database.lock_tokens().await;
+    let refused = async { while client.report(&call(1)).await.status != 503 {} };
+    timeout(PATIENCE, refused)
+        .await
+        .expect("stale tokens let nobody in");
+    // ...and from then on nothing on them is ever answered.
+    proxy.freeze();
+    drop(lock);
+    let recovered = async { while client.report(&call(2)).await.status / 100 != 2 {} };
+    timeout(PATIENCE, recovered).await.expect("it recovers");
+    server.signal("-TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert_eq!(database.ids().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_databases_default_isolation_does_not_matter() {
+    let cluster = Cluster::start(&["default_transaction_isolation=serializable"]);
+    let database = Database::created_on(&cluster.url(), "").await;
+    let servers = [
+        Server::start(&database).await,
+        Server::start(&database).await,
+    ];
+    let mut sent = JoinSet::new();
+    for number in 0..200 {
+        let client = servers[number % 2].client();
+        sent.spawn(async move { client.report(&call(number / 2)).await });
+    }
+    let replies = sent.join_all().await;
+    let count = |status| {
+        replies
+            .iter()
+            .filter(|reply| reply.status == status)
+            .count()
+    };
+    assert_eq!((count(201), count(200)), (100, 100));
+    assert_eq!(database.ids().await.len(), 100);
+}
+
+on_both_databases! {
+    async fn a_row_that_is_unusable_fails_its_own_report_only(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        assert_eq!(client.report(&call(0)).await.status, 201);
+        database.execute("update entries set client = 'no name!'").await;
+        // The lock makes all of them wait, so that they share groups.
+        let lock = database.lock_log().await;
+        let mut sent = JoinSet::new();
+        for number in [1, 2, 0, 3, 4, 0, 5, 6] {
+            let client = client.clone();
+            sent.spawn(async move { (number, client.report(&call(number)).await) });
+        }
+        timeout(PATIENCE, database.until_waiting_for_lock()).await.expect("the writer waits for the lock");
+        drop(lock);
+        for (number, reply) in sent.join_all().await {
+            assert_eq!(reply.status, if number == 0 { 500 } else { 201 }, "{number}: {reply:?}");
+        }
+        assert_eq!(database.ids().await.len(), 7);
+    }
+
+    async fn a_token_that_is_unusable_locks_out_nobody_else(database: Database) {
+        let other = token(&database, "other", &[Scope::Report], None).await;
+        database.execute("update tokens set scopes = 'report,later'").await;
+        let server = Server::start(&database).await;
+        assert_eq!(server.client().report(&call(1)).await.status, 201);
+        assert_eq!(server.client_of(&other).report(&call(1)).await.status, 401);
+        let (code, table, log) = run(&mut command(&database, &["token", "list"]));
+        assert_eq!((code, table.lines().count()), (0, 2), "{table}");
+        assert!(log.contains("the table tokens has an unusable scopes"), "{log}");
+    }
+
+    async fn a_token_revoked_while_a_body_arrives_stores_nothing(database: Database) {
+        let secret = token(&database, "slow", &[Scope::Report], None).await;
+        let server = Server::start(&database).await;
+        let body = call(1).to_string();
+        let mut connection = Raw::connect(server.address()).await;
+        connection.send(format!(
+            "POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{{", body.len()
+        )).await;
+        database.execute("update tokens set revoked_at = 1 where client = 'slow'").await;
+        let client = server.client_of(&secret);
+        let refused = async { while client.report(&call(2)).await.status != 401 {} };
+        timeout(Duration::from_secs(5), refused).await.expect("it holds within 5 s");
+        let stored = database.ids().await.len();
+        connection.send(&body[1..]).await;
+        let reply = connection.rest().await;
+        assert!(reply.starts_with("HTTP/1.1 401 "), "{reply}");
+        assert_eq!(database.ids().await.len(), stored);
+    }
+
+    async fn another_log_under_a_running_server_gets_nothing(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        assert_eq!(client.report(&call(1)).await.status, 201);
+        database.execute(if database.is_postgres() {
+            "update log set epoch = '00000000-0000-8000-8000-000000000000'"
+        } else {
+            "update log set epoch = x'00000000000080008000000000000000'"
+        }).await;
+        // What a restore does besides: the connections are gone.
+        database.break_writer().await;
+        let refused = async { while client.report(&call(2)).await.status != 503 {} };
+        timeout(PATIENCE, refused).await.expect("the other log is noticed");
+        assert!(server.log().contains("the database holds another log"));
+        assert_eq!(client.report(&call(1)).await.status, 503);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_first_starts_on_one_file_all_succeed() {
+    let database = Database::sqlite();
+    let mut commands = Vec::new();
+    for client in ["one", "two", "three", "four"] {
+        let mut command = command(&database, &["token", "create", "--client", client]);
+        let child = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn();
+        commands.push(child.unwrap());
+    }
+    for child in commands {
+        let output = child.wait_with_output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
