@@ -77,7 +77,9 @@ impl Store {
         fresh: LogInfo,
         now: Instant,
     ) -> Result<LogInfo, sqlx::Error> {
-        let mut transaction = self.control.begin().await?;
+        // Another server may be writing to the heads: see BEGIN of the appender.
+        let begin = "begin isolation level read committed";
+        let mut transaction = self.control.begin_with(begin).await?;
         sqlx::query(
             "insert into log (id, epoch, partitions, created_at) values (1, $1, $2, $3)
              on conflict (id) do nothing",

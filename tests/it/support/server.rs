@@ -113,6 +113,18 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
+    /// Returns when a text is in what it has written; the pipe may lag behind its answers.
+    pub(crate) async fn until_logged(&self, text: &str) {
+        let logged = async {
+            while !self.log().contains(text) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), logged)
+            .await
+            .unwrap_or_else(|_| panic!("not logged: {text}"));
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(
