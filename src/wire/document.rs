@@ -1,0 +1,239 @@
+//! What a body contains, and how the fields of a query join it.
+
+use super::ReadError;
+use super::parameters::Parameters;
+use super::sender::Hints;
+use crate::billable::{Field, RawReport};
+
+/// The most reports in one body.
+pub const MAX_ITEMS: usize = 10_000;
+
+/// What a body contains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// One report, and what a stock sender says of it in words of its own.
+    One {
+        /// The report.
+        report: RawReport,
+        /// The rest.
+        hints: Hints,
+    },
+    /// Several, in order: a batch, if only of one or none.
+    Many(Vec<RawReport>),
+}
+
+/// How a route binds a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Whether the query's fields win over the body's; else they fill what it leaves out.
+    pub query_wins: bool,
+    /// Whether the words of stock senders count.
+    pub takes_hints: bool,
+}
+
+impl Document {
+    pub(super) fn one(report: RawReport) -> Self {
+        Self::One {
+            report,
+            hints: Hints::default(),
+        }
+    }
+
+    /// The reports, whatever else it says.
+    pub fn into_reports(self) -> Vec<RawReport> {
+        match self {
+            Self::One { report, .. } => vec![report],
+            Self::Many(reports) => reports,
+        }
+    }
+
+    /// Binds the fields of a query to the report; of several reports none may be in the query.
+    ///
+    /// # Errors
+    /// The query is malformed, or names fields beside several reports.
+    pub fn bind(&mut self, query: &str, binding: Binding) -> Result<(), BindError> {
+        let Self::One { report, hints } = self else {
+            let fields: Vec<_> = Parameters::parse(query)?.report().fields().collect();
+            return match fields.is_empty() {
+                true => Ok(()),
+                false => Err(BindError::Fields(fields)),
+            };
+        };
+        let mut hints = match binding.takes_hints {
+            true => std::mem::take(hints),
+            false => Hints::default(),
+        };
+        let parameters = hints.read_query(query)?.report();
+        match binding.query_wins {
+            true => report.overlay(parameters),
+            false => report.underlay(parameters),
+        }
+        hints.fill(report);
+        Ok(())
+    }
+}
+
+/// Why a query cannot be bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BindError {
+    /// It cannot be read.
+    Read(ReadError),
+    /// It names these fields of a report, but there are several reports.
+    Fields(Vec<Field>),
+}
+
+impl From<ReadError> for BindError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+/// Reports as they are read, up to [`MAX_ITEMS`]: what is too long is not even collected.
+#[derive(Debug, Default)]
+pub(super) struct Items(Vec<RawReport>);
+
+impl Items {
+    pub(super) fn push(&mut self, report: RawReport) -> Result<(), ReadError> {
+        if self.0.len() == MAX_ITEMS {
+            return Err(ReadError::TooManyItems);
+        }
+        self.0.push(report);
+        Ok(())
+    }
+
+    pub(super) fn into_reports(self) -> Vec<RawReport> {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::billable::Given;
+    use crate::wire::{BodyFormat, Format};
+
+    fn bind(body: &str, query: &str, query_wins: bool) -> Result<RawReport, BindError> {
+        let format = BodyFormat::of(None, body).expect("a format");
+        let mut document = format.read(body).expect("a document");
+        let binding = Binding {
+            query_wins,
+            takes_hints: query_wins,
+        };
+        document.bind(query, binding)?;
+        Ok(document.into_reports().remove(0))
+    }
+
+    fn shown(report: Result<RawReport, BindError>) -> [Option<String>; Field::ALL.len()] {
+        let report = report.expect("a report");
+        Field::ALL.map(|field| match report.get(field) {
+            Some(Given::Text(text)) => Some(text.clone()),
+            Some(Given::Structure) | None => None,
+        })
+    }
+
+    #[test]
+    fn a_query_wins_or_fills() {
+        let body = r#"{"sessionId":"S1","callSid":" "}"#;
+        let query = "sessionId=S2&callSid=CA1";
+        let [_, _, session, call, _] = shown(bind(body, query, true));
+        assert_eq!(
+            (session.as_deref(), call.as_deref()),
+            (Some("S2"), Some("CA1"))
+        );
+        let [_, _, session, call, _] = shown(bind(body, query, false));
+        assert_eq!(
+            (session.as_deref(), call.as_deref()),
+            (Some("S1"), Some("CA1"))
+        );
+        let list = bind("[{}]", "format=xml&callSid=CA1", true);
+        assert_eq!(list, Err(BindError::Fields(vec![Field::CallSid])));
+        assert!(bind("[{}]", "format=xml&callSid=", true).is_ok());
+    }
+
+    #[test]
+    fn a_call_detail_record_gives_call_and_time_and_undoes_the_appended_question_mark() {
+        let some = |text: &str| Some(text.to_owned());
+        let cdr = r#"{"core-uuid":"x","variables":{"uuid":"u-1","start_epoch":"1396984221","start_uepoch":"1396984221278217"}}"#;
+        let own = "accountId=acc&customerId=cus";
+        let expected = [
+            some("acc"),
+            some("cus"),
+            None,
+            some("u-1"),
+            some("2014-04-08T19:10:21.278217Z"),
+        ];
+        for query in [
+            own.to_owned(),
+            format!("{own}?uuid=u-1"),
+            format!("{own}&?uuid=a_u-1"),
+            format!("uuid=u-2&{own}"),
+        ] {
+            assert_eq!(shown(bind(cdr, &query, true)), expected, "{query}");
+        }
+        // What is said outright wins; elsewhere nothing of it counts.
+        let [.., call, at] = shown(bind(cdr, "callSid=CA1&occurredAt=now", true));
+        assert_eq!((call, at), (some("CA1"), some("now")));
+        assert_eq!(shown(bind(cdr, "", false)), [const { None }; 5]);
+        let [_, customer, ..] = shown(bind("{}", "customerId=cus?uuid=u-1", true));
+        assert_eq!(customer, some("cus?uuid=u-1"));
+        // Zero is FreeSWITCH's word for never; a record without a uuid has the appended one.
+        let bare = r#"{"variables":{"start_uepoch":"0","start_epoch":"1396984221"}}"#;
+        let [_, customer, _, call, at] = shown(bind(bare, "customerId=c?uuid=u%201", true));
+        assert_eq!(
+            (customer, call, at),
+            (some("c"), some("u 1"), some("2014-04-08T19:10:21.000000Z"))
+        );
+        for other in [
+            r#"{"variables":[1]}"#,
+            r#"{"variables":null}"#,
+            r#"{"Variables":{"uuid":"u"}}"#,
+        ] {
+            assert_eq!(
+                shown(bind(other, "uuid=u", true)),
+                [const { None }; 5],
+                "{other}"
+            );
+        }
+        assert!(
+            BodyFormat::Plain(Format::Json)
+                .read(r#"{"variables":"\ud800"}"#)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_callback_gives_its_time_and_a_form_may_hold_a_record() {
+        let read = |form: &str| {
+            let mut document = BodyFormat::Form.read(form).expect("a form");
+            let binding = Binding {
+                query_wins: false,
+                takes_hints: true,
+            };
+            document
+                .bind("accountId=a&customerId=c&callSid=q", binding)
+                .map(|()| document.into_reports().remove(0))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let [_, _, _, call, at] = shown(read(
+            "CallSid=CA1&Timestamp=Sun%2C%2025%20Mar%202018%2009%3A53%3A19%20%2B0000",
+        ));
+        assert_eq!(
+            (call, at),
+            (some("CA1"), some("2018-03-25T09:53:19.000000Z"))
+        );
+        let [_, _, _, _, at] = shown(read("CallSid=CA1&Timestamp=1521971599"));
+        assert_eq!(at, None);
+        let [_, _, _, call, at] = shown(read(
+            "Timestamp=Sun%2C%2025%20Mar%202018%2009%3A53%3A19%20%2B0000",
+        ));
+        assert_eq!((call, at), (some("q"), None));
+        let [account, _, _, call, at] = shown(read(
+            "cdr=%7B%22variables%22%3A%7B%22uuid%22%3A%22u%22%2C%22start_epoch%22%3A%2286400%22%7D%7D&callSid=f",
+        ));
+        assert_eq!(
+            (account, call, at),
+            (some("a"), some("f"), some("1970-01-02T00:00:00.000000Z"))
+        );
+        assert!(BodyFormat::Form.read("cdr=%3Ccdr%2F%3E").is_err());
+    }
+}
