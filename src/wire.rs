@@ -18,6 +18,9 @@ use crate::billable::RawReport;
 use document::Items;
 pub use document::{BindError, Binding, Document, MAX_ITEMS};
 
+/// What a UTF-8 text may begin with to say that it is one.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
 /// A format of answers, and of most requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -115,11 +118,14 @@ impl BodyFormat {
     ///
     /// # Errors
     /// [`ReadError::UnsupportedType`] when neither says a format of ours.
-    pub fn of(content_type: Option<&str>, body: &str) -> Result<Self, ReadError> {
+    pub fn of(content_type: Option<&str>, body: &[u8]) -> Result<Self, ReadError> {
         let label = content_type.filter(|label| !label.trim().is_empty());
-        let sniffed = match body.trim_start().chars().next() {
-            Some('{' | '[') => Some(Self::Plain(Format::Json)),
-            Some('<') => Some(Self::Plain(Format::Xml)),
+        let unmarked = body
+            .strip_prefix(BYTE_ORDER_MARK.as_bytes())
+            .unwrap_or(body);
+        let sniffed = match unmarked.trim_ascii_start().first() {
+            Some(b'{' | b'[') => Some(Self::Plain(Format::Json)),
+            Some(b'<') => Some(Self::Plain(Format::Xml)),
             _ => None,
         };
         let labelled = match label {
@@ -137,7 +143,7 @@ impl BodyFormat {
     }
 
     /// The format of a body on a route that has a format: a form by its label, else the route's.
-    pub fn of_route(format: Format, content_type: Option<&str>, body: &str) -> Self {
+    pub fn of_route(format: Format, content_type: Option<&str>, body: &[u8]) -> Self {
         match content_type.and_then(Self::labelled) {
             Some(Self::Form | Self::Multipart(_)) => {
                 Self::of(content_type, body).unwrap_or(Self::Plain(format))
@@ -167,33 +173,30 @@ impl BodyFormat {
     /// Reads a body. An empty one is a report without fields, or no lines.
     ///
     /// # Errors
-    /// It is not of this format, or has too many items.
-    pub fn read(&self, body: &str) -> Result<Document, ReadError> {
-        match (self, body) {
-            (Self::JsonLines, body) => json::read_lines(body),
-            (_, "") => Ok(Document::one(RawReport::default())),
-            (Self::Plain(Format::Json), body) => json::read(body),
-            (Self::Plain(Format::Xml), body) => xml::read(body),
-            (Self::Plain(Format::Jsv), body) => jsv::read(body),
-            (Self::Plain(Format::Csv), body) => csv::read(body),
-            (Self::Form, body) => form::read(body),
-            (Self::Multipart(boundary), body) => form::read_multipart(body, boundary),
+    /// It is not of this format, not UTF-8, or has too many items.
+    pub fn read(&self, body: &[u8]) -> Result<Document, ReadError> {
+        match self {
+            Self::JsonLines => json::read_lines(text(body)?),
+            _ if body.is_empty() => Ok(Document::one(RawReport::default())),
+            Self::Plain(Format::Json) => json::read(text(body)?),
+            Self::Plain(Format::Xml) => xml::read(text(body)?),
+            Self::Plain(Format::Jsv) => jsv::read(text(body)?),
+            Self::Plain(Format::Csv) => csv::read(text(body)?),
+            Self::Form => form::read(text(body)?),
+            Self::Multipart(boundary) => form::read_multipart(body, boundary),
         }
     }
 }
 
 /// A body's text: valid UTF-8, a byte order mark dropped.
-///
-/// # Errors
-/// It is not UTF-8.
-pub fn text(body: &[u8]) -> Result<&str, ReadError> {
+fn text(body: &[u8]) -> Result<&str, ReadError> {
     let text = std::str::from_utf8(body).map_err(|error| {
         ReadError::Malformed(format!(
             "the body is not UTF-8: the byte at offset {} is no part of it",
             error.valid_up_to()
         ))
     })?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))
 }
 
 /// A media type or range without parameters, in lower case.
@@ -229,7 +232,7 @@ mod tests {
     #[test]
     fn a_body_is_known_by_its_label_or_its_first_character() {
         use BodyFormat::{Form, JsonLines, Multipart};
-        let of = |label: Option<&str>, body| BodyFormat::of(label, body).ok();
+        let of = |label: Option<&str>, body: &str| BodyFormat::of(label, body.as_bytes()).ok();
         let [json, xml, jsv, csv] = Format::ALL.map(|format| Some(BodyFormat::Plain(format)));
         assert_eq!(
             of(Some("Application/JSON; charset=\"UTF-8\""), "{}"),
@@ -240,7 +243,7 @@ mod tests {
         assert_eq!(of(Some("application/json; charset=utf-16"), "{}"), None);
         assert_eq!(of(Some("application/octet-stream"), "{}"), None);
         assert_eq!(of(Some("application/octet-stream"), ""), json.clone());
-        assert_eq!(of(None, " \n{"), json.clone());
+        assert_eq!(of(None, "\u{feff} \n{"), json.clone());
         assert_eq!(of(None, "<a/>"), xml.clone());
         assert_eq!(of(None, "a=b"), None);
         assert_eq!(of(Some(" "), "{}"), json.clone());
@@ -261,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_route_with_a_format_heeds_the_label_of_a_form_only() {
-        let of = |label: &str| BodyFormat::of_route(Format::Xml, Some(label), "a=b");
+        let of = |label: &str| BodyFormat::of_route(Format::Xml, Some(label), b"a=b");
         assert_eq!(of("application/json"), BodyFormat::Plain(Format::Xml));
         assert_eq!(of("text/plain; charset=x"), BodyFormat::Plain(Format::Xml));
         assert_eq!(of("application/x-ndjson"), BodyFormat::Plain(Format::Xml));
@@ -294,13 +297,13 @@ mod tests {
         };
         for (format, body) in bodies(MAX_ITEMS) {
             let count = format
-                .read(&body)
+                .read(body.as_bytes())
                 .map(|document| document.into_reports().len());
             assert_eq!(count, Ok(MAX_ITEMS), "{format:?}");
         }
         for (format, body) in bodies(MAX_ITEMS + 1) {
             assert_eq!(
-                format.read(&body),
+                format.read(body.as_bytes()),
                 Err(ReadError::TooManyItems),
                 "{format:?}"
             );

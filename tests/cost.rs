@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 
 use billables::wire::negotiation::{Wishes, negotiate, wants_problem};
 use billables::wire::parameters::Parameters;
-use billables::wire::{self, Binding, BodyFormat, Format};
+use billables::wire::{Binding, BodyFormat, Format};
 
 /// Set in the process that callgrind watches.
 const WATCHED: &str = "BILLABLES_COST_WATCHED";
@@ -204,7 +204,7 @@ fn measured(parser: &BodyFormat, input: &str) {
         query_wins: true,
         takes_hints: true,
     };
-    if let Ok(mut document) = parser.read(wire::text(input.as_bytes()).unwrap()) {
+    if let Ok(mut document) = parser.read(input.as_bytes()) {
         let _ = black_box(document.bind("", binding));
         drop(black_box(document));
     }
@@ -219,7 +219,7 @@ fn measured_head(input: &str) {
         ..Wishes::default()
     };
     black_box((negotiate(wishes), wants_problem(wishes)));
-    let _ = black_box(BodyFormat::of(Some(input), "x"));
+    let _ = black_box(BodyFormat::of(Some(input), b"x"));
     if let Ok(parameters) = Parameters::parse(input) {
         black_box(parameters.report());
     }

@@ -15,7 +15,7 @@ use crate::billable::{Billable, Entry, IdempotencyKey, Identity, Instant, RawRep
 use crate::token::Scope;
 use crate::wire::record::{Record, write_nulls};
 use crate::wire::value::Value;
-use crate::wire::{self, Binding, BodyFormat, Document};
+use crate::wire::{Binding, BodyFormat, Document};
 use crate::writer::{Outcome, WriteError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -84,7 +84,6 @@ fn read(
     query: &str,
     convention: Convention,
 ) -> Result<Document, ApiError> {
-    let text = wire::text(body)?;
     // A label that is no text is none of ours, unlike one that is missing.
     let label = headers
         .get(CONTENT_TYPE)
@@ -93,18 +92,18 @@ fn read(
     let mut document;
     let binding = match convention {
         Convention::Resource { .. } => {
-            let format = BodyFormat::of(label, text)?;
-            document = format.read(text)?;
+            let format = BodyFormat::of(label, body)?;
+            document = format.read(body)?;
             Binding {
                 query_wins: !format.is_form(),
                 takes_hints: true,
             }
         }
         Convention::Operation { format, is_batch } => {
-            if is_batch && text.is_empty() {
+            if is_batch && body.is_empty() {
                 return malformed("the body of a batch must not be empty");
             }
-            document = BodyFormat::of_route(format, label, text).read(text)?;
+            document = BodyFormat::of_route(format, label, body).read(body)?;
             document = match (document, is_batch) {
                 (document, true) => Document::Many(document.into_reports()),
                 (document @ Document::One { .. }, false) => document,

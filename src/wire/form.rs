@@ -1,4 +1,4 @@
-//! Forms: url-encoded, and multipart (RFC 7578). Files in them are skipped.
+//! Forms: url-encoded, and multipart (RFC 7578). Files in them are skipped, whatever their bytes.
 
 use memchr::memmem;
 
@@ -23,8 +23,8 @@ pub(super) fn read(text: &str) -> Result<Document, ReadError> {
 ///
 /// # Errors
 /// It is not what RFC 7578 and RFC 2046 describe, or has too many parts.
-pub(super) fn read_multipart(text: &str, boundary: &str) -> Result<Document, ReadError> {
-    let form = parts(text, boundary)
+pub(super) fn read_multipart(body: &[u8], boundary: &str) -> Result<Document, ReadError> {
+    let form = parts(body, boundary)
         .map_err(|what| ReadError::Malformed(format!("the multipart form {what}")))?;
     document(&form)
 }
@@ -52,29 +52,28 @@ pub(super) fn boundary_of(content_type: &str) -> Option<String> {
         .then(|| boundary.to_owned())
 }
 
-fn parts(text: &str, boundary: &str) -> Result<Parameters, &'static str> {
+fn parts(body: &[u8], boundary: &str) -> Result<Parameters, &'static str> {
     let delimiter = format!("\r\n--{boundary}");
     let finder = memmem::Finder::new(&delimiter);
     // The first delimiter may stand at the very beginning, without its line end.
-    let mut rest = match text.strip_prefix(&delimiter[2..]) {
+    let mut rest = match body.strip_prefix(&delimiter.as_bytes()[2..]) {
         Some(rest) => rest,
-        None => split(text, &finder)
+        None => split(body, &finder)
             .map(|(_, rest)| rest)
             .ok_or("does not contain its boundary")?,
     };
     let mut form = Parameters::default();
     for _ in 0..MAX_PARTS {
-        if rest.starts_with("--") {
+        if rest.starts_with(b"--") {
             return Ok(form);
         }
-        let part = rest
-            .trim_start_matches([' ', '\t'])
-            .strip_prefix("\r\n")
+        let blanks = rest.iter().take_while(|byte| b" \t".contains(byte));
+        let part = rest[blanks.count()..]
+            .strip_prefix(b"\r\n")
             .ok_or("has something behind a boundary")?;
-        // What comes before the line end of the next delimiter may be no more than a head.
         let (part, next) = split(part, &finder).ok_or("ends before its last boundary")?;
         if let Some((name, value)) = field(part)? {
-            form.push(name, value.to_owned());
+            form.push(name, value);
         }
         rest = next;
     }
@@ -82,20 +81,21 @@ fn parts(text: &str, boundary: &str) -> Result<Parameters, &'static str> {
 }
 
 /// What comes before the delimiter, and behind it.
-fn split<'a>(text: &'a str, finder: &memmem::Finder<'_>) -> Option<(&'a str, &'a str)> {
-    let at = finder.find(text.as_bytes())?;
-    Some((&text[..at], &text[at + finder.needle().len()..]))
+fn split<'a>(bytes: &'a [u8], finder: &memmem::Finder<'_>) -> Option<(&'a [u8], &'a [u8])> {
+    let at = finder.find(bytes)?;
+    Some((&bytes[..at], &bytes[at + finder.needle().len()..]))
 }
 
 /// A part's name and value; `None` for a file.
-fn field(part: &str) -> Result<Option<(String, &str)>, &'static str> {
-    let (head, value) = match part.strip_prefix("\r\n") {
-        Some(value) => ("", value),
-        None => part.split_once("\r\n\r\n").unwrap_or((part, "")),
+fn field(part: &[u8]) -> Result<Option<(String, String)>, &'static str> {
+    let (head, value) = match part.strip_prefix(b"\r\n") {
+        Some(value) => (&b""[..], value),
+        None => split(part, &memmem::Finder::new("\r\n\r\n")).unwrap_or((part, b"")),
     };
     if head.len() > MAX_PART_HEAD {
         return Err("has a part with a head that is too long");
     }
+    let head = std::str::from_utf8(head).map_err(|_| "has a part whose head is not UTF-8")?;
     let disposition = head.split("\r\n").find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.trim()
@@ -114,7 +114,8 @@ fn field(part: &str) -> Result<Option<(String, &str)>, &'static str> {
         return Ok(None);
     }
     let (_, name) = get("name").ok_or("has a part without a name")?;
-    Ok(Some((name.clone(), value)))
+    let value = std::str::from_utf8(value).map_err(|_| "has a field that is not UTF-8")?;
+    Ok(Some((name.clone(), value.to_owned())))
 }
 
 /// The parameters of `form-data; name="a"; …`. Quotes in a name are written `%22` by browsers
@@ -199,12 +200,22 @@ mod tests {
             "--b\r\nContent-Disposition: form-data; name=\"accountId\"; filename=\"a\\\"; b\"\r\n\r\nfile\r\n",
             "--b\r\nContent-Disposition: form-data; name=\"customerId\"\r\n\r\n\r\n--b--\r\nepilogue",
         );
-        let report = report(read_multipart(form, "b")).expect("a form");
+        let report = report(read_multipart(form.as_bytes(), "b")).expect("a form");
         assert_eq!(report.get(Field::SessionId).cloned(), text("S\r\n1"));
         assert_eq!(report.get(Field::CallSid).cloned(), text("--c"));
         assert_eq!(report.get(Field::AccountId), None);
         assert_eq!(report.get(Field::CustomerId), None);
-        assert!(read_multipart("--b--", "b").is_ok());
+        assert!(read_multipart(b"--b--", "b").is_ok());
+    }
+
+    #[test]
+    fn a_file_may_have_any_bytes_and_a_field_must_be_a_text() {
+        let form = |parameters: &str| {
+            let head = format!("--b\r\nContent-Disposition: form-data; name=x{parameters}\r\n\r\n");
+            [head.as_bytes(), b"\xff\0\r\n--b--"].concat()
+        };
+        assert!(read_multipart(&form("; filename=f"), "b").is_ok());
+        assert!(read_multipart(&form(""), "b").is_err());
     }
 
     #[test]
@@ -227,7 +238,7 @@ mod tests {
             &many,
             &long,
         ] {
-            assert!(read_multipart(form, "b").is_err(), "{form:.60}");
+            assert!(read_multipart(form.as_bytes(), "b").is_err(), "{form:.60}");
         }
     }
 

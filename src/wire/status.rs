@@ -1,6 +1,8 @@
 //! `responseStatus`, the one shape of every error: its members, order and spelling are
 //! ServiceStack's, because its generated clients read them.
 
+use serde::Serialize;
+
 use super::value::Value;
 use super::{Format, csv, xml};
 
@@ -35,6 +37,18 @@ pub struct ResponseError {
     pub index: Option<usize>,
 }
 
+/// Problem details, with the status as the one extension member.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(rename = "responseStatus")]
+    response_status: Value<'a>,
+}
+
 impl ResponseStatus {
     /// The status as a body.
     pub fn write(&self, format: Format) -> String {
@@ -49,14 +63,14 @@ impl ResponseStatus {
     /// The status as problem details (RFC 9457), which hold the whole of it. `status` and
     /// `title` are those of HTTP.
     pub fn write_problem(&self, status: u16, title: &str) -> String {
-        let problem = serde_json::json!({
-            "type": "about:blank",
-            "title": title,
-            "status": status,
-            "detail": self.message,
-            "responseStatus": self.value(),
-        });
-        problem.to_string()
+        let problem = Problem {
+            kind: "about:blank",
+            title,
+            status,
+            detail: &self.message,
+            response_status: self.value(),
+        };
+        serde_json::to_string(&problem).expect("texts serialise")
     }
 
     fn value(&self) -> Value<'_> {

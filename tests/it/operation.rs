@@ -137,6 +137,18 @@ on_both_databases! {
         assert_eq!((success.status, success.header("content-type")), (201, Some("application/json; charset=utf-8")));
     }
 
+    async fn a_form_may_have_files_of_any_bytes_beside_its_fields(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let field = |name: &str, value: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").into_bytes();
+        let file = b"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n\xff\xd8\0\r\n".to_vec();
+        let body = [field("sessionId", "S1"), file, field("CallSid", "CA1"), b"--b--\r\n".to_vec()].concat();
+        for (path, status) in [("/billables", 201), ("/api/NewBillable", 204)] {
+            let reply = send(client.post(path).header("Content-Type", "multipart/form-data; boundary=b").body(body.clone())).await;
+            assert_eq!((reply.status, reply.header("location")), (status, Some(&*format!("/billables/{ID}"))), "{path}");
+        }
+    }
+
     async fn a_compressed_body_is_the_same_report(database: Database) {
         let server = Server::start(&database).await;
         let client = server.client();
