@@ -67,7 +67,7 @@ fn check_body(format: &BodyFormat, data: &[u8]) {
         }
     }
     for format in [Format::Json, Format::Xml, Format::Jsv] {
-        let records = reports.iter().map(Record::report).collect();
+        let records = reports.iter().map(Record::report);
         let written = Record::write_list("NewBillable", records, format);
         let Ok(Document::Many(again)) = BodyFormat::Plain(format).read(written.as_bytes()) else {
             panic!("not a list: {written}");

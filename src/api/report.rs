@@ -242,7 +242,6 @@ fn stored(
             let records = billables.iter().map(|(billable, is_replayed)| {
                 Record::billable(billable).with("replayed", Value::Bool(*is_replayed))
             });
-            let records = records.collect();
             let list = Record::write_list("Billable", records, answer.format);
             (status, answer.text(list)).into_response()
         }

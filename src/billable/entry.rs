@@ -141,15 +141,16 @@ impl State {
     }
 }
 
-/// A billable: its entries, at most one of each kind.
+/// A billable: its entries, at most one of each kind. Most have only the first, so the others
+/// take no room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Billable {
     /// How it was reported.
     pub recorded: Entry,
     /// How it got its pair later, if it did.
-    pub attributed: Option<Entry>,
+    pub attributed: Option<Box<Entry>>,
     /// How it was voided, if it was.
-    pub voided: Option<Entry>,
+    pub voided: Option<Box<Entry>>,
 }
 
 impl Billable {
@@ -186,8 +187,8 @@ impl Billable {
             };
             match entry.kind {
                 Kind::Recorded => {}
-                Kind::Attributed => billable.attributed = Some(entry),
-                Kind::Voided => billable.voided = Some(entry),
+                Kind::Attributed => billable.attributed = Some(Box::new(entry)),
+                Kind::Voided => billable.voided = Some(Box::new(entry)),
             }
         }
         billables

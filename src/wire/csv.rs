@@ -56,28 +56,26 @@ fn malformed(line: u64, what: &str) -> ReadError {
     ReadError::Malformed(format!("the CSV {what} (line {line})"))
 }
 
-/// Writes rows that have the same members: a header in .NET's spelling, rows ended by CRLF.
-pub(super) fn write(rows: &[Vec<(&'static str, Value<'_>)>]) -> String {
+/// Writes a header in .NET's spelling and one row.
+pub(super) fn write(members: &[(&'static str, Value<'_>)]) -> String {
+    let header: Vec<_> = members.iter().map(|(name, _)| pascal(name)).collect();
+    format!("{}\r\n{}", header.join(","), write_row(members))
+}
+
+/// Writes one more row with the same members.
+pub(super) fn write_row(members: &[(&'static str, Value<'_>)]) -> String {
     let mut out = String::new();
-    let Some(first) = rows.first() else {
-        return out;
-    };
-    let header = first.iter().map(|(name, _)| pascal(name));
-    out.push_str(&header.collect::<Vec<_>>().join(","));
-    out.push_str("\r\n");
-    for row in rows {
-        for (place, (_, value)) in row.iter().enumerate() {
-            if place > 0 {
-                out.push(',');
-            }
-            match value {
-                Value::Null => {}
-                Value::Text(text) => write_cell(text, &mut out),
-                value => write_cell(&value.to_jsv(), &mut out),
-            }
+    for (place, (_, value)) in members.iter().enumerate() {
+        if place > 0 {
+            out.push(',');
         }
-        out.push_str("\r\n");
+        match value {
+            Value::Null => {}
+            Value::Text(text) => write_cell(text, &mut out),
+            value => write_cell(&value.to_jsv(), &mut out),
+        }
     }
+    out.push_str("\r\n");
     out
 }
 
@@ -129,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_cell_is_quoted_when_it_has_to_be() {
-        let row = |text| write(&[vec![("id", Value::text(Some(text)))]]);
+        let row = |text| write(&[("id", Value::text(Some(text)))]);
         assert_eq!(row("a b'c"), "Id\r\na b'c\r\n");
         for (text, cell) in [
             ("a,b", "\"a,b\""),

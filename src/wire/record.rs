@@ -89,32 +89,36 @@ impl<'a> Record<'a> {
                 xml::close(&mut out, self.name);
                 out
             }
-            Format::Csv => csv::write(std::slice::from_ref(&self.members)),
+            Format::Csv => csv::write(&self.members),
         }
     }
 
-    /// Records of one kind, with the same members, as the body of a list. `name` is their
-    /// element in XML, where an empty list needs it too.
-    pub fn write_list(name: &str, records: Vec<Self>, format: Format) -> String {
-        let object = |record: Self| Value::Object(record.members);
+    /// Records of one kind, with the same members, as the body of a list. They are written as
+    /// they come, so that no more than one is in memory. `name` is their element in XML, where
+    /// an empty list needs it too.
+    pub fn write_list(name: &str, records: impl Iterator<Item = Self>, format: Format) -> String {
+        let objects = records.enumerate().map(|(place, record)| match format {
+            Format::Json => Value::Object(record.members).to_json(),
+            Format::Jsv => Value::Object(record.members).to_jsv(),
+            Format::Xml => {
+                let mut out = format!("<{}>", record.name);
+                record.write_members(&mut out);
+                xml::close(&mut out, record.name);
+                out
+            }
+            Format::Csv if place == 0 => csv::write(&record.members),
+            Format::Csv => csv::write_row(&record.members),
+        });
         match format {
-            Format::Json => Value::List(records.into_iter().map(object).collect()).to_json(),
-            Format::Jsv => Value::List(records.into_iter().map(object).collect()).to_jsv(),
+            Format::Json | Format::Jsv => bracketed(objects),
             Format::Xml => {
                 let root = format!("ArrayOf{name}");
                 let mut out = xml::open(&root, xml::NAMESPACE);
-                for record in &records {
-                    out.extend(["<", record.name, ">"]);
-                    record.write_members(&mut out);
-                    xml::close(&mut out, record.name);
-                }
+                out.extend(objects);
                 xml::close(&mut out, &root);
                 out
             }
-            Format::Csv => {
-                let rows: Vec<_> = records.into_iter().map(|record| record.members).collect();
-                csv::write(&rows)
-            }
+            Format::Csv => objects.collect(),
         }
     }
 
@@ -134,6 +138,19 @@ impl<'a> Record<'a> {
             }
         }
     }
+}
+
+/// Objects as a list in JSON or JSV.
+fn bracketed(objects: impl Iterator<Item = String>) -> String {
+    let mut out = "[".to_owned();
+    for (place, object) in objects.enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        out.push_str(&object);
+    }
+    out.push(']');
+    out
 }
 
 /// The answer to `count` operations that return nothing.
@@ -181,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_list_is_written_in_every_format() {
-        let write = |format| Record::write_list("Billable", records(), format);
+        let write = |format| Record::write_list("Billable", records().into_iter(), format);
         assert_eq!(
             write(Format::Json),
             r#"[{"id":"1","callSid":"a,\"b\":\n","replayed":true},{"id":"2","replayed":false}]"#
@@ -198,7 +215,7 @@ mod tests {
             "Voice.Api.Billing\"><Billable><CallSid>a,\"b\":\n</CallSid><Id>1</Id><Replayed>true</Replayed></Billable>",
             "<Billable><CallSid i:nil=\"true\" /><Id>2</Id><Replayed>false</Replayed></Billable></ArrayOfBillable>"
         )));
-        let empty = |format| Record::write_list("Billable", Vec::new(), format);
+        let empty = |format| Record::write_list("Billable", std::iter::empty(), format);
         assert_eq!(empty(Format::Json), "[]");
         assert_eq!(empty(Format::Csv), "");
         assert!(empty(Format::Xml).ends_with("></ArrayOfBillable>"));

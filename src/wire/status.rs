@@ -55,7 +55,7 @@ impl ResponseStatus {
         match format {
             Format::Json => Value::Object(vec![("responseStatus", self.value())]).to_json(),
             Format::Jsv => Value::Object(vec![("responseStatus", self.value())]).to_jsv(),
-            Format::Csv => csv::write(&[vec![("responseStatus", self.value())]]),
+            Format::Csv => csv::write(&[("responseStatus", self.value())]),
             Format::Xml => self.write_xml(),
         }
     }

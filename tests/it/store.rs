@@ -142,7 +142,7 @@ on_both_databases! {
         appender.entries_append(&[&voided]).await.unwrap();
         let billable = find(&store, recorded.id).await.unwrap();
         assert_eq!((billable.state(), billable.recorded), (State::Voided, recorded));
-        assert_eq!(billable.voided, Some(voided));
+        assert_eq!(billable.voided, Some(Box::new(voided)));
     }
 
     async fn an_append_of_refused_data_stores_nothing_and_the_next_one_works(database: Database) {

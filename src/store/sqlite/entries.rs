@@ -115,7 +115,6 @@ async fn insert(
     count: i64,
     entries: &[&Entry],
 ) -> Result<Vec<Uuid>, sqlx::Error> {
-    let rows: Vec<_> = entries.iter().map(|entry| row_json(entry)).collect();
     sqlx::query_scalar(
         "insert into entries (
              partition, id, position, kind, billable_id,
@@ -132,13 +131,26 @@ async fn insert(
     )
     .bind(partition)
     .bind(count)
-    .bind(json!(rows).to_string())
+    .bind(rows_json(entries))
     .fetch_all(transaction)
     .await
 }
 
-/// An entry's columns in the order of the statement above, from `id` on.
-fn row_json(entry: &Entry) -> serde_json::Value {
+/// Entries as one JSON text, each an array of its columns in the order of the statement above,
+/// from `id` on.
+fn rows_json(entries: &[&Entry]) -> String {
+    let mut rows = "[".to_owned();
+    for (place, entry) in entries.iter().enumerate() {
+        if place > 0 {
+            rows.push(',');
+        }
+        rows.push_str(&row_json(entry));
+    }
+    rows.push(']');
+    rows
+}
+
+fn row_json(entry: &Entry) -> String {
     let Entry {
         id,
         billable_id,
@@ -152,7 +164,7 @@ fn row_json(entry: &Entry) -> serde_json::Value {
         reason,
     } = entry;
     let [account, customer, session, call] = reported.fields().map(|(_, value)| value);
-    json!([
+    let row = (
         id.simple().to_string(),
         kind.code(),
         billable_id.simple().to_string(),
@@ -168,7 +180,8 @@ fn row_json(entry: &Entry) -> serde_json::Value {
         identity.key().map(IdempotencyKey::as_str),
         identity.index(),
         reason.as_ref().map(Text::as_str),
-    ])
+    );
+    serde_json::to_string(&row).expect("texts and numbers serialise")
 }
 
 fn ids_json(ids: &[Uuid]) -> String {
