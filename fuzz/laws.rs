@@ -11,7 +11,7 @@ use billables::billable::{
 use billables::wire::negotiation::{Wishes, negotiate, wants_problem};
 use billables::wire::parameters::Parameters;
 use billables::wire::record::Record;
-use billables::wire::{Binding, BodyFormat, Document, Format};
+use billables::wire::{Binding, BodyFormat, Format};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
 
@@ -69,9 +69,10 @@ fn check_body(format: &BodyFormat, data: &[u8]) {
     for format in [Format::Json, Format::Xml, Format::Jsv] {
         let records = reports.iter().map(Record::report);
         let written = Record::write_list("NewBillable", records, format);
-        let Ok(Document::Many(again)) = BodyFormat::Plain(format).read(written.as_bytes()) else {
-            panic!("not a list: {written}");
-        };
+        let again = BodyFormat::Plain(format).read(written.as_bytes());
+        let again = again.expect("a list");
+        assert!(again.is_batch(), "{written}");
+        let again = again.into_reports();
         assert_eq!(again.len(), reports.len(), "{written}");
         for (report, again) in reports.iter().zip(again) {
             assert_same(report, &parsed(again), &written);
@@ -123,7 +124,7 @@ fn fields(report: &Report) -> Vec<(Field, String)> {
 
 fn read_one(format: &BodyFormat, written: &str) -> Report {
     match format.read(written.as_bytes()) {
-        Ok(Document::One { report, .. }) => parsed(report),
+        Ok(document) if !document.is_batch() => parsed(document.into_reports().remove(0)),
         other => panic!("{format:?} reads {written:?} as {other:?}"),
     }
 }

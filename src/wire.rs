@@ -15,7 +15,6 @@ pub mod value;
 mod xml;
 
 use crate::billable::RawReport;
-use document::Items;
 pub use document::{BindError, Binding, Document, MAX_ITEMS};
 
 /// What a UTF-8 text may begin with to say that it is one.

@@ -291,6 +291,9 @@ impl From<BindError> for ApiError {
         };
         match error {
             BindError::Read(error) => error.into(),
+            BindError::CallDetailRecord => {
+                Self::Malformed("a call detail record belongs to /billables".to_owned())
+            }
             BindError::Fields(fields) => fields.into_iter().map(of).collect::<Vec<_>>().into(),
         }
     }

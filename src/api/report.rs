@@ -50,7 +50,7 @@ pub(super) async fn report_billables(
     let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
     let document = read(&head.headers, &body, query, convention)?;
-    let is_batch = matches!(document, Document::Many(_));
+    let is_batch = document.is_batch();
     let reports = document.into_reports();
     if is_batch {
         claim.grow(reports.len() * ITEM)?;
@@ -104,12 +104,12 @@ fn read(
                 return malformed("the body of a batch must not be empty");
             }
             document = BodyFormat::of_route(format, label, body).read(body)?;
-            document = match (document, is_batch) {
-                (document, true) => Document::Many(document.into_reports()),
-                (document @ Document::One { .. }, false) => document,
-                (Document::Many(_), false) => {
+            document = match is_batch {
+                true => document.into_batch(),
+                false if document.is_batch() => {
                     return malformed("several reports belong to NewBillable[]");
                 }
+                false => document,
             };
             Binding {
                 query_wins: false,
@@ -189,16 +189,18 @@ impl Settled {
                     completed.get_or_insert(place);
                 }
                 Err(error) => {
-                    failure.get_or_insert((place, error));
+                    failure.get_or_insert(error);
                     completed.get_or_insert(place);
                 }
             }
         }
         let result = match failure {
-            Some((place, error)) if is_batch => {
+            // The place of the first item that is not stored, whatever came later.
+            Some(error) if is_batch => {
+                let place = completed.unwrap_or_default();
                 Err(ApiError::AtItem(place, Box::new(error.into())))
             }
-            Some((_, error)) => Err(error.into()),
+            Some(error) => Err(error.into()),
             None if conflicts.is_empty() => Ok(billables),
             None => Err(ApiError::IdempotencyConflict(conflicts)),
         };

@@ -127,10 +127,10 @@ impl RawReport {
     }
 
     /// Sets every field that the other report gives, whatever it held.
-    pub fn overlay(&mut self, other: Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
-            if theirs.is_some() {
-                *mine = theirs;
+    pub fn overlay(&mut self, mut other: Self) {
+        for field in Field::ALL {
+            if other.is_given(field) {
+                self.set(field, other.0[field as usize].take());
             }
         }
     }

@@ -1,59 +1,116 @@
-//! CSV: a header row, then one report or record a row.
+//! CSV (RFC 4180): a header row, then one report or record a row.
+//!
+//! The reader is ours because it has to be strict: a quote that is never closed, or something
+//! behind a closing one, makes a text of what was meant to be several cells, and libraries take
+//! that as it comes.
 
-use ::csv::{ErrorKind, ReaderBuilder};
-
+use super::ReadError;
+use super::document::{Document, Items};
 use super::record::pascal;
 use super::value::Value;
-use super::{Document, Items, ReadError};
 use crate::billable::{Field, Given, RawReport};
 
-/// Reads reports: header names bind in any letter case, white space around them aside, and of
-/// columns with the same name the last one counts. An empty cell is not given. A row may have
-/// fewer cells than the header, never more.
+/// Columns of a header.
+const MAX_COLUMNS: usize = 1000;
+
+/// Reads reports: header names bind in any letter case, white space around them aside. An empty
+/// cell is not given. A row may have fewer cells than the header, never more. Rows end with CRLF,
+/// LF or CR; an empty line is a row of one empty cell, except at the end.
 ///
 /// # Errors
-/// A row is longer than the header, or there are too many rows.
+/// Quotes are misplaced, the header names a field twice or has too many columns, a row is longer
+/// than the header, or there are too many rows.
 pub(super) fn read(text: &str) -> Result<Document, ReadError> {
-    let mut reader = ReaderBuilder::new()
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let malformed = |error: ::csv::Error| {
-        let line = error.position().map_or(0, ::csv::Position::line);
-        match error.kind() {
-            ErrorKind::Utf8 { .. } => malformed(line, "splits a character"),
-            _ => malformed(line, "cannot be read"),
-        }
+    let mut rows = Rows {
+        rest: Some(text.trim_end_matches(['\r', '\n'])),
+        row: 0,
     };
-    let header = reader.headers().map_err(malformed)?;
-    let columns: Vec<_> = header
-        .iter()
-        .map(|name| Field::from_name(name.trim()))
-        .collect();
-    let mut items = Items::default();
-    for row in reader.records() {
-        let row = row.map_err(malformed)?;
-        if row.len() > columns.len() {
-            let line = row.position().map_or(0, ::csv::Position::line);
-            return Err(self::malformed(line, "has more cells than the header"));
+    let mut columns = Vec::new();
+    for name in rows.next(MAX_COLUMNS)?.unwrap_or_default() {
+        let column = Field::from_name(name.trim());
+        if column.is_some() && columns.contains(&column) {
+            return Err(rows.malformed("names a field twice"));
         }
+        columns.push(column);
+    }
+    let mut items = Items::default();
+    while let Some(cells) = rows.next(columns.len())? {
         let mut report = RawReport::default();
-        for (cell, column) in row.iter().zip(&columns) {
+        for (cell, column) in cells.into_iter().zip(&columns) {
             if let Some(field) = column {
-                let given = (!cell.is_empty()).then(|| Given::Text(cell.to_owned()));
-                report.set(*field, given);
+                report.set(*field, (!cell.is_empty()).then_some(Given::Text(cell)));
             }
         }
         items.push(report)?;
     }
-    // A header alone is a report without fields, as an empty body is.
-    Ok(match items.into_reports() {
-        reports if reports.len() > 1 => Document::Many(reports),
-        mut reports => Document::one(reports.pop().unwrap_or_default()),
-    })
+    Ok(items.into_rows())
 }
 
-fn malformed(line: u64, what: &str) -> ReadError {
-    ReadError::Malformed(format!("the CSV {what} (line {line})"))
+/// What is left of a text, row by row.
+struct Rows<'a> {
+    /// `None` behind the last row.
+    rest: Option<&'a str>,
+    /// The row that was read last, counted from 1, which is the header.
+    row: usize,
+}
+
+impl Rows<'_> {
+    /// The cells of the next row, `most` at the most.
+    fn next(&mut self, most: usize) -> Result<Option<Vec<String>>, ReadError> {
+        let Some(mut rest) = self.rest else {
+            return Ok(None);
+        };
+        self.row += 1;
+        let mut cells = Vec::new();
+        loop {
+            if cells.len() == most {
+                return Err(self.malformed("has too many cells"));
+            }
+            let cell;
+            (cell, rest) = match rest.strip_prefix('"') {
+                Some(quoted) => {
+                    unquoted(quoted).ok_or_else(|| self.malformed("ends inside of quotes"))?
+                }
+                None => {
+                    let end = rest.find([',', '\r', '\n']).unwrap_or(rest.len());
+                    (rest[..end].to_owned(), &rest[end..])
+                }
+            };
+            cells.push(cell);
+            rest = match rest.as_bytes() {
+                [b',', ..] => &rest[1..],
+                ended => {
+                    self.rest = match ended {
+                        [] => None,
+                        [b'\r', b'\n', ..] => Some(&rest[2..]),
+                        [b'\r' | b'\n', ..] => Some(&rest[1..]),
+                        _ => return Err(self.malformed("has something behind a closing quote")),
+                    };
+                    return Ok(Some(cells));
+                }
+            };
+        }
+    }
+
+    fn malformed(&self, what: &str) -> ReadError {
+        ReadError::Malformed(format!("the CSV {what} (row {})", self.row))
+    }
+}
+
+/// A quoted cell behind its first quote, and what comes behind its last one.
+fn unquoted(mut rest: &str) -> Option<(String, &str)> {
+    let mut cell = String::new();
+    loop {
+        let (text, behind) = rest.split_once('"')?;
+        cell.push_str(text);
+        match behind.strip_prefix('"') {
+            Some(behind) => {
+                cell.push('"');
+                rest = behind;
+            }
+            None => return Some((cell, behind)),
+        }
+    }
 }
 
 /// Writes a header in .NET's spelling and one row.
@@ -93,10 +150,7 @@ mod tests {
     use super::*;
 
     fn sessions(text: &str) -> Result<Vec<Option<String>>, ReadError> {
-        let reports = match read(text)? {
-            Document::One { report, .. } => vec![report],
-            Document::Many(reports) => reports,
-        };
+        let reports = read(text)?.into_reports();
         let session = |report: &RawReport| match report.get(Field::SessionId) {
             Some(Given::Text(text)) => Some(text.clone()),
             Some(Given::Structure) | None => None,
@@ -120,9 +174,26 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_longer_than_the_header_is_refused() {
-        assert!(sessions("sessionId\nS1,x\n").is_err());
-        assert!(sessions("sessionId\nS1\nS2,x\n").is_err());
+    fn nothing_is_taken_for_what_it_does_not_say() {
+        let wide = format!("{}\n", ",".repeat(2000));
+        for text in [
+            "sessionId\nS1,x\n",
+            "sessionId\nS1\nS2,x\n",
+            "sessionId,SessionID\nS1,\n",
+            "sessionId\n\"S1\"x\n",
+            "sessionId\n\"S1",
+            "sessionId\n\"S1\"\"\n",
+            &wide,
+        ] {
+            assert!(sessions(text).is_err(), "{text:.40}");
+        }
+        // A quote elsewhere in a cell is a part of it; an empty line is a row.
+        assert_eq!(
+            sessions("sessionId\r\nS\"1\r\n\r\nS2\r\n\r\n"),
+            Ok(vec![Some("S\"1".to_owned()), None, Some("S2".to_owned())])
+        );
+        assert!(!read("sessionId\nS1").expect("CSV").is_batch());
+        assert!(read("sessionId\nS1\nS2").expect("CSV").is_batch());
     }
 
     #[test]

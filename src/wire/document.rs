@@ -8,18 +8,27 @@ use crate::billable::{Field, RawReport};
 /// The most reports in one body.
 pub const MAX_ITEMS: usize = 10_000;
 
-/// What a body contains.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Document {
-    /// One report, and what a stock sender says of it in words of its own.
-    One {
-        /// The report.
-        report: RawReport,
-        /// The rest.
-        hints: Hints,
-    },
-    /// Several, in order: a batch, if only of one or none.
-    Many(Vec<RawReport>),
+/// What a body contains: one report, or several in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Document {
+    items: Vec<Item>,
+    is_batch: bool,
+}
+
+/// A report, and what a stock sender says of it in words of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) report: RawReport,
+    pub(super) hints: Hints,
+}
+
+impl From<RawReport> for Item {
+    fn from(report: RawReport) -> Self {
+        Self {
+            report,
+            hints: Hints::default(),
+        }
+    }
 }
 
 /// How a route binds a report.
@@ -27,48 +36,69 @@ pub enum Document {
 pub struct Binding {
     /// Whether the query's fields win over the body's; else they fill what it leaves out.
     pub query_wins: bool,
-    /// Whether the words of stock senders count.
+    /// Whether the words of stock senders count; else their records are refused, because what
+    /// is left of one would be billed to whom nobody meant.
     pub takes_hints: bool,
 }
 
 impl Document {
-    pub(super) fn one(report: RawReport) -> Self {
-        Self::One {
-            report,
-            hints: Hints::default(),
+    /// A body of one report.
+    pub(super) fn one(item: impl Into<Item>) -> Self {
+        Self {
+            items: vec![item.into()],
+            is_batch: false,
         }
+    }
+
+    /// The same reports as a batch.
+    pub fn into_batch(self) -> Self {
+        Self {
+            is_batch: true,
+            ..self
+        }
+    }
+
+    /// Whether they are a batch, if only of one or none.
+    pub fn is_batch(&self) -> bool {
+        self.is_batch
     }
 
     /// The reports, whatever else it says.
     pub fn into_reports(self) -> Vec<RawReport> {
-        match self {
-            Self::One { report, .. } => vec![report],
-            Self::Many(reports) => reports,
-        }
+        self.items.into_iter().map(|item| item.report).collect()
     }
 
-    /// Binds the fields of a query to the report; of several reports none may be in the query.
+    /// Binds the fields of a query to the report; those of a batch can't be in the query.
     ///
     /// # Errors
-    /// The query is malformed, or names fields beside several reports.
+    /// See [`BindError`].
     pub fn bind(&mut self, query: &str, binding: Binding) -> Result<(), BindError> {
-        let Self::One { report, hints } = self else {
-            let fields: Vec<_> = Parameters::parse(query)?.report().fields().collect();
-            return match fields.is_empty() {
-                true => Ok(()),
-                false => Err(BindError::Fields(fields)),
-            };
-        };
-        let mut hints = match binding.takes_hints {
-            true => std::mem::take(hints),
-            false => Hints::default(),
-        };
-        let parameters = hints.read_query(query)?.report();
-        match binding.query_wins {
-            true => report.overlay(parameters),
-            false => report.underlay(parameters),
+        let Binding {
+            query_wins,
+            takes_hints,
+        } = binding;
+        if !takes_hints && self.items.iter().any(|item| item.hints.is_cdr) {
+            return Err(BindError::CallDetailRecord);
         }
-        hints.fill(report);
+        if self.is_batch {
+            let fields: Vec<_> = Parameters::parse(query)?.report().fields().collect();
+            if !fields.is_empty() {
+                return Err(BindError::Fields(fields));
+            }
+        } else {
+            for Item { report, hints } in &mut self.items {
+                let parameters = hints.read_query(query)?.report();
+                match query_wins {
+                    true => report.overlay(parameters),
+                    false => report.underlay(parameters),
+                }
+            }
+        }
+        if takes_hints {
+            for Item { report, hints } in &mut self.items {
+                std::mem::take(hints).fill(report);
+            }
+        }
         Ok(())
     }
 }
@@ -80,6 +110,8 @@ pub enum BindError {
     Read(ReadError),
     /// It names these fields of a report, but there are several reports.
     Fields(Vec<Field>),
+    /// The body is a stock sender's record, where these do not count.
+    CallDetailRecord,
 }
 
 impl From<ReadError> for BindError {
@@ -90,19 +122,34 @@ impl From<ReadError> for BindError {
 
 /// Reports as they are read, up to [`MAX_ITEMS`]: what is too long is not even collected.
 #[derive(Debug, Default)]
-pub(super) struct Items(Vec<RawReport>);
+pub(super) struct Items(Vec<Item>);
 
 impl Items {
-    pub(super) fn push(&mut self, report: RawReport) -> Result<(), ReadError> {
+    pub(super) fn push(&mut self, item: impl Into<Item>) -> Result<(), ReadError> {
         if self.0.len() == MAX_ITEMS {
             return Err(ReadError::TooManyItems);
         }
-        self.0.push(report);
+        self.0.push(item.into());
         Ok(())
     }
 
-    pub(super) fn into_reports(self) -> Vec<RawReport> {
-        self.0
+    pub(super) fn into_document(self) -> Document {
+        Document {
+            items: self.0,
+            is_batch: true,
+        }
+    }
+
+    /// The same for a table: only several rows are a batch, and none is a report without fields,
+    /// as an empty body is.
+    pub(super) fn into_rows(mut self) -> Document {
+        if self.0.is_empty() {
+            self.0.push(Item::default());
+        }
+        Document {
+            is_batch: self.0.len() > 1,
+            items: self.0,
+        }
     }
 }
 
@@ -173,7 +220,7 @@ mod tests {
         // What is said outright wins; elsewhere nothing of it counts.
         let [.., call, at] = shown(bind(cdr, "callSid=CA1&occurredAt=now", true));
         assert_eq!((call, at), (some("CA1"), some("now")));
-        assert_eq!(shown(bind(cdr, "", false)), [const { None }; 5]);
+        assert_eq!(bind(cdr, "", false), Err(BindError::CallDetailRecord));
         let [_, customer, ..] = shown(bind("{}", "customerId=cus?uuid=u-1", true));
         assert_eq!(customer, some("cus?uuid=u-1"));
         // Zero is FreeSWITCH's word for never; a record without a uuid has the appended one.

@@ -30,9 +30,9 @@ pub(super) fn read_multipart(body: &[u8], boundary: &str) -> Result<Document, Re
 }
 
 fn document(form: &Parameters) -> Result<Document, ReadError> {
-    let (mut report, hints) = sender::of_form(form)?;
-    report.overlay(form.report());
-    Ok(Document::One { report, hints })
+    let mut item = sender::of_form(form)?;
+    item.report.overlay(form.report());
+    Ok(Document::one(item))
 }
 
 /// The boundary of a `Content-Type`, if it has one: 1 to 70 visible characters.
@@ -96,13 +96,13 @@ fn field(part: &[u8]) -> Result<Option<(String, String)>, &'static str> {
         return Err("has a part with a head that is too long");
     }
     let head = std::str::from_utf8(head).map_err(|_| "has a part whose head is not UTF-8")?;
-    let disposition = head.split("\r\n").find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.trim()
-            .eq_ignore_ascii_case("content-disposition")
-            .then_some(value)
-    });
-    let parameters = disposition
+    let header = |wanted: &str| {
+        head.split("\r\n").find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.trim().eq_ignore_ascii_case(wanted).then_some(value)
+        })
+    };
+    let parameters = header("content-disposition")
         .and_then(disposition_of)
         .ok_or("has a part without a usable Content-Disposition")?;
     let get = |wanted: &str| {
@@ -112,6 +112,11 @@ fn field(part: &[u8]) -> Result<Option<(String, String)>, &'static str> {
     };
     if get("filename").or(get("filename*")).is_some() {
         return Ok(None);
+    }
+    let coding =
+        header("content-transfer-encoding").map(|coding| coding.trim().to_ascii_lowercase());
+    if !matches!(coding.as_deref(), None | Some("7bit" | "8bit" | "binary")) {
+        return Err("has a field in a Content-Transfer-Encoding");
     }
     let (_, name) = get("name").ok_or("has a part without a name")?;
     let value = std::str::from_utf8(value).map_err(|_| "has a field that is not UTF-8")?;
@@ -233,6 +238,7 @@ mod tests {
             "--b\r\n\r\n1\r\n--b--",
             "--b\r\nContent-Disposition: attachment; name=x\r\n\r\n1\r\n--b--",
             "--b\r\nContent-Disposition: form-data\r\n\r\n1\r\n--b--",
+            "--b\r\nContent-Disposition: form-data; name=x\r\nContent-Transfer-Encoding: base64\r\n\r\nczE=\r\n--b--",
             "--b\r\nContent-Disposition: form-data; name=\"x\r\n\r\n1\r\n--b--",
             "--b\r\nContent-Disposition: form-data; name=\"x\"y\r\n\r\n1\r\n--b--",
             &many,

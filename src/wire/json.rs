@@ -8,9 +8,9 @@ use serde::de::{
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::sender::{self, Hints};
-use super::{Document, Items, ReadError};
-use crate::billable::{Field, Given, RawReport};
+use super::document::{Document, Item, Items};
+use super::{ReadError, sender};
+use crate::billable::{Field, Given};
 
 /// Reads an object as a report, or an array of objects as several. Unknown members are skipped,
 /// to a depth of 128; of a repeated member the last one counts.
@@ -19,8 +19,7 @@ use crate::billable::{Field, Given, RawReport};
 /// The text is neither, or there are too many items.
 pub(super) fn read(text: &str) -> Result<Document, ReadError> {
     if !text.trim_start().starts_with('[') {
-        let (report, hints) = read_object(text)?;
-        return Ok(Document::One { report, hints });
+        return read_object(text).map(Document::one);
     }
     let mut items = Items::default();
     let mut too_many = None;
@@ -35,7 +34,7 @@ pub(super) fn read(text: &str) -> Result<Document, ReadError> {
     match (too_many, read) {
         (Some(error), _) => Err(error),
         (None, Err(error)) => Err(malformed(&error, 0)),
-        (None, Ok(())) => Ok(Document::Many(items.into_reports())),
+        (None, Ok(())) => Ok(items.into_document()),
     }
 }
 
@@ -47,19 +46,18 @@ pub(super) fn read_lines(text: &str) -> Result<Document, ReadError> {
     let mut items = Items::default();
     for (before, line) in text.split('\n').enumerate() {
         if !line.trim().is_empty() {
-            let object: Object =
+            let Object(item) =
                 serde_json::from_str(line).map_err(|error| malformed(&error, before))?;
-            items.push(object.report)?;
+            items.push(item)?;
         }
     }
-    Ok(Document::Many(items.into_reports()))
+    Ok(items.into_document())
 }
 
 /// Reads an object, and what it says in the words of a stock sender.
-pub(super) fn read_object(text: &str) -> Result<(RawReport, Hints), ReadError> {
-    let Object { report, hints } =
-        serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
-    Ok((report, hints))
+pub(super) fn read_object(text: &str) -> Result<Item, ReadError> {
+    let Object(item) = serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
+    Ok(item)
 }
 
 /// The parser's own words may repeat the text, so they are not passed on.
@@ -94,8 +92,8 @@ impl<'de> Visitor<'de> for Reports<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(Object { report, .. }) = seq.next_element()? {
-            if let Err(error) = self.items.push(report) {
+        while let Some(Object(item)) = seq.next_element()? {
+            if let Err(error) = self.items.push(item) {
                 *self.too_many = Some(error);
                 return Err(A::Error::custom("too many items"));
             }
@@ -104,10 +102,7 @@ impl<'de> Visitor<'de> for Reports<'_> {
     }
 }
 
-struct Object {
-    report: RawReport,
-    hints: Hints,
-}
+struct Object(Item);
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -125,7 +120,10 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-        let (mut report, mut hints) = (RawReport::default(), Hints::default());
+        let Item {
+            mut report,
+            mut hints,
+        } = Item::default();
         while let Some(name) = map.next_key::<String>()? {
             match Field::from_name(&name) {
                 Some(field) => report.set(field, next_given(&mut map)?),
@@ -137,7 +135,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
                 }
             }
         }
-        Ok(Object { report, hints })
+        Ok(Object(Item { report, hints }))
     }
 }
 
@@ -213,7 +211,7 @@ mod tests {
     use super::*;
 
     fn call_sid(body: &str) -> Result<Option<Given>, ReadError> {
-        read_object(body).map(|(report, _)| report.get(Field::CallSid).cloned())
+        read_object(body).map(|item| item.report.get(Field::CallSid).cloned())
     }
 
     fn call_sids(document: Result<Document, ReadError>) -> Result<Vec<Option<Given>>, ReadError> {

@@ -7,7 +7,8 @@
 //! More tolerant than the format where people write it by hand: blanks after a colon and line
 //! ends around members are layout, not part of an unquoted value; colons may stand in one.
 
-use super::{Document, Items, ReadError};
+use super::ReadError;
+use super::document::{Document, Items};
 use crate::billable::{Field, Given, RawReport};
 
 /// How deep members that nobody wants may be nested.
@@ -62,7 +63,7 @@ impl<'a> Parser<'a> {
     fn document(&mut self) -> Result<Document, Reason> {
         let document = match self.next_layout() {
             Some('{') => Document::one(self.report()?),
-            Some('[') => Document::Many(self.reports()?),
+            Some('[') => self.reports()?,
             _ => return Err("must be an object, or a list of objects".into()),
         };
         match self.next_layout() {
@@ -71,7 +72,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn reports(&mut self) -> Result<Vec<RawReport>, Reason> {
+    fn reports(&mut self) -> Result<Document, Reason> {
         let mut items = Items::default();
         self.sequence('[', ']', |parser| {
             let Some('{') = parser.next_layout() else {
@@ -79,7 +80,7 @@ impl<'a> Parser<'a> {
             };
             items.push(parser.report()?).map_err(Reason::TooMany)
         })?;
-        Ok(items.into_reports())
+        Ok(items.into_document())
     }
 
     fn report(&mut self) -> Result<RawReport, Reason> {
@@ -211,10 +212,9 @@ mod tests {
     use super::*;
 
     fn call_sid(text: &str) -> Result<Option<Given>, ReadError> {
-        match read(text)? {
-            Document::One { report, .. } => Ok(report.get(Field::CallSid).cloned()),
-            Document::Many(_) => panic!("a list"),
-        }
+        let document = read(text)?;
+        assert!(!document.is_batch());
+        Ok(document.into_reports()[0].get(Field::CallSid).cloned())
     }
 
     fn text(text: &str) -> Result<Option<Given>, ReadError> {

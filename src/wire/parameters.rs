@@ -5,6 +5,9 @@ use percent_encoding::percent_decode_str;
 use super::ReadError;
 use crate::billable::{Field, RawReport};
 
+/// Parameters of a query, fields of a form. Each takes more memory than its text does.
+const MAX_PARAMETERS: usize = 1000;
+
 /// The decoded parameters of a query or the fields of a form, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
@@ -13,7 +16,7 @@ impl Parameters {
     /// Decodes the text of a query or a form: `&` separates, `+` is a blank, `%XX` a byte.
     ///
     /// # Errors
-    /// The bytes are not UTF-8. Replacing them would bill somebody else.
+    /// The bytes are not UTF-8, replacing which would bill somebody else; or there are too many.
     pub fn parse(text: &str) -> Result<Self, ReadError> {
         let decode = |text: &str| match percent_decode_str(&text.replace('+', " ")).decode_utf8() {
             Ok(text) => Ok(text.into_owned()),
@@ -28,7 +31,15 @@ impl Parameters {
                 let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
                 Ok((decode(name)?, decode(value)?))
             });
-        Ok(Self(parameters.collect::<Result<_, _>>()?))
+        let mut parsed = Vec::new();
+        for parameter in parameters {
+            if parsed.len() == MAX_PARAMETERS {
+                let reason = format!("the query or form has more than {MAX_PARAMETERS} fields");
+                return Err(ReadError::Malformed(reason));
+            }
+            parsed.push(parameter?);
+        }
+        Ok(Self(parsed))
     }
 
     /// The first value of a parameter, whatever its letter case.
@@ -37,6 +48,15 @@ impl Parameters {
             .iter()
             .find(|(other, _)| other.eq_ignore_ascii_case(name))
             .map(|(_, value)| &**value)
+    }
+
+    /// Every value of a parameter, in order.
+    pub(super) fn get_all(&self, name: &str) -> Vec<&str> {
+        let named = self.0.iter();
+        named
+            .filter(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| &**value)
+            .collect()
     }
 
     /// Adds one more at the end.
@@ -87,7 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn a_query_that_is_not_utf8_is_refused() {
+    fn a_query_that_is_not_utf8_or_too_long_is_refused() {
+        assert!(Parameters::parse(&"&a&".repeat(1000)).is_ok());
+        assert!(Parameters::parse(&"&a&".repeat(1001)).is_err());
         assert!(Parameters::parse("callSid=%FF").is_err());
         assert!(Parameters::parse("%C3=1").is_err());
     }

@@ -14,6 +14,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::ReadError;
+use super::document::Item;
 use super::json::{self, Skipped};
 use super::parameters::Parameters;
 use crate::billable::{Field, Given, Instant, RawReport};
@@ -24,7 +25,7 @@ const UUID: &str = "uuid";
 /// What a sender's own words say of a report, for the fields that it leaves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    is_cdr: bool,
+    pub(super) is_cdr: bool,
     call_sid: Option<Given>,
     occurred_at: Option<Instant>,
 }
@@ -76,9 +77,14 @@ pub(super) fn of_variables(value: &RawValue) -> serde_json::Result<Hints> {
 }
 
 /// What a form says in its senders' words: the record in `cdr`, or the time of a callback.
-pub(super) fn of_form(form: &Parameters) -> Result<(RawReport, Hints), ReadError> {
-    if let Some(cdr) = form.get("cdr") {
-        return json::read_object(cdr);
+pub(super) fn of_form(form: &Parameters) -> Result<Item, ReadError> {
+    match *form.get_all("cdr") {
+        [] => {}
+        [cdr] => return json::read_object(cdr),
+        _ => {
+            let reason = "the form has more than one cdr".to_owned();
+            return Err(ReadError::Malformed(reason));
+        }
     }
     let timestamp = form.get(Field::CallSid.camel()).and(form.get("Timestamp"));
     let occurred_at = timestamp.and_then(|text| rfc2822::parse(text).ok());
@@ -87,7 +93,10 @@ pub(super) fn of_form(form: &Parameters) -> Result<(RawReport, Hints), ReadError
             .and_then(|at| Instant::from_micros(at.timestamp().as_microsecond())),
         ..Hints::default()
     };
-    Ok((RawReport::default(), hints))
+    Ok(Item {
+        hints,
+        ..Item::default()
+    })
 }
 
 /// A number above zero.

@@ -10,7 +10,8 @@ use quick_xml::escape::{partial_escape, resolve_xml_entity};
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::name::{LocalName, NamespaceResolver, ResolveResult};
 
-use super::{Document as Body, Items, ReadError};
+use super::ReadError;
+use super::document::{Document as Body, Items};
 use crate::billable::{Field, Given, RawReport};
 
 /// The namespace of the operation's types.
@@ -27,11 +28,12 @@ const MAX_DEPTH: usize = 64;
 /// Attributes of one element. Looking for repeated ones costs their square.
 const MAX_ATTRIBUTES: usize = 64;
 
-/// Reads a report from a `NewBillable` document, or several from an `ArrayOfNewBillable`. In a
-/// list elements of other names are skipped, and a nil item is a report without fields.
+/// Reads a report from a `NewBillable` document, or several from an `ArrayOfNewBillable`, in which
+/// a nil item is a report without fields.
 ///
 /// # Errors
-/// The text is not one well-formed document with such a root, or there are too many items.
+/// The text is not one well-formed document with such a root, there is something else in a list,
+/// or there are too many items.
 pub(super) fn read(text: &str) -> Result<Body, ReadError> {
     if let Some(found) = text.chars().find(|&c| !is_xml_char(c)) {
         return Err(ReadError::Malformed(format!(
@@ -90,7 +92,7 @@ impl<'a> Document<'a> {
         let Element { known, is_nil } = self.prolog()?;
         let body = match known {
             Some(Known::Report) => Body::one(self.report(is_nil)?),
-            Some(Known::Reports) => Body::Many(self.reports(is_nil)?),
+            Some(Known::Reports) => self.reports(is_nil)?,
             Some(Known::Member(_)) | None => {
                 return Err(
                     "must have the root element NewBillable or ArrayOfNewBillable in the namespace of the operation or in none"
@@ -133,33 +135,38 @@ impl<'a> Document<'a> {
         }
     }
 
-    fn reports(&mut self, is_nil: bool) -> Result<Vec<RawReport>, Reason> {
+    /// Nothing but reports: what is skipped here would be lost.
+    fn reports(&mut self, is_nil: bool) -> Result<Body, Reason> {
         let mut items = Items::default();
         self.children(is_nil, |document, element| match element.known {
             Some(Known::Report) => {
                 let report = document.report(element.is_nil)?;
                 items.push(report).map_err(Reason::TooMany)
             }
-            Some(Known::Reports | Known::Member(_)) | None => document.skip(),
+            Some(Known::Reports | Known::Member(_)) | None => {
+                Err("has an item that is not a NewBillable in the namespace of the operation or in none".into())
+            }
         })?;
-        Ok(items.into_reports())
+        Ok(items.into_document())
     }
 
-    /// Of a repeated member the first one counts.
+    /// Of a repeated member the first one counts, if only as nil.
     fn report(&mut self, is_nil: bool) -> Result<RawReport, Reason> {
         let mut report = RawReport::default();
-        self.children(is_nil, |document, element| match element {
-            Element {
-                known: Some(Known::Member(field)),
-                is_nil: false,
-            } => {
-                let value = document.member()?;
-                if report.get(field).is_none() {
-                    report.set(field, Some(Given::Text(value)));
-                }
-                Ok(())
+        let mut seen = [false; Field::ALL.len()];
+        self.children(is_nil, |document, element| {
+            let Some(Known::Member(field)) = element.known else {
+                return document.skip();
+            };
+            let is_first = !std::mem::replace(&mut seen[field as usize], true);
+            if element.is_nil {
+                return document.skip();
             }
-            _ => document.skip(),
+            let value = document.member()?;
+            if is_first {
+                report.set(field, Some(Given::Text(value)));
+            }
+            Ok(())
         })?;
         Ok(report)
     }
@@ -357,10 +364,9 @@ mod tests {
     use super::*;
 
     fn call_sid(document: &str) -> Result<Option<Given>, ReadError> {
-        match read(document)? {
-            Body::One { report, .. } => Ok(report.get(Field::CallSid).cloned()),
-            Body::Many(_) => panic!("a list"),
-        }
+        let body = read(document)?;
+        assert!(!body.is_batch());
+        Ok(body.into_reports()[0].get(Field::CallSid).cloned())
     }
 
     /// A document in the operation's namespace with `members` in it.
@@ -408,13 +414,11 @@ mod tests {
             read(&format!(
                 "<ArrayOfNewBillable xmlns='{NAMESPACE}'>{items}</ArrayOfNewBillable>"
             ))
-            .map(|body| matches!(body, Body::Many(_)).then(|| body.into_reports().len()))
+            .map(|body| body.is_batch().then(|| body.into_reports().len()))
         };
         assert_eq!(count(""), Ok(Some(0)));
         assert_eq!(
-            count(
-                "<NewBillable/><!-- c --><Other><NewBillable/></Other> <NewBillable><CallSid>a</CallSid></NewBillable>"
-            ),
+            count("<NewBillable/><!-- c --> <NewBillable><CallSid>a</CallSid></NewBillable>"),
             Ok(Some(2))
         );
         assert!(read("<ArrayOfNewBillable/>").is_ok());
@@ -422,7 +426,11 @@ mod tests {
             "x",
             "<NewBillable>",
             "<NewBillable>x</NewBillable>",
-            "<x xmlns='urn:x'>",
+            "<x xmlns='urn:x'/>",
+            "<newBillable/>",
+            "<NewBillable xmlns='urn:x'/>",
+            "<CallSid>a</CallSid>",
+            "<ArrayOfNewBillable/>",
         ] {
             assert!(count(items).is_err(), "{items}");
         }
@@ -455,6 +463,10 @@ mod tests {
     #[test]
     fn nil_is_the_attribute_of_the_schema_instance_namespace() {
         assert_eq!(with("<CallSid i:nil='true'/>"), Ok(None));
+        assert_eq!(
+            with("<CallSid i:nil='true'/><CallSid>a</CallSid>"),
+            Ok(None)
+        );
         assert_eq!(with("<CallSid i:nil='1'>a</CallSid>"), Ok(None));
         assert_eq!(with("<CallSid i:nil='false'>a</CallSid>"), text("a"));
         assert_eq!(with("<CallSid nil='true'>a</CallSid>"), text("a"));
