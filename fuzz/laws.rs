@@ -10,7 +10,7 @@ use billables::billable::{
 };
 use billables::wire::negotiation::{Wishes, negotiate, wants_problem};
 use billables::wire::parameters::Parameters;
-use billables::wire::record::Record;
+use billables::wire::record::{Record, list};
 use billables::wire::{Binding, BodyFormat, Format};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
@@ -67,14 +67,16 @@ fn check_body(format: &BodyFormat, data: &[u8]) {
         }
     }
     for format in [Format::Json, Format::Xml, Format::Jsv] {
-        let records = reports.iter().map(Record::report);
-        let written = Record::write_list("NewBillable", records, format);
+        let reports = || reports.iter().enumerate();
+        let items =
+            reports().map(|(place, report)| Record::report(report).write_item(format, place == 0));
+        let written: String = list("NewBillable", items, format).collect();
         let again = BodyFormat::Plain(format).read(written.as_bytes());
         let again = again.expect("a list");
         assert!(again.is_batch(), "{written}");
         let again = again.into_reports();
-        assert_eq!(again.len(), reports.len(), "{written}");
-        for (report, again) in reports.iter().zip(again) {
+        assert_eq!(again.len(), reports().count(), "{written}");
+        for ((_, report), again) in reports().zip(again) {
             assert_same(report, &parsed(again), &written);
         }
     }

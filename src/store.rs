@@ -256,8 +256,7 @@ impl Store {
 /// The writing side of one partition.
 ///
 /// It connects when it has to, and drops its connection whenever an operation does not end well
-/// (a dropped future included), so that no transaction of unknown state is ever continued. What
-/// a new connection reads is durable: see its fence.
+/// (a dropped future included), so that no transaction of unknown state is ever continued.
 #[derive(Debug)]
 pub enum Appender {
     /// PostgreSQL, or Citus.
@@ -275,6 +274,18 @@ impl Appender {
         match self {
             Self::Postgres(appender) => appender.entries_find(ids).await,
             Self::Sqlite(appender) => appender.entries_find(ids).await,
+        }
+    }
+
+    /// Makes sure that everything this connection has found is durable. An append does so too.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn entries_confirm(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(appender) => appender.entries_confirm().await,
+            // What is visible here has been flushed.
+            Self::Sqlite(_) => Ok(()),
         }
     }
 

@@ -8,19 +8,22 @@
 //! Callers give entries whose ids are fixed, so a group whose outcome is unknown is simply
 //! written again.
 
+mod budget;
 mod group;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, Entry, Field};
 use crate::store::{LogInfo, Store, StoreError};
+
+pub use budget::{Budget, Claim};
 
 /// Entries in one commit, unless a single job has more. 500 entries of 300 bytes are 150 kB and
 /// commit in some 7 ms on PostgreSQL.
@@ -52,54 +55,6 @@ pub enum WriteError {
     /// The store refuses the entries themselves.
     #[error("the store refused the entries")]
     Refused,
-}
-
-/// Bytes that requests may hold at once, from a body's first byte to the answer: 64 MiB.
-const MAX_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
-
-/// The budget of bytes in flight. A clone is a handle to the same one.
-#[derive(Clone, Debug)]
-pub struct Budget(Arc<Semaphore>);
-
-/// A part of the budget, given back when dropped.
-#[derive(Debug)]
-pub struct Claim {
-    budget: Budget,
-    permit: OwnedSemaphorePermit,
-}
-
-impl Budget {
-    /// A claim with what a request needs whatever its body is.
-    ///
-    /// # Errors
-    /// [`WriteError::Full`].
-    pub fn claim(&self) -> Result<Claim, WriteError> {
-        // Five texts of 256 scalar values and a key.
-        const REQUEST: u32 = 6 * 1024;
-        Ok(Claim {
-            permit: self.take(REQUEST)?,
-            budget: self.clone(),
-        })
-    }
-
-    fn take(&self, bytes: u32) -> Result<OwnedSemaphorePermit, WriteError> {
-        self.0
-            .clone()
-            .try_acquire_many_owned(bytes)
-            .map_err(|_| WriteError::Full)
-    }
-}
-
-impl Claim {
-    /// Adds bytes to the claim.
-    ///
-    /// # Errors
-    /// [`WriteError::Full`].
-    pub fn grow(&mut self, bytes: usize) -> Result<(), WriteError> {
-        let bytes = u32::try_from(bytes).map_err(|_| WriteError::Full)?;
-        self.permit.merge(self.budget.take(bytes)?);
-        Ok(())
-    }
 }
 
 /// A handle to the writing tasks. They end when the last handle is dropped, after committing
@@ -140,7 +95,7 @@ impl Writer {
             ));
             queues.push(sender);
         }
-        let budget = Budget(Arc::new(Semaphore::new(MAX_BYTES_IN_FLIGHT)));
+        let budget = Budget::new();
         (Self { queues, budget }, tasks)
     }
 
@@ -159,7 +114,7 @@ impl Writer {
     pub async fn append(
         &self,
         entries: Vec<Entry>,
-        claim: Claim,
+        claim: &Arc<Claim>,
     ) -> Vec<Result<Outcome, WriteError>> {
         let mut outcomes: Vec<_> = entries
             .iter()
@@ -181,7 +136,6 @@ impl Writer {
                 return outcomes.into_iter().map(|_| Err(error)).collect();
             }
         };
-        let claim = Arc::new(claim);
         let mut waiting = Vec::new();
         for (room, Part { places, entries }) in rooms.into_iter().zip(parts.into_values()) {
             let (reply, outcome) = oneshot::channel();

@@ -9,6 +9,7 @@ use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::BodyExt;
+use tokio::task::block_in_place;
 use tokio::time::timeout;
 
 use super::ApiError;
@@ -47,7 +48,7 @@ pub(super) async fn read(
     match coding {
         // An empty body may carry a coding that was meant for a full one.
         coding if coding != Coding::Identity && !bytes.is_empty() => {
-            let decoded = decompress(coding, &bytes, &mut claim)?;
+            let decoded = block_in_place(|| decompress(coding, &bytes, &mut claim))?;
             Ok((decoded.into(), claim))
         }
         _ => Ok((bytes, claim)),

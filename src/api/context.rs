@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
@@ -22,6 +23,13 @@ use crate::wire::Format;
 use crate::wire::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
 use crate::wire::parameters::Parameters;
 use crate::wire::record::Record;
+use crate::writer::{Budget, Claim};
+
+/// What is written of a long body at once, in bytes.
+const FRAME: usize = 16 * 1024;
+
+/// The longest error that takes nothing of the budget, in bytes.
+const SHORT_ERROR: usize = 64 * 1024;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -50,8 +58,28 @@ impl Answer {
     }
 
     /// A body that was written in this format.
-    pub(super) fn text(self, text: String) -> Response {
-        ([(CONTENT_TYPE, self.format.content_type())], text).into_response()
+    pub(super) fn text(self, text: impl Into<Body>) -> Response {
+        ([(CONTENT_TYPE, self.format.content_type())], text.into()).into_response()
+    }
+
+    /// A body of pieces that are written as the client takes them. A short one has a length.
+    pub(super) fn pieces(self, pieces: impl Iterator<Item = String> + Send + 'static) -> Response {
+        let mut pieces = pieces.fuse();
+        let mut frames = std::iter::from_fn(move || {
+            let mut frame = String::new();
+            while frame.len() < FRAME {
+                let Some(piece) = pieces.next() else { break };
+                frame.push_str(&piece);
+            }
+            (!frame.is_empty()).then_some(frame)
+        });
+        let first = frames.next().unwrap_or_default();
+        let Some(second) = frames.next() else {
+            return self.text(first);
+        };
+        let frames = [first, second].into_iter().chain(frames);
+        let frames = frames.map(Ok::<_, std::convert::Infallible>);
+        self.text(Body::from_stream(futures_util::stream::iter(frames)))
     }
 
     /// An error as a body, with its media type.
@@ -100,15 +128,11 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     let run = async {
         let deadline = first_byte + app.request_timeout;
         let response = timeout_at(deadline, next.run(request)).await;
-        let mut response = dress(
-            response.unwrap_or_else(|_| ApiError::Timeout.into_response()),
-            answer,
-            convention,
-        );
+        let response = response.unwrap_or_else(|_| ApiError::Timeout.into_response());
+        let (mut response, code) = dress(response, answer, convention, app.writer.budget());
         response
             .headers_mut()
             .insert(X_REQUEST_ID, request_id.clone());
-        let code = response.extensions().get::<ApiError>().map(ApiError::code);
         info!(
             http.method = %format_args!("{:.20}", method.as_str()), http.path = %format_args!("{path:.200}"), http.status = response.status().as_u16(), error.code = code,
             duration_us = as_micros(started.elapsed()), "answered"
@@ -118,32 +142,20 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     run.instrument(span).await
 }
 
-/// Gives an error its body and every answer its headers.
-fn dress(response: Response, answer: Answer, convention: Convention) -> Response {
-    let status = response.status();
-    let is_bare_error = response.extensions().get::<ApiError>().is_none()
-        && (status.is_client_error() || status.is_server_error());
-    let mut response = if is_bare_error {
-        let (parts, _) = response.into_parts();
-        let mut bare = ApiError::from_status(status).into_response();
-        bare.headers_mut().extend(
-            parts
-                .headers
-                .into_iter()
-                .filter(|(name, _)| name.as_ref() == Some(&http::header::ALLOW)),
-        );
-        bare
-    } else {
-        response
+/// Gives an error its body and every answer its headers; returns the error's code as well.
+fn dress(
+    response: Response,
+    answer: Answer,
+    convention: Convention,
+    budget: &Budget,
+) -> (Response, Option<&'static str>) {
+    let (mut response, error) = match error_of(response) {
+        (response, Some(error)) => {
+            let (response, error) = with_body(response, error, answer, budget);
+            (response, Some(error))
+        }
+        (response, None) => (response, None),
     };
-    if let Some(error) = response.extensions().get::<ApiError>() {
-        let (content_type, body) = answer.error(error, status);
-        *response.body_mut() = Body::from(body);
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        response.headers_mut().remove(http::header::CONTENT_LENGTH);
-    }
     let headers = response.headers_mut();
     if answer.format == Format::Csv {
         let file = match convention {
@@ -155,7 +167,72 @@ fn dress(response: Response, answer: Answer, convention: Convention) -> Response
     headers.insert(VARY, HeaderValue::from_static("Accept"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+    (response, error.as_ref().map(ApiError::code))
+}
+
+/// The error that a response stands for, which may be a bare status of the framework.
+fn error_of(mut response: Response) -> (Response, Option<ApiError>) {
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        return (response, Some(error));
+    }
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return (response, None);
+    }
+    let error = ApiError::from_status(status);
+    let mut bare = error.clone().into_response();
+    if let Some(methods) = response.headers_mut().remove(ALLOW) {
+        bare.headers_mut().insert(ALLOW, methods);
+    }
+    bare.extensions_mut().remove::<ApiError>();
+    (bare, Some(error))
+}
+
+/// Writes an error. The errors of a batch can be long; the budget keeps clients from having many
+/// such answers written that they do not take.
+fn with_body(
+    mut response: Response,
+    mut error: ApiError,
+    answer: Answer,
+    budget: &Budget,
+) -> (Response, ApiError) {
+    let (mut content_type, mut text) = answer.error(&error, response.status());
+    let mut claim = None;
+    if text.len() > SHORT_ERROR {
+        let held = budget.claim().and_then(|mut held| {
+            held.grow(text.len())?;
+            Ok(held)
+        });
+        match held {
+            Ok(held) => claim = Some(held),
+            Err(full) => {
+                error = full.into();
+                response = error.clone().into_response();
+                response.extensions_mut().remove::<ApiError>();
+                (content_type, text) = answer.error(&error, response.status());
+            }
+        }
+    }
+    *response.body_mut() = Body::from(Bytes::from_owner(Held {
+        text,
+        _claim: claim,
+    }));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.remove(CONTENT_LENGTH);
+    (response, error)
+}
+
+/// A text that holds its part of the budget until it is sent.
+struct Held {
+    text: String,
+    _claim: Option<Claim>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
 }
 
 /// The client's id if it is `[A-Za-z0-9._-]{1,64}`, else a new one.

@@ -135,7 +135,7 @@ impl ApiError {
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Overloaded",
-                "too much is under way; nothing was stored, send it again later",
+                "too much is under way, send it again later",
             ),
             Self::StoreUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -1,9 +1,12 @@
 //! `POST /billables` and ServiceStack's names for it: reports become billables.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::task::block_in_place;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use super::access::Caller;
@@ -13,10 +16,10 @@ use super::prefer::Return;
 use super::{ApiError, App, body};
 use crate::billable::{Billable, Entry, IdempotencyKey, Identity, Instant, RawReport};
 use crate::token::Scope;
-use crate::wire::record::{Record, write_nulls};
+use crate::wire::record::{Record, list, write_nulls};
 use crate::wire::value::Value;
 use crate::wire::{Binding, BodyFormat, Document};
-use crate::writer::{Outcome, WriteError};
+use crate::writer::{Claim, Outcome, WriteError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -26,6 +29,9 @@ const X_AUTOBATCH_COMPLETED: HeaderName = HeaderName::from_static("x-autobatch-c
 /// What an item of a batch takes beside its share of the body, in bytes: the entry, its outcome
 /// and its part of the answer.
 const ITEM: usize = 2 * 1024;
+
+/// From this length on a body is read aside, in bytes: the largest may take a second.
+const LARGE_BODY: usize = 64 * 1024;
 
 /// Stores one report or several, and answers when all are durable.
 pub(super) async fn report_billables(
@@ -49,7 +55,11 @@ pub(super) async fn report_billables(
     let now = Instant::now();
     let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
-    let document = read(&head.headers, &body, query, convention)?;
+    let read = || read(&head.headers, &body, query, convention);
+    let document = match body.len() > LARGE_BODY {
+        true => block_in_place(read)?,
+        false => read()?,
+    };
     let is_batch = document.is_batch();
     let reports = document.into_reports();
     if is_batch {
@@ -58,14 +68,16 @@ pub(super) async fn report_billables(
     let entries = entries(&caller, key.as_ref(), reports, is_batch, now)?;
     let identities = identities(&entries);
 
-    let settled = Settled::of(app.writer.append(entries, claim).await, is_batch);
+    let claim = Arc::new(claim);
+    let settled = Settled::of(app.writer.append(entries, &claim).await, is_batch);
     let mut response = match settled.result {
         Ok(billables) => stored(
             answer,
             convention,
             Return::of(&head.headers),
             is_batch,
-            &billables,
+            billables,
+            claim,
         ),
         Err(error) => error.into_response(),
     };
@@ -219,7 +231,8 @@ fn stored(
     convention: Convention,
     preferred: Option<Return>,
     is_batch: bool,
-    billables: &[(Billable, bool)],
+    billables: Vec<(Billable, bool)>,
+    claim: Arc<Claim>,
 ) -> Response {
     let is_any_new = billables.iter().any(|(_, is_replayed)| !is_replayed);
     let status = match is_any_new {
@@ -231,31 +244,39 @@ fn stored(
         true => Return::Minimal,
         false => Return::Representation,
     });
-    let mut response = match (shown, billables) {
+    let location = match &*billables {
+        [(billable, _)] if !is_batch => Some(format!("/billables/{}", billable.recorded.id)),
+        _ => None,
+    };
+    let is_replayed = !is_any_new && !billables.is_empty();
+    let format = answer.format;
+    let mut response = match (shown, &*billables) {
         // ServiceStack's clients count the nulls.
         (Return::Minimal, _) if is_batch && preferred.is_none() => {
-            answer.text(write_nulls(billables.len(), answer.format))
+            answer.text(write_nulls(billables.len(), format))
         }
         (Return::Minimal, _) => StatusCode::NO_CONTENT.into_response(),
         (Return::Representation, [(billable, _)]) if !is_batch => {
             (status, answer.record(Record::billable(billable))).into_response()
         }
         (Return::Representation, _) => {
-            let records = billables.iter().map(|(billable, is_replayed)| {
-                Record::billable(billable).with("replayed", Value::Bool(*is_replayed))
+            let items = billables.into_iter().enumerate();
+            let items = items.map(move |(place, (billable, is_replayed))| {
+                let _held = &claim;
+                Record::billable(&billable)
+                    .with("replayed", Value::Bool(is_replayed))
+                    .write_item(format, place == 0)
             });
-            let list = Record::write_list("Billable", records, answer.format);
-            (status, answer.text(list)).into_response()
+            (status, answer.pieces(list("Billable", items, format))).into_response()
         }
     };
     let headers = response.headers_mut();
     headers.extend(preferred.map(Return::applied));
-    if let ([(billable, _)], false) = (billables, is_batch) {
-        let location = format!("/billables/{}", billable.recorded.id);
+    headers.extend(location.map(|location| {
         let location = HeaderValue::from_str(&location).expect("a path is visible ASCII");
-        headers.insert(LOCATION, location);
-    }
-    if !is_any_new && !billables.is_empty() {
+        (LOCATION, location)
+    }));
+    if is_replayed {
         headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
     response
@@ -278,4 +299,52 @@ fn random_id(now: Instant) -> Uuid {
     let seconds = u64::try_from(micros.div_euclid(1_000_000)).unwrap_or_default();
     let nanos = u32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
     Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::billable::{ClientName, Field, Given, Report};
+
+    fn billable() -> Billable {
+        let mut raw = RawReport::default();
+        raw.set(Field::SessionId, Some(Given::Text("S".to_owned())));
+        let now = Instant::now();
+        let report = Report::parse(raw, now).expect("a report");
+        let client = ClientName::parse("c").expect("a name");
+        Billable::new(Entry::recorded(
+            random_id(now),
+            report,
+            Identity::None,
+            client,
+            now,
+        ))
+    }
+
+    /// An item that is in doubt behind one that conflicts, as several partitions can have it.
+    #[test]
+    fn the_place_of_a_failure_is_the_first_item_that_is_not_stored() {
+        let outcomes = || {
+            vec![
+                Ok(Outcome::Replayed(billable())),
+                Ok(Outcome::Conflict(vec![Field::CallSid])),
+                Ok(Outcome::Stored(billable())),
+                Err(WriteError::Unavailable),
+            ]
+        };
+        let settled = Settled::of(outcomes(), true);
+        assert_eq!((settled.items, settled.completed), (4, 1));
+        let error = settled.result.expect_err("a doubt");
+        assert_eq!(error.code(), "StoreUnavailable");
+        assert_eq!(error.response_status().index, Some(1));
+
+        let certain = outcomes().into_iter().take(3).collect();
+        let settled = Settled::of(certain, true);
+        assert_eq!(settled.completed, 1);
+        let status = settled.result.expect_err("a conflict").response_status();
+        assert_eq!(
+            (status.error_code, status.index),
+            ("IdempotencyConflict", Some(1))
+        );
+    }
 }

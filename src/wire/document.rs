@@ -192,6 +192,9 @@ mod tests {
             (session.as_deref(), call.as_deref()),
             (Some("S1"), Some("CA1"))
         );
+        // A blank gives nothing, so it takes nothing away.
+        let [_, _, session, ..] = shown(bind(body, "sessionId=%20", true));
+        assert_eq!(session.as_deref(), Some("S1"));
         let list = bind("[{}]", "format=xml&callSid=CA1", true);
         assert_eq!(list, Err(BindError::Fields(vec![Field::CallSid])));
         assert!(bind("[{}]", "format=xml&callSid=", true).is_ok());

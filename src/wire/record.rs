@@ -93,32 +93,23 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Records of one kind, with the same members, as the body of a list. They are written as
-    /// they come, so that no more than one is in memory. `name` is their element in XML, where
-    /// an empty list needs it too.
-    pub fn write_list(name: &str, records: impl Iterator<Item = Self>, format: Format) -> String {
-        let objects = records.enumerate().map(|(place, record)| match format {
-            Format::Json => Value::Object(record.members).to_json(),
-            Format::Jsv => Value::Object(record.members).to_jsv(),
-            Format::Xml => {
-                let mut out = format!("<{}>", record.name);
-                record.write_members(&mut out);
-                xml::close(&mut out, record.name);
-                out
-            }
-            Format::Csv if place == 0 => csv::write(&record.members),
-            Format::Csv => csv::write_row(&record.members),
-        });
+    /// The record as an item of a [`list`].
+    pub fn write_item(self, format: Format, is_first: bool) -> String {
+        let separated = |object: String| match is_first {
+            true => object,
+            false => format!(",{object}"),
+        };
         match format {
-            Format::Json | Format::Jsv => bracketed(objects),
+            Format::Json => separated(Value::Object(self.members).to_json()),
+            Format::Jsv => separated(Value::Object(self.members).to_jsv()),
             Format::Xml => {
-                let root = format!("ArrayOf{name}");
-                let mut out = xml::open(&root, xml::NAMESPACE);
-                out.extend(objects);
-                xml::close(&mut out, &root);
+                let mut out = format!("<{}>", self.name);
+                self.write_members(&mut out);
+                xml::close(&mut out, self.name);
                 out
             }
-            Format::Csv => objects.collect(),
+            Format::Csv if is_first => csv::write(&self.members),
+            Format::Csv => csv::write_row(&self.members),
         }
     }
 
@@ -140,17 +131,26 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Objects as a list in JSON or JSV.
-fn bracketed(objects: impl Iterator<Item = String>) -> String {
-    let mut out = "[".to_owned();
-    for (place, object) in objects.enumerate() {
-        if place > 0 {
-            out.push(',');
+/// A list, piece by piece, so that nobody has to hold the whole of it. Its items are records of
+/// one kind with the same members; `name` is their element in XML, where an empty list needs it.
+pub fn list(
+    name: &str,
+    items: impl Iterator<Item = String>,
+    format: Format,
+) -> impl Iterator<Item = String> {
+    let (start, end) = match format {
+        Format::Json | Format::Jsv => ("[".to_owned(), "]".to_owned()),
+        Format::Xml => {
+            let root = format!("ArrayOf{name}");
+            let mut end = String::new();
+            xml::close(&mut end, &root);
+            (xml::open(&root, xml::NAMESPACE), end)
         }
-        out.push_str(&object);
-    }
-    out.push(']');
-    out
+        Format::Csv => (String::new(), String::new()),
+    };
+    std::iter::once(start)
+        .chain(items)
+        .chain(std::iter::once(end))
 }
 
 /// The answer to `count` operations that return nothing.
@@ -198,7 +198,11 @@ mod tests {
 
     #[test]
     fn a_list_is_written_in_every_format() {
-        let write = |format| Record::write_list("Billable", records().into_iter(), format);
+        let write = |format| {
+            let records = records().into_iter().enumerate();
+            let items = records.map(|(place, record)| record.write_item(format, place == 0));
+            list("Billable", items, format).collect::<String>()
+        };
         assert_eq!(
             write(Format::Json),
             r#"[{"id":"1","callSid":"a,\"b\":\n","replayed":true},{"id":"2","replayed":false}]"#
@@ -215,7 +219,7 @@ mod tests {
             "Voice.Api.Billing\"><Billable><CallSid>a,\"b\":\n</CallSid><Id>1</Id><Replayed>true</Replayed></Billable>",
             "<Billable><CallSid i:nil=\"true\" /><Id>2</Id><Replayed>false</Replayed></Billable></ArrayOfBillable>"
         )));
-        let empty = |format| Record::write_list("Billable", std::iter::empty(), format);
+        let empty = |format| list("Billable", std::iter::empty(), format).collect::<String>();
         assert_eq!(empty(Format::Json), "[]");
         assert_eq!(empty(Format::Csv), "");
         assert!(empty(Format::Xml).ends_with("></ArrayOfBillable>"));

@@ -98,6 +98,7 @@ impl Group {
             .filter(|entry| !known.contains_key(&entry.id))
             .collect();
         if fresh.is_empty() {
+            self.appender.entries_confirm().await?;
             return Ok(known);
         }
         let inserted: HashSet<_> = self

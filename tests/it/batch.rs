@@ -143,6 +143,18 @@ on_both_databases! {
         assert_eq!(post(&limited, "/billables", &json!(calls(3))).await.status, 201);
     }
 
+    async fn as_many_errors_as_a_batch_can_have_are_all_listed(database: Database) {
+        let server = Server::start(&database).await;
+        let long = "x".repeat(257);
+        let item = json!({"accountId": long, "customerId": "\u{1}", "sessionId": "\u{1}", "callSid": "\u{1}", "occurredAt": "x"});
+        let batch = format!("[{}]", vec![item.to_string(); 10_000].join(","));
+        let reply = send(server.client().post("/billables.xml").body(batch)).await;
+        assert_eq!((reply.status, &*reply.error_code()), (400, "Length"));
+        assert_eq!(reply.body.matches("<ResponseError>").count(), 50_000);
+        assert!(reply.body.contains("<d5p1:Value>9999</d5p1:Value>"));
+        assert!(database.ids().await.is_empty());
+    }
+
     async fn a_key_covers_each_item_by_its_index(database: Database) {
         let server = Server::start(&database).await;
         let client = server.client();

@@ -20,6 +20,24 @@ fn post(server: &Server, headers: &str) -> String {
 }
 
 crate::support::on_both_databases! {
+    async fn large_uploads_that_stall_keep_no_small_report_out(database: Database) {
+        let server = Server::start(&database).await;
+        let head = format!(
+            "POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 8388608\r\n\r\n", server.secret()
+        );
+        let mut stalled = Vec::new();
+        for _ in 0..9 {
+            let mut connection = Raw::connect(server.address()).await;
+            connection.send(&head).await;
+            connection.try_send(vec![b' '; 8_388_607]).await;
+            stalled.push(connection);
+        }
+        for number in 0..20 {
+            let reply = server.client().report(&json!({"sessionId": "S", "callSid": format!("CA{number}")})).await;
+            assert_eq!(reply.status, 201, "{reply:?}");
+        }
+    }
+
     async fn a_silent_connection_and_one_byte_a_moment_are_closed(database: Database) {
     let server = Server::start_with(&database, &["--header-timeout", "1s"]).await;
     let begun = Instant::now();

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
+use crate::support::client::send;
 use crate::support::raw::Raw;
 use crate::support::{Database, Server, on_both_databases};
 
@@ -121,6 +122,18 @@ on_both_databases! {
         assert_eq!(status.code(), Some(22), "curl says that the last file was refused");
         let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(left, ["broken.cdr.json"], "what was stored is gone, what was not is kept");
+        assert_eq!(database.ids().await.len(), 2);
+
+        // Records sent together name the same calls, as far as they name accounts themselves.
+        let named = |cdr: &str| cdr.replacen('{', r#"{"accountId":"acc","customerId":"cus","#, 1);
+        let lines = format!("{}\n{}\n", named(CDR), named(&other));
+        let reply = send(server.client().post("/billables").header("Content-Type", "application/x-ndjson").body(lines)).await;
+        assert_eq!((reply.status, reply.header("billable-identity")), (200, Some("call")));
+        // Where records are not understood they are refused, not billed to half a query.
+        for path in ["/api/NewBillable?accountId=acc&customerId=cus?uuid=x", "/json/reply/NewBillable[]"] {
+            let reply = send(server.client().post(path).body(named(CDR))).await;
+            assert_eq!((reply.status, &*reply.error_code()), (400, "SerializationException"), "{path}");
+        }
         assert_eq!(database.ids().await.len(), 2);
     }
 

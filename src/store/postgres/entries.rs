@@ -54,6 +54,8 @@ pub struct Appender {
     log: LogInfo,
     partition: i32,
     connection: Option<PgConnection>,
+    /// Whether a commit may have to wait for others to have it, as of this connection.
+    has_standbys: bool,
 }
 
 impl Appender {
@@ -63,6 +65,7 @@ impl Appender {
             log,
             partition: partition.cast_signed(),
             connection: None,
+            has_standbys: false,
         }
     }
 
@@ -109,37 +112,35 @@ impl Appender {
         let mut connection = connect_checked(&self.options)
             .await
             .map_err(OpenError::into_unavailable)?;
-        self.fence(&mut connection).await?;
-        Ok(connection)
-    }
-
-    /// Makes sure that what this connection reads from now on is durable, and is in the log that
-    /// the server was started with.
-    ///
-    /// A commit that was waiting for a synchronous standby when its connection broke becomes
-    /// visible although no standby has it; a repeat of its report would find it and be told that
-    /// it is stored. A commit of our own waits for everything before it. On Citus the workers
-    /// may have standbys of which the coordinator does not know.
-    async fn fence(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut *connection).await?;
+        let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut connection).await?;
         if LogInfo::from(log) != self.log {
             return Err(StoreError::other_log());
         }
-        let has_standbys: bool = sqlx::query_scalar(
+        // On Citus the workers may have standbys of which the coordinator does not know.
+        self.has_standbys = sqlx::query_scalar(
             "select current_setting('synchronous_standby_names') <> ''
                  or to_regproc('run_command_on_workers') is not null",
         )
-        .fetch_one(&mut *connection)
+        .fetch_one(&mut connection)
         .await?;
-        if !has_standbys {
-            return Ok(());
+        Ok(connection)
+    }
+
+    /// A commit that was waiting for a synchronous standby when its connection broke is visible
+    /// although no standby has it; a repeat of its report would find it and be told that it is
+    /// stored. A commit of our own waits for everything before it.
+    pub(in crate::store) async fn entries_confirm(&mut self) -> Result<(), StoreError> {
+        let mut connection = self.take_connection().await?;
+        if self.has_standbys {
+            let mut transaction = connection.begin_with(BEGIN).await?;
+            sqlx::query("update log_heads set next_position = next_position where partition = $1")
+                .bind(self.partition)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
         }
-        let mut transaction = connection.begin_with(BEGIN).await?;
-        sqlx::query("update log_heads set next_position = next_position where partition = $1")
-            .bind(self.partition)
-            .execute(&mut *transaction)
-            .await?;
-        Ok(transaction.commit().await?)
+        self.connection = Some(connection);
+        Ok(())
     }
 }
 
