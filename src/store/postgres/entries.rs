@@ -31,7 +31,7 @@ impl super::Store {
 }
 
 /// Begins a writing transaction. Everything is set with it, and not once a connection, for
-/// poolers that hand each transaction to another session.
+/// poolers that hand each transaction to another connection.
 ///
 /// - Read committed, whatever the database's default is: a group that lost a race for an id has
 ///   to see who won.
