@@ -9,7 +9,7 @@ mod jsv;
 pub mod negotiation;
 pub mod parameters;
 pub mod record;
-pub mod sender;
+mod sender;
 pub mod status;
 pub mod value;
 mod xml;
@@ -127,16 +127,15 @@ impl BodyFormat {
             Some(b'<') => Some(Self::Plain(Format::Xml)),
             _ => None,
         };
-        let labelled = match label {
-            _ if body.is_empty() && label.is_none_or(|label| Self::labelled(label).is_none()) => {
-                Some(Self::Plain(Format::Json))
-            }
+        let format = match label {
             Some(label) if is_utf8(label) => Self::labelled(label),
             Some(_) => None,
             None => sniffed.clone(),
         };
-        match labelled {
+        match format {
             Some(Self::Form) => Ok(sniffed.unwrap_or(Self::Form)),
+            // Nothing is the same in every format, whatever it is called.
+            None if body.is_empty() => Ok(Self::Plain(Format::Json)),
             other => other.ok_or(ReadError::UnsupportedType),
         }
     }

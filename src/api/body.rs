@@ -21,7 +21,6 @@ pub(super) const MAX_BODY: usize = 8 * 1024 * 1024;
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
-    Identity,
     Gzip,
     /// RFC 9110 means the zlib format; .NET has long sent the bare one, which is taken too.
     Deflate,
@@ -47,7 +46,7 @@ pub(super) async fn read(
         .map_err(|_| ApiError::BodyTimeout)??;
     match coding {
         // An empty body may carry a coding that was meant for a full one.
-        coding if coding != Coding::Identity && !bytes.is_empty() => {
+        Some(coding) if !bytes.is_empty() => {
             let decoded = block_in_place(|| decompress(coding, &bytes, &mut claim))?;
             Ok((decoded.into(), claim))
         }
@@ -55,16 +54,16 @@ pub(super) async fn read(
     }
 }
 
-fn coding(headers: &HeaderMap) -> Result<Coding, ApiError> {
+fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
     let mut values = headers.get_all(CONTENT_ENCODING).iter();
     let (value, None) = (values.next(), values.next()) else {
         return Err(ApiError::UnsupportedCoding);
     };
     let name = value.map_or(Ok(""), |value| value.to_str());
     match &*name.unwrap_or("?").trim().to_ascii_lowercase() {
-        "" | "identity" => Ok(Coding::Identity),
-        "gzip" | "x-gzip" => Ok(Coding::Gzip),
-        "deflate" => Ok(Coding::Deflate),
+        "" | "identity" => Ok(None),
+        "gzip" | "x-gzip" => Ok(Some(Coding::Gzip)),
+        "deflate" => Ok(Some(Coding::Deflate)),
         _ => Err(ApiError::UnsupportedCoding),
     }
 }
@@ -119,7 +118,6 @@ fn decompress(coding: Coding, bytes: &[u8], claim: &mut Claim) -> Result<Vec<u8>
         Coding::Gzip => read_whole(MultiGzDecoder::new(&mut rest), claim),
         Coding::Deflate if is_zlib(bytes) => read_whole(ZlibDecoder::new(&mut rest), claim),
         Coding::Deflate => read_whole(DeflateDecoder::new(&mut rest), claim),
-        Coding::Identity => read_whole(&mut rest, claim),
     }?;
     match rest {
         [] => Ok(decoded),

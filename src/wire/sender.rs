@@ -24,7 +24,7 @@ const UUID: &str = "uuid";
 
 /// What a sender's own words say of a report, for the fields that it leaves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hints {
+pub(super) struct Hints {
     pub(super) is_cdr: bool,
     call_sid: Option<Given>,
     occurred_at: Option<Instant>,
