@@ -7,18 +7,31 @@
 //! promise depends on are checked when a store is opened and again whenever a writing connection
 //! is made, because a database can come back from a failover as another one.
 
+mod appender;
+mod change;
+mod error;
+mod feed;
 mod open;
 mod postgres;
 mod row;
+mod scan;
+mod sessions;
 mod sqlite;
 mod tokens;
+mod totals;
 
 use uuid::Uuid;
 
-use crate::billable::{Entry, Instant};
+use crate::billable::{Attribution, Instant, Placed};
 use crate::token::{SecretHash, Token};
 
+pub use appender::Appender;
+pub use change::{Appended, STEP, Step, Voided};
+pub use error::StoreError;
+pub use feed::Stretch;
 pub use open::OpenError;
+pub use scan::{Scan, Source};
+pub use totals::{Level, Part, Piece, Totals, TotalsQuery};
 
 /// Connections for refreshing tokens and health, apart from those for reading, so that slow
 /// reads cannot keep a revoked token alive.
@@ -42,69 +55,17 @@ pub struct LogInfo {
     pub partitions: u32,
 }
 
+/// A decision about a session, and whether all its billables are attributed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFound {
+    /// The decision.
+    pub attribution: Attribution,
+    /// Whether it has reached every partition.
+    pub is_complete: bool,
+}
+
 /// A token and the hash of its secret, or why its row is unusable.
 pub type TokenFound = Result<(SecretHash, Token), StoreError>;
-
-/// Why an operation did not succeed.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database is away, or did not confirm. What was written may or may not be stored;
-    /// writing the same ids again is harmless.
-    #[error("the database is unavailable")]
-    Unavailable(#[source] sqlx::Error),
-    /// The database did not answer in time; what holds for [`Self::Unavailable`] holds here.
-    #[error("the database did not answer in time")]
-    TimedOut,
-    /// The database refuses the data itself; writing it again cannot help.
-    #[error("the database refused the data")]
-    Refused(#[source] sqlx::Error),
-    /// The database took an entry without complaint and does not have it: the head of its
-    /// partition is missing.
-    #[error("the entry {0} was not stored: its partition has no row in log_heads")]
-    NotStored(Uuid),
-    /// A stored row is not one that this program writes.
-    #[error("the table {table} has an unusable {column} in the row {key}")]
-    Corrupt {
-        /// The table.
-        table: &'static str,
-        /// The column.
-        column: &'static str,
-        /// The row's id.
-        key: Uuid,
-    },
-}
-
-impl StoreError {
-    /// The database was replaced under a running server. Ids would land in other partitions.
-    fn other_log() -> Self {
-        let reason = "the database holds another log than when this server was started";
-        Self::Unavailable(sqlx::Error::Configuration(reason.into()))
-    }
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        let is_refused = error.as_database_error().is_some_and(|database| {
-            let code = database.code().unwrap_or_default();
-            match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-                // data exception, constraint violation, program limit exceeded, raised by a
-                // trigger
-                Some(_) => ["22", "23", "54", "P0"]
-                    .iter()
-                    .any(|class| code.starts_with(class)),
-                // the primary code is the low byte: too big, constraint, mismatch, range
-                None => code
-                    .parse()
-                    .is_ok_and(|code: i32| matches!(code & 0xff, 18 | 19 | 20 | 25)),
-            }
-        });
-        if is_refused {
-            Self::Refused(error)
-        } else {
-            Self::Unavailable(error)
-        }
-    }
-}
 
 impl Store {
     /// Opens the database of a URL, and refuses one that may lose acknowledged commits.
@@ -179,18 +140,157 @@ impl Store {
         }
     }
 
-    /// The entries of `partition` that have one of `ids`, in no order.
+    /// The entries that have one of these ids, each in its partition, in no order.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn entries_find(
-        &self,
-        partition: u32,
-        ids: &[Uuid],
-    ) -> Result<Vec<Entry>, StoreError> {
+    pub async fn entries_find(&self, ids: &[(u32, Uuid)]) -> Result<Vec<Placed>, StoreError> {
         match self {
-            Self::Postgres(store) => store.entries_find(partition, ids).await,
-            Self::Sqlite(store) => store.entries_find(partition, ids).await,
+            Self::Postgres(store) => store.entries_find(ids).await,
+            Self::Sqlite(store) => store.entries_find(ids).await,
+        }
+    }
+
+    /// A stretch of entries in the order of lists.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn entries_scan(&self, scan: Scan<'_>) -> Result<Vec<Placed>, StoreError> {
+        match self {
+            Self::Postgres(store) => store.entries_scan(scan).await,
+            Self::Sqlite(store) => store.entries_scan(scan).await,
+        }
+    }
+
+    /// Entries of these calls, in no order, up to a limit.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn entries_of_calls(
+        &self,
+        calls: &[&str],
+        limit: u32,
+    ) -> Result<Vec<Placed>, StoreError> {
+        match self {
+            Self::Postgres(store) => store.entries_of_calls(calls, limit).await,
+            Self::Sqlite(store) => store.entries_of_calls(calls, limit).await,
+        }
+    }
+
+    /// A stretch of a partition in the order of commits.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn entries_after(&self, stretch: Stretch<'_>) -> Result<Vec<Placed>, StoreError> {
+        match self {
+            Self::Postgres(store) => store.entries_after(stretch).await,
+            Self::Sqlite(store) => store.entries_after(stretch).await,
+        }
+    }
+
+    /// The last position of each partition: everything up to it is committed and visible.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
+        match self {
+            Self::Postgres(store) => store.heads(log).await,
+            Self::Sqlite(store) => store.heads(log).await,
+        }
+    }
+
+    /// Decides a session's pair if nobody has yet, and returns the decision that holds.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn session_decide(
+        &self,
+        attribution: &Attribution,
+    ) -> Result<SessionFound, StoreError> {
+        match self {
+            Self::Postgres(store) => store.session_decide(attribution).await,
+            Self::Sqlite(store) => store.session_decide(attribution).await,
+        }
+    }
+
+    /// The decision about a session.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn session_find(&self, session_id: &str) -> Result<Option<SessionFound>, StoreError> {
+        match self {
+            Self::Postgres(store) => store.session_find(session_id).await,
+            Self::Sqlite(store) => store.session_find(session_id).await,
+        }
+    }
+
+    /// Decisions that have not reached every partition, the oldest ones.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn sessions_pending(&self) -> Result<Vec<Attribution>, StoreError> {
+        match self {
+            Self::Postgres(store) => store.sessions_pending().await,
+            Self::Sqlite(store) => store.sessions_pending().await,
+        }
+    }
+
+    /// Notes that a decision has reached every partition.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn session_complete(&self, session_id: &str, now: Instant) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(store) => store.session_complete(session_id, now).await,
+            Self::Sqlite(store) => store.session_complete(session_id, now).await,
+        }
+    }
+
+    /// The partitions that have entries behind their watermark.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn totals_behind(&self) -> Result<Vec<u32>, StoreError> {
+        match self {
+            Self::Postgres(store) => store.totals_behind().await,
+            Self::Sqlite(store) => store.totals_behind().await,
+        }
+    }
+
+    /// Rolls at most `most` positions of a partition into its buckets; whether there is more.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn totals_roll(&self, partition: u32, most: i64) -> Result<bool, StoreError> {
+        match self {
+            Self::Postgres(store) => store.totals_roll(partition, most).await,
+            Self::Sqlite(store) => store.totals_roll(partition, most).await,
+        }
+    }
+
+    /// Forgets the buckets of a partition, which rolling makes anew.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn totals_clear(&self, partition: u32) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(store) => store.totals_clear(partition).await,
+            Self::Sqlite(store) => store.totals_clear(partition).await,
+        }
+    }
+
+    /// Reads totals in one snapshot.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn totals_read(
+        &self,
+        log: LogInfo,
+        query: &TotalsQuery<'_>,
+    ) -> Result<Totals, StoreError> {
+        match self {
+            Self::Postgres(store) => store.totals_read(log, query).await,
+            Self::Sqlite(store) => store.totals_read(log, query).await,
         }
     }
 
@@ -249,55 +349,6 @@ impl Store {
         match self {
             Self::Postgres(store) => store.close().await,
             Self::Sqlite(store) => store.close().await,
-        }
-    }
-}
-
-/// The writing side of one partition.
-///
-/// It connects when it has to, and drops its connection whenever an operation does not end well
-/// (a dropped future included), so that no transaction of unknown state is ever continued.
-#[derive(Debug)]
-pub enum Appender {
-    /// PostgreSQL, or Citus.
-    Postgres(postgres::Appender),
-    /// An SQLite file.
-    Sqlite(sqlite::Appender),
-}
-
-impl Appender {
-    /// The entries that have one of `ids`, in no order, without taking a lock.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn entries_find(&mut self, ids: &[Uuid]) -> Result<Vec<Entry>, StoreError> {
-        match self {
-            Self::Postgres(appender) => appender.entries_find(ids).await,
-            Self::Sqlite(appender) => appender.entries_find(ids).await,
-        }
-    }
-
-    /// Makes sure that everything this connection has found is durable. An append does so too.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn entries_confirm(&mut self) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(appender) => appender.entries_confirm().await,
-            // What is visible here has been flushed.
-            Self::Sqlite(_) => Ok(()),
-        }
-    }
-
-    /// Appends entries with distinct ids in one durable transaction, under the lock of the
-    /// partition's head. Returns the ids that were new; the others were there before, committed.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] leaves it open whether the entries were stored.
-    pub async fn entries_append(&mut self, entries: &[&Entry]) -> Result<Vec<Uuid>, StoreError> {
-        match self {
-            Self::Postgres(appender) => appender.entries_append(entries).await,
-            Self::Sqlite(appender) => appender.entries_append(entries).await,
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod budget;
 mod group;
+mod heads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,13 +18,15 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
 
 use crate::billable::entry::partition_of;
-use crate::billable::{Billable, Entry, Field};
+use crate::billable::{Attribution, Billable, Entry, Field, ListKey, Void};
 use crate::store::{LogInfo, Store, StoreError};
 
 pub use budget::{Budget, Claim};
+pub use heads::Heads;
 
 /// Entries in one commit, unless a single job has more. 500 entries of 300 bytes are 150 kB and
 /// commit in some 7 ms on PostgreSQL.
@@ -63,22 +66,36 @@ pub enum WriteError {
 pub struct Writer {
     queues: Vec<mpsc::Sender<Job>>,
     budget: Budget,
+    heads: Heads,
 }
+
+/// What a partition's task is asked to do in one transaction, and whom to tell.
+#[derive(Debug)]
+enum Job {
+    /// Entries that record.
+    Record(Record),
+    /// Voids of this partition's billables.
+    Void(Vec<Void>, Reply<Vec<Option<(Billable, bool)>>>),
+    /// A step of an attribution.
+    Attribute(Box<Attribution>, Option<ListKey>, Reply<Option<ListKey>>),
+}
+
+type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 
 /// Entries of one partition that go into one transaction.
 #[derive(Debug)]
-struct Job {
+struct Record {
     entries: Vec<Entry>,
     /// Held until the job is done, even when its caller has gone.
     _claim: Arc<Claim>,
-    reply: oneshot::Sender<Result<Vec<Outcome>, WriteError>>,
+    reply: Reply<Vec<Outcome>>,
 }
 
-/// Entries of one partition, and their places in what the caller gave.
-#[derive(Debug, Default)]
-struct Part {
+/// Things of one partition, and their places in what the caller gave.
+#[derive(Debug)]
+struct Part<T> {
     places: Vec<usize>,
-    entries: Vec<Entry>,
+    items: Vec<T>,
 }
 
 impl Writer {
@@ -87,16 +104,28 @@ impl Writer {
     pub fn start(store: &Store, log: LogInfo, queue: usize) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
         let mut queues = Vec::new();
+        let heads = Heads::new(log);
         for partition in 0..log.partitions {
             let (sender, receiver) = mpsc::channel(queue);
+            let appender = store.appender(log, partition);
             tasks.spawn(run(
-                group::Group::new(store.appender(log, partition)),
+                group::Group::new(appender, partition, heads.clone()),
                 receiver,
             ));
             queues.push(sender);
         }
         let budget = Budget::new();
-        (Self { queues, budget }, tasks)
+        let writer = Self {
+            queues,
+            budget,
+            heads,
+        };
+        (writer, tasks)
+    }
+
+    /// How far the log goes, as this process knows.
+    pub fn heads(&self) -> &Heads {
+        &self.heads
     }
 
     /// The bytes that requests may hold.
@@ -120,7 +149,7 @@ impl Writer {
             .iter()
             .map(|_| Err(WriteError::Unavailable))
             .collect();
-        let parts = self.partitioned(entries);
+        let parts = self.partitioned(entries, |entry| entry.billable_id);
         // Room in every queue first, so that nothing is under way when one of them is full.
         let rooms: Result<Vec<_>, _> = parts
             .keys()
@@ -129,21 +158,18 @@ impl Writer {
         let rooms = match rooms {
             Ok(rooms) => rooms,
             Err(error) => {
-                let error = match error {
-                    mpsc::error::TrySendError::Full(()) => WriteError::Full,
-                    mpsc::error::TrySendError::Closed(()) => WriteError::Unavailable,
-                };
+                let error = refused(&error);
                 return outcomes.into_iter().map(|_| Err(error)).collect();
             }
         };
         let mut waiting = Vec::new();
-        for (room, Part { places, entries }) in rooms.into_iter().zip(parts.into_values()) {
+        for (room, Part { places, items }) in rooms.into_iter().zip(parts.into_values()) {
             let (reply, outcome) = oneshot::channel();
-            room.send(Job {
-                entries,
+            room.send(Job::Record(Record {
+                entries: items,
                 _claim: claim.clone(),
                 reply,
-            });
+            }));
             waiting.push((places, outcome));
         }
         let deadline = Instant::now() + APPEND_DEADLINE;
@@ -166,43 +192,135 @@ impl Writer {
         outcomes
     }
 
-    fn partitioned(&self, entries: Vec<Entry>) -> BTreeMap<u32, Part> {
+    /// Voids billables, and returns for each the billable with whether it was voided before;
+    /// `None` when there is no such billable. Those of one partition go into one transaction.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; some may be voided then. Repeating is always harmless.
+    pub async fn void(
+        &self,
+        voids: Vec<Void>,
+    ) -> Result<Vec<Option<(Billable, bool)>>, WriteError> {
+        let mut settled: Vec<_> = voids.iter().map(|_| None).collect();
+        for (partition, Part { places, items }) in self.partitioned(voids, |void| void.billable_id)
+        {
+            let done = self
+                .change(partition, |reply| Job::Void(items, reply))
+                .await?;
+            for (place, billable) in places.into_iter().zip(done) {
+                settled[place] = billable;
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Takes one step of an attribution in a partition: where the next one goes on, or `None`
+    /// when the partition is done.
+    ///
+    /// # Errors
+    /// See [`WriteError`]. Repeating is always harmless.
+    pub async fn attribute(
+        &self,
+        partition: u32,
+        attribution: &Attribution,
+        after: Option<ListKey>,
+    ) -> Result<Option<ListKey>, WriteError> {
+        let attribution = Box::new(attribution.clone());
+        self.change(partition, |reply| Job::Attribute(attribution, after, reply))
+            .await
+    }
+
+    async fn change<T>(
+        &self,
+        partition: u32,
+        job: impl FnOnce(Reply<T>) -> Job,
+    ) -> Result<T, WriteError> {
+        let (reply, outcome) = oneshot::channel();
+        let room = self.queues[partition as usize]
+            .try_reserve()
+            .map_err(|error| refused(&error))?;
+        room.send(job(reply));
+        match timeout(APPEND_DEADLINE, outcome).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) | Err(_) => Err(WriteError::Unavailable),
+        }
+    }
+
+    fn partitioned<T>(&self, items: Vec<T>, billable: fn(&T) -> Uuid) -> BTreeMap<u32, Part<T>> {
         let partitions =
             u32::try_from(self.queues.len()).expect("a log has at most 1024 partitions");
-        let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
-        for (place, entry) in entries.into_iter().enumerate() {
+        let mut parts = BTreeMap::new();
+        for (place, item) in items.into_iter().enumerate() {
             let part = parts
-                .entry(partition_of(entry.billable_id, partitions))
-                .or_default();
+                .entry(partition_of(billable(&item), partitions))
+                .or_insert_with(|| Part {
+                    places: Vec::new(),
+                    items: Vec::new(),
+                });
             part.places.push(place);
-            part.entries.push(entry);
+            part.items.push(item);
         }
         parts
     }
 }
 
+fn refused(error: &mpsc::error::TrySendError<()>) -> WriteError {
+    match error {
+        mpsc::error::TrySendError::Full(()) => WriteError::Full,
+        mpsc::error::TrySendError::Closed(()) => WriteError::Unavailable,
+    }
+}
+
 async fn run(mut group: group::Group, mut queue: mpsc::Receiver<Job>) {
-    let mut jobs = Vec::new();
-    while let Some(first) = queue.recv().await {
-        let mut rows = first.entries.len();
-        jobs.push(first);
-        while rows < MAX_GROUP {
-            let Ok(job) = queue.try_recv() else { break };
-            rows += job.entries.len();
-            jobs.push(job);
-        }
-        // Whoever gave up was told that nothing is certain; under overload this is the work
-        // that need not be done.
-        jobs.retain(|job| !job.reply.is_closed());
-        if !jobs.is_empty() {
-            commit(&mut group, &mut jobs).await;
+    let mut records = Vec::new();
+    let mut next = None;
+    loop {
+        let Some(first) = (match next.take() {
+            Some(job) => Some(job),
+            None => queue.recv().await,
+        }) else {
+            return;
+        };
+        match first {
+            Job::Record(record) => {
+                let mut rows = record.entries.len();
+                records.push(record);
+                while rows < MAX_GROUP {
+                    match queue.try_recv() {
+                        Ok(Job::Record(record)) => {
+                            rows += record.entries.len();
+                            records.push(record);
+                        }
+                        Ok(other) => {
+                            next = Some(other);
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+                // Whoever gave up was told that nothing is certain; under overload this is the
+                // work that need not be done.
+                records.retain(|record| !record.reply.is_closed());
+                if !records.is_empty() {
+                    commit(&mut group, &mut records).await;
+                }
+            }
+            Job::Void(_, reply) if reply.is_closed() => {}
+            Job::Void(voids, reply) => {
+                let _ = reply.send(group.void(&voids).await.map_err(|error| failed(&error)));
+            }
+            Job::Attribute(_, _, reply) if reply.is_closed() => {}
+            Job::Attribute(attribution, after, reply) => {
+                let step = group.attribute(&attribution, after).await;
+                let _ = reply.send(step.map_err(|error| failed(&error)));
+            }
         }
     }
 }
 
 /// Commits the jobs together; if something is wrong with one of them, or with what is stored
 /// under its ids, each by itself, so that it fails only its own caller.
-async fn commit(group: &mut group::Group, jobs: &mut Vec<Job>) {
+async fn commit(group: &mut group::Group, jobs: &mut Vec<Record>) {
     let together: Vec<&[Entry]> = jobs.iter().map(|job| &*job.entries).collect();
     let result = group.commit(&together).await;
     let is_about_one = matches!(
@@ -210,7 +328,7 @@ async fn commit(group: &mut group::Group, jobs: &mut Vec<Job>) {
         Err(StoreError::Refused(_) | StoreError::Corrupt { .. } | StoreError::NotStored(_))
     );
     if is_about_one && jobs.len() > 1 {
-        for Job {
+        for Record {
             entries,
             reply,
             _claim,

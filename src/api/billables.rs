@@ -25,13 +25,10 @@ pub(super) async fn get_billable(
         .ok()
         .and_then(|Path(id)| id.parse().ok())
         .ok_or(ApiError::NotFound)?;
-    let [attributed, voided] = Billable::later_ids(id);
     let partition = partition_of(id, app.log.partitions);
-    let entries = app
-        .store
-        .entries_find(partition, &[id, attributed, voided])
-        .await?;
-    let billable = Billable::assemble(entries)
+    let ids = Billable::all_ids(id).map(|id| (partition, id));
+    let found = app.store.entries_find(&ids).await?;
+    let billable = Billable::assemble(found.into_iter().map(|placed| placed.entry))
         .remove(&id)
         .filter(|billable| caller.sees(billable));
     let billable = billable.ok_or(ApiError::NotFound)?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{ClientName, Identity, Instant, Report, Reported, Text, identity};
+use super::{ClientName, Field, Identity, Instant, Report, Reported, Text, identity};
 
 /// The most partitions a log can have. Each costs a head row, and a writer in every process.
 pub const MAX_PARTITIONS: u32 = 1024;
@@ -21,6 +21,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// As the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Attributed => "attributed",
+            Self::Voided => "voided",
+        }
+    }
+
     /// The number that stands for it in the store.
     pub fn code(self) -> i16 {
         match self {
@@ -45,6 +54,64 @@ pub struct Pair {
     pub account_id: Text,
     /// The customer.
     pub customer_id: Text,
+}
+
+impl Pair {
+    /// The fields in which two pairs differ.
+    pub fn differing(&self, other: &Self) -> Vec<Field> {
+        let halves = [
+            (Field::AccountId, self.account_id == other.account_id),
+            (Field::CustomerId, self.customer_id == other.customer_id),
+        ];
+        let differing = halves.into_iter().filter(|(_, is_same)| !is_same);
+        differing.map(|(field, _)| field).collect()
+    }
+}
+
+/// The decision to whom a session is billed. Made once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribution {
+    /// The session.
+    pub session_id: Text,
+    /// Whom its billables are billed to, unless they name a pair themselves.
+    pub pair: Pair,
+    /// The client that decided.
+    pub client: ClientName,
+    /// When it did.
+    pub decided_at: Instant,
+}
+
+/// The wish to void a billable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Void {
+    /// The billable.
+    pub billable_id: Uuid,
+    /// Why.
+    pub reason: Option<Text>,
+    /// The client that wishes so.
+    pub client: ClientName,
+    /// When it did.
+    pub at: Instant,
+}
+
+/// The order of lists: by the time of the call, then by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListKey {
+    /// `occurredAt`.
+    pub occurred_at: Instant,
+    /// The billable's id.
+    pub billable_id: Uuid,
+}
+
+/// An entry and its place in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The partition of its billable.
+    pub partition: u32,
+    /// Its position there: strictly increasing in the order of commits, with gaps.
+    pub position: i64,
+    /// The entry.
+    pub entry: Entry,
 }
 
 /// One entry of the log. Never changed once stored.
@@ -105,6 +172,26 @@ impl Entry {
             reason: None,
         }
     }
+
+    /// The entry that attributes the billable of this recorded one.
+    pub fn attributed(&self, attribution: &Attribution) -> Self {
+        Self {
+            id: identity::attributed_id(self.billable_id),
+            kind: Kind::Attributed,
+            pair: Some(attribution.pair.clone()),
+            recorded_at: attribution.decided_at,
+            client: attribution.client.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Its place in lists.
+    pub fn list_key(&self) -> ListKey {
+        ListKey {
+            occurred_at: self.occurred_at,
+            billable_id: self.billable_id,
+        }
+    }
 }
 
 /// The partition of a billable and of all its entries, in a log of `partitions`.
@@ -131,6 +218,13 @@ pub enum State {
 }
 
 impl State {
+    /// The state of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Billable, Self::Unattributed, Self::Voided]
+            .into_iter()
+            .find(|state| state.as_str() == name)
+    }
+
     /// As the API says it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -171,9 +265,15 @@ impl Billable {
         ]
     }
 
+    /// The ids of every entry that a billable may have.
+    pub fn all_ids(billable: Uuid) -> [Uuid; 3] {
+        let [attributed, voided] = Self::later_ids(billable);
+        [billable, attributed, voided]
+    }
+
     /// Puts billables together from their entries. Entries whose billable was never recorded
     /// are left out.
-    pub fn assemble(entries: Vec<Entry>) -> HashMap<Uuid, Self> {
+    pub fn assemble(entries: impl IntoIterator<Item = Entry>) -> HashMap<Uuid, Self> {
         let (recorded, later): (Vec<_>, Vec<_>) = entries
             .into_iter()
             .partition(|entry| entry.kind == Kind::Recorded);
@@ -201,6 +301,31 @@ impl Billable {
             .as_ref()
             .and_then(|entry| entry.pair.as_ref());
         self.recorded.pair.as_ref().or(attributed)
+    }
+
+    /// The account that it is billed to or, while there is none, the one that it names.
+    pub fn account_id(&self) -> Option<&Text> {
+        let billed = self.pair().map(|pair| &pair.account_id);
+        billed.or(self.recorded.reported.account_id.as_ref())
+    }
+
+    /// The customer that it is billed to or, while there is none, the one that it names.
+    pub fn customer_id(&self) -> Option<&Text> {
+        let billed = self.pair().map(|pair| &pair.customer_id);
+        billed.or(self.recorded.reported.customer_id.as_ref())
+    }
+
+    /// The entry that voids it, with the pair in force.
+    pub fn void(&self, void: &Void) -> Entry {
+        Entry {
+            id: identity::voided_id(self.recorded.id),
+            kind: Kind::Voided,
+            pair: self.pair().cloned(),
+            recorded_at: void.at,
+            client: void.client.clone(),
+            reason: void.reason.clone(),
+            ..self.recorded.clone()
+        }
     }
 
     /// Its state.

@@ -11,6 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 pub struct Instant(Timestamp);
 
 impl Instant {
+    /// Before every instant of the log.
+    pub const MIN: Self = Self(Timestamp::UNIX_EPOCH);
+    /// Behind every instant of the log.
+    pub const MAX: Self = Self(Timestamp::MAX);
+
     /// Reads the system clock. Only the edge (`api`, `cli`) may call this.
     pub fn now() -> Self {
         Self::truncate(Timestamp::now())

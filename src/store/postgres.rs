@@ -1,6 +1,7 @@
 //! PostgreSQL, and Citus: connections, checks at the start, migrations.
 
-mod entries;
+pub(super) mod entries;
+pub(super) mod totals;
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -14,7 +15,20 @@ use super::row::{LOG, LogRow};
 use super::{CONTROL_CONNECTIONS, LogInfo, OpenError};
 use crate::billable::Instant;
 
-pub(super) use entries::Appender;
+pub(super) use entries::{Appender, BEGIN};
+
+/// Begins a transaction on what is derived from the log: losing it loses no report.
+pub(super) const BEGIN_DERIVED: &str = "begin isolation level read committed;
+    set local synchronous_commit = off;
+    set local statement_timeout = '60s';
+    set local lock_timeout = '4s'";
+
+/// Begins a transaction that reads everything in one snapshot. A partition is on one worker of
+/// Citus, which has one snapshot as long as it has one connection. Plans for any position would
+/// take the entries behind a watermark for a third of all.
+pub(super) const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read read only;
+    set local citus.max_adaptive_executor_pool_size = 1;
+    set local plan_cache_mode = force_custom_plan";
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -28,8 +42,10 @@ const PING_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Store {
     options: PgConnectOptions,
-    read: PgPool,
+    pub(super) read: PgPool,
     pub(super) control: PgPool,
+    /// For what is derived from the log.
+    pub(super) derived: PgPool,
 }
 
 impl Store {
@@ -60,6 +76,7 @@ impl Store {
         Ok(Self {
             read: pool(read_connections),
             control: pool(CONTROL_CONNECTIONS),
+            derived: pool(1),
             options,
         })
     }
@@ -99,6 +116,14 @@ impl Store {
         .bind(log.partitions.cast_signed())
         .execute(&mut *transaction)
         .await?;
+        sqlx::query(
+            "insert into watermarks (partition, position)
+             select partition, 0 from generate_series(0, $1 - 1) as partition
+             on conflict (partition) do nothing",
+        )
+        .bind(log.partitions.cast_signed())
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(log)
     }
@@ -110,6 +135,7 @@ impl Store {
     pub(super) async fn close(&self) {
         self.read.close().await;
         self.control.close().await;
+        self.derived.close().await;
     }
 }
 

@@ -2,18 +2,21 @@
 
 use uuid::Uuid;
 
-use super::{LogInfo, StoreError};
+use super::{LogInfo, SessionFound, StoreError};
 use crate::billable::{
-    ClientName, Entry, IdempotencyKey, Identity, Instant, Kind, Pair, Reported, Text,
+    Attribution, ClientName, Entry, IdempotencyKey, Identity, Instant, Kind, Pair, Placed,
+    Reported, Text,
 };
 use crate::token::{Grant, Scope, SecretHash, Token};
 
 /// The columns of [`EntryRow`], for `concat!` into a statement.
 macro_rules! entry_columns {
     () => {
-        "id, billable_id, kind, account_id, customer_id, session_id, call_sid, \
-         billed_account_id, billed_customer_id, occurred_at, recorded_at, \
-         client, idempotency_key, key_index, reason"
+        "entries.partition, entries.position, entries.id, entries.billable_id, entries.kind, \
+         entries.account_id, entries.customer_id, entries.session_id, entries.call_sid, \
+         entries.billed_account_id, entries.billed_customer_id, \
+         entries.occurred_at, entries.recorded_at, \
+         entries.client, entries.idempotency_key, entries.key_index, entries.reason"
     };
 }
 pub(super) use entry_columns;
@@ -28,6 +31,8 @@ pub(super) use token_columns;
 
 #[derive(sqlx::FromRow)]
 pub(super) struct EntryRow {
+    partition: i32,
+    position: i64,
     id: Uuid,
     billable_id: Uuid,
     kind: i16,
@@ -45,11 +50,13 @@ pub(super) struct EntryRow {
     reason: Option<String>,
 }
 
-impl TryFrom<EntryRow> for Entry {
+impl TryFrom<EntryRow> for Placed {
     type Error = StoreError;
 
     fn try_from(row: EntryRow) -> Result<Self, StoreError> {
         let EntryRow {
+            partition,
+            position,
             id,
             billable_id,
             kind,
@@ -72,14 +79,8 @@ impl TryFrom<EntryRow> for Entry {
             key: id,
         };
         let text = |value: Option<String>| value.map(Text::trusted);
-        let pair = match (text(billed_account_id), text(billed_customer_id)) {
-            (Some(account_id), Some(customer_id)) => Some(Pair {
-                account_id,
-                customer_id,
-            }),
-            (None, None) => None,
-            _ => return Err(corrupt("billed_customer_id")),
-        };
+        let pair = pair(billed_account_id, billed_customer_id)
+            .map_err(|()| corrupt("billed_customer_id"))?;
         let key = match idempotency_key {
             Some(key) => Some(
                 IdempotencyKey::parse(key.as_bytes()).ok_or_else(|| corrupt("idempotency_key"))?,
@@ -96,7 +97,7 @@ impl TryFrom<EntryRow> for Entry {
             session_id: text(session_id),
             call_sid: text(call_sid),
         };
-        Ok(Self {
+        let entry = Entry {
             id,
             billable_id,
             kind: Kind::from_code(kind).ok_or_else(|| corrupt("kind"))?,
@@ -107,13 +108,102 @@ impl TryFrom<EntryRow> for Entry {
             recorded_at: Instant::from_micros(recorded_at).ok_or_else(|| corrupt("recorded_at"))?,
             client: ClientName::parse(&client).ok_or_else(|| corrupt("client"))?,
             reason: text(reason),
+        };
+        Ok(Self {
+            partition: partition.cast_unsigned(),
+            position,
+            entry,
         })
     }
 }
 
+/// Two columns into a pair; an error when only one of them is there.
+fn pair(account_id: Option<String>, customer_id: Option<String>) -> Result<Option<Pair>, ()> {
+    match (account_id, customer_id) {
+        (Some(account_id), Some(customer_id)) => Ok(Some(Pair {
+            account_id: Text::trusted(account_id),
+            customer_id: Text::trusted(customer_id),
+        })),
+        (None, None) => Ok(None),
+        _ => Err(()),
+    }
+}
+
+/// Rows into entries with their places.
+pub(super) fn placed(rows: Vec<EntryRow>) -> Result<Vec<Placed>, StoreError> {
+    rows.into_iter().map(Placed::try_from).collect()
+}
+
 /// Rows into entries.
 pub(super) fn entries(rows: Vec<EntryRow>) -> Result<Vec<Entry>, StoreError> {
-    rows.into_iter().map(Entry::try_from).collect()
+    let placed = placed(rows)?;
+    Ok(placed.into_iter().map(|placed| placed.entry).collect())
+}
+
+/// An entry that an append inserted, and the pair that it bills.
+#[derive(sqlx::FromRow)]
+pub(super) struct InsertedRow {
+    id: Uuid,
+    billed_account_id: Option<String>,
+    billed_customer_id: Option<String>,
+}
+
+impl TryFrom<InsertedRow> for (Uuid, Option<Pair>) {
+    type Error = StoreError;
+
+    fn try_from(row: InsertedRow) -> Result<Self, StoreError> {
+        let pair = pair(row.billed_account_id, row.billed_customer_id).map_err(|()| {
+            StoreError::Corrupt {
+                table: "entries",
+                column: "billed_customer_id",
+                key: row.id,
+            }
+        })?;
+        Ok((row.id, pair))
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct SessionRow {
+    session_id: String,
+    account_id: String,
+    customer_id: String,
+    client: String,
+    decided_at: i64,
+    completed_at: Option<i64>,
+}
+
+impl TryFrom<SessionRow> for SessionFound {
+    type Error = StoreError;
+
+    fn try_from(row: SessionRow) -> Result<Self, StoreError> {
+        let SessionRow {
+            session_id,
+            account_id,
+            customer_id,
+            client,
+            decided_at,
+            completed_at,
+        } = row;
+        let corrupt = |column| StoreError::Corrupt {
+            table: "sessions",
+            column,
+            key: Uuid::nil(),
+        };
+        let attribution = Attribution {
+            session_id: Text::trusted(session_id),
+            pair: Pair {
+                account_id: Text::trusted(account_id),
+                customer_id: Text::trusted(customer_id),
+            },
+            client: ClientName::parse(&client).ok_or_else(|| corrupt("client"))?,
+            decided_at: Instant::from_micros(decided_at).ok_or_else(|| corrupt("decided_at"))?,
+        };
+        Ok(Self {
+            attribution,
+            is_complete: completed_at.is_some(),
+        })
+    }
 }
 
 #[derive(sqlx::FromRow)]

@@ -1,6 +1,7 @@
 //! The embedded database: one file, WAL, every commit flushed.
 
-mod entries;
+pub(super) mod entries;
+pub(super) mod totals;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,13 @@ use crate::billable::Instant;
 
 pub(super) use entries::Appender;
 
+/// Begins a writing transaction: it takes the only write lock at once.
+pub(super) const BEGIN: &str = "begin immediate";
+/// The same for what is derived from the log.
+pub(super) const BEGIN_DERIVED: &str = BEGIN;
+/// Begins a transaction that reads everything in one snapshot.
+pub(super) const BEGIN_SNAPSHOT: &str = "begin";
+
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a statement waits for another process to finish writing.
@@ -32,8 +40,10 @@ pub struct Store {
     options: SqliteConnectOptions,
     /// The file, for messages.
     place: String,
-    read: SqlitePool,
+    pub(super) read: SqlitePool,
     pub(super) control: SqlitePool,
+    /// For what is derived from the log: its commits are not flushed, those of the log are.
+    pub(super) derived: SqlitePool,
 }
 
 impl Store {
@@ -60,6 +70,7 @@ impl Store {
         Ok(Self {
             read,
             control: pool(options.clone(), CONTROL_CONNECTIONS),
+            derived: pool(options.clone().synchronous(SqliteSynchronous::Normal), 1),
             options,
             place,
         })
@@ -85,7 +96,7 @@ impl Store {
         fresh: LogInfo,
         now: Instant,
     ) -> Result<LogInfo, sqlx::Error> {
-        let mut transaction = self.control.begin_with("begin immediate").await?;
+        let mut transaction = self.control.begin_with(BEGIN).await?;
         sqlx::query(
             "insert into log (id, epoch, partitions, created_at) values (1, $1, $2, $3)
              on conflict (id) do nothing",
@@ -99,6 +110,9 @@ impl Store {
         sqlx::query("insert into log_heads (partition, next_position) values (0, 1) on conflict (partition) do nothing")
             .execute(&mut *transaction)
             .await?;
+        sqlx::query("insert into watermarks (partition, position) values (0, 0) on conflict (partition) do nothing")
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(log.into())
     }
@@ -110,6 +124,7 @@ impl Store {
     pub(super) async fn close(&self) {
         self.read.close().await;
         self.control.close().await;
+        self.derived.close().await;
     }
 }
 

@@ -1,14 +1,14 @@
 //! One group: which of its entries are new, one transaction for those, an outcome for each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
-use super::Outcome;
-use crate::billable::{Billable, Entry};
+use super::{Heads, Outcome};
+use crate::billable::{Attribution, Billable, Entry, ListKey, Pair, Void};
 use crate::store::{Appender, StoreError};
 use crate::telemetry::chain;
 
@@ -19,11 +19,63 @@ const TRY_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Group {
     appender: Appender,
+    partition: u32,
+    heads: Heads,
+}
+
+/// What became of the distinct entries of a group.
+#[derive(Debug, Default)]
+struct Settled {
+    /// Billables that were stored before.
+    known: HashMap<Uuid, Billable>,
+    /// Entries that were stored now, with the pairs that they bill.
+    new: HashMap<Uuid, Option<Pair>>,
 }
 
 impl Group {
-    pub(super) fn new(appender: Appender) -> Self {
-        Self { appender }
+    pub(super) fn new(appender: Appender, partition: u32, heads: Heads) -> Self {
+        Self {
+            appender,
+            partition,
+            heads,
+        }
+    }
+
+    /// Voids billables in one transaction; see [`super::Writer::void`].
+    pub(super) async fn void(
+        &mut self,
+        voids: &[Void],
+    ) -> Result<Vec<Option<(Billable, bool)>>, StoreError> {
+        let mut is_last = false;
+        loop {
+            match in_time(self.appender.entries_void(voids)).await {
+                Err(error) if repeats(&error, is_last) => is_last = true,
+                done => {
+                    let voided = done?;
+                    self.heads.committed(self.partition, voided.head);
+                    return Ok(voided.billables);
+                }
+            }
+        }
+    }
+
+    /// Takes a step of an attribution; see [`super::Writer::attribute`].
+    pub(super) async fn attribute(
+        &mut self,
+        attribution: &Attribution,
+        after: Option<ListKey>,
+    ) -> Result<Option<ListKey>, StoreError> {
+        let mut is_last = false;
+        loop {
+            match in_time(self.appender.entries_attribute(attribution, after)).await {
+                Err(error) if repeats(&error, is_last) => is_last = true,
+                done => {
+                    let step = done?;
+                    self.heads.committed(self.partition, step.head);
+                    return Ok(step.next);
+                }
+            }
+        }
     }
 
     /// Commits the entries of all jobs in one transaction, and returns each job's outcomes.
@@ -43,53 +95,32 @@ impl Group {
                 entry
             });
         }
-        let known = match self.try_store(&distinct).await {
-            Err(error @ (StoreError::Unavailable(_) | StoreError::TimedOut)) => {
-                warn!(
-                    group.entries = distinct.len(),
-                    error = chain(&error),
-                    "repeating a group of unknown outcome"
-                );
-                self.try_store(&distinct).await
+        let mut is_last = false;
+        let settled = loop {
+            match in_time(self.store(&distinct)).await {
+                Err(error) if repeats(&error, is_last) => is_last = true,
+                done => break done?,
             }
-            done => done,
         };
-        let known = known.inspect_err(|error| {
-            error!(
-                group.entries = distinct.len(),
-                error = chain(error),
-                "a group was not confirmed"
-            );
-        })?;
         debug!(
             group.entries = distinct.len(),
-            group.known = known.len(),
+            group.known = settled.known.len(),
             "committed a group"
         );
         let outcomes = jobs.iter().map(|entries| {
             entries
                 .iter()
-                .map(|entry| outcome(entry, firsts[&entry.id], known.get(&entry.id)))
+                .map(|entry| outcome(entry, firsts[&entry.id], &settled))
                 .collect()
         });
         Ok(outcomes.collect())
     }
 
-    async fn try_store(
-        &mut self,
-        entries: &[&Entry],
-    ) -> Result<HashMap<Uuid, Billable>, StoreError> {
-        match timeout(TRY_DEADLINE, self.store(entries)).await {
-            Ok(done) => done,
-            Err(_) => Err(StoreError::TimedOut),
-        }
-    }
-
-    /// Stores those entries that are not stored yet, and returns the billables that were.
+    /// Stores those entries that are not stored yet.
     ///
     /// They are looked up before the append, so that a group with nothing new takes no lock,
     /// and again after it, in case another process stored some in between.
-    async fn store(&mut self, entries: &[&Entry]) -> Result<HashMap<Uuid, Billable>, StoreError> {
+    async fn store(&mut self, entries: &[&Entry]) -> Result<Settled, StoreError> {
         let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
         let mut known = self.find(&ids).await?;
         let fresh: Vec<_> = entries
@@ -99,28 +130,26 @@ impl Group {
             .collect();
         if fresh.is_empty() {
             self.appender.entries_confirm().await?;
-            return Ok(known);
+            let new = HashMap::new();
+            return Ok(Settled { known, new });
         }
-        let inserted: HashSet<_> = self
-            .appender
-            .entries_append(&fresh)
-            .await?
-            .into_iter()
-            .collect();
+        let appended = self.appender.entries_append(&fresh).await?;
+        let new = appended.new;
         let missed: Vec<_> = fresh
             .iter()
             .map(|entry| entry.id)
-            .filter(|id| !inserted.contains(id))
+            .filter(|id| !new.contains_key(id))
             .collect();
         if !missed.is_empty() {
             known.extend(self.find(&missed).await?);
         }
         // Nothing is taken for stored because nothing went wrong: each entry was inserted just
         // now, or is there to be read.
-        match missed.into_iter().find(|id| !known.contains_key(id)) {
-            Some(lost) => Err(StoreError::NotStored(lost)),
-            None => Ok(known),
+        if let Some(lost) = missed.into_iter().find(|id| !known.contains_key(id)) {
+            return Err(StoreError::NotStored(lost));
         }
+        self.heads.committed(self.partition, appended.head);
+        Ok(Settled { known, new })
     }
 
     async fn find(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, Billable>, StoreError> {
@@ -137,19 +166,54 @@ impl Group {
     }
 }
 
-/// What became of `entry`, whose id was first held by `first` in this group, and by `known` in
-/// the log before.
-fn outcome(entry: &Entry, first: &Entry, known: Option<&Billable>) -> Outcome {
+/// One try, which may take so long.
+async fn in_time<T>(attempt: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match timeout(TRY_DEADLINE, attempt).await {
+        Ok(done) => done,
+        Err(_) => Err(StoreError::TimedOut),
+    }
+}
+
+/// Whether a try that failed is repeated: once, when its outcome is unknown. The ids are fixed, so
+/// whatever the first try stored is found and not stored again.
+fn repeats(error: &StoreError, is_last: bool) -> bool {
+    let is_unknown = matches!(error, StoreError::Unavailable(_) | StoreError::TimedOut);
+    match is_unknown && !is_last {
+        true => warn!(error = chain(error), "repeating a group of unknown outcome"),
+        false => error!(error = chain(error), "a group was not confirmed"),
+    }
+    is_unknown && !is_last
+}
+
+/// What became of `entry`, whose id was first held by `first` in this group.
+fn outcome(entry: &Entry, first: &Entry, settled: &Settled) -> Outcome {
+    let known = settled.known.get(&entry.id);
     let holder = known.map_or(first, |billable| &billable.recorded);
     let differing = holder.reported.differing(&entry.reported);
     if !differing.is_empty() {
         return Outcome::Conflict(differing);
     }
+    let fresh = || {
+        Billable::new(Entry {
+            pair: settled.new.get(&first.id).cloned().flatten(),
+            ..first.clone()
+        })
+    };
     match known {
-        None if std::ptr::eq(entry, first) => Outcome::Stored(Billable::new(entry.clone())),
-        None => Outcome::Replayed(Billable::new(first.clone())),
-        // Equal to the microsecond: this very entry, stored by a try that was not confirmed.
-        Some(billable) if billable.recorded == *entry => Outcome::Stored(billable.clone()),
-        Some(billable) => Outcome::Replayed(billable.clone()),
+        None if std::ptr::eq(entry, first) => Outcome::Stored(fresh()),
+        None => Outcome::Replayed(fresh()),
+        // Equal to the microsecond: this very entry, stored by a try that was not confirmed. Its
+        // pair may be its session's.
+        Some(billable) => {
+            let is_own = billable.recorded
+                == Entry {
+                    pair: billable.recorded.pair.clone(),
+                    ..entry.clone()
+                };
+            match is_own {
+                true => Outcome::Stored(billable.clone()),
+                false => Outcome::Replayed(billable.clone()),
+            }
+        }
     }
 }

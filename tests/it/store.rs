@@ -8,7 +8,7 @@ use billables::billable::{
     Billable, ClientName, Entry, Field, Given, IdempotencyKey, Identity, Instant, Kind, Pair,
     RawReport, Report, State, Text,
 };
-use billables::store::{OpenError, Store, StoreError};
+use billables::store::{Appended, OpenError, Store, StoreError};
 use billables::token::{Grant, Scope, Secret, Token};
 use uuid::Uuid;
 
@@ -39,13 +39,15 @@ fn call(number: usize) -> Entry {
     )
 }
 
+/// The ids that an append says were new.
+fn new_ids(appended: Result<Appended, StoreError>) -> Vec<Uuid> {
+    appended.unwrap().new.into_keys().collect()
+}
+
 async fn find(store: &Store, id: Uuid) -> Option<Billable> {
-    let [attributed, voided] = Billable::later_ids(id);
-    let entries = store
-        .entries_find(0, &[id, attributed, voided])
-        .await
-        .unwrap();
-    Billable::assemble(entries).remove(&id)
+    let ids = Billable::all_ids(id).map(|id| (0, id));
+    let found = store.entries_find(&ids).await.unwrap();
+    Billable::assemble(found.into_iter().map(|placed| placed.entry)).remove(&id)
 }
 
 on_both_databases! {
@@ -60,8 +62,8 @@ on_both_databases! {
         );
         let least = entry(&[(Field::SessionId, "S")], None);
         let mut appender = store.appender(log, 0);
-        let stored = appender.entries_append(&[&whole, &least]).await.unwrap();
-        assert_eq!(HashSet::from_iter(stored), HashSet::from([whole.id, least.id]));
+        let stored = appender.entries_append(&[&whole, &least]).await.unwrap().new;
+        assert_eq!(stored.into_keys().collect::<HashSet<_>>(), HashSet::from([whole.id, least.id]));
         assert_eq!(find(&store, whole.id).await.unwrap().recorded, whole);
         assert_eq!(find(&store, least.id).await.unwrap().recorded, least);
         assert_eq!(find(&store, Uuid::now_v7()).await, None);
@@ -74,9 +76,9 @@ on_both_databases! {
         let fresh = call(1);
         assert_eq!(first.id, other.id);
         let mut appender = store.appender(log, 0);
-        assert_eq!(appender.entries_append(&[&first]).await.unwrap(), [first.id]);
-        assert_eq!(appender.entries_append(&[&other, &fresh]).await.unwrap(), [fresh.id]);
-        assert!(appender.entries_append(&[&first, &fresh]).await.unwrap().is_empty());
+        assert_eq!(new_ids(appender.entries_append(&[&first]).await), [first.id]);
+        assert_eq!(new_ids(appender.entries_append(&[&other, &fresh]).await), [fresh.id]);
+        assert!(new_ids(appender.entries_append(&[&first, &fresh]).await).is_empty());
         assert_eq!(find(&store, first.id).await.unwrap().recorded, first);
         assert_eq!(database.ids().await.len(), 2);
     }
@@ -110,7 +112,7 @@ on_both_databases! {
                 let mut stored = Vec::new();
                 for group in entries.chunks(20) {
                     let group: Vec<_> = group.iter().collect();
-                    stored.extend(appender.entries_append(&group).await.unwrap());
+                    stored.extend(new_ids(appender.entries_append(&group).await));
                 }
                 stored
             });
@@ -161,7 +163,7 @@ on_both_databases! {
         let refused = appender.entries_append(&[&good, &bad]).await;
         assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
         assert!(database.ids().await.is_empty());
-        assert_eq!(appender.entries_append(&[&good]).await.unwrap(), [good.id]);
+        assert_eq!(new_ids(appender.entries_append(&[&good]).await), [good.id]);
     }
 
     async fn a_dropped_append_leaves_no_lock_behind(database: Database) {
@@ -228,18 +230,12 @@ async fn a_log_of_many_partitions_keeps_positions_in_each() {
             .filter(|entry| partition_of(entry.id, 4) == partition)
             .collect();
         assert!(own.len() > 5, "ids spread over the partitions");
+        let appended = store.appender(log, partition).entries_append(&own).await;
+        assert_eq!(new_ids(appended).len(), own.len());
+        let found = store.entries_find(&[(partition, own[0].id)]).await.unwrap();
         assert_eq!(
-            store
-                .appender(log, partition)
-                .entries_append(&own)
-                .await
-                .unwrap()
-                .len(),
-            own.len()
-        );
-        assert_eq!(
-            store.entries_find(partition, &[own[0].id]).await.unwrap(),
-            [own[0].clone()]
+            (found.len(), found[0].partition, &found[0].entry),
+            (1, partition, own[0])
         );
     }
     let stored = database.entries().await;

@@ -1,13 +1,15 @@
 //! Entries in PostgreSQL: the group append and look-ups by id.
 
+use std::collections::HashMap;
+
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::connect_checked;
-use crate::billable::{Entry, Field, IdempotencyKey, Pair, Text};
-use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns};
-use crate::store::{LogInfo, OpenError, StoreError};
+use crate::billable::{Entry, Field, IdempotencyKey, Pair, Placed, Text};
+use crate::store::row::{EntryRow, InsertedRow, LOG, LogRow, entries, entry_columns, placed};
+use crate::store::{Appended, LogInfo, OpenError, StoreError};
 
 const FIND: &str = concat!(
     "select ",
@@ -15,18 +17,47 @@ const FIND: &str = concat!(
     " from entries where partition = $1 and id = any($2)"
 );
 
+const FIND_PLACED: &str = concat!(
+    "select ",
+    entry_columns!(),
+    " from unnest($1::integer[], $2::uuid[]) as wanted (partition, id)
+     join entries on entries.partition = wanted.partition and entries.id = wanted.id"
+);
+
+const OF_CALLS: &str = concat!(
+    "select ",
+    entry_columns!(),
+    " from entries where call_sid = any($1) limit $2"
+);
+
 impl super::Store {
     pub(in crate::store) async fn entries_find(
         &self,
-        partition: u32,
-        ids: &[Uuid],
-    ) -> Result<Vec<Entry>, StoreError> {
-        let rows: Vec<EntryRow> = sqlx::query_as(FIND)
-            .bind(partition.cast_signed())
+        ids: &[(u32, Uuid)],
+    ) -> Result<Vec<Placed>, StoreError> {
+        let (partitions, ids): (Vec<_>, Vec<_>) = ids
+            .iter()
+            .map(|(partition, id)| (partition.cast_signed(), *id))
+            .unzip();
+        let rows: Vec<EntryRow> = sqlx::query_as(FIND_PLACED)
+            .bind(partitions)
             .bind(ids)
             .fetch_all(&self.read)
             .await?;
-        entries(rows)
+        placed(rows)
+    }
+
+    pub(in crate::store) async fn entries_of_calls(
+        &self,
+        calls: &[&str],
+        limit: u32,
+    ) -> Result<Vec<Placed>, StoreError> {
+        let rows: Vec<EntryRow> = sqlx::query_as(OF_CALLS)
+            .bind(calls)
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await?;
+        placed(rows)
     }
 }
 
@@ -40,7 +71,7 @@ impl super::Store {
 /// - No `statement_timeout`: where there are synchronous standbys it would end the wait for them
 ///   with a mere warning, and the commit would look replicated without being so. A frozen peer
 ///   is got rid of by the server, a frozen server by the caller's deadline.
-const BEGIN: &str = "begin isolation level read committed;
+pub(in crate::store) const BEGIN: &str = "begin isolation level read committed;
     set local citus.propagate_set_commands = 'local';
     set local synchronous_commit = on;
     set local statement_timeout = 0;
@@ -52,8 +83,8 @@ const BEGIN: &str = "begin isolation level read committed;
 pub struct Appender {
     options: PgConnectOptions,
     log: LogInfo,
-    partition: i32,
-    connection: Option<PgConnection>,
+    pub(in crate::store) partition: i32,
+    pub(in crate::store) connection: Option<PgConnection>,
     /// Whether a commit may have to wait for others to have it, as of this connection.
     has_standbys: bool,
 }
@@ -74,13 +105,9 @@ impl Appender {
         ids: &[Uuid],
     ) -> Result<Vec<Entry>, StoreError> {
         let mut connection = self.take_connection().await?;
-        let rows: Vec<EntryRow> = sqlx::query_as(FIND)
-            .bind(self.partition)
-            .bind(ids)
-            .fetch_all(&mut connection)
-            .await?;
+        let found = find(&mut connection, self.partition, ids).await?;
         self.connection = Some(connection);
-        entries(rows)
+        Ok(found)
     }
 
     /// The head's row is locked first, so that groups with overlapping ids cannot deadlock. The
@@ -89,23 +116,18 @@ impl Appender {
     pub(in crate::store) async fn entries_append(
         &mut self,
         entries: &[&Entry],
-    ) -> Result<Vec<Uuid>, StoreError> {
+    ) -> Result<Appended, StoreError> {
         let mut connection = self.take_connection().await?;
         let mut transaction = connection.begin_with(BEGIN).await?;
-        let count = i64::try_from(entries.len()).expect("a group is bounded");
-        sqlx::query("update log_heads set next_position = next_position + $1 where partition = $2")
-            .bind(count)
-            .bind(self.partition)
-            .execute(&mut *transaction)
-            .await?;
-        let inserted = insert(&mut transaction, self.partition, count, entries).await?;
+        let head = lock_head(&mut transaction, self.partition, entries.len()).await?;
+        let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);
-        Ok(inserted)
+        Ok(Appended { new, head })
     }
 
     /// Takes the connection out, so that it is lost unless the operation ends well.
-    async fn take_connection(&mut self) -> Result<PgConnection, StoreError> {
+    pub(in crate::store) async fn take_connection(&mut self) -> Result<PgConnection, StoreError> {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
         }
@@ -144,12 +166,47 @@ impl Appender {
     }
 }
 
-async fn insert(
-    transaction: &mut PgConnection,
+/// The entries of a partition that have one of `ids`, in no order.
+pub(in crate::store) async fn find(
+    connection: &mut PgConnection,
     partition: i32,
-    count: i64,
+    ids: &[Uuid],
+) -> Result<Vec<Entry>, StoreError> {
+    let rows: Vec<EntryRow> = sqlx::query_as(FIND)
+        .bind(partition)
+        .bind(ids)
+        .fetch_all(connection)
+        .await?;
+    entries(rows)
+}
+
+/// Locks the head and takes `count` positions; returns the last one.
+pub(in crate::store) async fn lock_head(
+    connection: &mut PgConnection,
+    partition: i32,
+    count: usize,
+) -> Result<i64, StoreError> {
+    let head: Option<i64> = sqlx::query_scalar(
+        "update log_heads set next_position = next_position + $1 where partition = $2
+         returning next_position - 1",
+    )
+    .bind(i64::try_from(count).expect("a group is bounded"))
+    .bind(partition)
+    .fetch_optional(connection)
+    .await?;
+    // With no head nothing will be inserted, which is found out by what comes back.
+    Ok(head.unwrap_or_default())
+}
+
+/// Inserts entries at the positions that [`lock_head`] took, and returns those that were new. A
+/// session that is decided gives its pair to those that record without one: this statement's
+/// snapshot is younger than the lock, so it sees what whoever held the lock before decided.
+pub(in crate::store) async fn insert(
+    connection: &mut PgConnection,
+    partition: i32,
+    count: usize,
     entries: &[&Entry],
-) -> Result<Vec<Uuid>, sqlx::Error> {
+) -> Result<HashMap<Uuid, Option<Pair>>, StoreError> {
     let texts = |field: Field| -> Vec<Option<&str>> {
         entries
             .iter()
@@ -162,16 +219,17 @@ async fn insert(
             .map(|entry| entry.pair.as_ref().map(|pair| half(pair).as_str()))
             .collect()
     };
-    sqlx::query_scalar(
+    let rows: Vec<InsertedRow> = sqlx::query_as(
         "insert into entries (
              partition, id, position, kind, billable_id,
              account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
              occurred_at, recorded_at, client, idempotency_key, key_index, reason)
          select
              head.partition, new.id, head.next_position - $2 + new.ordinal - 1, new.kind, new.billable_id,
-             new.account_id, new.customer_id, new.session_id, new.call_sid, new.billed_account_id, new.billed_customer_id,
+             new.account_id, new.customer_id, new.session_id, new.call_sid,
+             coalesce(new.billed_account_id, decided.account_id), coalesce(new.billed_customer_id, decided.customer_id),
              new.occurred_at, new.recorded_at, new.client, new.idempotency_key, new.key_index, new.reason
-         from log_heads as head, unnest(
+         from log_heads as head cross join unnest(
              $3::uuid[], $4::smallint[], $5::uuid[],
              $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
              $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::bigint[], $17::text[]
@@ -179,12 +237,14 @@ async fn insert(
              id, kind, billable_id,
              account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
              occurred_at, recorded_at, client, idempotency_key, key_index, reason, ordinal)
+         left join session_pairs as decided on decided.partition = head.partition
+             and decided.session_id = new.session_id and new.kind = 1 and new.billed_account_id is null
          where head.partition = $1
          on conflict (partition, id) do nothing
-         returning id",
+         returning id, billed_account_id, billed_customer_id",
     )
     .bind(partition)
-    .bind(count)
+    .bind(i64::try_from(count).expect("a group is bounded"))
     .bind(entries.iter().map(|entry| entry.id).collect::<Vec<_>>())
     .bind(entries.iter().map(|entry| entry.kind.code()).collect::<Vec<_>>())
     .bind(entries.iter().map(|entry| entry.billable_id).collect::<Vec<_>>())
@@ -200,6 +260,7 @@ async fn insert(
     .bind(entries.iter().map(|entry| entry.identity.key().map(IdempotencyKey::as_str)).collect::<Vec<_>>())
     .bind(entries.iter().map(|entry| entry.identity.index().map(i64::from)).collect::<Vec<_>>())
     .bind(entries.iter().map(|entry| entry.reason.as_ref().map(Text::as_str)).collect::<Vec<_>>())
-    .fetch_all(transaction)
-    .await
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(TryFrom::try_from).collect()
 }

@@ -1,14 +1,16 @@
 //! Entries in SQLite: the group append and look-ups by id.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 use uuid::Uuid;
 
-use super::connect_checked;
-use crate::billable::{Entry, IdempotencyKey, Text};
-use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns};
-use crate::store::{LogInfo, OpenError, StoreError};
+use super::{BEGIN, connect_checked};
+use crate::billable::{Entry, IdempotencyKey, Pair, Placed, Text};
+use crate::store::row::{EntryRow, InsertedRow, LOG, LogRow, entries, entry_columns, placed};
+use crate::store::{Appended, LogInfo, OpenError, StoreError};
 
 /// SQLite has no arrays: a list goes in as one JSON text.
 const FIND: &str = concat!(
@@ -18,18 +20,46 @@ const FIND: &str = concat!(
      where partition = $1 and id in (select unhex(value) from json_each($2))"
 );
 
+const FIND_PLACED: &str = concat!(
+    "select ",
+    entry_columns!(),
+    " from json_each($1) as wanted
+     join entries on entries.partition = wanted.value ->> 0 and entries.id = unhex(wanted.value ->> 1)"
+);
+
+const OF_CALLS: &str = concat!(
+    "select ",
+    entry_columns!(),
+    " from entries where call_sid in (select value from json_each($1)) limit $2"
+);
+
 impl super::Store {
     pub(in crate::store) async fn entries_find(
         &self,
-        partition: u32,
-        ids: &[Uuid],
-    ) -> Result<Vec<Entry>, StoreError> {
-        let rows: Vec<EntryRow> = sqlx::query_as(FIND)
-            .bind(partition)
-            .bind(ids_json(ids))
+        ids: &[(u32, Uuid)],
+    ) -> Result<Vec<Placed>, StoreError> {
+        let wanted: Vec<_> = ids
+            .iter()
+            .map(|(partition, id)| (partition, id.simple().to_string()))
+            .collect();
+        let rows: Vec<EntryRow> = sqlx::query_as(FIND_PLACED)
+            .bind(json!(wanted).to_string())
             .fetch_all(&self.read)
             .await?;
-        entries(rows)
+        placed(rows)
+    }
+
+    pub(in crate::store) async fn entries_of_calls(
+        &self,
+        calls: &[&str],
+        limit: u32,
+    ) -> Result<Vec<Placed>, StoreError> {
+        let rows: Vec<EntryRow> = sqlx::query_as(OF_CALLS)
+            .bind(json!(calls).to_string())
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await?;
+        placed(rows)
     }
 }
 
@@ -39,8 +69,8 @@ pub struct Appender {
     options: SqliteConnectOptions,
     place: String,
     log: LogInfo,
-    partition: u32,
-    connection: Option<SqliteConnection>,
+    pub(in crate::store) partition: i32,
+    pub(in crate::store) connection: Option<SqliteConnection>,
 }
 
 impl Appender {
@@ -54,7 +84,7 @@ impl Appender {
             options,
             place,
             log,
-            partition,
+            partition: partition.cast_signed(),
             connection: None,
         }
     }
@@ -64,13 +94,9 @@ impl Appender {
         ids: &[Uuid],
     ) -> Result<Vec<Entry>, StoreError> {
         let mut connection = self.take_connection().await?;
-        let rows: Vec<EntryRow> = sqlx::query_as(FIND)
-            .bind(self.partition)
-            .bind(ids_json(ids))
-            .fetch_all(&mut connection)
-            .await?;
+        let found = find(&mut connection, self.partition, ids).await?;
         self.connection = Some(connection);
-        entries(rows)
+        Ok(found)
     }
 
     /// `begin immediate` takes the only write lock at once; the head's row is updated all the
@@ -78,23 +104,20 @@ impl Appender {
     pub(in crate::store) async fn entries_append(
         &mut self,
         entries: &[&Entry],
-    ) -> Result<Vec<Uuid>, StoreError> {
+    ) -> Result<Appended, StoreError> {
         let mut connection = self.take_connection().await?;
-        let mut transaction = connection.begin_with("begin immediate").await?;
-        let count = i64::try_from(entries.len()).expect("a group is bounded");
-        sqlx::query("update log_heads set next_position = next_position + $1 where partition = $2")
-            .bind(count)
-            .bind(self.partition)
-            .execute(&mut *transaction)
-            .await?;
-        let inserted = insert(&mut transaction, self.partition, count, entries).await?;
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        let head = lock_head(&mut transaction, self.partition, entries.len()).await?;
+        let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);
-        Ok(inserted)
+        Ok(Appended { new, head })
     }
 
     /// Takes the connection out, so that it is lost unless the operation ends well.
-    async fn take_connection(&mut self) -> Result<SqliteConnection, StoreError> {
+    pub(in crate::store) async fn take_connection(
+        &mut self,
+    ) -> Result<SqliteConnection, StoreError> {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
         }
@@ -109,31 +132,69 @@ impl Appender {
     }
 }
 
-async fn insert(
-    transaction: &mut SqliteConnection,
-    partition: u32,
-    count: i64,
+/// The entries of a partition that have one of `ids`, in no order.
+pub(in crate::store) async fn find(
+    connection: &mut SqliteConnection,
+    partition: i32,
+    ids: &[Uuid],
+) -> Result<Vec<Entry>, StoreError> {
+    let rows: Vec<EntryRow> = sqlx::query_as(FIND)
+        .bind(partition)
+        .bind(ids_json(ids))
+        .fetch_all(connection)
+        .await?;
+    entries(rows)
+}
+
+/// Takes `count` positions; returns the last one.
+pub(in crate::store) async fn lock_head(
+    connection: &mut SqliteConnection,
+    partition: i32,
+    count: usize,
+) -> Result<i64, StoreError> {
+    let head: Option<i64> = sqlx::query_scalar(
+        "update log_heads set next_position = next_position + $1 where partition = $2
+         returning next_position - 1",
+    )
+    .bind(i64::try_from(count).expect("a group is bounded"))
+    .bind(partition)
+    .fetch_optional(connection)
+    .await?;
+    // With no head nothing will be inserted, which is found out by what comes back.
+    Ok(head.unwrap_or_default())
+}
+
+/// Inserts entries at the positions that [`lock_head`] took, and returns those that were new. A
+/// session that is decided gives its pair to those that record without one.
+pub(in crate::store) async fn insert(
+    connection: &mut SqliteConnection,
+    partition: i32,
+    count: usize,
     entries: &[&Entry],
-) -> Result<Vec<Uuid>, sqlx::Error> {
-    sqlx::query_scalar(
+) -> Result<HashMap<Uuid, Option<Pair>>, StoreError> {
+    let rows: Vec<InsertedRow> = sqlx::query_as(
         "insert into entries (
              partition, id, position, kind, billable_id,
              account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
              occurred_at, recorded_at, client, idempotency_key, key_index, reason)
          select
              head.partition, unhex(new.value ->> 0), head.next_position - $2 + new.key, new.value ->> 1, unhex(new.value ->> 2),
-             new.value ->> 3, new.value ->> 4, new.value ->> 5, new.value ->> 6, new.value ->> 7, new.value ->> 8,
+             new.value ->> 3, new.value ->> 4, new.value ->> 5, new.value ->> 6,
+             coalesce(new.value ->> 7, decided.account_id), coalesce(new.value ->> 8, decided.customer_id),
              new.value ->> 9, new.value ->> 10, new.value ->> 11, new.value ->> 12, new.value ->> 13, new.value ->> 14
-         from log_heads as head, json_each($3) as new
+         from log_heads as head cross join json_each($3) as new
+         left join session_pairs as decided on decided.partition = head.partition
+             and decided.session_id = new.value ->> 5 and new.value ->> 1 = 1 and new.value ->> 7 is null
          where head.partition = $1
          on conflict (partition, id) do nothing
-         returning id",
+         returning id, billed_account_id, billed_customer_id",
     )
     .bind(partition)
-    .bind(count)
+    .bind(i64::try_from(count).expect("a group is bounded"))
     .bind(rows_json(entries))
-    .fetch_all(transaction)
-    .await
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(TryFrom::try_from).collect()
 }
 
 /// Entries as one JSON text, each an array of its columns in the order of the statement above,

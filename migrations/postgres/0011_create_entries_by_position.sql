@@ -1,0 +1,2 @@
+-- The feed, and the totals' tail.
+create index entries_by_position on entries (partition, position);

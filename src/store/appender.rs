@@ -1,0 +1,82 @@
+//! The writing side of one partition of the log, in either database.
+
+use uuid::Uuid;
+
+use super::{Appended, Step, StoreError, Voided, postgres, sqlite};
+use crate::billable::{Attribution, Entry, ListKey, Void};
+
+/// The writing side of one partition.
+///
+/// It connects when it has to, and drops its connection whenever an operation does not end well
+/// (a dropped future included), so that no transaction of unknown state is ever continued.
+#[derive(Debug)]
+pub enum Appender {
+    /// PostgreSQL, or Citus.
+    Postgres(postgres::Appender),
+    /// An SQLite file.
+    Sqlite(sqlite::Appender),
+}
+
+impl Appender {
+    /// The entries that have one of `ids`, in no order, without taking a lock.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn entries_find(&mut self, ids: &[Uuid]) -> Result<Vec<Entry>, StoreError> {
+        match self {
+            Self::Postgres(appender) => appender.entries_find(ids).await,
+            Self::Sqlite(appender) => appender.entries_find(ids).await,
+        }
+    }
+
+    /// Makes sure that everything this connection has found is durable. An append does so too.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn entries_confirm(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(appender) => appender.entries_confirm().await,
+            // What is visible here has been flushed.
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// Appends entries with distinct ids in one durable transaction, under the lock of the
+    /// partition's head. Those that record without a pair get their session's, if it is decided.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] leaves it open whether the entries were stored.
+    pub async fn entries_append(&mut self, entries: &[&Entry]) -> Result<Appended, StoreError> {
+        match self {
+            Self::Postgres(appender) => appender.entries_append(entries).await,
+            Self::Sqlite(appender) => appender.entries_append(entries).await,
+        }
+    }
+
+    /// Voids billables of this partition in one durable transaction. The first reason stays.
+    ///
+    /// # Errors
+    /// As [`Self::entries_append`].
+    pub async fn entries_void(&mut self, voids: &[Void]) -> Result<Voided, StoreError> {
+        match self {
+            Self::Postgres(appender) => appender.entries_void(voids).await,
+            Self::Sqlite(appender) => appender.entries_void(voids).await,
+        }
+    }
+
+    /// Attributes the next [`super::STEP`] billables of a session in this partition, in one durable
+    /// transaction. From the first step on, whoever records gets the pair at once.
+    ///
+    /// # Errors
+    /// As [`Self::entries_append`].
+    pub async fn entries_attribute(
+        &mut self,
+        attribution: &Attribution,
+        after: Option<ListKey>,
+    ) -> Result<Step, StoreError> {
+        match self {
+            Self::Postgres(appender) => appender.entries_attribute(attribution, after).await,
+            Self::Sqlite(appender) => appender.entries_attribute(attribution, after).await,
+        }
+    }
+}

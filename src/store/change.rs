@@ -1,0 +1,172 @@
+//! Appends that depend on what the log says, decided under the lock of the partition's head:
+//! voiding and attributing. Whoever takes the lock second sees what the first one did.
+
+use std::collections::HashMap;
+
+use sqlx::Connection;
+use uuid::Uuid;
+
+use super::row::{EntryRow, entries, entry_columns};
+use super::{StoreError, postgres, sqlite};
+use crate::billable::{Attribution, Billable, Entry, Instant, Kind, ListKey, Pair, Void};
+
+/// What an append did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The ids that were new, with the pairs that their entries bill; a session that is decided
+    /// gives its pair to whoever names none. The others were there before, committed.
+    pub new: HashMap<Uuid, Option<Pair>>,
+    /// The partition's last position.
+    pub head: i64,
+}
+
+/// What voiding did.
+#[derive(Clone, Debug)]
+pub struct Voided {
+    /// For each wish the billable and whether it was voided before; `None` when there is no such
+    /// billable.
+    pub billables: Vec<Option<(Billable, bool)>>,
+    /// The partition's last position.
+    pub head: i64,
+}
+
+/// What a step of an attribution did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Where the next step goes on; `None` when this partition is done.
+    pub next: Option<ListKey>,
+    /// The partition's last position.
+    pub head: i64,
+}
+
+/// The most entries of one step of an attribution: some 50 ms under the lock.
+pub const STEP: u32 = 5000;
+
+/// Entries of a session that record without a pair, and those that void, as neighbours.
+const OF_SESSION: &str = concat!(
+    "select ",
+    entry_columns!(),
+    " from entries where partition = $1 and session_id = $2
+       and (occurred_at, billable_id) > ($3, $4)
+       and (kind = 3 or (kind = 1 and billed_account_id is null))
+     order by occurred_at, billable_id limit $5"
+);
+
+macro_rules! change_operations {
+    ($appender:ty, $dialect:ident) => {
+        impl $appender {
+            /// Appends an entry for each billable that is not voided yet, with the pair in force.
+            pub(in crate::store) async fn entries_void(
+                &mut self,
+                voids: &[Void],
+            ) -> Result<Voided, StoreError> {
+                let mut connection = self.take_connection().await?;
+                let mut transaction = connection.begin_with($dialect::BEGIN).await?;
+                let head = $dialect::entries::lock_head(&mut transaction, self.partition, voids.len()).await?;
+                let ids: Vec<_> = voids
+                    .iter()
+                    .flat_map(|void| Billable::all_ids(void.billable_id))
+                    .collect();
+                let found = $dialect::entries::find(&mut transaction, self.partition, &ids).await?;
+                let (fresh, billables) = voided(Billable::assemble(found), voids);
+                let fresh: Vec<_> = fresh.iter().collect();
+                let new = $dialect::entries::insert(&mut transaction, self.partition, voids.len(), &fresh).await?;
+                if let Some(lost) = fresh.iter().find(|entry| !new.contains_key(&entry.id)) {
+                    return Err(StoreError::NotStored(lost.id));
+                }
+                transaction.commit().await?;
+                self.connection = Some(connection);
+                Ok(Voided { billables, head })
+            }
+
+            /// Writes the partition's copy of a decision, and attributes the next [`STEP`] of the
+            /// session's billables.
+            pub(in crate::store) async fn entries_attribute(
+                &mut self,
+                attribution: &Attribution,
+                after: Option<ListKey>,
+            ) -> Result<Step, StoreError> {
+                let mut connection = self.take_connection().await?;
+                let mut transaction = connection.begin_with($dialect::BEGIN).await?;
+                let most = STEP as usize;
+                let head = $dialect::entries::lock_head(&mut transaction, self.partition, most).await?;
+                sqlx::query(
+                    "insert into session_pairs (partition, session_id, account_id, customer_id)
+                     values ($1, $2, $3, $4) on conflict (partition, session_id) do nothing",
+                )
+                .bind(self.partition)
+                .bind(attribution.session_id.as_str())
+                .bind(attribution.pair.account_id.as_str())
+                .bind(attribution.pair.customer_id.as_str())
+                .execute(&mut *transaction)
+                .await?;
+                let start = after.unwrap_or(ListKey { occurred_at: Instant::MIN, billable_id: Uuid::nil() });
+                let rows: Vec<EntryRow> = sqlx::query_as(OF_SESSION)
+                    .bind(self.partition)
+                    .bind(attribution.session_id.as_str())
+                    .bind(start.occurred_at.as_micros())
+                    .bind(start.billable_id)
+                    .bind(i64::from(STEP))
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let (fresh, next) = attributed(entries(rows)?, attribution);
+                let fresh: Vec<_> = fresh.iter().collect();
+                // What an earlier try attributed is there already.
+                $dialect::entries::insert(&mut transaction, self.partition, most, &fresh).await?;
+                transaction.commit().await?;
+                self.connection = Some(connection);
+                Ok(Step { next, head })
+            }
+        }
+    };
+}
+
+change_operations!(postgres::Appender, postgres);
+change_operations!(sqlite::Appender, sqlite);
+
+/// The entries that the wishes come to, and each one's billable with whether it was voided
+/// before. A try whose outcome was unknown is known by its instant and its client.
+fn voided(
+    mut billables: HashMap<Uuid, Billable>,
+    voids: &[Void],
+) -> (Vec<Entry>, Vec<Option<(Billable, bool)>>) {
+    let mut fresh = Vec::new();
+    let settled = voids.iter().map(|void| {
+        let billable = billables.get_mut(&void.billable_id)?;
+        let is_replayed = match &billable.voided {
+            Some(entry) => entry.recorded_at != void.at || entry.client != void.client,
+            None => {
+                let entry = billable.void(void);
+                billable.voided = Some(Box::new(entry.clone()));
+                fresh.push(entry);
+                false
+            }
+        };
+        Some((billable.clone(), is_replayed))
+    });
+    let settled = settled.collect();
+    (fresh, settled)
+}
+
+/// The entries that attribute what was found, and where to go on when there may be more: before
+/// the last billable, whose entries may not all have been read.
+fn attributed(found: Vec<Entry>, attribution: &Attribution) -> (Vec<Entry>, Option<ListKey>) {
+    let is_full = found.len() == STEP as usize;
+    let last = found.last().map(Entry::list_key).filter(|_| is_full);
+    let whole: Vec<_> = found
+        .into_iter()
+        .filter(|entry| Some(entry.list_key()) != last)
+        .collect();
+    let next = whole.last().map(Entry::list_key).filter(|_| is_full);
+    let billables = Billable::assemble(whole);
+    let open = billables
+        .into_values()
+        .filter(|billable| billable.voided.is_none());
+    let mut fresh: Vec<_> = open
+        .map(|billable| billable.recorded.attributed(attribution))
+        .collect();
+    // In the order of the calls, whatever the order of the map.
+    fresh.sort_by_key(Entry::list_key);
+    debug_assert!(fresh.iter().all(|entry| entry.kind == Kind::Attributed));
+    (fresh, next)
+}

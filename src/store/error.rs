@@ -1,0 +1,64 @@
+//! Why an operation of the store did not succeed.
+
+use uuid::Uuid;
+
+/// Why an operation did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away, or did not confirm. What was written may or may not be stored;
+    /// writing the same ids again is harmless.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] sqlx::Error),
+    /// The database did not answer in time; what holds for [`Self::Unavailable`] holds here.
+    #[error("the database did not answer in time")]
+    TimedOut,
+    /// The database refuses the data itself; writing it again cannot help.
+    #[error("the database refused the data")]
+    Refused(#[source] sqlx::Error),
+    /// The database took an entry without complaint and does not have it: the head of its
+    /// partition is missing.
+    #[error("the entry {0} was not stored: its partition has no row in log_heads")]
+    NotStored(Uuid),
+    /// A stored row is not one that this program writes.
+    #[error("the table {table} has an unusable {column} in the row {key}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row's id.
+        key: Uuid,
+    },
+}
+
+impl StoreError {
+    /// The database was replaced under a running server. Ids would land in other partitions.
+    pub(super) fn other_log() -> Self {
+        let reason = "the database holds another log than when this server was started";
+        Self::Unavailable(sqlx::Error::Configuration(reason.into()))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let is_refused = error.as_database_error().is_some_and(|database| {
+            let code = database.code().unwrap_or_default();
+            match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                // data exception, constraint violation, program limit exceeded, raised by a
+                // trigger
+                Some(_) => ["22", "23", "54", "P0"]
+                    .iter()
+                    .any(|class| code.starts_with(class)),
+                // the primary code is the low byte: too big, constraint, mismatch, range
+                None => code
+                    .parse()
+                    .is_ok_and(|code: i32| matches!(code & 0xff, 18 | 19 | 20 | 25)),
+            }
+        });
+        if is_refused {
+            Self::Refused(error)
+        } else {
+            Self::Unavailable(error)
+        }
+    }
+}

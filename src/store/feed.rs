@@ -1,0 +1,94 @@
+//! Entries in the order of commits, and how far there are any.
+
+use std::collections::BTreeMap;
+
+use super::row::{EntryRow, LOG, LogRow, entry_columns, placed};
+use super::{LogInfo, StoreError, postgres, sqlite};
+use crate::billable::Placed;
+
+const AFTER: &str = concat!(
+    "select ",
+    entry_columns!(),
+    " from entries where partition = $1 and position > $2 and position <= $3
+     order by position limit $4"
+);
+
+const AFTER_OF_ACCOUNT: &str = concat!(
+    "select ",
+    entry_columns!(),
+    " from entries where coalesce(billed_account_id, account_id) = $5
+       and partition = $1 and position > $2 and position <= $3
+     order by position limit $4"
+);
+
+/// A stretch of one partition, in the order of positions.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch<'a> {
+    /// The partition.
+    pub partition: u32,
+    /// Only entries behind this position.
+    pub after: i64,
+    /// Up to and with this one.
+    pub until: i64,
+    /// Only entries that bill this account or, billing none, name it.
+    pub account: Option<&'a str>,
+    /// At most that many.
+    pub limit: u32,
+}
+
+macro_rules! feed_operations {
+    ($store:ty) => {
+        impl $store {
+            pub(super) async fn entries_after(
+                &self,
+                stretch: Stretch<'_>,
+            ) -> Result<Vec<Placed>, StoreError> {
+                let statement = match stretch.account {
+                    Some(_) => AFTER_OF_ACCOUNT,
+                    None => AFTER,
+                };
+                let mut query = sqlx::query_as::<_, EntryRow>(statement)
+                    .bind(stretch.partition.cast_signed())
+                    .bind(stretch.after)
+                    .bind(stretch.until)
+                    .bind(i64::from(stretch.limit));
+                if let Some(account) = stretch.account {
+                    query = query.bind(account);
+                }
+                placed(query.fetch_all(&self.read).await?)
+            }
+
+            /// The last position of each partition. The log's own row is read first: a database
+            /// that was replaced has positions that mean something else.
+            pub(super) async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
+                let mut connection = self.control.acquire().await?;
+                let found: LogRow = sqlx::query_as(LOG).fetch_one(&mut *connection).await?;
+                if LogInfo::from(found) != log {
+                    return Err(StoreError::other_log());
+                }
+                let rows = sqlx::query_as(
+                    "select partition, next_position - 1 from log_heads order by partition",
+                )
+                .fetch_all(&mut *connection)
+                .await?;
+                by_partition(rows, log)
+            }
+        }
+    };
+}
+
+feed_operations!(postgres::Store);
+feed_operations!(sqlite::Store);
+
+/// A value for each partition. None may be missing: its entries would be left out.
+pub(super) fn by_partition(rows: Vec<(i32, i64)>, log: LogInfo) -> Result<Vec<i64>, StoreError> {
+    let rows: BTreeMap<_, _> = rows.into_iter().collect();
+    let partitions = 0..log.partitions.cast_signed();
+    let values: Option<Vec<_>> = partitions
+        .map(|partition| rows.get(&partition).copied())
+        .collect();
+    values.ok_or_else(|| {
+        let reason = "a partition of the log has no row in log_heads or watermarks";
+        StoreError::Unavailable(sqlx::Error::Configuration(reason.into()))
+    })
+}

@@ -1,0 +1,34 @@
+//! Totals in PostgreSQL: what the buckets make of a query's pieces.
+
+use sqlx::PgConnection;
+
+use crate::store::StoreError;
+use crate::store::totals::{Part, Piece, TotalsQuery, bucketed_forms};
+
+const BUCKETED: [&str; 2] = bucketed_forms!(
+    "unnest($3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[])
+         as piece (place, level, starts_from, starts_until, sign)"
+);
+
+pub(in crate::store) async fn bucketed(
+    connection: &mut PgConnection,
+    query: &TotalsQuery<'_>,
+) -> Result<Vec<Part>, StoreError> {
+    let column = |value: fn(&Piece) -> i64| query.pieces.iter().map(value).collect::<Vec<_>>();
+    let levels: Vec<_> = query
+        .pieces
+        .iter()
+        .map(|piece| piece.level.code())
+        .collect();
+    let parts = sqlx::query_as(BUCKETED[usize::from(query.account.is_none())])
+        .bind(query.account)
+        .bind(query.customer)
+        .bind(column(|piece| piece.row))
+        .bind(levels)
+        .bind(column(|piece| piece.from))
+        .bind(column(|piece| piece.until))
+        .bind(column(|piece| piece.sign))
+        .fetch_all(connection)
+        .await?;
+    Ok(parts)
+}

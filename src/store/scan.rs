@@ -1,0 +1,106 @@
+//! Entries in the order of lists, newest first, a stretch at a time; and by their ids.
+//!
+//! The statements are the same in both databases, and each is served by one index. No stretch
+//! leaves a transaction open: entries never change, so whoever goes on from the last key misses
+//! nothing that was there when he began.
+
+use super::row::{EntryRow, entry_columns, placed};
+use super::{StoreError, postgres, sqlite};
+use crate::billable::{Instant, ListKey, Placed};
+
+/// Where a scan looks: each source is an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source<'a> {
+    /// Every entry.
+    All,
+    /// Entries that bill this account or, billing none, name it.
+    Account(&'a str),
+    /// Entries that bill this customer or, billing none, name it.
+    Customer(&'a str),
+    /// Entries of this session.
+    Session(&'a str),
+    /// Entries of this call.
+    Call(&'a str),
+    /// Entries that void.
+    Voided,
+    /// Entries that record without a pair.
+    WithoutPair,
+}
+
+/// A stretch of entries, newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Scan<'a> {
+    /// Where.
+    pub source: Source<'a>,
+    /// Of these only entries that bill this account or, billing none, name it.
+    pub account: Option<&'a str>,
+    /// Only entries behind this place.
+    pub before: ListKey,
+    /// Only entries of calls at or after this instant.
+    pub from: Instant,
+    /// At most that many.
+    pub limit: u32,
+}
+
+/// A scan's statement. The account of `$5` is a filter of other sources only; the row comparison
+/// is what lets an index be entered in its middle.
+macro_rules! scan {
+    ($condition:literal) => {
+        concat!(
+            "select ",
+            entry_columns!(),
+            " from entries where ",
+            $condition,
+            " (occurred_at, billable_id) < ($1, $2) and occurred_at >= $3
+               and (cast($5 as text) is null or coalesce(billed_account_id, account_id) = $5)
+             order by occurred_at desc, billable_id desc limit $4"
+        )
+    };
+}
+
+impl<'a> Source<'a> {
+    /// The statement, and its `$6` if it has one.
+    fn statement(self) -> (&'static str, Option<&'a str>) {
+        match self {
+            Self::All => (scan!(""), None),
+            Self::Account(id) => (
+                scan!("coalesce(billed_account_id, account_id) = $6 and"),
+                Some(id),
+            ),
+            Self::Customer(id) => (
+                scan!("coalesce(billed_customer_id, customer_id) = $6 and"),
+                Some(id),
+            ),
+            Self::Session(id) => (scan!("session_id = $6 and"), Some(id)),
+            Self::Call(id) => (scan!("call_sid = $6 and"), Some(id)),
+            Self::Voided => (scan!("kind = 3 and"), None),
+            Self::WithoutPair => (scan!("kind = 1 and billed_account_id is null and"), None),
+        }
+    }
+}
+
+macro_rules! scan_operations {
+    ($store:ty) => {
+        impl $store {
+            pub(super) async fn entries_scan(
+                &self,
+                scan: Scan<'_>,
+            ) -> Result<Vec<Placed>, StoreError> {
+                let (statement, value) = scan.source.statement();
+                let mut query = sqlx::query_as::<_, EntryRow>(statement)
+                    .bind(scan.before.occurred_at.as_micros())
+                    .bind(scan.before.billable_id)
+                    .bind(scan.from.as_micros())
+                    .bind(i64::from(scan.limit))
+                    .bind(scan.account);
+                if let Some(value) = value {
+                    query = query.bind(value);
+                }
+                placed(query.fetch_all(&self.read).await?)
+            }
+        }
+    };
+}
+
+scan_operations!(postgres::Store);
+scan_operations!(sqlite::Store);

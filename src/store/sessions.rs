@@ -1,0 +1,95 @@
+//! Sessions and whom they are billed to, in both databases: the statements are the same.
+
+use super::row::SessionRow;
+use super::{SessionFound, StoreError, postgres, sqlite};
+use crate::billable::{Attribution, Instant};
+
+/// How many unfinished attributions are read at once.
+const PENDING: i64 = 100;
+
+macro_rules! session_columns {
+    () => {
+        "session_id, account_id, customer_id, client, decided_at, completed_at"
+    };
+}
+
+const FIND: &str = concat!(
+    "select ",
+    session_columns!(),
+    " from sessions where session_id = $1"
+);
+
+macro_rules! session_operations {
+    ($store:ty, $begin:expr) => {
+        impl $store {
+            pub(super) async fn session_decide(
+                &self,
+                attribution: &Attribution,
+            ) -> Result<SessionFound, StoreError> {
+                let mut transaction = self.control.begin_with($begin).await?;
+                sqlx::query(
+                    "insert into sessions (session_id, account_id, customer_id, client, decided_at)
+                     values ($1, $2, $3, $4, $5) on conflict (session_id) do nothing",
+                )
+                .bind(attribution.session_id.as_str())
+                .bind(attribution.pair.account_id.as_str())
+                .bind(attribution.pair.customer_id.as_str())
+                .bind(attribution.client.as_str())
+                .bind(attribution.decided_at.as_micros())
+                .execute(&mut *transaction)
+                .await?;
+                let row: SessionRow = sqlx::query_as(FIND)
+                    .bind(attribution.session_id.as_str())
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                transaction.commit().await?;
+                row.try_into()
+            }
+
+            pub(super) async fn session_find(
+                &self,
+                session_id: &str,
+            ) -> Result<Option<SessionFound>, StoreError> {
+                let row: Option<SessionRow> = sqlx::query_as(FIND)
+                    .bind(session_id)
+                    .fetch_optional(&self.read)
+                    .await?;
+                row.map(TryInto::try_into).transpose()
+            }
+
+            pub(super) async fn sessions_pending(&self) -> Result<Vec<Attribution>, StoreError> {
+                let rows: Vec<SessionRow> = sqlx::query_as(concat!(
+                    "select ",
+                    session_columns!(),
+                    " from sessions where completed_at is null order by decided_at limit $1"
+                ))
+                .bind(PENDING)
+                .fetch_all(&self.read)
+                .await?;
+                let found = rows.into_iter().map(SessionFound::try_from);
+                found.map(|found| Ok(found?.attribution)).collect()
+            }
+
+            pub(super) async fn session_complete(
+                &self,
+                session_id: &str,
+                now: Instant,
+            ) -> Result<(), StoreError> {
+                let mut transaction = self.control.begin_with($begin).await?;
+                sqlx::query(
+                    "update sessions set completed_at = $2
+                     where session_id = $1 and completed_at is null",
+                )
+                .bind(session_id)
+                .bind(now.as_micros())
+                .execute(&mut *transaction)
+                .await?;
+                transaction.commit().await?;
+                Ok(())
+            }
+        }
+    };
+}
+
+session_operations!(postgres::Store, postgres::BEGIN);
+session_operations!(sqlite::Store, sqlite::BEGIN);

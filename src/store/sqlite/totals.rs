@@ -1,0 +1,38 @@
+//! Totals in SQLite: what the buckets make of a query's pieces.
+
+use serde_json::json;
+use sqlx::SqliteConnection;
+
+use crate::store::StoreError;
+use crate::store::totals::{Part, TotalsQuery, bucketed_forms};
+
+const BUCKETED: [&str; 2] = bucketed_forms!(
+    "(select value ->> 0 as place, value ->> 1 as level, value ->> 2 as starts_from,
+             value ->> 3 as starts_until, value ->> 4 as sign from json_each($3)) as piece"
+);
+
+pub(in crate::store) async fn bucketed(
+    connection: &mut SqliteConnection,
+    query: &TotalsQuery<'_>,
+) -> Result<Vec<Part>, StoreError> {
+    let pieces: Vec<_> = query
+        .pieces
+        .iter()
+        .map(|piece| {
+            (
+                piece.row,
+                piece.level.code(),
+                piece.from,
+                piece.until,
+                piece.sign,
+            )
+        })
+        .collect();
+    let parts = sqlx::query_as(BUCKETED[usize::from(query.account.is_none())])
+        .bind(query.account)
+        .bind(query.customer)
+        .bind(json!(pieces).to_string())
+        .fetch_all(connection)
+        .await?;
+    Ok(parts)
+}

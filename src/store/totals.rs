@@ -1,0 +1,305 @@
+//! Totals: buckets of what the entries up to a watermark add up to, and the entries behind it.
+//!
+//! Buckets are derived: rolling a stretch of a partition and moving its watermark is one
+//! transaction, so wherever it is cut short, buckets and the entries behind the watermark
+//! together say what the log says.
+
+use super::feed::by_partition;
+use super::row::{LOG, LogRow};
+use super::{LogInfo, StoreError, postgres, sqlite};
+
+/// The widths that totals are kept in, the finest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// 15 minutes: the days of every time zone since 1980 are made of them.
+    QuarterHour,
+    /// A day of UTC.
+    Day,
+    /// A calendar month of UTC.
+    Month,
+}
+
+impl Level {
+    pub(super) fn code(self) -> i16 {
+        match self {
+            Self::QuarterHour => 1,
+            Self::Day => 2,
+            Self::Month => 3,
+        }
+    }
+}
+
+/// Buckets that count for a row of the result, or against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The row of the result.
+    pub row: i64,
+    /// The width of the buckets.
+    pub level: Level,
+    /// The first bucket begins here, in microseconds since 1970.
+    pub from: i64,
+    /// The last one ends here.
+    pub until: i64,
+    /// 1 or -1.
+    pub sign: i64,
+}
+
+/// Which totals.
+#[derive(Clone, Debug)]
+pub struct TotalsQuery<'a> {
+    /// What the buckets make of each row.
+    pub pieces: &'a [Piece],
+    /// Calls at or after this, in microseconds since 1970.
+    pub from: i64,
+    /// Calls before this.
+    pub until: i64,
+    /// Only this account; all when not given.
+    pub account: Option<&'a str>,
+    /// Only this customer; all when not given.
+    pub customer: Option<&'a str>,
+}
+
+/// A part of a total. The account and the customer are empty where nobody is billed yet.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Part {
+    /// The row of the result if it comes from buckets, else the start of the quarter of an hour.
+    pub place: i64,
+    /// The account.
+    pub account_id: String,
+    /// The customer.
+    pub customer_id: String,
+    /// Billables.
+    pub billable_count: i64,
+    /// Voided billables.
+    pub voided_count: i64,
+}
+
+/// Totals as parts, and the heads that they are exact at.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// Parts from buckets; `place` is the row.
+    pub bucketed: Vec<Part>,
+    /// Parts from the entries behind the watermarks; `place` is the start of a quarter hour.
+    pub tail: Vec<Part>,
+    /// The last position of each partition.
+    pub heads: Vec<i64>,
+}
+
+/// What entries add, as (kind, whether to the pair that they bill, billables, voided ones):
+/// attributing moves a billable from nobody to its pair, voiding takes it from whoever had it.
+macro_rules! deltas {
+    () => {
+        "(values (1, 1, 1, 0), (2, 1, 1, 0), (2, 0, -1, 0), (3, 1, -1, 1)) "
+    };
+}
+
+/// `$1` partition, `$2` and `$3` the positions, after and until.
+macro_rules! roll {
+    ($month:literal) => {
+        concat!(
+            "insert into buckets (partition, level, account_id, customer_id, starts_at, billable_count, voided_count)
+             with delta (kind, to_pair, billable, voided) as ",
+            deltas!(),
+            ", level (code) as (values (1), (2), (3))
+             select entries.partition, level.code,
+                 case when delta.to_pair = 1 then coalesce(billed_account_id, '') else '' end as account,
+                 case when delta.to_pair = 1 then coalesce(billed_customer_id, '') else '' end as customer,
+                 case level.code
+                     when 1 then occurred_at - occurred_at % 900000000
+                     when 2 then occurred_at - occurred_at % 86400000000
+                     else ", $month, "
+                 end as start,
+                 sum(delta.billable), sum(delta.voided)
+             from entries join delta on delta.kind = entries.kind cross join level
+             where partition = $1 and position > $2 and position <= $3
+             group by 1, 2, 3, 4, 5
+             on conflict (level, account_id, starts_at, customer_id, partition) do update set
+                 billable_count = buckets.billable_count + excluded.billable_count,
+                 voided_count = buckets.voided_count + excluded.voided_count"
+        )
+    };
+}
+
+/// The parts of a partition's tail: `$1` partition, `$2` and `$3` the positions, `$4` and `$5` the
+/// time, `$6` and `$7` the account and the customer, or null.
+const TAIL: &str = concat!(
+    "with delta (kind, to_pair, billable, voided) as ",
+    deltas!(),
+    "select place, account_id, customer_id,
+         cast(sum(billable) as bigint) as billable_count, cast(sum(voided) as bigint) as voided_count
+     from (
+         select occurred_at - occurred_at % 900000000 as place,
+             case when delta.to_pair = 1 then coalesce(billed_account_id, '') else '' end as account_id,
+             case when delta.to_pair = 1 then coalesce(billed_customer_id, '') else '' end as customer_id,
+             delta.billable, delta.voided
+         from entries join delta on delta.kind = entries.kind
+         where partition = $1 and position > $2 and position <= $3 and occurred_at >= $4 and occurred_at < $5
+     ) as part
+     where (cast($6 as text) is null or account_id = $6 or account_id = '')
+       and (cast($7 as text) is null or customer_id = $7 or account_id = '')
+     group by place, account_id, customer_id"
+);
+
+/// Every partition that has entries behind its watermark.
+const BEHIND: &str = "select log_heads.partition from log_heads
+     join watermarks on watermarks.partition = log_heads.partition
+     where watermarks.position < log_heads.next_position - 1 order by log_heads.partition";
+
+/// What the buckets make of the pieces, which are the columns of [`Piece`]. `$1` is the account
+/// and `$2` the customer, or null.
+macro_rules! bucketed {
+    ($account:literal, $pieces:literal) => {
+        concat!(
+            "select piece.place, account_id, customer_id,
+                 cast(sum(piece.sign * billable_count) as bigint) as billable_count,
+                 cast(sum(piece.sign * voided_count) as bigint) as voided_count
+             from ",
+            $pieces,
+            " join buckets on buckets.level = piece.level
+                 and buckets.starts_at >= piece.starts_from and buckets.starts_at < piece.starts_until
+             where ",
+            $account,
+            " and (cast($2 as text) is null or customer_id = $2 or account_id = '')
+             group by piece.place, account_id, customer_id"
+        )
+    };
+}
+pub(super) use bucketed;
+
+/// The two forms of [`bucketed`], with and without an account.
+macro_rules! bucketed_forms {
+    ($pieces:literal) => {
+        [
+            $crate::store::totals::bucketed!("account_id in ($1, '')", $pieces),
+            $crate::store::totals::bucketed!("cast($1 as text) is null", $pieces),
+        ]
+    };
+}
+pub(super) use bucketed_forms;
+
+macro_rules! totals_operations {
+    ($store:ty, $dialect:ident, $roll:expr) => {
+        impl $store {
+            /// The partitions that have entries behind their watermark.
+            pub(super) async fn totals_behind(&self) -> Result<Vec<u32>, StoreError> {
+                let partitions: Vec<i32> =
+                    sqlx::query_scalar(BEHIND).fetch_all(&self.derived).await?;
+                Ok(partitions.into_iter().map(i32::cast_unsigned).collect())
+            }
+
+            /// Rolls a stretch of at most `most` positions; whether there is more.
+            pub(super) async fn totals_roll(
+                &self,
+                partition: u32,
+                most: i64,
+            ) -> Result<bool, StoreError> {
+                let partition = partition.cast_signed();
+                let mut transaction = self.derived.begin_with($dialect::BEGIN_DERIVED).await?;
+                // The update locks the row: of two processes one waits and finds nothing to do.
+                let watermark: i64 = sqlx::query_scalar(
+                    "update watermarks set position = position where partition = $1
+                     returning position",
+                )
+                .bind(partition)
+                .fetch_one(&mut *transaction)
+                .await?;
+                let head: i64 = sqlx::query_scalar(
+                    "select next_position - 1 from log_heads where partition = $1",
+                )
+                .bind(partition)
+                .fetch_one(&mut *transaction)
+                .await?;
+                let until = head.min(watermark + most);
+                if until > watermark {
+                    sqlx::query($roll)
+                        .bind(partition)
+                        .bind(watermark)
+                        .bind(until)
+                        .execute(&mut *transaction)
+                        .await?;
+                    sqlx::query("update watermarks set position = $2 where partition = $1")
+                        .bind(partition)
+                        .bind(until)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                transaction.commit().await?;
+                Ok(until < head)
+            }
+
+            /// Forgets the buckets of a partition.
+            pub(super) async fn totals_clear(&self, partition: u32) -> Result<(), StoreError> {
+                let partition = partition.cast_signed();
+                let mut transaction = self.derived.begin_with($dialect::BEGIN_DERIVED).await?;
+                sqlx::query("update watermarks set position = 0 where partition = $1")
+                    .bind(partition)
+                    .execute(&mut *transaction)
+                    .await?;
+                sqlx::query("delete from buckets where partition = $1")
+                    .bind(partition)
+                    .execute(&mut *transaction)
+                    .await?;
+                transaction.commit().await?;
+                Ok(())
+            }
+
+            /// Everything in one snapshot.
+            pub(super) async fn totals_read(
+                &self,
+                log: LogInfo,
+                query: &TotalsQuery<'_>,
+            ) -> Result<Totals, StoreError> {
+                let mut transaction = self.read.begin_with($dialect::BEGIN_SNAPSHOT).await?;
+                let found: LogRow = sqlx::query_as(LOG).fetch_one(&mut *transaction).await?;
+                if LogInfo::from(found) != log {
+                    return Err(StoreError::other_log());
+                }
+                let heads = sqlx::query_as("select partition, next_position - 1 from log_heads")
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let heads = by_partition(heads, log)?;
+                let watermarks = sqlx::query_as("select partition, position from watermarks")
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                let watermarks = by_partition(watermarks, log)?;
+                let bucketed = $dialect::totals::bucketed(&mut transaction, query).await?;
+                let mut tail = Vec::new();
+                for (partition, (head, watermark)) in heads.iter().zip(watermarks).enumerate() {
+                    if watermark < *head {
+                        let partition = i32::try_from(partition).expect("at most 1024");
+                        let parts: Vec<Part> = sqlx::query_as(TAIL)
+                            .bind(partition)
+                            .bind(watermark)
+                            .bind(head)
+                            .bind(query.from)
+                            .bind(query.until)
+                            .bind(query.account)
+                            .bind(query.customer)
+                            .fetch_all(&mut *transaction)
+                            .await?;
+                        tail.extend(parts);
+                    }
+                }
+                transaction.commit().await?;
+                Ok(Totals {
+                    bucketed,
+                    tail,
+                    heads,
+                })
+            }
+        }
+    };
+}
+
+totals_operations!(
+    postgres::Store,
+    postgres,
+    roll!(
+        "cast(extract(epoch from date_trunc('month', to_timestamp(occurred_at / 1000000) at time zone 'UTC')) as bigint) * 1000000"
+    )
+);
+totals_operations!(
+    sqlite::Store,
+    sqlite,
+    roll!("unixepoch(occurred_at / 1000000, 'unixepoch', 'start of month') * 1000000")
+);
