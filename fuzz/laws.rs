@@ -22,7 +22,7 @@ const BOUNDARY: &str = "b";
 pub(crate) fn bodies() -> [(&'static str, BodyFormat); 7] {
     [
         ("json", BodyFormat::Plain(Format::Json)),
-        ("json-lines", BodyFormat::JsonLines),
+        ("json-lines", BodyFormat::Plain(Format::Ndjson)),
         ("xml", BodyFormat::Plain(Format::Xml)),
         ("jsv", BodyFormat::Plain(Format::Jsv)),
         ("csv", BodyFormat::Plain(Format::Csv)),

@@ -2,20 +2,33 @@
 
 mod access;
 mod billables;
+mod billing;
 mod body;
+mod check;
 mod context;
+mod cursor;
 mod error;
+mod export;
+mod feed;
 mod health;
+mod list;
 mod path;
 mod prefer;
+mod query;
 mod report;
+mod sessions;
+mod void;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 
@@ -24,7 +37,23 @@ use crate::writer::Writer;
 
 pub use access::Tokens;
 pub use context::FirstByte;
+pub use cursor::Cursors;
 use error::ApiError;
+
+/// The longest that a reader of the feed may wait, in seconds.
+const MAX_WAIT: u64 = 60;
+
+/// Pages, feeds and checks that are made at once. One of 1,000 items takes some 2 MB.
+const MAX_READS: usize = 32;
+
+/// Exports at once: each holds some 4 MB, and reads one stretch after the other.
+const MAX_EXPORTS: usize = 16;
+
+/// Totals at once: one may take 100 MB.
+const MAX_TOTALS: usize = 4;
+
+/// How long a reader waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
 
 /// What handlers share. A clone is a handle.
 #[derive(Clone, Debug)]
@@ -33,36 +62,75 @@ pub struct App {
     log: LogInfo,
     writer: Writer,
     tokens: Tokens,
+    cursors: Cursors,
     request_timeout: Duration,
+    stop: CancellationToken,
     readiness: health::Readiness,
+    reads: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
+    totals: Arc<Semaphore>,
 }
 
 impl App {
-    /// Puts together what handlers share. `request_timeout` counts from a request's first byte.
+    /// Puts together what handlers share. `request_timeout` counts from a request's first byte;
+    /// whoever waits for news is let go on `stop`.
     pub fn new(
         store: Store,
         log: LogInfo,
         writer: Writer,
         tokens: Tokens,
+        cursors: Cursors,
         request_timeout: Duration,
+        stop: CancellationToken,
     ) -> Self {
         Self {
             store,
             log,
             writer,
             tokens,
+            cursors,
             request_timeout,
+            stop,
             readiness: health::Readiness::default(),
+            reads: Arc::new(Semaphore::new(MAX_READS)),
+            exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
+            totals: Arc::new(Semaphore::new(MAX_TOTALS)),
         }
+    }
+
+    /// A turn to make a page.
+    async fn read_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        turn(&self.reads).await
+    }
+
+    /// A turn to make an export.
+    async fn export_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        turn(&self.exports).await
+    }
+
+    /// A turn to count.
+    async fn totals_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        turn(&self.totals).await
     }
 
     /// The service as a router that takes every request.
     pub fn into_router(self) -> Router {
         let routes = Router::new()
-            .route(path::BILLABLES, post(report::report_billables))
+            .route(
+                path::BILLABLES,
+                post(report::report_billables).get(list::list_billables),
+            )
             .route(path::NEW_BILLABLE, post(report::report_billables))
             .route(path::NEW_BILLABLES, post(report::report_billables))
             .route(path::BILLABLE, get(billables::get_billable))
+            .route(path::VOID, post(void::void_billable))
+            .route(path::CHECK, post(check::check_billables))
+            .route(
+                path::SESSION,
+                get(sessions::get_session).put(sessions::attribute_session),
+            )
+            .route(path::BILLING, get(billing::get_billing))
+            .route(path::LOG, get(feed::read_log))
             .route(path::LIVEZ, get(health::get_livez))
             .route(path::READYZ, get(health::get_readyz));
         self.surround(routes)
@@ -83,6 +151,13 @@ impl App {
         Router::new()
             .fallback_service(routes)
             .layer(from_fn_with_state(self, context::surround))
+    }
+}
+
+async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
+    match timeout(TURN, turns.clone().acquire_owned()).await {
+        Ok(permit) => Ok(permit.expect("the semaphore is never closed")),
+        Err(_) => Err(ApiError::Overloaded),
     }
 }
 
@@ -117,7 +192,10 @@ mod tests {
             .expect("a log");
         let tokens = Tokens::load(&store, None).await.expect("tokens");
         let (writer, _writing) = Writer::start(&store, log, 1);
-        let app = App::new(store, log, writer, tokens, Duration::from_millis(50));
+        let cursors = Cursors::load(&store, log).await.expect("a key");
+        let limit = Duration::from_millis(50);
+        let stop = CancellationToken::new();
+        let app = App::new(store, log, writer, tokens, cursors, limit, stop);
         let router = app.surround(Router::new().route("/odd", get(handler)));
         let request = Request::get("/odd")
             .header("accept", "application/xml")

@@ -9,6 +9,9 @@
 //! - [`store`]: the log and the tokens in PostgreSQL or SQLite. All SQL is here.
 //! - [`writer`]: group commit, the heart. One task a partition; nobody is answered before the
 //!   commit that holds his report is durable.
+//! - [`reader`]: lists and the feed, from the log as of a cut.
+//! - [`totals`]: counts by account, customer and day; the roller that keeps them.
+//! - [`attribution`]: carries decisions about sessions into the log.
 //! - [`wire`]: the formats. Bodies and queries into reports, billables and errors into bodies.
 //! - [`api`]: routes and their order of checks, who may do what, status codes.
 //! - [`server`]: connections, time limits, draining.
@@ -37,6 +40,10 @@ pub mod token;
 
 pub mod store;
 pub mod writer;
+
+pub mod attribution;
+pub mod reader;
+pub mod totals;
 
 pub mod wire;
 

@@ -11,6 +11,7 @@ mod appender;
 mod change;
 mod error;
 mod feed;
+mod keys;
 mod open;
 mod postgres;
 mod row;
@@ -28,7 +29,7 @@ use crate::token::{SecretHash, Token};
 pub use appender::Appender;
 pub use change::{Appended, STEP, Step, Voided};
 pub use error::StoreError;
-pub use feed::Stretch;
+pub use feed::{Stretch, Whose};
 pub use open::OpenError;
 pub use scan::{Scan, Source};
 pub use totals::{Level, Part, Piece, Totals, TotalsQuery};
@@ -239,10 +240,10 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn session_complete(&self, session_id: &str, now: Instant) -> Result<(), StoreError> {
+    pub async fn session_complete(&self, session_id: &str) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(store) => store.session_complete(session_id, now).await,
-            Self::Sqlite(store) => store.session_complete(session_id, now).await,
+            Self::Postgres(store) => store.session_complete(session_id).await,
+            Self::Sqlite(store) => store.session_complete(session_id).await,
         }
     }
 
@@ -279,7 +280,7 @@ impl Store {
         }
     }
 
-    /// Reads totals in one snapshot.
+    /// Reads totals in one snapshot; `None` when they have too many parts.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -287,10 +288,21 @@ impl Store {
         &self,
         log: LogInfo,
         query: &TotalsQuery<'_>,
-    ) -> Result<Totals, StoreError> {
+    ) -> Result<Option<Totals>, StoreError> {
         match self {
             Self::Postgres(store) => store.totals_read(log, query).await,
             Self::Sqlite(store) => store.totals_read(log, query).await,
+        }
+    }
+
+    /// The key that cursors are sealed with: `fresh`, unless there was one before.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn cursor_key(&self, fresh: &[u8; 32]) -> Result<Vec<u8>, StoreError> {
+        match self {
+            Self::Postgres(store) => store.cursor_key(fresh).await,
+            Self::Sqlite(store) => store.cursor_key(fresh).await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -120,7 +121,7 @@ pub struct Grant {
     /// What it may do.
     pub scopes: Vec<Scope>,
     /// The accounts it is limited to; `None` for no limit.
-    pub accounts: Option<Vec<String>>,
+    pub accounts: Option<Arc<[String]>>,
 }
 
 impl Grant {

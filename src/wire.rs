@@ -1,7 +1,8 @@
 //! The formats: which one a body is in, which one an answer gets, and how each is read and
 //! written. Knows no routes and no status codes.
 
-mod csv;
+pub mod billing;
+pub mod csv;
 mod document;
 mod form;
 mod json;
@@ -31,11 +32,13 @@ pub enum Format {
     Jsv,
     /// Comma-separated values with a header row.
     Csv,
+    /// One JSON object a line.
+    Ndjson,
 }
 
 impl Format {
     /// Every format, the one that the server prefers first.
-    pub const ALL: [Self; 4] = [Self::Json, Self::Xml, Self::Jsv, Self::Csv];
+    pub const ALL: [Self; 5] = [Self::Json, Self::Xml, Self::Jsv, Self::Csv, Self::Ndjson];
 
     /// The name in suffixes, routes and `?format=`.
     pub fn name(self) -> &'static str {
@@ -44,7 +47,13 @@ impl Format {
             Self::Xml => "xml",
             Self::Jsv => "jsv",
             Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
         }
+    }
+
+    /// Whether it has a row for each item and no room for anything about all of them.
+    pub fn is_rows(self) -> bool {
+        matches!(self, Self::Csv | Self::Ndjson)
     }
 
     /// The format of that name; letter case counts.
@@ -67,6 +76,13 @@ impl Format {
             Self::Xml => &["application/xml", "text/xml"],
             Self::Jsv => &["application/jsv", "text/jsv"],
             Self::Csv => &["text/csv"],
+            Self::Ndjson => &[
+                "application/x-ndjson",
+                "application/ndjson",
+                "application/jsonl",
+                "application/x-jsonlines",
+                "text/jsonl",
+            ],
         }
     }
 
@@ -102,8 +118,6 @@ pub enum ReadError {
 pub enum BodyFormat {
     /// In a format that answers have as well.
     Plain(Format),
-    /// One JSON object a line.
-    JsonLines,
     /// A url-encoded form.
     Form,
     /// A multipart form with that boundary.
@@ -154,11 +168,6 @@ impl BodyFormat {
         match &*essence(content_type) {
             "application/x-www-form-urlencoded" => Some(Self::Form),
             "multipart/form-data" => form::boundary_of(content_type).map(Self::Multipart),
-            "application/x-ndjson"
-            | "application/ndjson"
-            | "application/jsonl"
-            | "application/x-jsonlines"
-            | "text/jsonl" => Some(Self::JsonLines),
             _ => Format::from_content_type(content_type).map(Self::Plain),
         }
     }
@@ -174,7 +183,7 @@ impl BodyFormat {
     /// It is not of this format, not UTF-8, or has too many items.
     pub fn read(&self, body: &[u8]) -> Result<Document, ReadError> {
         match self {
-            Self::JsonLines => json::read_lines(text(body)?),
+            Self::Plain(Format::Ndjson) => json::read_lines(text(body)?),
             _ if body.is_empty() => Ok(Document::one(RawReport::default())),
             Self::Plain(Format::Json) => json::read(text(body)?),
             Self::Plain(Format::Xml) => xml::read(text(body)?),
@@ -229,9 +238,10 @@ mod tests {
 
     #[test]
     fn a_body_is_known_by_its_label_or_its_first_character() {
-        use BodyFormat::{Form, JsonLines, Multipart};
+        use BodyFormat::{Form, Multipart};
         let of = |label: Option<&str>, body: &str| BodyFormat::of(label, body.as_bytes()).ok();
-        let [json, xml, jsv, csv] = Format::ALL.map(|format| Some(BodyFormat::Plain(format)));
+        let [json, xml, jsv, csv, ndjson] =
+            Format::ALL.map(|format| Some(BodyFormat::Plain(format)));
         assert_eq!(
             of(Some("Application/JSON; charset=\"UTF-8\""), "{}"),
             json.clone()
@@ -248,7 +258,7 @@ mod tests {
         assert_eq!(of(Some("text/jsv"), "{}"), jsv);
         assert_eq!(of(Some("text/csv"), "a"), csv);
         assert_eq!(of(Some("application/vnd.x+csv"), "a"), None);
-        assert_eq!(of(Some("application/x-ndjson"), "{}"), Some(JsonLines));
+        assert_eq!(of(Some("application/x-ndjson"), "{}"), ndjson);
         let form = "application/x-www-form-urlencoded";
         assert_eq!(of(Some(form), "a=%7B"), Some(Form));
         assert_eq!(of(Some(form), " {\"a\":1}"), json);
@@ -278,7 +288,7 @@ mod tests {
                     BodyFormat::Plain(Format::Json),
                     format!("[{}]", vec!["{}"; count].join(",")),
                 ),
-                (BodyFormat::JsonLines, "{}\n".repeat(count)),
+                (BodyFormat::Plain(Format::Ndjson), "{}\n".repeat(count)),
                 (
                     BodyFormat::Plain(Format::Xml),
                     xml("<NewBillable/>".repeat(count)),

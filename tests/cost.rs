@@ -48,7 +48,7 @@ fn shapes() -> Vec<Shape> {
     let json = |name, head, unit: &str, tail| {
         shape(BodyFormat::Plain(Format::Json), name, head, unit, tail)
     };
-    let lines = |name, unit| shape(BodyFormat::JsonLines, name, "", unit, "");
+    let lines = |name, unit| shape(BodyFormat::Plain(Format::Ndjson), name, "", unit, "");
     let xml = |name, head: &str, unit: &str, tail: &str| {
         let head = format!("<NewBillable>{head}");
         shape(

@@ -1,2 +1,2 @@
 -- Attributions that a crash may have left unfinished.
-create index sessions_pending on sessions (decided_at) where completed_at is null;
+create index sessions_pending on sessions (decided_at) where not is_complete;

@@ -1,10 +1,10 @@
 -- Whom a session is billed to, decided once. Its billables are attributed partition by partition;
--- until that is done in all of them, completed_at is null.
+-- until that is done in all of them, it is not complete.
 create table sessions (
     session_id text primary key,
     account_id text not null,
     customer_id text not null,
     client text not null,
     decided_at integer not null,
-    completed_at integer
+    is_complete integer not null
 ) strict;

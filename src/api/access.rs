@@ -19,7 +19,8 @@ use tracing::warn;
 
 use super::error::FORBIDDEN;
 use super::{ApiError, App};
-use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report};
+use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report, Text};
+use crate::reader::Accounts;
 use crate::store::{Store, StoreError};
 use crate::telemetry::chain;
 use crate::token::{Grant, Scope, Secret, SecretHash};
@@ -143,6 +144,19 @@ impl Caller {
         Ok(Self { grant, ..self })
     }
 
+    /// The accounts that the token is limited to.
+    pub(super) fn accounts(&self) -> Accounts {
+        self.grant.accounts.clone()
+    }
+
+    /// Demands that an account, if one is asked for, is one of the token's.
+    pub(super) fn require_account(&self, account: Option<&Text>) -> Result<(), ApiError> {
+        match account.is_none_or(|account| self.grant.covers(account.as_str())) {
+            true => Ok(()),
+            false => Err(ApiError::OtherAccount),
+        }
+    }
+
     /// Demands a scope.
     pub(super) fn require(&self, scope: Scope) -> Result<(), ApiError> {
         if self.grant.has(scope) {
@@ -177,12 +191,9 @@ impl Caller {
 
     /// Whether a billable may be shown: it bills one of the token's accounts, or names one.
     pub(super) fn sees(&self, billable: &Billable) -> bool {
-        let named = billable.recorded.reported.account_id.as_ref();
-        let billed = billable.pair().map(|pair| &pair.account_id);
         self.grant.accounts.is_none()
-            || named
-                .into_iter()
-                .chain(billed)
+            || billable
+                .accounts()
                 .any(|account| self.grant.covers(account.as_str()))
     }
 }

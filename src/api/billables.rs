@@ -21,6 +21,16 @@ pub(super) async fn get_billable(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
+    let billable = find_billable(&app, &caller, id).await?;
+    Ok(answer.record(Record::billable(&billable)).into_response())
+}
+
+/// The billable of a path, if the caller may see it.
+pub(super) async fn find_billable(
+    app: &App,
+    caller: &Caller,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Billable, ApiError> {
     let id: Uuid = id
         .ok()
         .and_then(|Path(id)| id.parse().ok())
@@ -31,6 +41,5 @@ pub(super) async fn get_billable(
     let billable = Billable::assemble(found.into_iter().map(|placed| placed.entry))
         .remove(&id)
         .filter(|billable| caller.sees(billable));
-    let billable = billable.ok_or(ApiError::NotFound)?;
-    Ok(answer.record(Record::billable(&billable)).into_response())
+    billable.ok_or(ApiError::NotFound)
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
 
 use super::ApiError;
+use crate::wire::{BodyFormat, Format};
 use crate::writer::{Budget, Claim};
 
 /// The largest body, in bytes, compressed or not: 8 MiB.
@@ -52,6 +54,31 @@ pub(super) async fn read(
         }
         _ => Ok((bytes, claim)),
     }
+}
+
+/// Reads a body of JSON. Nothing at all is an object without members.
+pub(super) async fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    budget: &Budget,
+    limit: Duration,
+) -> Result<(T, Claim), ApiError> {
+    let (bytes, claim) = read(headers, body, budget, limit).await?;
+    let label = headers
+        .get(CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or("?"));
+    if BodyFormat::of(label, &bytes) != Ok(BodyFormat::Plain(Format::Json)) {
+        return Err(ApiError::NotJson);
+    }
+    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    let value = serde_json::from_slice(text).map_err(|error| {
+        // The parser's own words may repeat the text.
+        let (line, column) = (error.line(), error.column());
+        ApiError::Malformed(format!(
+            "the JSON is not what belongs here (line {line}, column {column})"
+        ))
+    })?;
+    Ok((value, claim))
 }
 
 fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {

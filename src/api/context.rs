@@ -8,7 +8,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, VARY,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
@@ -18,6 +18,7 @@ use tracing::{Instrument, info, info_span};
 use uuid::Uuid;
 
 use super::path::{self, Convention};
+use super::query::Query;
 use super::{ApiError, App};
 use crate::wire::Format;
 use crate::wire::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
@@ -124,12 +125,14 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
         "request",
         request.id = request_id.to_str().unwrap_or_default()
     );
+    let wait = wait(&request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let run = async {
-        let deadline = first_byte + app.request_timeout;
+        let deadline = first_byte + app.request_timeout + wait;
         let response = timeout_at(deadline, next.run(request)).await;
         let response = response.unwrap_or_else(|_| ApiError::Timeout.into_response());
-        let (mut response, code) = dress(response, answer, convention, app.writer.budget());
+        let file = file_name(&path, convention);
+        let (mut response, code) = dress(response, answer, file, app.writer.budget());
         response
             .headers_mut()
             .insert(X_REQUEST_ID, request_id.clone());
@@ -146,7 +149,7 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
 fn dress(
     response: Response,
     answer: Answer,
-    convention: Convention,
+    file: &str,
     budget: &Budget,
 ) -> (Response, Option<&'static str>) {
     let (mut response, error) = match error_of(response) {
@@ -157,17 +160,38 @@ fn dress(
         (response, None) => (response, None),
     };
     let headers = response.headers_mut();
-    if answer.format == Format::Csv {
-        let file = match convention {
-            Convention::Operation { .. } => "attachment; filename=\"NewBillable.csv\"",
-            Convention::Resource { .. } => "attachment; filename=\"billables.csv\"",
-        };
-        headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(file));
+    if answer.format.is_rows() {
+        let file = format!("attachment; filename=\"{file}.{}\"", answer.format.name());
+        let file = HeaderValue::from_str(&file).expect("names are visible ASCII");
+        headers.insert(CONTENT_DISPOSITION, file);
     }
-    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    let vary = match headers.contains_key(TRAILER) {
+        true => "Accept, Accept-Encoding",
+        false => "Accept",
+    };
+    headers.insert(VARY, HeaderValue::from_static(vary));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     (response, error.as_ref().map(ApiError::code))
+}
+
+/// What a browser calls an answer of rows that it saves.
+fn file_name(path: &str, convention: Convention) -> &'static str {
+    match (convention, path) {
+        (Convention::Operation { .. }, _) => "NewBillable",
+        (_, path::BILLING) => "billing",
+        (_, path::LOG) => "log",
+        _ => "billables",
+    }
+}
+
+/// How much longer than others a request may take because it asks to wait.
+fn wait(request: &Request) -> Duration {
+    if request.uri().path() != path::LOG {
+        return Duration::ZERO;
+    }
+    let wait = Query::parse(request.uri().query()).and_then(|query| query.wait());
+    Duration::from_secs(wait.unwrap_or_default())
 }
 
 /// The error that a response stands for, which may be a bare status of the framework.

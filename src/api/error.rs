@@ -24,6 +24,29 @@ pub(super) enum ApiError {
     /// Fields break rules, those of the token's accounts included; all of them are listed, with
     /// the place of the item in a batch.
     Invalid(Vec<(Option<usize>, FieldError)>),
+    /// A parameter, or a member of a body, breaks a rule. Its name is as .NET writes it.
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        /// A stable code.
+        code: &'static str,
+        /// A sentence.
+        message: String,
+    },
+    /// The cursor is not one that this service gave for this.
+    InvalidCursor,
+    /// The cursor's log, or its part of the log, is gone.
+    CursorGone,
+    /// The body must be JSON here.
+    NotJson,
+    /// The token is limited to other accounts.
+    OtherAccount,
+    /// Only a token without account limit may do this.
+    Limited,
+    /// The session is billed to another pair, which differs in these fields.
+    AttributionConflict(Vec<Field>),
+    /// What is asked for comes to more than one answer holds.
+    TooMuch(&'static str),
     /// The `Idempotency-Key` header is unusable.
     BadKey,
     /// No token, or one that is unknown, expired or revoked.
@@ -67,6 +90,43 @@ impl ApiError {
                 (StatusCode::BAD_REQUEST, "SerializationException", &**reason)
             }
             Self::Invalid(errors) => return invalid(errors),
+            Self::Parameter { code, message, .. } => {
+                return (StatusCode::BAD_REQUEST, code, message.clone());
+            }
+            Self::InvalidCursor => (
+                StatusCode::BAD_REQUEST,
+                "InvalidCursor",
+                "the cursor must be one that this service gave for the same request",
+            ),
+            Self::CursorGone => (
+                StatusCode::GONE,
+                "CursorGone",
+                "the log that the cursor belongs to is gone, a backup was restored; begin anew",
+            ),
+            Self::NotJson => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaType",
+                "the body must be JSON here, in UTF-8",
+            ),
+            Self::OtherAccount => (
+                StatusCode::FORBIDDEN,
+                FORBIDDEN,
+                "the token is limited to other accounts",
+            ),
+            Self::Limited => (
+                StatusCode::FORBIDDEN,
+                FORBIDDEN,
+                "the token is limited to accounts; this takes one that is not",
+            ),
+            Self::AttributionConflict(fields) => {
+                let names: Vec<_> = fields.iter().map(|field| field.camel()).collect();
+                let message = format!(
+                    "the session is billed to another {}; that was decided once",
+                    names.join(", ")
+                );
+                return (StatusCode::CONFLICT, "AttributionConflict", message);
+            }
+            Self::TooMuch(what) => (StatusCode::UNPROCESSABLE_ENTITY, "TooMuch", *what),
             Self::BadKey => (
                 StatusCode::BAD_REQUEST,
                 "InvalidIdempotencyKey",
@@ -177,7 +237,35 @@ impl ApiError {
                     .map(|(index, field)| of(index, "IdempotencyConflict", field, differs(field)))
                     .collect()
             }
+            Self::AttributionConflict(fields) => {
+                let differs =
+                    |field: &Field| format!("{} differs from the decided one", field.camel());
+                fields
+                    .iter()
+                    .map(|field| of(&None, "AttributionConflict", field, differs(field)))
+                    .collect()
+            }
+            Self::Parameter {
+                name,
+                code,
+                message,
+            } => vec![ResponseError {
+                error_code: code,
+                field_name: name,
+                message: message.clone(),
+                index: None,
+            }],
             _ => Vec::new(),
+        }
+    }
+
+    /// An error of a parameter, whose name is as .NET writes it.
+    pub(super) fn parameter(name: &'static str, rule: impl AsRef<str>) -> Self {
+        let camel = name[..1].to_ascii_lowercase() + &name[1..];
+        Self::Parameter {
+            name,
+            code: "Predicate",
+            message: format!("{camel} {}", rule.as_ref()),
         }
     }
 

@@ -11,6 +11,16 @@ use crate::wire::Format;
 pub(super) const BILLABLES: &str = "/billables";
 /// One billable.
 pub(super) const BILLABLE: &str = "/billables/{id}";
+/// A billable is voided here.
+pub(super) const VOID: &str = "/billables/{id}/void";
+/// Which billables are there.
+pub(super) const CHECK: &str = "/billables/check";
+/// A session.
+pub(super) const SESSION: &str = "/sessions/{sessionId}";
+/// Totals.
+pub(super) const BILLING: &str = "/billing";
+/// The feed.
+pub(super) const LOG: &str = "/log";
 /// The operation by its name: one report.
 pub(super) const NEW_BILLABLE: &str = "/api/NewBillable";
 /// The operation's batch.
@@ -21,9 +31,14 @@ pub(super) const LIVEZ: &str = "/livez";
 pub(super) const READYZ: &str = "/readyz";
 
 /// Every route of resources, and whether it takes a format suffix.
-const RESOURCES: [(&str, bool); 4] = [
+const RESOURCES: [(&str, bool); 9] = [
     (BILLABLES, true),
+    (CHECK, false),
     (BILLABLE, false),
+    (VOID, false),
+    (SESSION, false),
+    (BILLING, true),
+    (LOG, false),
     (LIVEZ, false),
     (READYZ, false),
 ];
@@ -69,11 +84,11 @@ fn operation(path: &str) -> Option<(String, Convention)> {
     let is = |segment: &str, name| segment.eq_ignore_ascii_case(name);
     let (name, format) = match *segments {
         [api, name] if is(api, "api") && !path.ends_with('/') => match name.split_once('.') {
-            Some((name, format)) => (name, Format::from_name(format)?),
+            Some((name, format)) => (name, operations_format(format)?),
             None => (name, Format::Json),
         },
         [format, action, name] if is(action, "reply") || is(action, "oneway") => {
-            (name, Format::from_name(&format.to_ascii_lowercase())?)
+            (name, operations_format(&format.to_ascii_lowercase())?)
         }
         _ => return None,
     };
@@ -90,6 +105,11 @@ fn operation(path: &str) -> Option<(String, Convention)> {
             Convention::Operation { format, is_batch },
         )
     })
+}
+
+/// ServiceStack has no lines of JSON.
+fn operations_format(name: &str) -> Option<Format> {
+    Format::from_name(name).filter(|format| *format != Format::Ndjson)
 }
 
 /// A suffix is the text after the last dot, exactly as a format is named; after a trailing slash

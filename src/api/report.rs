@@ -22,7 +22,7 @@ use crate::wire::{Binding, BodyFormat, Document};
 use crate::writer::{Claim, Outcome, WriteError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const BILLABLE_IDENTITY: HeaderName = HeaderName::from_static("billable-identity");
 const X_AUTOBATCH_COMPLETED: HeaderName = HeaderName::from_static("x-autobatch-completed");
 

@@ -1,6 +1,7 @@
 //! The log's entries, and the state that a billable's entries add up to.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -92,6 +93,18 @@ pub struct Void {
     pub client: ClientName,
     /// When it did.
     pub at: Instant,
+    /// The accounts that the client is limited to: what is billed to another is not his to void.
+    pub accounts: Option<Arc<[String]>>,
+}
+
+impl Void {
+    /// Whether the client may void a billable.
+    pub fn may_void(&self, billable: &Billable) -> bool {
+        let account = billable.account_id().map(Text::as_str);
+        self.accounts
+            .as_ref()
+            .is_none_or(|own| own.iter().any(|own| Some(&**own) == account))
+    }
 }
 
 /// The order of lists: by the time of the call, then by id.
@@ -301,6 +314,14 @@ impl Billable {
             .as_ref()
             .and_then(|entry| entry.pair.as_ref());
         self.recorded.pair.as_ref().or(attributed)
+    }
+
+    /// The accounts that may see it: the one that it names and the one that it is billed to.
+    pub fn accounts(&self) -> impl Iterator<Item = &Text> {
+        let named = self.recorded.reported.account_id.as_ref();
+        named
+            .into_iter()
+            .chain(self.pair().map(|pair| &pair.account_id))
     }
 
     /// The account that it is billed to or, while there is none, the one that it names.

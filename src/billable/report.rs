@@ -188,11 +188,19 @@ impl Text {
     /// # Errors
     /// `Length` or `InvalidCharacter`.
     pub fn parse(field: Field, value: String) -> Result<Self, FieldError> {
-        let name = field.camel();
+        Self::named(field.camel(), value)
+            .map_err(|(code, message)| FieldError::new(field, code, message))
+    }
+
+    /// Checks a value that goes by another name than a field's. The error is a code and a sentence.
+    ///
+    /// # Errors
+    /// `Length` or `InvalidCharacter`.
+    pub fn named(name: &str, value: String) -> Result<Self, (&'static str, String)> {
         let length = value.chars().count();
         if length == 0 || length > MAX_TEXT {
             let message = format!("{name} must have 1 to {MAX_TEXT} characters, not {length}");
-            return Err(FieldError::new(field, "Length", message));
+            return Err(("Length", message));
         }
         let refused = |c: char| c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}');
         if let Some(found) = value.chars().find(|&c| refused(c)) {
@@ -200,7 +208,7 @@ impl Text {
                 "{name} must not contain the character U+{:04X}",
                 found as u32
             );
-            return Err(FieldError::new(field, "InvalidCharacter", message));
+            return Err(("InvalidCharacter", message));
         }
         Ok(Self(value.into()))
     }

@@ -4,17 +4,20 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Failure, token};
-use crate::api::{App, Tokens};
+use crate::api::{App, Cursors, Tokens};
+use crate::attribution;
 use crate::billable::{ClientName, Instant};
 use crate::config::{self, ServeArgs};
 use crate::server::{self, Limits};
 use crate::store::Store;
 use crate::token::{Grant, Scope};
+use crate::totals;
 use crate::writer::Writer;
 
 pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
@@ -35,9 +38,27 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
 
     let tokens = Tokens::load(&store, admin.as_ref()).await?;
     let (writer, mut writing) = Writer::start(&store, log, args.max_queue as usize);
-    let refreshing = tokio::spawn(tokens.clone().keep_fresh(store.clone(), admin));
-    let app = App::new(store.clone(), log, writer, tokens, args.request_timeout).into_router();
+    let cursors = Cursors::load(&store, log).await?;
+    let mut background = JoinSet::new();
+    background.spawn(tokens.clone().keep_fresh(store.clone(), admin));
+    background.spawn(writer.heads().clone().keep_asking(store.clone(), log));
+    background.spawn(totals::keep_rolling(store.clone()));
+    background.spawn(attribution::keep_finishing(
+        store.clone(),
+        log,
+        writer.clone(),
+    ));
     let stop = stop_on_signal()?;
+    let app = App::new(
+        store.clone(),
+        log,
+        writer,
+        tokens,
+        cursors,
+        args.request_timeout,
+        stop.clone(),
+    )
+    .into_router();
     info!(
         listen = %address, epoch = %log.epoch, partitions = log.partitions, version = env!("CARGO_PKG_VERSION"),
         "listening on http://{address}"
@@ -55,8 +76,9 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     let died = tokio::select! {
         done = &mut serving => done.is_err(),
         Some(Err(_)) = writing.join_next() => true,
+        Some(_) = background.join_next() => true,
     };
-    refreshing.abort();
+    background.shutdown().await;
     if died {
         error!("a task died; ending, so that whoever supervises this process starts it again");
         return Err(Failure::Failed(

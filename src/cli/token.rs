@@ -85,7 +85,7 @@ async fn create(store: &Store, args: CreateArgs) -> Result<Secret, Failure> {
         }
         None => None,
     };
-    let accounts = (!accounts.is_empty()).then_some(accounts);
+    let accounts = (!accounts.is_empty()).then(|| accounts.into());
     issue(
         store,
         Grant {
@@ -170,7 +170,7 @@ fn row_json(token: &Token) -> serde_json::Value {
         "id": id.to_string(),
         "client": client.as_str(),
         "scopes": scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
-        "accounts": accounts,
+        "accounts": accounts.as_deref(),
         "created": created_at.to_string(),
         "expires": expires_at.map(|at| at.to_string()),
     })

@@ -24,7 +24,7 @@ pub struct Appended {
 #[derive(Clone, Debug)]
 pub struct Voided {
     /// For each wish the billable and whether it was voided before; `None` when there is no such
-    /// billable.
+    /// billable that the client may void.
     pub billables: Vec<Option<(Billable, bool)>>,
     /// The partition's last position.
     pub head: i64,
@@ -132,7 +132,9 @@ fn voided(
 ) -> (Vec<Entry>, Vec<Option<(Billable, bool)>>) {
     let mut fresh = Vec::new();
     let settled = voids.iter().map(|void| {
-        let billable = billables.get_mut(&void.billable_id)?;
+        let billable = billables
+            .get_mut(&void.billable_id)
+            .filter(|billable| void.may_void(billable))?;
         let is_replayed = match &billable.voided {
             Some(entry) => entry.recorded_at != void.at || entry.client != void.client,
             None => {

@@ -6,20 +6,46 @@ use super::row::{EntryRow, LOG, LogRow, entry_columns, placed};
 use super::{LogInfo, StoreError, postgres, sqlite};
 use crate::billable::Placed;
 
-const AFTER: &str = concat!(
-    "select ",
-    entry_columns!(),
-    " from entries where partition = $1 and position > $2 and position <= $3
-     order by position limit $4"
-);
+/// The statement of a stretch.
+macro_rules! after {
+    ($condition:literal) => {
+        concat!(
+            "select ",
+            entry_columns!(),
+            " from entries where ",
+            $condition,
+            " partition = $1 and position > $2 and position <= $3 order by position limit $4"
+        )
+    };
+}
 
-const AFTER_OF_ACCOUNT: &str = concat!(
-    "select ",
-    entry_columns!(),
-    " from entries where coalesce(billed_account_id, account_id) = $5
-       and partition = $1 and position > $2 and position <= $3
-     order by position limit $4"
-);
+/// Whose entries a stretch has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// Everybody's.
+    All,
+    /// Those that bill this account or, billing none, name it.
+    Account(&'a str),
+    /// Those that name this account and bill another.
+    OtherAccount(&'a str),
+}
+
+impl<'a> Whose<'a> {
+    /// The statement, and its `$5` if it has one.
+    fn statement(self) -> (&'static str, Option<&'a str>) {
+        match self {
+            Self::All => (after!(""), None),
+            Self::Account(id) => (
+                after!("coalesce(billed_account_id, account_id) = $5 and"),
+                Some(id),
+            ),
+            Self::OtherAccount(id) => (
+                after!("account_id = $5 and account_id <> billed_account_id and"),
+                Some(id),
+            ),
+        }
+    }
+}
 
 /// A stretch of one partition, in the order of positions.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +56,8 @@ pub struct Stretch<'a> {
     pub after: i64,
     /// Up to and with this one.
     pub until: i64,
-    /// Only entries that bill this account or, billing none, name it.
-    pub account: Option<&'a str>,
+    /// Whose entries.
+    pub whose: Whose<'a>,
     /// At most that many.
     pub limit: u32,
 }
@@ -43,16 +69,13 @@ macro_rules! feed_operations {
                 &self,
                 stretch: Stretch<'_>,
             ) -> Result<Vec<Placed>, StoreError> {
-                let statement = match stretch.account {
-                    Some(_) => AFTER_OF_ACCOUNT,
-                    None => AFTER,
-                };
+                let (statement, account) = stretch.whose.statement();
                 let mut query = sqlx::query_as::<_, EntryRow>(statement)
                     .bind(stretch.partition.cast_signed())
                     .bind(stretch.after)
                     .bind(stretch.until)
                     .bind(i64::from(stretch.limit));
-                if let Some(account) = stretch.account {
+                if let Some(account) = account {
                     query = query.bind(account);
                 }
                 placed(query.fetch_all(&self.read).await?)

@@ -170,7 +170,7 @@ pub(super) struct SessionRow {
     customer_id: String,
     client: String,
     decided_at: i64,
-    completed_at: Option<i64>,
+    is_complete: bool,
 }
 
 impl TryFrom<SessionRow> for SessionFound {
@@ -183,7 +183,7 @@ impl TryFrom<SessionRow> for SessionFound {
             customer_id,
             client,
             decided_at,
-            completed_at,
+            is_complete,
         } = row;
         let corrupt = |column| StoreError::Corrupt {
             table: "sessions",
@@ -201,7 +201,7 @@ impl TryFrom<SessionRow> for SessionFound {
         };
         Ok(Self {
             attribution,
-            is_complete: completed_at.is_some(),
+            is_complete,
         })
     }
 }
@@ -236,7 +236,11 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
             key: id,
         };
         let accounts = match accounts {
-            Some(json) => Some(serde_json::from_str(&json).map_err(|_| corrupt("accounts"))?),
+            Some(json) => {
+                let accounts: Vec<String> =
+                    serde_json::from_str(&json).map_err(|_| corrupt("accounts"))?;
+                Some(accounts.into())
+            }
             None => None,
         };
         let scopes: Option<Vec<Scope>> = scopes.split(',').map(Scope::from_name).collect();
@@ -276,7 +280,7 @@ pub(super) fn accounts_column(grant: &Grant) -> Option<String> {
     grant
         .accounts
         .as_ref()
-        .map(|accounts| serde_json::json!(accounts).to_string())
+        .map(|accounts| serde_json::json!(**accounts).to_string())
 }
 
 /// Reads the log's one row.

@@ -15,6 +15,8 @@ pub enum Source<'a> {
     All,
     /// Entries that bill this account or, billing none, name it.
     Account(&'a str),
+    /// Entries that name this account and bill another.
+    OtherAccount(&'a str),
     /// Entries that bill this customer or, billing none, name it.
     Customer(&'a str),
     /// Entries of this session.
@@ -32,7 +34,7 @@ pub enum Source<'a> {
 pub struct Scan<'a> {
     /// Where.
     pub source: Source<'a>,
-    /// Of these only entries that bill this account or, billing none, name it.
+    /// Of these only entries that bill or name this account.
     pub account: Option<&'a str>,
     /// Only entries behind this place.
     pub before: ListKey,
@@ -52,7 +54,7 @@ macro_rules! scan {
             " from entries where ",
             $condition,
             " (occurred_at, billable_id) < ($1, $2) and occurred_at >= $3
-               and (cast($5 as text) is null or coalesce(billed_account_id, account_id) = $5)
+               and (cast($5 as text) is null or billed_account_id = $5 or account_id = $5)
              order by occurred_at desc, billable_id desc limit $4"
         )
     };
@@ -65,6 +67,10 @@ impl<'a> Source<'a> {
             Self::All => (scan!(""), None),
             Self::Account(id) => (
                 scan!("coalesce(billed_account_id, account_id) = $6 and"),
+                Some(id),
+            ),
+            Self::OtherAccount(id) => (
+                scan!("account_id = $6 and account_id <> billed_account_id and"),
                 Some(id),
             ),
             Self::Customer(id) => (

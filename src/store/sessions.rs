@@ -2,14 +2,14 @@
 
 use super::row::SessionRow;
 use super::{SessionFound, StoreError, postgres, sqlite};
-use crate::billable::{Attribution, Instant};
+use crate::billable::Attribution;
 
 /// How many unfinished attributions are read at once.
 const PENDING: i64 = 100;
 
 macro_rules! session_columns {
     () => {
-        "session_id, account_id, customer_id, client, decided_at, completed_at"
+        "session_id, account_id, customer_id, client, decided_at, is_complete"
     };
 }
 
@@ -28,8 +28,8 @@ macro_rules! session_operations {
             ) -> Result<SessionFound, StoreError> {
                 let mut transaction = self.control.begin_with($begin).await?;
                 sqlx::query(
-                    "insert into sessions (session_id, account_id, customer_id, client, decided_at)
-                     values ($1, $2, $3, $4, $5) on conflict (session_id) do nothing",
+                    "insert into sessions (session_id, account_id, customer_id, client, decided_at, is_complete)
+                     values ($1, $2, $3, $4, $5, false) on conflict (session_id) do nothing",
                 )
                 .bind(attribution.session_id.as_str())
                 .bind(attribution.pair.account_id.as_str())
@@ -61,7 +61,7 @@ macro_rules! session_operations {
                 let rows: Vec<SessionRow> = sqlx::query_as(concat!(
                     "select ",
                     session_columns!(),
-                    " from sessions where completed_at is null order by decided_at limit $1"
+                    " from sessions where not is_complete order by decided_at limit $1"
                 ))
                 .bind(PENDING)
                 .fetch_all(&self.read)
@@ -73,15 +73,13 @@ macro_rules! session_operations {
             pub(super) async fn session_complete(
                 &self,
                 session_id: &str,
-                now: Instant,
             ) -> Result<(), StoreError> {
                 let mut transaction = self.control.begin_with($begin).await?;
                 sqlx::query(
-                    "update sessions set completed_at = $2
-                     where session_id = $1 and completed_at is null",
+                    "update sessions set is_complete = true
+                     where session_id = $1 and not is_complete",
                 )
                 .bind(session_id)
-                .bind(now.as_micros())
                 .execute(&mut *transaction)
                 .await?;
                 transaction.commit().await?;

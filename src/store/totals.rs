@@ -137,8 +137,11 @@ const TAIL: &str = concat!(
      ) as part
      where (cast($6 as text) is null or account_id = $6 or account_id = '')
        and (cast($7 as text) is null or customer_id = $7 or account_id = '')
-     group by place, account_id, customer_id"
+     group by place, account_id, customer_id limit $8"
 );
+
+/// The most parts that are held at once: 400,000 of some 150 bytes are 60 MB.
+pub(super) const MAX_PARTS: usize = 400_000;
 
 /// Every partition that has entries behind its watermark.
 const BEHIND: &str = "select log_heads.partition from log_heads
@@ -148,7 +151,7 @@ const BEHIND: &str = "select log_heads.partition from log_heads
 /// What the buckets make of the pieces, which are the columns of [`Piece`]. `$1` is the account
 /// and `$2` the customer, or null.
 macro_rules! bucketed {
-    ($account:literal, $pieces:literal) => {
+    ($account:literal, $pieces:literal, $limit:literal) => {
         concat!(
             "select piece.place, account_id, customer_id,
                  cast(sum(piece.sign * billable_count) as bigint) as billable_count,
@@ -160,7 +163,8 @@ macro_rules! bucketed {
              where ",
             $account,
             " and (cast($2 as text) is null or customer_id = $2 or account_id = '')
-             group by piece.place, account_id, customer_id"
+             group by piece.place, account_id, customer_id limit ",
+            $limit
         )
     };
 }
@@ -168,10 +172,10 @@ pub(super) use bucketed;
 
 /// The two forms of [`bucketed`], with and without an account.
 macro_rules! bucketed_forms {
-    ($pieces:literal) => {
+    ($pieces:literal, $limit:literal) => {
         [
-            $crate::store::totals::bucketed!("account_id in ($1, '')", $pieces),
-            $crate::store::totals::bucketed!("cast($1 as text) is null", $pieces),
+            $crate::store::totals::bucketed!("account_id in ($1, '')", $pieces, $limit),
+            $crate::store::totals::bucketed!("cast($1 as text) is null", $pieces, $limit),
         ]
     };
 }
@@ -248,7 +252,7 @@ macro_rules! totals_operations {
                 &self,
                 log: LogInfo,
                 query: &TotalsQuery<'_>,
-            ) -> Result<Totals, StoreError> {
+            ) -> Result<Option<Totals>, StoreError> {
                 let mut transaction = self.read.begin_with($dialect::BEGIN_SNAPSHOT).await?;
                 let found: LogRow = sqlx::query_as(LOG).fetch_one(&mut *transaction).await?;
                 if LogInfo::from(found) != log {
@@ -263,6 +267,9 @@ macro_rules! totals_operations {
                     .await?;
                 let watermarks = by_partition(watermarks, log)?;
                 let bucketed = $dialect::totals::bucketed(&mut transaction, query).await?;
+                if bucketed.len() == MAX_PARTS {
+                    return Ok(None);
+                }
                 let mut tail = Vec::new();
                 for (partition, (head, watermark)) in heads.iter().zip(watermarks).enumerate() {
                     if watermark < *head {
@@ -275,17 +282,21 @@ macro_rules! totals_operations {
                             .bind(query.until)
                             .bind(query.account)
                             .bind(query.customer)
+                            .bind(i64::try_from(MAX_PARTS).expect("a small number"))
                             .fetch_all(&mut *transaction)
                             .await?;
                         tail.extend(parts);
+                        if tail.len() >= MAX_PARTS {
+                            return Ok(None);
+                        }
                     }
                 }
                 transaction.commit().await?;
-                Ok(Totals {
+                Ok(Some(Totals {
                     bucketed,
                     tail,
                     heads,
-                })
+                }))
             }
         }
     };

@@ -27,6 +27,8 @@ pub fn negotiate(wishes: Wishes<'_>) -> Format {
         accept,
         request,
     } = wishes;
+    // A batch of lines is answered as an array unless lines are asked for.
+    let request = request.filter(|format| *format != Format::Ndjson);
     suffix
         .or_else(|| named(format))
         .or_else(|| accepted(accept?, request))
@@ -77,6 +79,18 @@ pub fn wants_problem(wishes: Wishes<'_>) -> bool {
     !is_named && ranges.any(|range| essence(range) == PROBLEM && weight(range) > 0)
 }
 
+/// Whether an `Accept-Encoding` takes gzip: by name, or by `*` when it is not named.
+pub fn accepts_gzip(accept_encoding: &str) -> bool {
+    let weight_of = |name: &str| {
+        let mut codings = accept_encoding.split(',');
+        codings.find(|coding| essence(coding) == name).map(weight)
+    };
+    let weight = weight_of("gzip")
+        .or_else(|| weight_of("x-gzip"))
+        .or_else(|| weight_of("*"));
+    weight.is_some_and(|weight| weight > 0)
+}
+
 /// A range's weight in thousandths; one that cannot be read counts as 1.
 fn weight(range: &str) -> u16 {
     let weight = range.split(';').skip(1).find_map(|parameter| {
@@ -94,6 +108,16 @@ fn weight(range: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gzip_is_taken_when_it_is_named_or_anything_is() {
+        for yes in ["gzip", "deflate, GZIP;q=0.1", "br, *", "x-gzip"] {
+            assert!(accepts_gzip(yes), "{yes}");
+        }
+        for no in ["", "deflate", "gzip;q=0", "*;q=0", "gzip;q=0, *"] {
+            assert!(!accepts_gzip(no), "{no}");
+        }
+    }
 
     fn accept(accept: &str, request: Option<Format>) -> Format {
         negotiate(Wishes {

@@ -1,24 +1,42 @@
 //! Answers as flat records, and lists of them, in every format.
 
-use std::borrow::Cow;
-
 use super::value::Value;
 use super::{Format, csv, xml};
-use crate::billable::{Billable, Entry, Field, Report, Reported, Text};
+use crate::billable::{Billable, Entry, Field, Placed, Report, Text};
 
-/// An object whose members are texts or booleans.
+/// The members of a billable.
+pub const BILLABLE: [&str; 11] = [
+    "id",
+    "accountId",
+    "customerId",
+    "sessionId",
+    "callSid",
+    "state",
+    "billedAccountId",
+    "billedCustomerId",
+    "occurredAt",
+    "recordedAt",
+    "voidReason",
+];
+
+/// An object whose members are texts, numbers or booleans.
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
     /// The element in XML.
     name: &'static str,
     /// Members by their JSON names, in the order that JSON gets.
     members: Vec<(&'static str, Value<'a>)>,
+    cells: csv::Cells,
 }
 
 impl<'a> Record<'a> {
     /// A record with those members.
     pub fn new(name: &'static str, members: Vec<(&'static str, Value<'a>)>) -> Self {
-        Self { name, members }
+        Self {
+            name,
+            members,
+            cells: csv::Cells::Guarded,
+        }
     }
 
     /// A report as a client writes it.
@@ -29,7 +47,10 @@ impl<'a> Record<'a> {
             .collect();
         let occurred_at = report.occurred_at.map(|instant| instant.to_string());
         members.push((Field::OccurredAt.camel(), Value::text(occurred_at)));
-        Self::new("NewBillable", members)
+        Self {
+            cells: csv::Cells::AsTheyAre,
+            ..Self::new("NewBillable", members)
+        }
     }
 
     /// The billable as every route shows it.
@@ -41,35 +62,65 @@ impl<'a> Record<'a> {
             recorded_at,
             ..
         } = &billable.recorded;
-        let Reported {
-            account_id,
-            customer_id,
-            session_id,
-            call_sid,
-        } = reported;
+        let [account, customer, session, call] = reported.fields().map(|(_, value)| value);
         let pair = billable.pair();
-        let text = |text: Option<&'a Text>| Value::text(text.map(Text::as_str));
         let voided = billable.voided.as_ref();
-        let word = |word: Cow<'a, str>| Value::Text(word);
-        Self::new(
-            "Billable",
-            vec![
-                ("id", word(id.to_string().into())),
-                ("accountId", text(account_id.as_ref())),
-                ("customerId", text(customer_id.as_ref())),
-                ("sessionId", text(session_id.as_ref())),
-                ("callSid", text(call_sid.as_ref())),
-                ("state", word(billable.state().as_str().into())),
-                ("billedAccountId", text(pair.map(|pair| &pair.account_id))),
-                ("billedCustomerId", text(pair.map(|pair| &pair.customer_id))),
-                ("occurredAt", word(occurred_at.to_string().into())),
-                ("recordedAt", word(recorded_at.to_string().into())),
-                (
-                    "voidReason",
-                    text(voided.and_then(|entry| entry.reason.as_ref())),
-                ),
-            ],
-        )
+        let text = |text: Option<&'a Text>| Value::text(text.map(Text::as_str));
+        let values = [
+            Value::text(Some(id.to_string())),
+            Value::text(account),
+            Value::text(customer),
+            Value::text(session),
+            Value::text(call),
+            Value::text(Some(billable.state().as_str())),
+            text(pair.map(|pair| &pair.account_id)),
+            text(pair.map(|pair| &pair.customer_id)),
+            Value::text(Some(occurred_at.to_string())),
+            Value::text(Some(recorded_at.to_string())),
+            text(voided.and_then(|entry| entry.reason.as_ref())),
+        ];
+        Self::new("Billable", BILLABLE.into_iter().zip(values).collect())
+    }
+
+    /// An entry of the log, as the feed shows it; without its place for those who see only their
+    /// own.
+    pub fn log_entry(placed: &'a Placed, has_place: bool) -> Self {
+        let Placed {
+            partition,
+            position,
+            entry,
+        } = placed;
+        let place = |value: i64| match has_place {
+            true => Value::Number(value),
+            false => Value::Null,
+        };
+        let text = |text: Option<&'a Text>| Value::text(text.map(Text::as_str));
+        let mut members = vec![
+            ("kind", Value::text(Some(entry.kind.as_str()))),
+            ("partition", place(i64::from(*partition))),
+            ("position", place(*position)),
+            (
+                "billableId",
+                Value::text(Some(entry.billable_id.to_string())),
+            ),
+        ];
+        let fields = entry.reported.fields().into_iter();
+        members.extend(fields.map(|(field, value)| (field.camel(), Value::text(value))));
+        let pair = entry.pair.as_ref();
+        members.extend([
+            ("billedAccountId", text(pair.map(|pair| &pair.account_id))),
+            ("billedCustomerId", text(pair.map(|pair| &pair.customer_id))),
+            (
+                "occurredAt",
+                Value::text(Some(entry.occurred_at.to_string())),
+            ),
+            (
+                "recordedAt",
+                Value::text(Some(entry.recorded_at.to_string())),
+            ),
+            ("reason", text(entry.reason.as_ref())),
+        ]);
+        Self::new("LogEntry", members)
     }
 
     /// The record with one more member at its end.
@@ -82,6 +133,7 @@ impl<'a> Record<'a> {
     pub fn write(self, format: Format) -> String {
         match format {
             Format::Json => Value::Object(self.members).to_json(),
+            Format::Ndjson => Value::Object(self.members).to_json() + "\n",
             Format::Jsv => Value::Object(self.members).to_jsv(),
             Format::Xml => {
                 let mut out = xml::open(self.name, xml::NAMESPACE);
@@ -89,7 +141,7 @@ impl<'a> Record<'a> {
                 xml::close(&mut out, self.name);
                 out
             }
-            Format::Csv => csv::write(&self.members),
+            Format::Csv => csv::write(&self.members, self.cells),
         }
     }
 
@@ -101,6 +153,7 @@ impl<'a> Record<'a> {
         };
         match format {
             Format::Json => separated(Value::Object(self.members).to_json()),
+            Format::Ndjson => Value::Object(self.members).to_json() + "\n",
             Format::Jsv => separated(Value::Object(self.members).to_jsv()),
             Format::Xml => {
                 let mut out = format!("<{}>", self.name);
@@ -108,8 +161,8 @@ impl<'a> Record<'a> {
                 xml::close(&mut out, self.name);
                 out
             }
-            Format::Csv if is_first => csv::write(&self.members),
-            Format::Csv => csv::write_row(&self.members),
+            Format::Csv if is_first => csv::write(&self.members, self.cells),
+            Format::Csv => csv::write_row(&self.members, self.cells),
         }
     }
 
@@ -125,9 +178,44 @@ impl<'a> Record<'a> {
             match value {
                 Value::Text(text) => xml::member(out, &name, Some(text)),
                 Value::Bool(value) => xml::member(out, &name, Some(&value.to_string())),
-                Value::Null | Value::List(_) | Value::Object(_) => xml::member(out, &name, None),
+                Value::Number(value) => xml::member(out, &name, Some(&value.to_string())),
+                Value::List(items) => xml::texts(out, &name, items),
+                Value::Null | Value::Object(_) => xml::member(out, &name, None),
             }
         }
+    }
+}
+
+/// What stands before the rows of billables.
+pub fn billables_head(format: Format) -> String {
+    match format {
+        Format::Csv => csv::header(BILLABLE),
+        Format::Json | Format::Xml | Format::Jsv | Format::Ndjson => String::new(),
+    }
+}
+
+/// Writes billables as rows, and counts them.
+#[derive(Debug)]
+pub struct Rows {
+    format: Format,
+    count: usize,
+}
+
+impl Rows {
+    /// No rows yet.
+    pub fn new(format: Format) -> Self {
+        Self { format, count: 0 }
+    }
+
+    /// Adds a row.
+    pub fn write(&mut self, billable: &Billable, out: &mut String) {
+        out.push_str(&Record::billable(billable).write_item(self.format, false));
+        self.count += 1;
+    }
+
+    /// How many rows there are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 }
 
@@ -146,7 +234,43 @@ pub fn list(
             xml::close(&mut end, &root);
             (xml::open(&root, xml::NAMESPACE), end)
         }
-        Format::Csv => (String::new(), String::new()),
+        Format::Csv | Format::Ndjson => (String::new(), String::new()),
+    };
+    std::iter::once(start)
+        .chain(items)
+        .chain(std::iter::once(end))
+}
+
+/// A page: a list with the cursor of the next one. Formats of rows have the items alone.
+pub fn page<I: Iterator<Item = String>>(
+    name: &str,
+    items: I,
+    next_cursor: Option<&str>,
+    format: Format,
+) -> impl Iterator<Item = String> + use<I> {
+    let (start, end) = match format {
+        Format::Csv | Format::Ndjson => (String::new(), String::new()),
+        Format::Json => {
+            let next = next_cursor.map(|cursor| format!(",\"nextCursor\":\"{cursor}\""));
+            (
+                "{\"items\":[".to_owned(),
+                format!("]{}}}", next.unwrap_or_default()),
+            )
+        }
+        Format::Jsv => {
+            let next = next_cursor.map(|cursor| format!(",nextCursor:{cursor}"));
+            (
+                "{items:[".to_owned(),
+                format!("]{}}}", next.unwrap_or_default()),
+            )
+        }
+        Format::Xml => {
+            let root = format!("ListOf{name}");
+            let mut end = "</Items>".to_owned();
+            xml::member(&mut end, "NextCursor", next_cursor);
+            xml::close(&mut end, &root);
+            (xml::open(&root, xml::NAMESPACE) + "<Items>", end)
+        }
     };
     std::iter::once(start)
         .chain(items)
@@ -164,6 +288,7 @@ pub fn write_nulls(count: usize, format: Format) -> String {
             xml::close(&mut out, "ArrayOfanyType");
             out
         }
+        Format::Ndjson => "null\n".repeat(count),
         // Rows without columns.
         Format::Csv => String::new(),
     }
@@ -219,6 +344,21 @@ mod tests {
             "Voice.Api.Billing\"><Billable><CallSid>a,\"b\":\n</CallSid><Id>1</Id><Replayed>true</Replayed></Billable>",
             "<Billable><CallSid i:nil=\"true\" /><Id>2</Id><Replayed>false</Replayed></Billable></ArrayOfBillable>"
         )));
+        let written = |cursor: Option<&str>, format| {
+            let records = records().into_iter().take(1);
+            let items = records.map(|record| record.write_item(format, true));
+            page("Billable", items, cursor, format).collect::<String>()
+        };
+        assert!(
+            written(Some("c-1"), Format::Json)
+                .ends_with(r#""replayed":true}],"nextCursor":"c-1"}"#)
+        );
+        assert!(written(None, Format::Json).ends_with(r#""replayed":true}]}"#));
+        assert!(written(Some("c-1"), Format::Jsv).ends_with("replayed:True}],nextCursor:c-1}"));
+        let xml = written(None, Format::Xml);
+        assert!(xml.contains("><Items><Billable><CallSid>"));
+        assert!(xml.ends_with("</Items><NextCursor i:nil=\"true\" /></ListOfBillable>"));
+        assert!(written(Some("c"), Format::Ndjson).ends_with("\"replayed\":true}\n"));
         let empty = |format| list("Billable", std::iter::empty(), format).collect::<String>();
         assert_eq!(empty(Format::Json), "[]");
         assert_eq!(empty(Format::Csv), "");

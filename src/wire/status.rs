@@ -54,8 +54,9 @@ impl ResponseStatus {
     pub fn write(&self, format: Format) -> String {
         match format {
             Format::Json => Value::Object(vec![("responseStatus", self.value())]).to_json(),
+            Format::Ndjson => self.write(Format::Json) + "\n",
             Format::Jsv => Value::Object(vec![("responseStatus", self.value())]).to_jsv(),
-            Format::Csv => csv::write(&[("responseStatus", self.value())]),
+            Format::Csv => csv::write(&[("responseStatus", self.value())], csv::Cells::Guarded),
             Format::Xml => self.write_xml(),
         }
     }

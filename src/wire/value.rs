@@ -13,6 +13,8 @@ pub enum Value<'a> {
     Null,
     /// `true` or `false`; in JSV and CSV `True` or `False`, as .NET writes them.
     Bool(bool),
+    /// A whole number.
+    Number(i64),
     /// A text.
     Text(Cow<'a, str>),
     /// Values in a row.
@@ -45,6 +47,7 @@ impl<'a> Value<'a> {
             Self::Null => out.push_str("null"),
             Self::Bool(true) => out.push_str("True"),
             Self::Bool(false) => out.push_str("False"),
+            Self::Number(number) => out.push_str(&number.to_string()),
             Self::Text(text) => jsv::write_text(text, out),
             Self::List(items) => {
                 out.push('[');
@@ -78,6 +81,7 @@ impl Serialize for Value<'_> {
         match self {
             Self::Null => serializer.serialize_none(),
             Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(number) => serializer.serialize_i64(*number),
             Self::Text(text) => serializer.serialize_str(text),
             Self::List(items) => serializer.collect_seq(items),
             Self::Object(members) => {

@@ -12,6 +12,7 @@ use quick_xml::name::{LocalName, NamespaceResolver, ResolveResult};
 
 use super::ReadError;
 use super::document::{Document as Body, Items};
+use super::value::Value;
 use crate::billable::{Field, Given, RawReport};
 
 /// The namespace of the operation's types.
@@ -352,6 +353,17 @@ pub(super) fn member(out: &mut String, name: &str, value: Option<&str>) {
         None => out.extend(["<", name, " i:nil=\"true\" />"]),
         Some(value) => out.extend(["<", name, ">", &partial_escape(value), "</", name, ">"]),
     }
+}
+
+/// Writes a list of texts, as .NET has it.
+pub(super) fn texts(out: &mut String, name: &str, items: &[Value<'_>]) {
+    out.push_str(&format!("<{name} xmlns:a=\"{ARRAYS}\">"));
+    for item in items {
+        if let Value::Text(text) = item {
+            member(out, "a:string", Some(text));
+        }
+    }
+    close(out, name);
 }
 
 /// The end of an element.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::store::{LogInfo, Store};
@@ -37,14 +37,16 @@ impl Heads {
         });
     }
 
-    /// Waits until a partition goes further than `after`, until the deadline at most.
-    pub async fn until_past(&self, after: &[i64], deadline: Instant) {
+    /// Waits until a partition is known to go further than `after`; returns what is known then.
+    pub async fn past(&self, after: &[i64]) -> Vec<i64> {
         let mut known = self.known.subscribe();
         let _waiting = Waiting::new(&self.waiting);
         let is_past =
             |known: &Vec<i64>| known.iter().zip(after).any(|(known, after)| known > after);
-        // At the deadline there is nothing new; the sender lives as long as this.
-        let _ = timeout_at(deadline, known.wait_for(is_past)).await;
+        match known.wait_for(is_past).await {
+            Ok(known) => known.clone(),
+            Err(_) => unreachable!("the sender lives as long as this"),
+        }
     }
 
     /// Asks the store while anybody waits, for ever.

@@ -4,11 +4,12 @@ use serde_json::json;
 use sqlx::SqliteConnection;
 
 use crate::store::StoreError;
-use crate::store::totals::{Part, TotalsQuery, bucketed_forms};
+use crate::store::totals::{MAX_PARTS, Part, TotalsQuery, bucketed_forms};
 
 const BUCKETED: [&str; 2] = bucketed_forms!(
     "(select value ->> 0 as place, value ->> 1 as level, value ->> 2 as starts_from,
-             value ->> 3 as starts_until, value ->> 4 as sign from json_each($3)) as piece"
+             value ->> 3 as starts_until, value ->> 4 as sign from json_each($3)) as piece",
+    "$4"
 );
 
 pub(in crate::store) async fn bucketed(
@@ -32,6 +33,7 @@ pub(in crate::store) async fn bucketed(
         .bind(query.account)
         .bind(query.customer)
         .bind(json!(pieces).to_string())
+        .bind(i64::try_from(MAX_PARTS).expect("a small number"))
         .fetch_all(connection)
         .await?;
     Ok(parts)

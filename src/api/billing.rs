@@ -1,0 +1,116 @@
+//! `GET /billing`: Evo Voice's `GetBilling`, the totals of whole days by customer.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+
+use super::access::Caller;
+use super::context::Answer;
+use super::query::Query;
+use super::{ApiError, App};
+use crate::billable::{Field, FieldError};
+use crate::token::Scope;
+use crate::totals::{Days, DaysError, Total, TotalsOf, Zone, read_totals};
+use crate::wire::billing::{BillingCustomerInfo, BillingInfo};
+
+/// The most days that can each have totals of their own: ten years.
+const MAX_DAYS: usize = 3660;
+
+const BAD_DATE: &str = "must be a date such as 2026-03-01, from 1980-01-01 on";
+
+/// Counts billables, exactly as of the place in the log that `asOf` names.
+pub(super) async fn get_billing(
+    State(app): State<App>,
+    caller: Caller,
+    answer: Answer,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Read)?;
+    let query = Query::parse(query.as_deref())?;
+    let field = |field| {
+        query
+            .field(field)
+            .map_err(|error| ApiError::from(vec![error]))
+    };
+    let (account, customer) = (field(Field::AccountId)?, field(Field::CustomerId)?);
+    caller.require_account(account.as_ref())?;
+    let is_limited = caller.accounts().is_some();
+    if account.is_none() && is_limited {
+        let message = "accountId is required, because the token is limited to accounts";
+        return Err(vec![FieldError::new(Field::AccountId, "NotEmpty", message)].into());
+    }
+    let by_day = match query.get("groupBy") {
+        None => false,
+        Some("day") => true,
+        Some(_) => return Err(ApiError::parameter("GroupBy", "must be day")),
+    };
+    let days = days(&query)?;
+    if by_day && days.count() > MAX_DAYS {
+        return Err(ApiError::parameter(
+            "EndDate",
+            format!("must be within {MAX_DAYS} days of startDate with groupBy=day"),
+        ));
+    }
+    let of = TotalsOf {
+        days: &days,
+        by_day,
+        account: account.as_ref().map(|text| text.as_str()),
+        customer: customer.as_ref().map(|text| text.as_str()),
+    };
+    let _permit = app.totals_permit().await?;
+    let totals = read_totals(&app.store, app.log, of).await?;
+    let totals = totals.ok_or(ApiError::TooMuch(
+        "these totals have too many rows for one answer; ask for fewer days, or for one account",
+    ))?;
+    let dates: Vec<_> = match by_day {
+        true => days.dates().map(|date| date.to_string()).collect(),
+        false => Vec::new(),
+    };
+    let has_account = account.is_some();
+    let customers = totals.customers.into_iter().map(|total| {
+        let Total {
+            day,
+            account_id,
+            customer_id,
+            billable_count,
+            voided_count,
+        } = total;
+        BillingCustomerInfo {
+            account_id: (!has_account).then_some(account_id),
+            customer_id,
+            date: dates.get(day).cloned(),
+            billable_count,
+            voided_count,
+        }
+    });
+    let info = BillingInfo {
+        account_id: account.map(|text| text.as_str().to_owned()),
+        start_date: days.first().to_string(),
+        end_date: days.last().to_string(),
+        time_zone: days.zone().name().to_owned(),
+        as_of: app.cursors.seal_feed(&totals.heads)?,
+        customers: customers.collect(),
+        unattributed_count: (!is_limited).then_some(totals.unattributed_count),
+    };
+    Ok(answer.pieces(info.pieces(answer.format)))
+}
+
+fn days(query: &Query) -> Result<Days, ApiError> {
+    let zone = query.get("timeZone").unwrap_or("UTC");
+    let zone = Zone::find(zone).ok_or_else(|| {
+        ApiError::parameter(
+            "TimeZone",
+            "must be the name of an IANA time zone such as Europe/Rome",
+        )
+    })?;
+    let date = |name: &'static str, parameter| {
+        query
+            .get(parameter)
+            .ok_or_else(|| ApiError::parameter(name, BAD_DATE))
+    };
+    let (first, last) = (date("StartDate", "startDate")?, date("EndDate", "endDate")?);
+    Days::parse(zone, first, last).map_err(|error| match error {
+        DaysError::First => ApiError::parameter("StartDate", BAD_DATE),
+        DaysError::Last => ApiError::parameter("EndDate", BAD_DATE),
+        DaysError::Order => ApiError::parameter("EndDate", "must not be before startDate"),
+    })
+}

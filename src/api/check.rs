@@ -1,0 +1,155 @@
+//! `POST /billables/check`: which calls or ids are there.
+
+use std::collections::{BTreeMap, HashMap};
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::access::Caller;
+use super::context::Answer;
+use super::{ApiError, App, body};
+use crate::billable::entry::partition_of;
+use crate::billable::{Billable, Field, FieldError, Placed, State as BillableState, Text};
+use crate::token::Scope;
+use crate::wire::record::{Record, page};
+use crate::wire::value::Value;
+
+/// The most inputs of one request.
+const MAX_INPUTS: usize = 10_000;
+
+/// Inputs that are looked up at once.
+const STRETCH: usize = 500;
+
+/// The most entries that they may have between them: 20,000 of 600 bytes are 12 MB.
+const MAX_FOUND: u32 = 20_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct CheckIn {
+    call_sids: Vec<String>,
+    ids: Vec<String>,
+}
+
+/// What there is of one input.
+struct Checked {
+    input: String,
+    state: &'static str,
+    ids: Vec<Uuid>,
+}
+
+/// Says of each input whether it is present, voided or missing. What the token may not see is
+/// missing.
+pub(super) async fn check_billables(
+    State(app): State<App>,
+    caller: Caller,
+    answer: Answer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Read)?;
+    let (head, body) = request.into_parts();
+    let limit = app.request_timeout / 2;
+    let (wanted, claim): (CheckIn, _) =
+        body::read_json(&head.headers, body, app.writer.budget(), limit).await?;
+    let CheckIn { call_sids, ids } = wanted;
+    if call_sids.len() + ids.len() > MAX_INPUTS {
+        return Err(ApiError::TooManyItems);
+    }
+    let permit = app.read_permit().await?;
+    let mut checked = Vec::new();
+    for calls in call_sids.chunks(STRETCH) {
+        checked.extend(check_calls(&app, &caller, calls).await?);
+    }
+    for ids in ids.chunks(STRETCH) {
+        checked.extend(check_ids(&app, &caller, ids).await?);
+    }
+    let format = answer.format;
+    let items = checked.into_iter().enumerate();
+    let items = items.map(move |(place, checked)| {
+        let _held = (&permit, &claim);
+        let Checked { input, state, ids } = checked;
+        let ids = ids.iter().map(|id| Value::text(Some(id.to_string())));
+        let members = vec![
+            ("input", Value::text(Some(input))),
+            ("state", Value::text(Some(state))),
+            ("ids", Value::List(ids.collect())),
+        ];
+        Record::new("CheckedBillable", members).write_item(format, place == 0)
+    });
+    Ok(answer.pieces(page("CheckedBillable", items, None, format)))
+}
+
+async fn check_calls(
+    app: &App,
+    caller: &Caller,
+    calls: &[String],
+) -> Result<Vec<Checked>, ApiError> {
+    for call in calls {
+        // An empty one would be no call at all.
+        let parsed = Text::parse(Field::CallSid, call.clone());
+        parsed.map_err(|error: FieldError| ApiError::from(vec![error]))?;
+    }
+    let calls_given: Vec<_> = calls.iter().map(String::as_str).collect();
+    let found = app.store.entries_of_calls(&calls_given, MAX_FOUND).await?;
+    if found.len() == MAX_FOUND as usize {
+        return Err(ApiError::TooMuch(
+            "these calls have too many billables between them; ask for fewer at once",
+        ));
+    }
+    let mut by_call: HashMap<&str, Vec<&Billable>> = HashMap::new();
+    let billables = seen(caller, found);
+    for billable in billables.values() {
+        if let Some(call) = &billable.recorded.reported.call_sid {
+            by_call.entry(call.as_str()).or_default().push(billable);
+        }
+    }
+    let checked = calls.iter().map(|call| {
+        let found = by_call.get(&**call).map(Vec::as_slice);
+        checked(call, found.unwrap_or_default())
+    });
+    Ok(checked.collect())
+}
+
+async fn check_ids(app: &App, caller: &Caller, ids: &[String]) -> Result<Vec<Checked>, ApiError> {
+    let parsed: Vec<Option<Uuid>> = ids.iter().map(|id| id.parse().ok()).collect();
+    let wanted: Vec<_> = parsed
+        .iter()
+        .flatten()
+        .flat_map(|id| {
+            let partition = partition_of(*id, app.log.partitions);
+            Billable::all_ids(*id).map(|id| (partition, id))
+        })
+        .collect();
+    let billables = seen(caller, app.store.entries_find(&wanted).await?);
+    let checked = ids.iter().zip(parsed).map(|(input, id)| {
+        let billable = id.and_then(|id| billables.get(&id));
+        checked(input, billable.as_slice())
+    });
+    Ok(checked.collect())
+}
+
+fn seen(caller: &Caller, found: Vec<Placed>) -> BTreeMap<Uuid, Billable> {
+    let billables = Billable::assemble(found.into_iter().map(|placed| placed.entry));
+    let seen = billables.into_iter();
+    seen.filter(|(_, billable)| caller.sees(billable)).collect()
+}
+
+/// An input is present when any of its billables is not voided.
+fn checked(input: &str, billables: &[&Billable]) -> Checked {
+    let is_voided = |billable: &&Billable| billable.state() == BillableState::Voided;
+    let state = match billables {
+        [] => "missing",
+        some if some.iter().all(is_voided) => "voided",
+        _ => "present",
+    };
+    Checked {
+        input: input.to_owned(),
+        state,
+        ids: billables
+            .iter()
+            .map(|billable| billable.recorded.id)
+            .collect(),
+    }
+}

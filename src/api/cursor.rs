@@ -1,0 +1,272 @@
+//! Cursors: places in the log, sealed so that a client can neither read nor alter them.
+//!
+//! A cursor is a version byte, a random nonce of 24 bytes, and what XChaCha20-Poly1305 makes of the
+//! log's epoch (16 bytes), the position in each partition (8 bytes each, big-endian) and, in a
+//! list, the last billable (its time in microseconds, 8 bytes, and its id, 16); all of it in
+//! base64url. Everything has a fixed width: even the length says nothing of anybody's volume. What
+//! a cursor is for, and a list's filter, are authenticated with it.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use uuid::Uuid;
+
+use super::ApiError;
+use crate::billable::{Instant, ListKey, Text};
+use crate::reader::Filter;
+use crate::store::{LogInfo, Store, StoreError};
+
+const VERSION: u8 = 1;
+const NONCE: usize = 24;
+
+/// Seals and opens cursors. The key is the log's, so every process opens those of every other.
+#[derive(Clone)]
+pub struct Cursors {
+    cipher: XChaCha20Poly1305,
+    log: LogInfo,
+}
+
+impl std::fmt::Debug for Cursors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cursors(redacted)")
+    }
+}
+
+impl Cursors {
+    /// Reads the key, or makes it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn load(store: &Store, log: LogInfo) -> Result<Self, StoreError> {
+        let mut fresh = [0; 32];
+        getrandom::fill(&mut fresh).map_err(|_| StoreError::TimedOut)?;
+        let key = store.cursor_key(&fresh).await?;
+        let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| StoreError::Corrupt {
+            table: "cursor_keys",
+            column: "secret",
+            key: Uuid::nil(),
+        })?;
+        Ok(Self { cipher, log })
+    }
+
+    /// A cursor of the feed: everything up to `positions` has been read.
+    pub(super) fn seal_feed(&self, positions: &[i64]) -> Result<String, ApiError> {
+        self.seal(self.place(positions), b"feed")
+    }
+
+    /// Opens a cursor of the feed.
+    ///
+    /// # Errors
+    /// It is altered or no cursor of the feed; or its log, or its part of it, is gone.
+    pub(super) fn open_feed(&self, cursor: &str, heads: &[i64]) -> Result<Vec<i64>, ApiError> {
+        let opened = self.open(cursor, b"feed")?;
+        let (positions, rest) = self.positions(&opened, heads)?;
+        match rest {
+            [] => Ok(positions),
+            _ => Err(ApiError::InvalidCursor),
+        }
+    }
+
+    /// A cursor of a list: it goes on behind `after`, as of `cut`.
+    pub(super) fn seal_list(
+        &self,
+        filter: &Filter,
+        cut: &[i64],
+        after: ListKey,
+    ) -> Result<String, ApiError> {
+        let mut place = self.place(cut);
+        place.extend(after.occurred_at.as_micros().to_be_bytes());
+        place.extend(after.billable_id.as_bytes());
+        self.seal(place, &purpose(filter))
+    }
+
+    /// Opens a cursor of the list with this filter.
+    ///
+    /// # Errors
+    /// As [`Self::open_feed`].
+    pub(super) fn open_list(
+        &self,
+        filter: &Filter,
+        cursor: &str,
+        heads: &[i64],
+    ) -> Result<(Vec<i64>, ListKey), ApiError> {
+        let opened = self.open(cursor, &purpose(filter))?;
+        let (cut, rest) = self.positions(&opened, heads)?;
+        let after = rest.split_first_chunk().and_then(|(micros, id)| {
+            Some(ListKey {
+                occurred_at: Instant::from_micros(i64::from_be_bytes(*micros))?,
+                billable_id: Uuid::from_slice(id).ok()?,
+            })
+        });
+        Ok((cut, after.ok_or(ApiError::InvalidCursor)?))
+    }
+
+    fn place(&self, positions: &[i64]) -> Vec<u8> {
+        let mut place = self.log.epoch.as_bytes().to_vec();
+        place.extend(positions.iter().flat_map(|position| position.to_be_bytes()));
+        place
+    }
+
+    fn positions<'a>(
+        &self,
+        place: &'a [u8],
+        heads: &[i64],
+    ) -> Result<(Vec<i64>, &'a [u8]), ApiError> {
+        let (epoch, rest) = place.split_at_checked(16).ok_or(ApiError::InvalidCursor)?;
+        if epoch != self.log.epoch.as_bytes() {
+            return Err(ApiError::CursorGone);
+        }
+        let length = 8 * self.log.partitions as usize;
+        let (positions, rest) = rest
+            .split_at_checked(length)
+            .ok_or(ApiError::InvalidCursor)?;
+        let (positions, []) = positions.as_chunks() else {
+            return Err(ApiError::InvalidCursor);
+        };
+        let positions: Vec<_> = positions.iter().copied().map(i64::from_be_bytes).collect();
+        // Above the head: a backup was restored, and other entries will have these positions.
+        match positions.iter().zip(heads).all(|(at, head)| at <= head) {
+            true => Ok((positions, rest)),
+            false => Err(ApiError::CursorGone),
+        }
+    }
+
+    fn seal(&self, place: Vec<u8>, purpose: &[u8]) -> Result<String, ApiError> {
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce).map_err(|_| ApiError::Internal)?;
+        let payload = Payload {
+            msg: &place,
+            aad: purpose,
+        };
+        let sealed = self
+            .cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| ApiError::Internal)?;
+        let bytes = [&[VERSION], &nonce[..], &sealed].concat();
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    fn open(&self, cursor: &str, purpose: &[u8]) -> Result<Vec<u8>, ApiError> {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).unwrap_or_default();
+        let opened = match &*bytes {
+            [VERSION, rest @ ..] => rest.split_first_chunk::<NONCE>().and_then(|(nonce, msg)| {
+                let payload = Payload { msg, aad: purpose };
+                self.cipher.decrypt(&XNonce::from(*nonce), payload).ok()
+            }),
+            _ => None,
+        };
+        opened.ok_or(ApiError::InvalidCursor)
+    }
+}
+
+/// What the cursor of a list is for: the list with this filter and no other.
+fn purpose(filter: &Filter) -> Vec<u8> {
+    let Filter {
+        account_id,
+        customer_id,
+        session_id,
+        call_sid,
+        from,
+        to,
+        state,
+    } = filter;
+    let text = |text: &Option<Text>| text.as_ref().map(|text| text.as_str().to_owned());
+    let micros = |instant: &Option<Instant>| instant.map(Instant::as_micros);
+    let parts = (
+        "list",
+        [account_id, customer_id, session_id, call_sid].map(text),
+        [from, to].map(micros),
+        state.map(crate::billable::State::as_str),
+    );
+    serde_json::to_vec(&parts).expect("texts and numbers serialise")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursors(epoch: u128, partitions: u32) -> Cursors {
+        let log = LogInfo {
+            epoch: Uuid::from_u128(epoch),
+            partitions,
+        };
+        let cipher = XChaCha20Poly1305::new_from_slice(&[7; 32]).expect("a key");
+        Cursors { cipher, log }
+    }
+
+    fn code<T>(result: Result<T, ApiError>) -> &'static str {
+        result.map_or_else(|error| error.code(), |_| "opened")
+    }
+
+    #[test]
+    fn a_cursor_opens_on_its_own_log_and_says_nothing() {
+        let one = cursors(1, 2);
+        let (small, large) = (
+            one.seal_feed(&[0, 1]).expect("sealed"),
+            one.seal_feed(&[i64::MAX; 2]).expect("sealed"),
+        );
+        assert_eq!(small.len(), large.len());
+        assert_ne!(small, one.seal_feed(&[0, 1]).expect("sealed"));
+        assert_eq!(one.open_feed(&small, &[0, 1]).expect("opened"), [0, 1]);
+        assert_eq!(code(one.open_feed(&small, &[0, 0])), "CursorGone");
+        assert_eq!(code(cursors(2, 2).open_feed(&small, &[9, 9])), "CursorGone");
+    }
+
+    #[test]
+    fn an_altered_cursor_is_refused() {
+        let cursors = cursors(1, 1);
+        let sealed = cursors.seal_feed(&[5]).expect("sealed");
+        for place in 0..sealed.len() {
+            let mut altered = sealed.clone().into_bytes();
+            altered[place] = if altered[place] == b'A' { b'B' } else { b'A' };
+            let altered = String::from_utf8(altered).expect("ASCII");
+            // The last character has bits that mean nothing.
+            if URL_SAFE_NO_PAD.decode(&altered) != URL_SAFE_NO_PAD.decode(&sealed) {
+                assert_eq!(
+                    code(cursors.open_feed(&altered, &[9])),
+                    "InvalidCursor",
+                    "{place}"
+                );
+            }
+        }
+        for text in [
+            "",
+            "A",
+            "AQ",
+            "é",
+            &sealed[..sealed.len() - 4],
+            &format!("{sealed}AAAA"),
+        ] {
+            assert_eq!(code(cursors.open_feed(text, &[9])), "InvalidCursor");
+        }
+    }
+
+    #[test]
+    fn a_lists_cursor_is_for_the_list_with_its_filter() {
+        let cursors = cursors(1, 1);
+        let of = |session: &str| Filter {
+            session_id: Some(Text::trusted(session.to_owned())),
+            ..Filter::default()
+        };
+        let after = ListKey {
+            occurred_at: Instant::from_micros(-5).expect("an instant"),
+            billable_id: Uuid::from_u128(9),
+        };
+        let sealed = cursors.seal_list(&of("S"), &[5], after).expect("sealed");
+        assert_eq!(
+            cursors.open_list(&of("S"), &sealed, &[5]).expect("opened"),
+            (vec![5], after)
+        );
+        assert_eq!(
+            code(cursors.open_list(&of("T"), &sealed, &[5])),
+            "InvalidCursor"
+        );
+        assert_eq!(code(cursors.open_feed(&sealed, &[5])), "InvalidCursor");
+        let feed = cursors.seal_feed(&[5]).expect("sealed");
+        assert_eq!(
+            code(cursors.open_list(&of("S"), &feed, &[5])),
+            "InvalidCursor"
+        );
+    }
+}

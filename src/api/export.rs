@@ -1,0 +1,143 @@
+//! Everything that matches, as rows: in constant memory, with no transaction and no connection of
+//! the database held while the client reads.
+//!
+//! The body ends with trailers that say how many rows there were and what the SHA-256 of their
+//! bytes is, compression aside. An export that cannot be finished is cut: the last chunk never
+//! comes, so that no client takes a part for the whole.
+
+use std::io::{self, Write};
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::stream;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, TRAILER};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tracing::{Instrument, error};
+
+use super::context::Answer;
+use super::{ApiError, App};
+use crate::reader::List;
+use crate::telemetry::chain;
+use crate::wire::Format;
+use crate::wire::negotiation::accepts_gzip;
+use crate::wire::record::{Rows, billables_head};
+
+/// Billables that are read at once.
+const STRETCH: usize = 1500;
+
+/// Frames that are made ahead of the client, beside the one that is being made.
+const AHEAD: usize = 1;
+
+const ROW_COUNT: HeaderName = HeaderName::from_static("row-count");
+const CONTENT_SHA256: HeaderName = HeaderName::from_static("content-sha256");
+
+type Sent = mpsc::Sender<io::Result<Frame<Bytes>>>;
+
+/// Streams a list, at most `most` of it.
+///
+/// # Errors
+/// Too many exports are under way, or the first rows cannot be read.
+pub(super) async fn stream(
+    app: &App,
+    mut list: List,
+    most: Option<usize>,
+    answer: Answer,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let permit = app.export_permit().await?;
+    let most = most.unwrap_or(usize::MAX);
+    // A store that is away is an answer of its own, and no export that is cut at once.
+    let first = list.read(STRETCH.min(most)).await?;
+    let is_gzip = headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .any(|value| accepts_gzip(value.to_str().unwrap_or_default()));
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let format = answer.format;
+    let produce = async move {
+        let _permit = permit;
+        if let Err(error) = produce(list, first, most, format, is_gzip, &sender).await {
+            error!(error = chain(&error), "an export was cut");
+            let cut = io::Error::other("the export was cut");
+            let _ = sender.send(Err(cut)).await;
+        }
+    };
+    tokio::spawn(produce.in_current_span());
+    let frames = stream::unfold(receiver, async |mut receiver| {
+        Some((receiver.recv().await?, receiver))
+    });
+    let mut response = Response::new(Body::new(StreamBody::new(frames)));
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static(format.content_type()),
+    );
+    headers.insert(
+        TRAILER,
+        HeaderValue::from_static("row-count, content-sha256"),
+    );
+    if is_gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}
+
+/// Writes the rows until the end, or until the client has gone.
+async fn produce(
+    mut list: List,
+    first: Vec<crate::billable::Billable>,
+    most: usize,
+    format: Format,
+    is_gzip: bool,
+    sender: &Sent,
+) -> Result<(), crate::store::StoreError> {
+    let mut rows = Rows::new(format);
+    let mut digest = Sha256::new();
+    let mut encoder = is_gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
+    let mut text = billables_head(format);
+    let mut billables = first;
+    loop {
+        for billable in &billables {
+            rows.write(billable, &mut text);
+        }
+        let is_end = list.after().is_none() || rows.count() == most;
+        digest.update(&text);
+        let frame = match &mut encoder {
+            None => std::mem::take(&mut text).into_bytes(),
+            Some(encoder) => {
+                let written = encoder.write_all(text.as_bytes());
+                let ended = written.and_then(|()| match is_end {
+                    true => encoder.try_finish(),
+                    false => Ok(()),
+                });
+                ended.expect("memory takes everything");
+                text.clear();
+                std::mem::take(encoder.get_mut())
+            }
+        };
+        if !frame.is_empty() && sender.send(Ok(Frame::data(frame.into()))).await.is_err() {
+            return Ok(());
+        }
+        if is_end {
+            break;
+        }
+        billables = list.read(STRETCH.min(most - rows.count())).await?;
+    }
+    let sha256: String = digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let mut trailers = HeaderMap::new();
+    trailers.insert(ROW_COUNT, rows.count().into());
+    let sha256 = HeaderValue::from_str(&sha256).expect("hexadecimal digits");
+    trailers.insert(CONTENT_SHA256, sha256);
+    let _ = sender.send(Ok(Frame::trailers(trailers))).await;
+    Ok(())
+}

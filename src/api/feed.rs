@@ -1,0 +1,69 @@
+//! `GET /log`: the feed of entries, in the order of commits within each partition.
+
+use std::time::Duration;
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
+
+use super::access::Caller;
+use super::context::Answer;
+use super::list::DEFAULT_LIMIT;
+use super::query::Query;
+use super::{ApiError, App};
+use crate::reader::read_feed;
+use crate::token::Scope;
+use crate::wire::record::{Record, page};
+
+/// Where the feed goes on, for formats that have no room for it in the body, and for the others.
+const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
+
+/// Reads on behind a cursor; with `wait`, as soon as there is something.
+pub(super) async fn read_log(
+    State(app): State<App>,
+    caller: Caller,
+    answer: Answer,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Read)?;
+    let query = Query::parse(query.as_deref())?;
+    let limit = query.limit()?.unwrap_or(DEFAULT_LIMIT);
+    let deadline = Instant::now() + Duration::from_secs(query.wait()?);
+    let accounts = caller.accounts();
+    let mut heads = app.store.heads(app.log).await?;
+    let mut after = match query.get("after") {
+        Some(cursor) => app.cursors.open_feed(cursor, &heads)?,
+        None => vec![0; heads.len()],
+    };
+    let (entries, permit) = loop {
+        let permit = app.read_permit().await?;
+        let read = read_feed(&app.store, &accounts, &after, &heads, limit).await?;
+        after = read.after;
+        if !read.entries.is_empty() {
+            break (read.entries, permit);
+        }
+        drop(permit);
+        let news = app.writer.heads().past(&after);
+        tokio::select! {
+            news = news => heads = news,
+            () = tokio::time::sleep_until(deadline) => break (read.entries, app.read_permit().await?),
+            () = app.stop.cancelled() => break (read.entries, app.read_permit().await?),
+        }
+        // What a token may see can change while it waits.
+        caller
+            .clone()
+            .renewed(&app.tokens, crate::billable::Instant::now())?;
+    };
+    let next = app.cursors.seal_feed(&after)?;
+    let header = HeaderValue::from_str(&next).expect("base64 is visible ASCII");
+    let (format, has_place) = (answer.format, accounts.is_none());
+    let items = entries.into_iter().enumerate();
+    let items = items.map(move |(place, placed)| {
+        let _held = &permit;
+        Record::log_entry(&placed, has_place).write_item(format, place == 0)
+    });
+    let mut response = answer.pieces(page("LogEntry", items, Some(&next), format));
+    response.headers_mut().insert(NEXT_CURSOR, header);
+    Ok(response)
+}

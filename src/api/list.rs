@@ -1,0 +1,72 @@
+//! `GET /billables`: pages of billables, newest first, as of the cut that the first page fixes; and
+//! as rows everything that matches, in one stream.
+
+use std::time::Duration;
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use tokio::time::Instant;
+
+use super::access::Caller;
+use super::context::Answer;
+use super::query::Query;
+use super::{ApiError, App, export};
+use crate::reader::List;
+use crate::token::Scope;
+use crate::wire::record::{Record, page};
+
+/// The items of a page when the client does not say.
+pub(super) const DEFAULT_LIMIT: usize = 100;
+
+/// How long a page is looked for. Where few of many match, it may have fewer items than it could,
+/// and the cursor goes on.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Lists billables.
+pub(super) async fn list_billables(
+    State(app): State<App>,
+    caller: Caller,
+    answer: Answer,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Read)?;
+    let query = Query::parse(query.as_deref())?;
+    let filter = query.filter()?;
+    let limit = query.limit()?;
+    caller.require_account(filter.account_id.as_ref())?;
+    let mut list = List::begin(
+        app.store.clone(),
+        app.log,
+        filter.clone(),
+        caller.accounts(),
+    )
+    .await?;
+    if let Some(cursor) = query.get("cursor") {
+        let (cut, after) = app.cursors.open_list(&filter, cursor, list.cut())?;
+        list = list.resumed(cut, after);
+    }
+    if answer.format.is_rows() {
+        return export::stream(&app, list, limit, answer, &headers).await;
+    }
+    let permit = app.read_permit().await?;
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    let started = Instant::now();
+    let mut billables = Vec::new();
+    while billables.len() < limit && list.after().is_some() && started.elapsed() < PATIENCE {
+        billables.extend(list.read(limit - billables.len()).await?);
+    }
+    let next = list
+        .after()
+        .map(|after| app.cursors.seal_list(&filter, list.cut(), after));
+    let next = next.transpose()?;
+    let format = answer.format;
+    let items = billables.into_iter().enumerate();
+    let items = items.map(move |(place, billable)| {
+        let _held = &permit;
+        Record::billable(&billable).write_item(format, place == 0)
+    });
+    let pieces = page("Billable", items, next.as_deref(), format);
+    Ok(answer.pieces(pieces).into_response())
+}

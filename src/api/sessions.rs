@@ -1,0 +1,158 @@
+//! `PUT` and `GET /sessions/{sessionId}`: to whom a session is billed.
+
+use std::time::Duration;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use tokio::time::timeout;
+use tracing::Instrument;
+
+use super::access::Caller;
+use super::context::Answer;
+use super::{ApiError, App, body};
+use crate::attribution::carry_out;
+use crate::billable::{Attribution, Field, FieldError, Instant, Pair, Text};
+use crate::store::SessionFound;
+use crate::token::Scope;
+use crate::wire::record::Record;
+use crate::wire::value::Value;
+
+/// How long an attribution may take before the answer is that it goes on.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SessionIn {
+    account_id: Option<String>,
+    customer_id: Option<String>,
+}
+
+/// Decides a session's pair, once, and attributes its billables.
+pub(super) async fn attribute_session(
+    State(app): State<App>,
+    caller: Caller,
+    answer: Answer,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Bill)?;
+    let (head, body) = request.into_parts();
+    let limit = app.request_timeout / 2;
+    let (wanted, _claim): (SessionIn, _) =
+        body::read_json(&head.headers, body, app.writer.budget(), limit).await?;
+    let now = Instant::now();
+    let caller = caller.renewed(&app.tokens, now)?;
+    // It may give billables of anybody to anybody.
+    if caller.accounts().is_some() {
+        return Err(ApiError::Limited);
+    }
+    let session_id = session_id(id)?;
+    let pair = pair(wanted)?;
+    let wanted = Attribution {
+        session_id,
+        pair,
+        client: caller.client().clone(),
+        decided_at: now,
+    };
+    let decided = app.store.session_decide(&wanted).await?;
+    let differing = decided.attribution.pair.differing(&wanted.pair);
+    if !differing.is_empty() {
+        return Err(ApiError::AttributionConflict(differing));
+    }
+    if decided.is_complete {
+        return Ok(shown(answer, &decided));
+    }
+    // It goes on whether or not the client waits for it.
+    let attribution = decided.attribution.clone();
+    let carrying = {
+        let app = app.clone();
+        async move { carry_out(&app.store, app.log, &app.writer, &attribution).await }
+    };
+    let carrying = tokio::spawn(carrying.in_current_span());
+    match timeout(PATIENCE, carrying).await {
+        Ok(Ok(Ok(()))) => {
+            let done = SessionFound {
+                is_complete: true,
+                ..decided
+            };
+            Ok(shown(answer, &done))
+        }
+        Ok(Ok(Err(error))) => {
+            tracing::warn!(
+                error = crate::telemetry::chain(&error),
+                "an attribution is not finished yet"
+            );
+            Err(ApiError::StoreUnavailable)
+        }
+        Ok(Err(_)) => Err(ApiError::Internal),
+        Err(_) => Ok((StatusCode::ACCEPTED, shown(answer, &decided)).into_response()),
+    }
+}
+
+/// Shows to whom a session is billed.
+pub(super) async fn get_session(
+    State(app): State<App>,
+    caller: Caller,
+    answer: Answer,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Read)?;
+    let id = session_id(id)?;
+    let found = app.store.session_find(id.as_str()).await?;
+    let found = found.filter(|found| {
+        let account = &found.attribution.pair.account_id;
+        caller.require_account(Some(account)).is_ok()
+    });
+    Ok(shown(answer, &found.ok_or(ApiError::NotFound)?))
+}
+
+fn shown(answer: Answer, found: &SessionFound) -> Response {
+    let Attribution {
+        session_id,
+        pair,
+        decided_at,
+        ..
+    } = &found.attribution;
+    let members = vec![
+        ("sessionId", Value::text(Some(session_id.as_str()))),
+        ("accountId", Value::text(Some(pair.account_id.as_str()))),
+        ("customerId", Value::text(Some(pair.customer_id.as_str()))),
+        ("decidedAt", Value::text(Some(decided_at.to_string()))),
+        ("isComplete", Value::Bool(found.is_complete)),
+    ];
+    answer.record(Record::new("Session", members))
+}
+
+fn session_id(id: Result<Path<String>, PathRejection>) -> Result<Text, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::NotFound)?;
+    Text::parse(Field::SessionId, id).map_err(|error| vec![error].into())
+}
+
+fn pair(wanted: SessionIn) -> Result<Pair, ApiError> {
+    let mut errors = Vec::new();
+    let mut half = |field: Field, value: Option<String>| {
+        let given = value.filter(|value| !value.trim().is_empty());
+        let parsed = match given {
+            Some(value) => Text::parse(field, value),
+            None => {
+                let message = format!("{} is required", field.camel());
+                Err(FieldError::new(field, "NotEmpty", message))
+            }
+        };
+        parsed.map_err(|error| errors.push(error)).ok()
+    };
+    let halves = (
+        half(Field::AccountId, wanted.account_id),
+        half(Field::CustomerId, wanted.customer_id),
+    );
+    match halves {
+        (Some(account_id), Some(customer_id)) => Ok(Pair {
+            account_id,
+            customer_id,
+        }),
+        _ => Err(errors.into()),
+    }
+}

@@ -1,0 +1,69 @@
+//! `POST /billables/{id}/void`: a billable is not to be billed.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use serde::Deserialize;
+
+use super::access::Caller;
+use super::billables::find_billable;
+use super::context::Answer;
+use super::report::IDEMPOTENT_REPLAYED;
+use super::{ApiError, App, body};
+use crate::billable::{Instant, Text, Void};
+use crate::token::Scope;
+use crate::wire::record::Record;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct VoidIn {
+    reason: Option<String>,
+}
+
+/// Voids a billable of any age. Again is the same, and the first reason stays.
+pub(super) async fn void_billable(
+    State(app): State<App>,
+    caller: Caller,
+    answer: Answer,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Bill)?;
+    let (head, body) = request.into_parts();
+    let limit = app.request_timeout / 2;
+    let (VoidIn { reason }, _claim) =
+        body::read_json(&head.headers, body, app.writer.budget(), limit).await?;
+    let reason = reason.filter(|reason| !reason.trim().is_empty());
+    let reason = reason
+        .map(|reason| Text::named("reason", reason))
+        .transpose();
+    let reason = reason.map_err(|(code, message)| ApiError::Parameter {
+        name: "Reason",
+        code,
+        message,
+    })?;
+    let now = Instant::now();
+    let caller = caller.renewed(&app.tokens, now)?;
+    let billable = find_billable(&app, &caller, id).await?;
+    let void = Void {
+        billable_id: billable.recorded.id,
+        reason,
+        client: caller.client().clone(),
+        at: now,
+        accounts: caller.accounts(),
+    };
+    // It may be seen because it names an account of the token, and billed to another one.
+    if !void.may_void(&billable) {
+        return Err(ApiError::OtherAccount);
+    }
+    let voided = app.writer.void(vec![void]).await?.pop().flatten();
+    let (billable, is_replayed) = voided.ok_or(ApiError::NotFound)?;
+    let mut response = answer.record(Record::billable(&billable)).into_response();
+    if is_replayed {
+        response
+            .headers_mut()
+            .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}

@@ -1,0 +1,83 @@
+//! The feed: entries in the order of commits within each partition.
+
+use super::Accounts;
+use crate::billable::Placed;
+use crate::store::{Store, StoreError, Stretch, Whose};
+
+/// A stretch of the feed.
+#[derive(Debug)]
+pub struct FeedPage {
+    /// The entries.
+    pub entries: Vec<Placed>,
+    /// The position in each partition up to which there is nothing more to read.
+    pub after: Vec<i64>,
+}
+
+/// Reads up to `limit` entries behind `after`, up to `heads`. Who is limited to
+/// accounts gets the entries that bill or name one of them, and goes past the others.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn read_feed(
+    store: &Store,
+    accounts: &Accounts,
+    after: &[i64],
+    heads: &[i64],
+    limit: usize,
+) -> Result<FeedPage, StoreError> {
+    let mut page = FeedPage {
+        entries: Vec::new(),
+        after: after.to_vec(),
+    };
+    for (partition, head) in (0..).zip(heads) {
+        let after = &mut page.after[partition as usize];
+        let room = limit - page.entries.len();
+        if *after < *head && room > 0 {
+            let stretch = Stretch {
+                partition,
+                after: *after,
+                until: *head,
+                whose: Whose::All,
+                limit: u32::try_from(room).expect("a page is bounded"),
+            };
+            let (entries, until) = read_stretch(store, accounts, stretch).await?;
+            *after = until;
+            page.entries.extend(entries);
+        }
+    }
+    Ok(page)
+}
+
+/// The entries of a stretch, and how far they are all there are.
+async fn read_stretch(
+    store: &Store,
+    accounts: &Accounts,
+    stretch: Stretch<'_>,
+) -> Result<(Vec<Placed>, i64), StoreError> {
+    let whose: Vec<_> = match accounts {
+        None => vec![Whose::All],
+        Some(accounts) => accounts
+            .iter()
+            .flat_map(|account| [Whose::Account(account), Whose::OtherAccount(account)])
+            .collect(),
+    };
+    let most = stretch.limit as usize;
+    let mut until = stretch.until;
+    let mut entries = Vec::new();
+    for whose in whose {
+        let found = store.entries_after(Stretch { whose, ..stretch }).await?;
+        // Behind the last of a full answer there may be more.
+        if let Some(last) = found.last().filter(|_| found.len() == most) {
+            until = until.min(last.position);
+        }
+        entries.extend(found);
+    }
+    entries.retain(|placed| placed.position <= until);
+    entries.sort_by_key(|placed| placed.position);
+    entries.dedup_by_key(|placed| placed.position);
+    if entries.len() > most {
+        entries.truncate(most);
+        until = entries.last().map_or(until, |placed| placed.position);
+    }
+    Ok((entries, until))
+}

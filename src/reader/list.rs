@@ -1,0 +1,257 @@
+//! Billables, newest first, as of a cut of the log.
+//!
+//! All entries of a billable have its time and its fields, so an index that is ordered by time and
+//! billable has them side by side. Where an index has only some of them (an account's, say, when
+//! the pair came later), the others are looked up by their ids.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::Accounts;
+use crate::billable::entry::partition_of;
+use crate::billable::{Billable, Instant, ListKey, Placed, State, Text};
+use crate::store::{LogInfo, Scan, Source, Store, StoreError};
+
+/// The most entries that are read at once: 2,000 of 600 bytes are 1.2 MB.
+const MAX_SCAN: usize = 2000;
+
+/// Which billables are listed: those that meet every condition that is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// The account that is billed or, while none is, named.
+    pub account_id: Option<Text>,
+    /// The customer that is billed or, while none is, named.
+    pub customer_id: Option<Text>,
+    /// The session.
+    pub session_id: Option<Text>,
+    /// The call.
+    pub call_sid: Option<Text>,
+    /// Calls at this instant or later.
+    pub from: Option<Instant>,
+    /// Calls before this instant.
+    pub to: Option<Instant>,
+    /// The state, as of the cut.
+    pub state: Option<State>,
+}
+
+impl Filter {
+    /// Whether a billable meets the conditions.
+    fn matches(&self, billable: &Billable) -> bool {
+        let reported = &billable.recorded.reported;
+        let is = |wanted: &Option<Text>, has: Option<&Text>| {
+            wanted.as_ref().is_none_or(|wanted| Some(wanted) == has)
+        };
+        is(&self.account_id, billable.account_id())
+            && is(&self.customer_id, billable.customer_id())
+            && is(&self.session_id, reported.session_id.as_ref())
+            && is(&self.call_sid, reported.call_sid.as_ref())
+            && self.state.is_none_or(|state| state == billable.state())
+    }
+}
+
+/// A list under way. It holds no connection between two reads.
+#[derive(Clone, Debug)]
+pub struct List {
+    store: Store,
+    log: LogInfo,
+    filter: Filter,
+    accounts: Accounts,
+    cut: Vec<i64>,
+    /// The last billable that was read; `None` at the end.
+    after: Option<ListKey>,
+}
+
+impl List {
+    /// Begins a list as of now.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn begin(
+        store: Store,
+        log: LogInfo,
+        filter: Filter,
+        accounts: Accounts,
+    ) -> Result<Self, StoreError> {
+        let cut = store.heads(log).await?;
+        let start = ListKey {
+            occurred_at: filter.to.unwrap_or(Instant::MAX),
+            billable_id: Uuid::nil(),
+        };
+        Ok(Self {
+            store,
+            log,
+            filter,
+            accounts,
+            cut,
+            after: Some(start),
+        })
+    }
+
+    /// Goes on with a list as of an earlier cut, behind `after`.
+    pub fn resumed(self, cut: Vec<i64>, after: ListKey) -> Self {
+        Self {
+            cut,
+            after: Some(after),
+            ..self
+        }
+    }
+
+    /// The last position of each partition that counts.
+    pub fn cut(&self) -> &[i64] {
+        &self.cut
+    }
+
+    /// Where the next read goes on; `None` when everything has been read.
+    pub fn after(&self) -> Option<ListKey> {
+        self.after
+    }
+
+    /// Reads on: at most `most` billables. There may be none although there are more: see
+    /// [`Self::after`].
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn read(&mut self, most: usize) -> Result<Vec<Billable>, StoreError> {
+        let Some(after) = self.after else {
+            return Ok(Vec::new());
+        };
+        let (mut rows, mut end) = self.scan(after, most).await?;
+        rows.retain(|row| row.position <= self.cut[row.partition as usize]);
+        // Newest first; entries of a billable together, each once.
+        rows.sort_by(|one, other| {
+            let order = |row: &Placed| (row.entry.list_key(), row.entry.kind.code());
+            order(other).cmp(&order(one))
+        });
+        rows.dedup_by_key(|row| row.entry.id);
+        let mut keys: Vec<_> = rows.iter().map(|row| row.entry.list_key()).collect();
+        keys.dedup();
+        let mut billables = self.assemble(rows).await?;
+        let mut listed = Vec::new();
+        for key in keys {
+            let Some(billable) = billables.remove(&key.billable_id) else {
+                continue;
+            };
+            if self.is_seen(&billable) && self.filter.matches(&billable) {
+                listed.push(billable);
+                if listed.len() == most {
+                    end = Some(key);
+                    break;
+                }
+            }
+        }
+        self.after = end;
+        Ok(listed)
+    }
+
+    /// The next entries in no order, all of each billable that an index has; and where to go on,
+    /// unless that was all.
+    async fn scan(
+        &self,
+        after: ListKey,
+        most: usize,
+    ) -> Result<(Vec<Placed>, Option<ListKey>), StoreError> {
+        // Some billables have several entries, some are not listed. With fewer than four rows a
+        // stretch might not have all of one billable.
+        let limit = (most + most / 8 + 4).min(MAX_SCAN);
+        let mut rows = Vec::new();
+        let mut reach: Option<ListKey> = None;
+        for (source, account) in self.sources() {
+            let scan = Scan {
+                source,
+                account,
+                before: after,
+                from: self.filter.from.unwrap_or(Instant::MIN),
+                limit: u32::try_from(limit).expect("a scan is bounded"),
+            };
+            let found = self.store.entries_scan(scan).await?;
+            // A full answer may end in the middle of its last billable.
+            if let Some(last) = found.last().filter(|_| found.len() == limit) {
+                reach = reach.max(Some(last.entry.list_key()));
+            }
+            rows.extend(found);
+        }
+        rows.retain(|row| Some(row.entry.list_key()) > reach);
+        let end = reach.and_then(|_| rows.iter().map(|row| row.entry.list_key()).min());
+        Ok((rows, end))
+    }
+
+    /// The indexes that have the list's billables between them. Who is limited to accounts is
+    /// served from those of his accounts alone, unless a session or a call is asked for, so that
+    /// what others have takes none of his time.
+    fn sources(&self) -> Vec<(Source<'_>, Option<&str>)> {
+        let filter = &self.filter;
+        let few = match (text(&filter.call_sid), text(&filter.session_id)) {
+            (Some(call), _) => Some(Source::Call(call)),
+            (None, Some(session)) => Some(Source::Session(session)),
+            (None, None) => None,
+        };
+        match (few, &self.accounts) {
+            (Some(few), None) => vec![(few, None)],
+            (Some(few), Some(accounts)) => accounts
+                .iter()
+                .map(|account| (few, Some(&**account)))
+                .collect(),
+            (None, Some(accounts)) => accounts
+                .iter()
+                .flat_map(|own| [Source::Account(own), Source::OtherAccount(own)])
+                .map(|source| (source, None))
+                .collect(),
+            (None, None) => {
+                let account = text(&filter.account_id);
+                let source = match (filter.state, text(&filter.customer_id), account) {
+                    (Some(State::Voided), ..) => Source::Voided,
+                    (_, Some(customer), _) => Source::Customer(customer),
+                    (_, None, Some(account)) => return vec![(Source::Account(account), None)],
+                    (Some(State::Unattributed), None, None) => Source::WithoutPair,
+                    (_, None, None) => Source::All,
+                };
+                vec![(source, account)]
+            }
+        }
+    }
+
+    /// Puts billables together, with what the scan does not have of them.
+    async fn assemble(&self, rows: Vec<Placed>) -> Result<HashMap<Uuid, Billable>, StoreError> {
+        let is_whole = self.sources().iter().all(|(source, account)| {
+            matches!(source, Source::All | Source::Session(_) | Source::Call(_))
+                && account.is_none()
+        });
+        let mut entries: Vec<_> = rows.into_iter().map(|row| row.entry).collect();
+        if !is_whole {
+            // An entry that records a pair has whatever came later beside it.
+            let mut open: HashMap<Uuid, bool> = HashMap::new();
+            for entry in &entries {
+                let is_closed = entry.id == entry.billable_id && entry.pair.is_some();
+                *open.entry(entry.billable_id).or_insert(true) &= !is_closed;
+            }
+            let open = open.into_iter().filter(|(_, is_open)| *is_open);
+            let ids: Vec<_> = open
+                .flat_map(|(id, _)| {
+                    let partition = partition_of(id, self.log.partitions);
+                    Billable::all_ids(id).map(|id| (partition, id))
+                })
+                .collect();
+            if !ids.is_empty() {
+                let found = self.store.entries_find(&ids).await?;
+                let found = found
+                    .into_iter()
+                    .filter(|row| row.position <= self.cut[row.partition as usize]);
+                entries.extend(found.map(|row| row.entry));
+            }
+        }
+        Ok(Billable::assemble(entries))
+    }
+
+    fn is_seen(&self, billable: &Billable) -> bool {
+        let Some(own) = &self.accounts else {
+            return true;
+        };
+        let mut accounts = billable.accounts();
+        accounts.any(|account| own.iter().any(|own| own == account.as_str()))
+    }
+}
+
+fn text(text: &Option<Text>) -> Option<&str> {
+    text.as_ref().map(Text::as_str)
+}

@@ -1,0 +1,117 @@
+//! Totals: how many billables each customer has in a range of days, exact at a place in the log.
+//!
+//! They are kept in buckets of 15 minutes, days and calendar months of UTC, up to a watermark in
+//! each partition; what the log has behind it is added at every read, in the same snapshot. A range
+//! is covered by few buckets: from whichever coarse boundary is nearest, finer ones are added, or
+//! taken off again.
+
+mod calendar;
+mod roller;
+
+use std::collections::BTreeMap;
+
+use crate::store::{LogInfo, Part, Store, StoreError, TotalsQuery};
+
+pub use calendar::{Days, DaysError, Zone};
+pub use roller::{keep_rolling, rebuild};
+
+/// Which totals.
+#[derive(Clone, Debug)]
+pub struct TotalsOf<'a> {
+    /// The days.
+    pub days: &'a Days,
+    /// Whether each day has a total of its own.
+    pub by_day: bool,
+    /// Only this account.
+    pub account: Option<&'a str>,
+    /// Only this customer.
+    pub customer: Option<&'a str>,
+}
+
+/// A total of one customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// Which of the days; 0 when the total is of all.
+    pub day: usize,
+    /// The account.
+    pub account_id: String,
+    /// The customer.
+    pub customer_id: String,
+    /// Billables that are not voided.
+    pub billable_count: i64,
+    /// Voided billables.
+    pub voided_count: i64,
+}
+
+/// Totals, and where in the log they are exact.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// By day, account and customer. Customers with nothing are left out.
+    pub customers: Vec<Total>,
+    /// Billables of the range that nobody is billed for yet, whatever the account.
+    pub unattributed_count: i64,
+    /// The last position of each partition that counts.
+    pub heads: Vec<i64>,
+}
+
+/// Reads totals in one snapshot; `None` when they have more parts than are held at once.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn read_totals(
+    store: &Store,
+    log: LogInfo,
+    of: TotalsOf<'_>,
+) -> Result<Option<Totals>, StoreError> {
+    let boundaries = of.days.boundaries(of.by_day);
+    let pieces = calendar::pieces(&boundaries);
+    let (Some(from), Some(until)) = (boundaries.first(), boundaries.last()) else {
+        unreachable!("a range of days has two ends");
+    };
+    let query = TotalsQuery {
+        pieces: &pieces,
+        from: *from,
+        until: *until,
+        account: of.account,
+        customer: of.customer,
+    };
+    let Some(read) = store.totals_read(log, &query).await? else {
+        return Ok(None);
+    };
+    let mut totals: BTreeMap<(usize, String, String), (i64, i64)> = BTreeMap::new();
+    let mut add = |day: usize, part: Part| {
+        let total = totals
+            .entry((day, part.account_id, part.customer_id))
+            .or_default();
+        total.0 += part.billable_count;
+        total.1 += part.voided_count;
+    };
+    for part in read.bucketed {
+        add(usize::try_from(part.place).unwrap_or_default(), part);
+    }
+    for part in read.tail {
+        // The day that the quarter of an hour is in: the last one that begins by then.
+        let begun = boundaries.partition_point(|boundary| *boundary <= part.place);
+        add(begun - 1, part);
+    }
+    let mut unattributed_count = 0;
+    let mut customers = Vec::new();
+    for ((day, account_id, customer_id), (billable_count, voided_count)) in totals {
+        if account_id.is_empty() {
+            unattributed_count += billable_count;
+        } else if (billable_count, voided_count) != (0, 0) {
+            customers.push(Total {
+                day,
+                account_id,
+                customer_id,
+                billable_count,
+                voided_count,
+            });
+        }
+    }
+    Ok(Some(Totals {
+        customers,
+        unattributed_count,
+        heads: read.heads,
+    }))
+}

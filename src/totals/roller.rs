@@ -1,0 +1,58 @@
+//! The roller: moves the watermarks on. Several processes may roll: a watermark's row is locked
+//! while its stretch is rolled, and whoever comes second finds it further on.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use crate::store::{LogInfo, Store, StoreError};
+use crate::telemetry::chain;
+
+/// How often the log is looked at. What came since is counted at each read, so this is no matter
+/// of exactness.
+const ROLL_EVERY: Duration = Duration::from_secs(1);
+
+/// Positions that are rolled in one transaction: on SQLite, where it keeps reports waiting, some
+/// 30 ms.
+const EMBEDDED_STRETCH: i64 = 5_000;
+
+/// The same on PostgreSQL, where nobody waits.
+const STRETCH: i64 = 50_000;
+
+/// Rolls whatever is behind, for ever.
+pub async fn keep_rolling(store: Store) {
+    loop {
+        if let Err(error) = roll(&store).await {
+            warn!(error = chain(&error), "the totals were not rolled");
+        }
+        sleep(ROLL_EVERY).await;
+    }
+}
+
+/// Forgets the totals and makes them anew from the log. Reads are exact all the while, and slow
+/// until it is done.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn rebuild(store: &Store, log: LogInfo) -> Result<(), StoreError> {
+    for partition in 0..log.partitions {
+        store.totals_clear(partition).await?;
+    }
+    roll(store).await
+}
+
+async fn roll(store: &Store) -> Result<(), StoreError> {
+    let stretch = match store.is_embedded() {
+        true => EMBEDDED_STRETCH,
+        false => STRETCH,
+    };
+    for partition in store.totals_behind().await? {
+        while store.totals_roll(partition, stretch).await? {
+            debug!(partition, "rolled a stretch of the totals");
+            // Reports go first.
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(())
+}

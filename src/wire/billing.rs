@@ -1,0 +1,180 @@
+//! `BillingInfo`: totals of a range of days, by customer.
+
+use super::Format;
+use super::record::Record;
+use super::value::Value;
+use super::xml;
+
+/// Totals of a range of days.
+#[derive(Clone, Debug)]
+pub struct BillingInfo {
+    /// The account; `None` for all of them, when each row names its own.
+    pub account_id: Option<String>,
+    /// The first day, `YYYY-MM-DD`.
+    pub start_date: String,
+    /// The last day.
+    pub end_date: String,
+    /// The time zone of the days, by its IANA name.
+    pub time_zone: String,
+    /// A cursor of the feed: the totals are exact there.
+    pub as_of: String,
+    /// The totals.
+    pub customers: Vec<BillingCustomerInfo>,
+    /// Billables that nobody is billed for yet; `None` for those who may not know.
+    pub unattributed_count: Option<i64>,
+}
+
+/// Totals of a customer, of one day or of all.
+#[derive(Clone, Debug)]
+pub struct BillingCustomerInfo {
+    /// The account, where the whole does not name it.
+    pub account_id: Option<String>,
+    /// The customer.
+    pub customer_id: String,
+    /// The day, `YYYY-MM-DD`, when totals are by day.
+    pub date: Option<String>,
+    /// Billables that are not voided.
+    pub billable_count: i64,
+    /// Voided billables.
+    pub voided_count: i64,
+}
+
+impl BillingCustomerInfo {
+    fn record(&self) -> Record<'_> {
+        let Self {
+            account_id,
+            customer_id,
+            date,
+            billable_count,
+            voided_count,
+        } = self;
+        let mut members = vec![("customerId", Value::text(Some(&**customer_id)))];
+        if let Some(account_id) = account_id {
+            members.insert(0, ("accountId", Value::text(Some(&**account_id))));
+        }
+        if let Some(date) = date {
+            members.push(("date", Value::text(Some(&**date))));
+        }
+        members.extend([
+            ("billableCount", Value::Number(*billable_count)),
+            ("voidedCount", Value::Number(*voided_count)),
+        ]);
+        Record::new("BillingCustomerInfo", members)
+    }
+}
+
+impl BillingInfo {
+    /// The totals as a body, piece by piece. Formats of rows have the customers alone.
+    pub fn pieces(self, format: Format) -> impl Iterator<Item = String> {
+        let (start, end) = match format {
+            Format::Json => self.json_frame(),
+            Format::Jsv => self.jsv_frame(),
+            Format::Xml => self.xml_frame(),
+            Format::Csv | Format::Ndjson => (String::new(), String::new()),
+        };
+        let rows = self.customers.into_iter().enumerate();
+        let rows = rows.map(move |(place, row)| row.record().write_item(format, place == 0));
+        std::iter::once(start)
+            .chain(rows)
+            .chain(std::iter::once(end))
+    }
+
+    fn head(&self) -> Vec<(&'static str, Value<'_>)> {
+        vec![
+            ("accountId", Value::text(self.account_id.as_deref())),
+            ("startDate", Value::text(Some(&*self.start_date))),
+            ("endDate", Value::text(Some(&*self.end_date))),
+            ("timeZone", Value::text(Some(&*self.time_zone))),
+            ("asOf", Value::text(Some(&*self.as_of))),
+        ]
+    }
+
+    /// What stands before the rows and behind them.
+    fn json_frame(&self) -> (String, String) {
+        let mut start = Value::Object(self.head()).to_json();
+        start.pop();
+        let count = self.unattributed_count;
+        let count = count.map(|count| format!(",\"unattributedCount\":{count}"));
+        (
+            start + ",\"customers\":[",
+            format!("]{}}}", count.unwrap_or_default()),
+        )
+    }
+
+    fn jsv_frame(&self) -> (String, String) {
+        let mut start = Value::Object(self.head()).to_jsv();
+        start.pop();
+        let count = self.unattributed_count;
+        let count = count.map(|count| format!(",unattributedCount:{count}"));
+        (
+            start + ",customers:[",
+            format!("]{}}}", count.unwrap_or_default()),
+        )
+    }
+
+    /// Members in alphabetical order, as data contracts have them.
+    fn xml_frame(&self) -> (String, String) {
+        let mut start = xml::open("BillingInfo", xml::NAMESPACE);
+        xml::member(&mut start, "AccountId", self.account_id.as_deref());
+        xml::member(&mut start, "AsOf", Some(&self.as_of));
+        start.push_str("<Customers>");
+        let mut end = "</Customers>".to_owned();
+        xml::member(&mut end, "EndDate", Some(&self.end_date));
+        xml::member(&mut end, "StartDate", Some(&self.start_date));
+        xml::member(&mut end, "TimeZone", Some(&self.time_zone));
+        let count = self.unattributed_count.map(|count| count.to_string());
+        xml::member(&mut end, "UnattributedCount", count.as_deref());
+        xml::close(&mut end, "BillingInfo");
+        (start, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info() -> BillingInfo {
+        let row = |customer: &str, voided_count| BillingCustomerInfo {
+            account_id: None,
+            customer_id: customer.to_owned(),
+            date: None,
+            billable_count: 2,
+            voided_count,
+        };
+        BillingInfo {
+            account_id: Some("a,b".to_owned()),
+            start_date: "2026-03-01".to_owned(),
+            end_date: "2026-03-31".to_owned(),
+            time_zone: "UTC".to_owned(),
+            as_of: "c-1".to_owned(),
+            customers: vec![row("=1", 0), row("x&y", 1)],
+            unattributed_count: Some(3),
+        }
+    }
+
+    #[test]
+    fn totals_are_written_in_every_format() {
+        let write = |format| info().pieces(format).collect::<String>();
+        assert_eq!(
+            write(Format::Json),
+            concat!(
+                r#"{"accountId":"a,b","startDate":"2026-03-01","endDate":"2026-03-31","timeZone":"UTC","asOf":"c-1","customers":["#,
+                r#"{"customerId":"=1","billableCount":2,"voidedCount":0},{"customerId":"x&y","billableCount":2,"voidedCount":1}],"#,
+                r#""unattributedCount":3}"#
+            )
+        );
+        assert!(write(Format::Jsv).starts_with("{accountId:\"a,b\",startDate:2026-03-01,"));
+        assert!(write(Format::Jsv).ends_with("voidedCount:1}],unattributedCount:3}"));
+        assert_eq!(
+            write(Format::Csv),
+            "CustomerId,BillableCount,VoidedCount\r\n'=1,2,0\r\nx&y,2,1\r\n"
+        );
+        assert!(write(Format::Xml).ends_with(concat!(
+            "Voice.Api.Billing\"><AccountId>a,b</AccountId><AsOf>c-1</AsOf><Customers>",
+            "<BillingCustomerInfo><BillableCount>2</BillableCount><CustomerId>=1</CustomerId><VoidedCount>0</VoidedCount></BillingCustomerInfo>",
+            "<BillingCustomerInfo><BillableCount>2</BillableCount><CustomerId>x&amp;y</CustomerId><VoidedCount>1</VoidedCount></BillingCustomerInfo>",
+            "</Customers><EndDate>2026-03-31</EndDate><StartDate>2026-03-01</StartDate><TimeZone>UTC</TimeZone>",
+            "<UnattributedCount>3</UnattributedCount></BillingInfo>"
+        )));
+    }
+}
