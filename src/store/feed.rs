@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::row::{EntryRow, LOG, LogRow, entry_columns, placed};
+use uuid::Uuid;
+
+use super::row::{EntryRow, LogRow, entry_columns, placed};
 use super::{LogInfo, StoreError, postgres, sqlite};
 use crate::billable::Placed;
 
@@ -81,20 +83,16 @@ macro_rules! feed_operations {
                 placed(query.fetch_all(&self.read).await?)
             }
 
-            /// The last position of each partition. The log's own row is read first: a database
-            /// that was replaced has positions that mean something else.
+            /// The last position of each partition. The log's own row is read with them: a
+            /// database that was replaced has positions that mean something else.
             pub(super) async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
-                let mut connection = self.control.acquire().await?;
-                let found: LogRow = sqlx::query_as(LOG).fetch_one(&mut *connection).await?;
-                if LogInfo::from(found) != log {
+                let rows: Vec<HeadRow> = sqlx::query_as(HEADS).fetch_all(&self.read).await?;
+                let is_other = |row: &HeadRow| LogInfo::from(row.log()) != log;
+                if rows.iter().any(is_other) {
                     return Err(StoreError::other_log());
                 }
-                let rows = sqlx::query_as(
-                    "select partition, next_position - 1 from log_heads order by partition",
-                )
-                .fetch_all(&mut *connection)
-                .await?;
-                by_partition(rows, log)
+                let rows = rows.into_iter().map(|row| (row.partition, row.position));
+                by_partition(rows.collect(), log)
             }
         }
     };
@@ -102,6 +100,27 @@ macro_rules! feed_operations {
 
 feed_operations!(postgres::Store);
 feed_operations!(sqlite::Store);
+
+const HEADS: &str =
+    "select log_heads.partition, log_heads.next_position - 1 as position, log.epoch, log.partitions
+     from log_heads cross join log";
+
+#[derive(sqlx::FromRow)]
+struct HeadRow {
+    partition: i32,
+    position: i64,
+    epoch: Uuid,
+    partitions: i32,
+}
+
+impl HeadRow {
+    fn log(&self) -> LogRow {
+        LogRow {
+            epoch: self.epoch,
+            partitions: self.partitions,
+        }
+    }
+}
 
 /// A value for each partition. None may be missing: its entries would be left out.
 pub(super) fn by_partition(rows: Vec<(i32, i64)>, log: LogInfo) -> Result<Vec<i64>, StoreError> {

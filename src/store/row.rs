@@ -288,8 +288,8 @@ pub(super) const LOG: &str = "select epoch, partitions from log where id = 1";
 
 #[derive(sqlx::FromRow)]
 pub(super) struct LogRow {
-    epoch: Uuid,
-    partitions: i32,
+    pub(super) epoch: Uuid,
+    pub(super) partitions: i32,
 }
 
 impl From<LogRow> for LogInfo {

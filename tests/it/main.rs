@@ -13,6 +13,7 @@
 //! - `faults`: killed servers, databases that go away, several processes
 //! - `recovery`: what a database comes back as; what is wrong with one row
 //! - `properties`: what holds for every input
+//! - `model`: random histories against a model in memory; everything that is read agrees
 //! - `vectors`: the exchanges that existing clients rely on
 //! - `tidy`: rules about the source, the settings and the README
 
@@ -26,6 +27,7 @@ mod batch;
 mod connections;
 mod faults;
 mod input;
+mod model;
 mod operation;
 mod properties;
 mod recovery;

@@ -1,0 +1,223 @@
+//! What reads cost on a large log in PostgreSQL: `scripts/bench-reads` makes the log and runs this.
+//!
+//! Each read is measured beside a primary-key select through the same driver, turn by turn, so that
+//! a noisy machine is noisy for both; medians are compared.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
+
+use std::time::{Duration, Instant as Clock};
+
+use billables::billable::{Billable, Field, Instant, Text};
+use billables::reader::{Filter, List};
+use billables::store::{LogInfo, Store};
+use billables::totals::{Days, TotalsOf, Zone, read_totals};
+use billables::wire::Format;
+use billables::wire::record::Record;
+use sqlx::{PgPool, Row};
+use uuid::Uuid;
+
+const ROUNDS: usize = 300;
+const PAGE: usize = 100;
+
+const PRIMARY_KEY: &str = "select partition, position, id, kind, billable_id, account_id, customer_id, session_id,
+    call_sid, billed_account_id, billed_customer_id, occurred_at, recorded_at, client, idempotency_key,
+    key_index, reason from entries where partition = $1 and id = $2";
+
+struct Bench {
+    store: Store,
+    log: LogInfo,
+    pool: PgPool,
+    /// Some ids with their sessions, calls and accounts.
+    samples: Vec<(Uuid, String, String, String)>,
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn text(value: &str) -> Option<Text> {
+    Some(Text::parse(Field::AccountId, value.to_owned()).unwrap())
+}
+
+fn serialised(billables: &[Billable]) -> usize {
+    let rows = billables
+        .iter()
+        .map(|billable| Record::billable(billable).write_item(Format::Json, false));
+    rows.map(|row| row.len()).sum()
+}
+
+impl Bench {
+    async fn primary_key(&self, round: usize) -> Duration {
+        let (id, ..) = &self.samples[(round * 7 + 3) % self.samples.len()];
+        let start = Clock::now();
+        let row = sqlx::query(PRIMARY_KEY)
+            .bind(0)
+            .bind(id)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+        assert_eq!(row.get::<Uuid, _>("id"), *id);
+        start.elapsed()
+    }
+
+    async fn page(&self, filter: Filter) -> Vec<Billable> {
+        let mut list = List::begin(self.store.clone(), self.log, filter, None)
+            .await
+            .unwrap();
+        list.read(PAGE).await.unwrap()
+    }
+
+    /// Measures a read beside the primary key and the serialisation of its rows.
+    async fn compare(&self, name: &str, read: impl AsyncFn(&Self, usize) -> Vec<Billable>) {
+        let (mut reads, mut keys, mut writes, mut rows) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for round in 0..ROUNDS {
+            keys.push(self.primary_key(round).await);
+            let start = Clock::now();
+            let billables = read(self, round).await;
+            assert!(serialised(&billables) > 0, "{name} finds something");
+            reads.push(start.elapsed());
+            let start = Clock::now();
+            serialised(&billables);
+            writes.push(start.elapsed());
+            rows += billables.len();
+        }
+        let (read, key, write) = (median(reads), median(keys), median(writes));
+        let times = (read.saturating_sub(write)).as_secs_f64() / key.as_secs_f64();
+        println!(
+            "| {name} | {} | {key:.1?} | {write:.1?} | {read:.1?} | {times:.1} | ≤ 5 |",
+            rows / ROUNDS
+        );
+    }
+
+    async fn totals(&self, account: &str) {
+        let days = Days::parse(Zone::find("UTC").unwrap(), "2026-06-01", "2026-06-30").unwrap();
+        let of = || TotalsOf {
+            days: &days,
+            by_day: false,
+            account: Some(account),
+            customer: None,
+        };
+        let boundaries = days.boundaries(false);
+        let (mut totals, mut groups) = (Vec::new(), Vec::new());
+        for _ in 0..15 {
+            let start = Clock::now();
+            let read = read_totals(&self.store, self.log, of())
+                .await
+                .unwrap()
+                .unwrap();
+            totals.push(start.elapsed());
+            let start = Clock::now();
+            let grouped = sqlx::query(
+                "select billed_customer_id, count(*) from entries
+                 where coalesce(billed_account_id, account_id) = $1 and occurred_at >= $2 and occurred_at < $3
+                 group by billed_customer_id",
+            );
+            let grouped = grouped
+                .bind(account)
+                .bind(boundaries[0])
+                .bind(boundaries[1]);
+            let grouped = grouped.fetch_all(&self.pool).await.unwrap();
+            groups.push(start.elapsed());
+            assert_eq!(read.customers.len(), grouped.len());
+            let counted: i64 = grouped.iter().map(|row| row.get::<i64, _>(1)).sum();
+            assert_eq!(
+                read.customers
+                    .iter()
+                    .map(|total| total.billable_count)
+                    .sum::<i64>(),
+                counted
+            );
+        }
+        let (total, group) = (median(totals), median(groups));
+        let times = group.as_secs_f64() / total.as_secs_f64();
+        println!(
+            "| a month by customer, largest account | {total:.1?} | {group:.1?} | {times:.0} | ≥ 50 |"
+        );
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL: run scripts/bench-reads");
+    let store = Store::open(&url, 4).await.unwrap();
+    store.migrate().await.unwrap();
+    let log = store.log_prepare(None, Instant::now()).await.unwrap();
+    let pool = PgPool::connect(&url).await.unwrap();
+    let samples = sqlx::query_as(
+        "select id, session_id, call_sid, account_id from entries tablesample system (0.05) limit 2000",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let bench = Bench {
+        store,
+        log,
+        pool,
+        samples,
+    };
+    println!(
+        "| read | rows | primary key | serialisation | read and serialised | (read - serialisation) / primary key | goal |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    bench
+        .compare("a billable by id", async |bench, round| {
+            let id = bench.samples[round].0;
+            let found = bench
+                .store
+                .entries_find(&Billable::all_ids(id).map(|id| (0, id)))
+                .await
+                .unwrap();
+            Billable::assemble(found.into_iter().map(|placed| placed.entry))
+                .into_values()
+                .collect()
+        })
+        .await;
+    bench
+        .compare("by session", async |bench, round| {
+            bench
+                .page(Filter {
+                    session_id: text(&bench.samples[round].1),
+                    ..Filter::default()
+                })
+                .await
+        })
+        .await;
+    bench
+        .compare("by call", async |bench, round| {
+            bench
+                .page(Filter {
+                    call_sid: text(&bench.samples[round].2),
+                    ..Filter::default()
+                })
+                .await
+        })
+        .await;
+    bench
+        .compare("the first page of an account", async |bench, round| {
+            bench
+                .page(Filter {
+                    account_id: text(&bench.samples[round].3),
+                    ..Filter::default()
+                })
+                .await
+        })
+        .await;
+    bench
+        .compare("a page within an account", async |bench, round| {
+            let day = 1 + round % 28;
+            let to = Instant::parse(&format!("2026-05-{day:02}T12:00:00Z"));
+            bench
+                .page(Filter {
+                    account_id: text(&bench.samples[round].3),
+                    to,
+                    ..Filter::default()
+                })
+                .await
+        })
+        .await;
+    println!("\n| totals | from buckets | group by over the entries | times faster | goal |");
+    println!("|---|---|---|---|---|");
+    bench.totals("account-001").await;
+    bench.store.close().await;
+}
