@@ -18,6 +18,10 @@ use crate::writer::{WriteError, Writer};
 /// How often unfinished attributions are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// What others get of the log's lock between two steps of a large session. Where they have to ask
+/// for it again and again, as on SQLite, they would never find it free otherwise.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Why an attribution is not finished yet.
 #[derive(Debug, thiserror::Error)]
 pub enum AttributionError {
@@ -42,6 +46,7 @@ pub async fn carry_out(
     for partition in 0..log.partitions {
         let mut next = writer.attribute(partition, attribution, None).await?;
         while let Some(after) = next {
+            sleep(PAUSE).await;
             next = writer
                 .attribute(partition, attribution, Some(after))
                 .await?;

@@ -70,7 +70,12 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     if BodyFormat::of(label, &bytes) != Ok(BodyFormat::Plain(Format::Json)) {
         return Err(ApiError::NotJson);
     }
-    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    let text = bytes.trim_ascii_start();
+    let text = if text.is_empty() { b"{}" } else { text };
+    // An array of values would pass for an object's.
+    if !text.starts_with(b"{") {
+        return Err(ApiError::Malformed("the JSON must be an object".to_owned()));
+    }
     let value = serde_json::from_slice(text).map_err(|error| {
         // The parser's own words may repeat the text.
         let (line, column) = (error.line(), error.column());

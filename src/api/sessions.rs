@@ -57,7 +57,10 @@ pub(super) async fn attribute_session(
         client: caller.client().clone(),
         decided_at: now,
     };
-    let decided = app.store.session_decide(&wanted).await?;
+    let decided = match app.store.session_find(wanted.session_id.as_str()).await? {
+        Some(decided) => decided,
+        None => app.store.session_decide(&wanted).await?,
+    };
     let differing = decided.attribution.pair.differing(&wanted.pair);
     if !differing.is_empty() {
         return Err(ApiError::AttributionConflict(differing));

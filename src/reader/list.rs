@@ -60,6 +60,8 @@ pub struct List {
     cut: Vec<i64>,
     /// The last billable that was read; `None` at the end.
     after: Option<ListKey>,
+    /// Entries that are read at once: more and more, where few of them come to anything.
+    stretch: usize,
 }
 
 impl List {
@@ -85,6 +87,7 @@ impl List {
             accounts,
             cut,
             after: Some(start),
+            stretch: 0,
         })
     }
 
@@ -116,7 +119,10 @@ impl List {
         let Some(after) = self.after else {
             return Ok(Vec::new());
         };
-        let (mut rows, mut end) = self.scan(after, most).await?;
+        // Some billables have several entries, some are not listed. With fewer than four entries a
+        // stretch might not have all of one billable.
+        let limit = (most + most / 8 + 4).max(self.stretch).min(MAX_SCAN);
+        let (mut rows, mut end) = self.scan(after, limit).await?;
         rows.retain(|row| row.position <= self.cut[row.partition as usize]);
         // Newest first; entries of a billable together, each once.
         rows.sort_by(|one, other| {
@@ -140,6 +146,7 @@ impl List {
                 }
             }
         }
+        self.stretch = if listed.len() < most { limit * 4 } else { 0 };
         self.after = end;
         Ok(listed)
     }
@@ -149,11 +156,8 @@ impl List {
     async fn scan(
         &self,
         after: ListKey,
-        most: usize,
+        limit: usize,
     ) -> Result<(Vec<Placed>, Option<ListKey>), StoreError> {
-        // Some billables have several entries, some are not listed. With fewer than four rows a
-        // stretch might not have all of one billable.
-        let limit = (most + most / 8 + 4).min(MAX_SCAN);
         let mut rows = Vec::new();
         let mut reach: Option<ListKey> = None;
         for (source, account) in self.sources() {

@@ -8,6 +8,9 @@
 //! - `batch`: several reports in one request
 //! - `senders`: stock telephony senders, to the byte, as the README sets them up
 //! - `access`: tokens, scopes, accounts
+//! - `read`: lists, exports and checks; what is refused
+//! - `feed`: the order of commits, waiting, cursors
+//! - `billing`: voids, attributions and totals, with kills and races
 //! - `connections`: slow, greedy and broken clients; the stop
 //! - `start`: settings, refusals, the first start, the commands
 //! - `faults`: killed servers, databases that go away, several processes
@@ -24,12 +27,15 @@ mod support;
 mod access;
 mod answers;
 mod batch;
+mod billing;
 mod connections;
 mod faults;
+mod feed;
 mod input;
 mod model;
 mod operation;
 mod properties;
+mod read;
 mod recovery;
 mod report;
 mod senders;

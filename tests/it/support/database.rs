@@ -93,12 +93,35 @@ impl Database {
 
     /// Runs statements, past everything.
     pub(crate) async fn execute(&self, sql: &'static str) {
+        self.execute_owned(sql.to_owned()).await;
+    }
+
+    /// The same, for statements that were put together.
+    pub(crate) async fn execute_owned(&self, sql: String) {
+        let sql = AssertSqlSafe(sql);
         if self.is_postgres() {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
             sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
         } else {
             let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
             sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        }
+    }
+
+    /// A number, past everything.
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap()
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap()
         }
     }
 
@@ -188,20 +211,8 @@ impl Database {
 
     /// How many migrations ran.
     pub(crate) async fn migrations(&self) -> i64 {
-        let sql = "select count(*) from _sqlx_migrations where success";
-        if self.is_postgres() {
-            let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql)
-                .fetch_one(&mut connection)
-                .await
-                .unwrap()
-        } else {
-            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql)
-                .fetch_one(&mut connection)
-                .await
-                .unwrap()
-        }
+        self.count("select count(*) from _sqlx_migrations where success")
+            .await
     }
 
     /// The ids of every entry.

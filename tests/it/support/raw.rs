@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Longer than anything that a test waits for; a test that reaches it has failed.
@@ -17,6 +17,21 @@ pub(crate) struct Raw(TcpStream);
 impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// A connection that takes little before it is read from.
+    pub(crate) async fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        Self(socket.connect(address).await.unwrap())
+    }
+
+    /// Returns when something has come.
+    pub(crate) async fn until_readable(&self) {
+        timeout(PATIENCE, self.0.readable())
+            .await
+            .expect("a reply")
+            .unwrap();
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -35,12 +50,17 @@ impl Raw {
 
     /// Everything that comes until the server closes.
     pub(crate) async fn rest(&mut self) -> String {
+        String::from_utf8(self.rest_bytes().await).unwrap()
+    }
+
+    /// The same, whatever it is.
+    pub(crate) async fn rest_bytes(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // A reset is an end as well; what came before it counts.
         let _ = timeout(PATIENCE, self.0.read_to_end(&mut bytes))
             .await
             .expect("the server closes");
-        String::from_utf8(bytes).unwrap()
+        bytes
     }
 
     /// One reply whose body has a length, as (head, body).

@@ -1,0 +1,275 @@
+//! Voids, attributions and totals: said once, whoever else is at work and whatever is killed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use billables::store::Store;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::client::{send, try_send};
+use crate::support::{Client, Database, Server, on_both_databases};
+
+const PAIR: (&str, &str) = ("acc", "cus");
+
+fn put(client: &Client, session: &str, pair: (&str, &str)) -> reqwest::RequestBuilder {
+    let body = json!({"accountId": pair.0, "customerId": pair.1});
+    client
+        .request(Method::PUT, &format!("/sessions/{session}"))
+        .json(&body)
+}
+
+async fn export(client: &Client, query: &str) -> Vec<Value> {
+    let body = client
+        .get(&format!("/billables?format=ndjson&{query}"))
+        .await
+        .body;
+    body.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn counts(billing: &Value) -> BTreeMap<String, (i64, i64)> {
+    let rows = billing["customers"].as_array().unwrap().iter();
+    rows.map(|row| {
+        let count = |name: &str| row[name].as_i64().unwrap();
+        let customer = row["customerId"].as_str().unwrap().to_owned();
+        (customer, (count("billableCount"), count("voidedCount")))
+    })
+    .collect()
+}
+
+/// Sessions' billables by the tens of thousands, past everything.
+async fn fill_session(database: &Database, count: u32) {
+    let rows = match database.is_postgres() {
+        true => "select 0, id, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test'
+                 from (select n, gen_random_uuid() as id from generate_series(1, $1) as n) as made",
+        false => "with recursive series (n) as (select 1 union all select n + 1 from series where n < $1),
+                      made as materialized (select n, randomblob(16) as id from series)
+                  select 0, id, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test' from made",
+    };
+    let statement = format!(
+        "insert into entries (partition, id, position, kind, billable_id, session_id, occurred_at, recorded_at, client) {};
+         update log_heads set next_position = $1 + 1",
+        rows
+    );
+    database
+        .execute_owned(statement.replace("$1", &count.to_string()))
+        .await;
+}
+
+on_both_databases! {
+    async fn voiding_again_keeps_the_first_reason_and_an_unknown_id_is_not_found(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let id = client.report(&json!({"sessionId": "S", "callSid": "CA1"})).await.id();
+        let void = async |body: &str| {
+            let request = client.post(&format!("/billables/{id}/void")).header("content-type", "application/json");
+            send(request.body(body.to_owned())).await
+        };
+        for body in ["{\"reason\":\"a\\u0000\"}", "{\"reason\":1}", "[]", "{"] {
+            assert_eq!(void(body).await.status, 400, "{body}");
+        }
+        let long = json!({"reason": "x".repeat(257)}).to_string();
+        assert_eq!(void(&long).await.field_errors(), [("Reason".to_owned(), "Length".to_owned())]);
+        let first = void("{\"reason\":\"a test call\"}").await;
+        assert_eq!((first.status, first.header("idempotent-replayed")), (200, None));
+        let again = void("{\"reason\":\"another\"}").await;
+        assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")));
+        assert_eq!((again.json()["voidReason"].as_str(), again.body), (Some("a test call"), first.body));
+        // The report that made it is known, and so is its fate.
+        let replayed = client.report(&json!({"sessionId": "S", "callSid": "CA1"})).await;
+        assert_eq!((replayed.status, &replayed.json()["state"]), (200, &json!("voided")));
+        // A voided one is attributed to nobody.
+        assert_eq!(send(put(&client, "S", PAIR)).await.status, 200);
+        assert_eq!(client.get(&format!("/billables/{id}")).await.json().get("billedAccountId"), None);
+        for id in ["8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f", "no-id"] {
+            let unknown = send(client.post(&format!("/billables/{id}/void"))).await;
+            assert_eq!((unknown.status, &*unknown.error_code()), (404, "NotFound"));
+        }
+    }
+
+    async fn a_session_is_decided_once(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let before = client.report(&json!({"sessionId": "S 1", "callSid": "CA1", "accountId": "lone"})).await.id();
+        let own = client.report(&json!({"sessionId": "S 1", "callSid": "CA2", "accountId": "x", "customerId": "y"})).await.id();
+        let refused = send(client.request(Method::PUT, "/sessions/S%201").json(&json!({"accountId": " "}))).await;
+        assert_eq!(refused.field_errors().len(), 2);
+        assert_eq!(client.get("/sessions/S%201").await.status, 404);
+        for _ in 0..2 {
+            let decided = send(put(&client, "S%201", PAIR)).await;
+            assert_eq!((decided.status, &decided.json()["isComplete"]), (200, &json!(true)));
+        }
+        let other = send(put(&client, "S%201", ("acc", "other"))).await;
+        assert_eq!(other.field_errors(), [("CustomerId".to_owned(), "AttributionConflict".to_owned())]);
+        assert_eq!(other.status, 409);
+        let after = client.report(&json!({"sessionId": "S 1", "callSid": "CA3"})).await;
+        assert_eq!(after.json()["billedCustomerId"], "cus", "it has the pair at once");
+        assert_eq!(after.json()["state"], "billable");
+        let billed = async |id| client.get(&format!("/billables/{id}")).await.json()["billedAccountId"].clone();
+        assert_eq!([billed(before).await, billed(own).await, billed(after.id()).await], ["acc", "x", "acc"]);
+        let xml = client.get("/sessions/S%201?format=xml").await.body;
+        assert!(xml.contains("<IsComplete>true</IsComplete><SessionId>S 1</SessionId>"), "{xml}");
+    }
+
+    async fn a_session_of_100_000_billables_is_attributed_through_a_kill(database: Database) {
+        let server = Server::start(&database).await;
+        fill_session(&database, 100_000).await;
+        let client = server.client();
+        let voided = client.get("/billables?sessionId=S&limit=3").await.json();
+        let voided: Vec<_> = voided["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
+        for id in &voided {
+            assert_eq!(send(client.post(&format!("/billables/{id}/void"))).await.status, 200);
+        }
+        let asked = client.clone();
+        let asking = tokio::spawn(async move { try_send(put(&asked, "S", PAIR)).await });
+        // It is killed once a part of it is done, and another process finishes.
+        while database.count("select count(*) from entries where kind = 2").await < 10_000 {}
+        server.kill();
+        let _ = asking.await.unwrap();
+        let done = database.count("select count(*) from entries where kind = 2").await;
+        assert!(done < 99_997, "the kill came in the middle");
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let completed = async {
+            loop {
+                let answer = send(put(&client, "S", PAIR)).await;
+                if answer.status == 200 { break answer }
+                assert_eq!(answer.status, 202, "{answer:?} {}", server.log());
+            }
+        };
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(120), completed).await.unwrap();
+        assert_eq!(answer.json()["isComplete"], true);
+        assert_eq!(database.count("select count(*) from entries where kind = 2").await, 99_997);
+        assert_eq!(database.count("select count(distinct billable_id) from entries where kind = 2").await, 99_997);
+        let billing = client.get("/billing?startDate=2025-06-01&endDate=2025-06-30").await.json();
+        assert_eq!((counts(&billing), &billing["unattributedCount"]), ([("cus".to_owned(), (99_997, 0))].into(), &json!(0)));
+        assert!(export(&client, "state=unattributed").await.is_empty());
+        assert_eq!(client.get("/billables?state=voided").await.json()["items"].as_array().unwrap().len(), 3);
+    }
+
+    async fn totals_of_five_years_of_days_are_one_request(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let years = 2021..2026;
+        let reports: Vec<_> = years.flat_map(|year| (1..=12).flat_map(move |month| [1, 15, 28].map(|day| json!({
+            "accountId": "a", "customerId": format!("c{}", day % 2), "callSid": format!("{year}-{month}-{day}"),
+            "occurredAt": format!("{year}-{month:02}-{day:02}T23:45:00Z"),
+        })))).collect();
+        assert_eq!(send(client.post("/billables").json(&reports)).await.status, 201);
+        let path = "/billing?accountId=a&startDate=2021-01-01&endDate=2025-12-31&groupBy=day";
+        for zone in ["UTC", "Asia/Kolkata", "America/St_Johns"] {
+            let billing = client.get(&format!("{path}&timeZone={zone}")).await.json();
+            let rows = billing["customers"].as_array().unwrap();
+            assert_eq!(rows.len(), 180, "{zone}");
+            let shift = if zone == "Asia/Kolkata" { "2021-01-02" } else { "2021-01-01" };
+            assert_eq!(rows[0]["date"], shift, "{zone}");
+        }
+        let one = client.get(&format!("{path}&customerId=c0")).await.json();
+        assert_eq!(one["customers"].as_array().unwrap().len(), 60);
+        for (query, field) in [
+            ("startDate=2026-1-1&endDate=2026-01-01", "StartDate"), ("startDate=2026-01-01", "EndDate"),
+            ("startDate=2026-01-02&endDate=2026-01-01", "EndDate"), ("startDate=1979-01-01&endDate=2026-01-01", "StartDate"),
+            ("startDate=2026-01-01&endDate=2026-01-01&timeZone=Mars", "TimeZone"),
+            ("startDate=2026-01-01&endDate=2026-01-01&groupBy=week", "GroupBy"),
+            ("startDate=2000-01-01&endDate=2026-01-01&groupBy=day", "EndDate"),
+        ] {
+            let refused = client.get(&format!("/billing?{query}")).await;
+            assert_eq!((refused.status, refused.field_errors()), (400, vec![(field.to_owned(), "Predicate".to_owned())]), "{query}");
+        }
+        let xml = client.get("/billing.xml?startDate=2021-01-01&endDate=2021-01-31").await;
+        assert!(xml.body.contains("<BillingCustomerInfo><AccountId>a</AccountId><BillableCount>1</BillableCount><CustomerId>c0</CustomerId><VoidedCount>0</VoidedCount>"));
+        let csv = client.get("/billing.csv?accountId=a&startDate=2021-01-01&endDate=2021-01-31").await;
+        assert_eq!((&*csv.body, csv.header("content-disposition")), (
+            "CustomerId,BillableCount,VoidedCount\r\nc0,1,0\r\nc1,2,0\r\n", Some("attachment; filename=\"billing.csv\"")
+        ));
+        // What it is exact at is where the feed goes on.
+        let billing = client.get(path).await.json();
+        client.report(&json!({"sessionId": "S"})).await;
+        let news = client.get(&format!("/log?after={}", billing["asOf"].as_str().unwrap())).await.json();
+        assert_eq!(news["items"].as_array().unwrap().len(), 1);
+    }
+}
+
+/// Several processes report, void and attribute at once, while others roll, and are killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attribution_races_with_reports_and_voids_and_every_total_agrees() {
+    let database = Database::postgres().await;
+    let (store, _) = database.store_with(4).await;
+    let servers = [
+        Server::start(&database).await,
+        Server::start(&database).await,
+    ];
+    let rolling = tokio::spawn(roll_and_give_up(database.url().to_owned()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for (process, server) in servers.iter().enumerate() {
+        for session in 0..4 {
+            let client = server.client();
+            tasks.spawn(async move {
+                let mut voided = Vec::new();
+                for call in 0..30 {
+                    let name = format!("S{session}");
+                    let report = json!({"sessionId": name, "callSid": format!("{process}-{session}-{call}")});
+                    let id = client.report(&report).await.id().to_string();
+                    if call == 10 + session {
+                        assert_eq!(send(put(&client, &name, ("acc", &name))).await.status, 200);
+                    }
+                    if call % 5 == process {
+                        let void = client.post(&format!("/billables/{id}/void"));
+                        assert_eq!(send(void).await.status, 200);
+                        voided.push(id);
+                    }
+                }
+                voided
+            });
+        }
+    }
+    let voided: BTreeSet<String> = tasks.join_all().await.concat().into_iter().collect();
+    rolling.abort();
+    let client = servers[0].client();
+    let rows = export(&client, "").await;
+    assert_eq!((rows.len(), voided.len()), (240, 48));
+    let mut expected: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for row in &rows {
+        let is_voided = voided.contains(row["id"].as_str().unwrap());
+        assert_eq!(row["state"], if is_voided { "voided" } else { "billable" });
+        if let Some(customer) = row["billedCustomerId"].as_str() {
+            assert_eq!(row["sessionId"], customer);
+            let total = expected.entry(customer.to_owned()).or_default();
+            if is_voided {
+                total.1 += 1
+            } else {
+                total.0 += 1
+            }
+        }
+    }
+    let today = billables::billable::Instant::now().to_string()[..10].to_owned();
+    let path = format!("/billing?accountId=acc&startDate=2026-11-01&endDate={today}");
+    for _ in 0..2 {
+        let billing = client.get(&path).await.json();
+        assert_eq!(
+            (counts(&billing), &billing["unattributedCount"]),
+            (expected.clone(), &json!(0))
+        );
+        // And again from buckets alone, made anew.
+        for partition in 0..4 {
+            store.totals_clear(partition).await.unwrap();
+            while store.totals_roll(partition, 7).await.unwrap() {}
+        }
+    }
+    store.close().await;
+}
+
+/// Rolls in small stretches, and drops out of it wherever it happens to be.
+async fn roll_and_give_up(url: String) {
+    let store = Store::open(&url, 1).await.unwrap();
+    let mut micros = 0;
+    loop {
+        for partition in 0..4 {
+            micros = (micros + 173) % 5_000;
+            let patience = std::time::Duration::from_micros(micros);
+            let _ = tokio::time::timeout(patience, store.totals_roll(partition, 3)).await;
+        }
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,197 @@
+//! The feed: in the order of commits, each entry once, and waiting for news.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::support::client::send;
+use crate::support::{Client, Cluster, Database, Server, on_both_databases};
+
+/// One read of the feed: its entries, and where it goes on.
+async fn read(client: &Client, after: Option<&str>, query: &str) -> (Vec<Value>, String) {
+    let after = after
+        .map(|after| format!("&after={after}"))
+        .unwrap_or_default();
+    let page = client.get(&format!("/log?{query}{after}")).await;
+    assert_eq!(page.status, 200, "{page:?}");
+    let next = page.header("next-cursor").unwrap().to_owned();
+    let page = page.json();
+    assert_eq!(page["nextCursor"], *next);
+    (page["items"].as_array().unwrap().clone(), next)
+}
+
+on_both_databases! {
+    async fn whoever_waits_hears_of_a_commit_at_once_and_of_nothing_in_the_end(database: Database) {
+        let server = Server::start(&database).await;
+        let other = Server::start(&database).await;
+        let client = server.client();
+        let (_, start) = read(&client, None, "").await;
+        let began = Instant::now();
+        let (nothing, start) = read(&client, Some(&start), "wait=1").await;
+        assert!(nothing.is_empty() && began.elapsed() >= Duration::from_secs(1));
+        // Commits of this process and of another one end the wait long before its end.
+        for writer in [&server, &other] {
+            let (waiting, after) = (server.client(), start.clone());
+            let read = tokio::spawn(async move { read(&waiting, Some(&after), "wait=60").await });
+            let reported = writer.client().report(&json!({"sessionId": "S"})).await.id();
+            let (news, _) = read.await.unwrap();
+            assert!(news.iter().any(|entry| entry["billableId"] == *reported.to_string()) || news.len() == 1);
+        }
+        let (both, end) = read(&client, Some(&start), "wait=60").await;
+        assert_eq!(both.len(), 2);
+        // A stop lets go of whoever waits.
+        let (waiting, after) = (server.client(), end.clone());
+        let last = tokio::spawn(async move { read(&waiting, Some(&after), "wait=60").await });
+        server.until_logged("listening").await;
+        let mut server = server;
+        while server.log().matches("http.path=/log").count() < 4 {
+            tokio::task::yield_now().await;
+        }
+        server.signal("-TERM");
+        let (nothing, _) = last.await.unwrap_or_default();
+        assert!(nothing.is_empty());
+        assert_eq!(server.wait(), Some(0));
+    }
+
+    async fn a_cursor_of_another_log_is_gone(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        client.report(&json!({"sessionId": "S", "callSid": "1"})).await;
+        client.report(&json!({"sessionId": "S", "callSid": "2"})).await;
+        let (_, end) = read(&client, None, "").await;
+        let page = client.get("/billables?limit=1").await.json();
+        let list = page["nextCursor"].as_str().unwrap();
+        let gone = async |client: &Client| {
+            for path in [format!("/log?after={end}"), format!("/billables?limit=1&cursor={list}")] {
+                let reply = client.get(&path).await;
+                assert_eq!((reply.status, &*reply.error_code()), (410, "CursorGone"));
+            }
+        };
+        // A backup of before: the head is lower.
+        database.execute("update log_heads set next_position = next_position - 1").await;
+        gone(&client).await;
+        database.execute("update log_heads set next_position = next_position + 1").await;
+        assert_eq!(client.get(&format!("/log?after={end}")).await.status, 200);
+        drop(server);
+        // A restored copy that was given an epoch of its own.
+        let epoch = if database.is_postgres() { "update log set epoch = gen_random_uuid()" } else { "update log set epoch = randomblob(16)" };
+        database.execute(epoch).await;
+        gone(&Server::start(&database).await.client()).await;
+    }
+
+    async fn lines_and_pages_have_the_same_entries(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let batch = json!([{"sessionId": "S", "callSid": "1"}, {"sessionId": "S", "callSid": "2"}]);
+        send(client.post("/billables").json(&batch)).await;
+        let (entries, _) = read(&client, None, "").await;
+        let lines = client.get("/log?format=ndjson").await;
+        let parsed: Vec<Value> = lines.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(parsed, entries);
+        let next = lines.header("next-cursor").unwrap();
+        assert!(read(&client, Some(next), "").await.0.is_empty());
+        let refused = client.get("/log?wait=61").await;
+        assert_eq!(refused.field_errors(), [("Wait".to_owned(), "Predicate".to_owned())]);
+    }
+}
+
+/// Four partitions, three processes that write, two readers that page while they do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_skip_nothing_and_repeat_nothing_while_several_processes_write() {
+    let database = Database::postgres().await;
+    database.store_with(4).await.0.close().await;
+    let servers = [
+        Server::start(&database).await,
+        Server::start(&database).await,
+        Server::start(&database).await,
+    ];
+    let writing: Vec<_> = servers
+        .iter()
+        .enumerate()
+        .map(|(process, server)| {
+            let client = server.client();
+            tokio::spawn(async move {
+                for group in 0..40 {
+                    let reports: Vec<_> = (0..5)
+                        .map(|call| json!({"sessionId": "S", "callSid": format!("{process}-{group}-{call}")}))
+                        .collect();
+                    assert_eq!(send(client.post("/billables").json(&reports)).await.status, 201);
+                }
+            })
+        })
+        .collect();
+    let reading: Vec<_> = servers[..2]
+        .iter()
+        .map(|server| {
+            let client = server.client();
+            tokio::spawn(async move {
+                let (mut seen, mut after) = (Vec::new(), None);
+                while seen.len() < 600 {
+                    let (entries, next) = read(&client, after.as_deref(), "limit=7&wait=20").await;
+                    assert!(
+                        !entries.is_empty(),
+                        "nothing came for 20 s: {} seen",
+                        seen.len()
+                    );
+                    seen.extend(entries);
+                    after = Some(next);
+                }
+                let (more, _) = read(&client, after.as_deref(), "").await;
+                assert!(more.is_empty());
+                seen
+            })
+        })
+        .collect();
+    for task in writing {
+        task.await.unwrap();
+    }
+    for task in reading {
+        let seen = task.await.unwrap();
+        let mut last: HashMap<i64, i64> = HashMap::new();
+        for entry in &seen {
+            let (partition, position) = (
+                entry["partition"].as_i64().unwrap(),
+                entry["position"].as_i64().unwrap(),
+            );
+            let before = last.insert(partition, position).unwrap_or_default();
+            assert!(before < position, "in the order of commits");
+        }
+        assert_eq!((seen.len(), last.len()), (600, 4));
+    }
+}
+
+/// Counted by the database itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_wait_the_heads_are_asked_for_four_times_a_second() {
+    let cluster = Cluster::start(&["shared_preload_libraries=pg_stat_statements"]);
+    let database = Database::created_on(&cluster.url(), "").await;
+    let server = Server::start(&database).await;
+    database
+        .execute("create extension pg_stat_statements")
+        .await;
+    let (_, start) = read(&server.client(), None, "").await;
+    database.execute("select pg_stat_statements_reset()").await;
+    let began = Instant::now();
+    let waiting: Vec<_> = (0..40)
+        .map(|_| {
+            let (client, after) = (server.client(), start.clone());
+            tokio::spawn(async move { read(&client, Some(&after), "wait=3").await })
+        })
+        .collect();
+    for task in waiting {
+        assert!(task.await.unwrap().0.is_empty());
+    }
+    let elapsed = began.elapsed().as_secs_f64();
+    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let statement = "select coalesce(sum(calls), 0)::bigint from pg_stat_statements
+        where query like 'select log_heads.partition, log_heads.next_position%'";
+    let calls: i64 = sqlx::query_scalar(AssertSqlSafe(statement))
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    // One each at the start, to begin with; then four a second for all.
+    let most = 40 + (elapsed * 4.0).ceil() as i64 + 1;
+    assert!((40 + 8..=most).contains(&calls), "{calls} in {elapsed} s");
+}
