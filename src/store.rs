@@ -13,6 +13,8 @@ mod error;
 mod feed;
 mod keys;
 mod open;
+#[cfg(test)]
+mod plans;
 mod postgres;
 mod row;
 mod scan;

@@ -36,11 +36,10 @@ pub async fn read_feed(
             let stretch = Stretch {
                 partition,
                 after: *after,
-                until: *head,
                 whose: Whose::All,
                 limit: u32::try_from(room).expect("a page is bounded"),
             };
-            let (entries, until) = read_stretch(store, accounts, stretch).await?;
+            let (entries, until) = read_stretch(store, accounts, stretch, *head).await?;
             *after = until;
             page.entries.extend(entries);
         }
@@ -48,11 +47,12 @@ pub async fn read_feed(
     Ok(page)
 }
 
-/// The entries of a stretch, and how far they are all there are.
+/// The entries of a stretch up to `head`, and how far they are all there are.
 async fn read_stretch(
     store: &Store,
     accounts: &Accounts,
     stretch: Stretch<'_>,
+    head: i64,
 ) -> Result<(Vec<Placed>, i64), StoreError> {
     let whose: Vec<_> = match accounts {
         None => vec![Whose::All],
@@ -62,7 +62,7 @@ async fn read_stretch(
             .collect(),
     };
     let most = stretch.limit as usize;
-    let mut until = stretch.until;
+    let mut until = head;
     let mut entries = Vec::new();
     for whose in whose {
         let found = store.entries_after(Stretch { whose, ..stretch }).await?;

@@ -43,7 +43,7 @@ pub struct Step {
 pub const STEP: u32 = 5000;
 
 /// Entries of a session that record without a pair, and those that void, as neighbours.
-const OF_SESSION: &str = concat!(
+pub(super) const OF_SESSION: &str = concat!(
     "select ",
     entry_columns!(),
     " from entries where partition = $1 and session_id = $2

@@ -16,7 +16,7 @@ macro_rules! after {
             entry_columns!(),
             " from entries where ",
             $condition,
-            " partition = $1 and position > $2 and position <= $3 order by position limit $4"
+            " partition = $1 and position > $2 order by position limit $3"
         )
     };
 }
@@ -33,16 +33,16 @@ pub enum Whose<'a> {
 }
 
 impl<'a> Whose<'a> {
-    /// The statement, and its `$5` if it has one.
-    fn statement(self) -> (&'static str, Option<&'a str>) {
+    /// The statement, and its `$4` if it has one.
+    pub(super) fn statement(self) -> (&'static str, Option<&'a str>) {
         match self {
             Self::All => (after!(""), None),
             Self::Account(id) => (
-                after!("coalesce(billed_account_id, account_id) = $5 and"),
+                after!("coalesce(billed_account_id, account_id) = $4 and"),
                 Some(id),
             ),
             Self::OtherAccount(id) => (
-                after!("account_id = $5 and account_id <> billed_account_id and"),
+                after!("account_id = $4 and account_id <> billed_account_id and"),
                 Some(id),
             ),
         }
@@ -56,8 +56,6 @@ pub struct Stretch<'a> {
     pub partition: u32,
     /// Only entries behind this position.
     pub after: i64,
-    /// Up to and with this one.
-    pub until: i64,
     /// Whose entries.
     pub whose: Whose<'a>,
     /// At most that many.
@@ -75,7 +73,6 @@ macro_rules! feed_operations {
                 let mut query = sqlx::query_as::<_, EntryRow>(statement)
                     .bind(stretch.partition.cast_signed())
                     .bind(stretch.after)
-                    .bind(stretch.until)
                     .bind(i64::from(stretch.limit));
                 if let Some(account) = account {
                     query = query.bind(account);

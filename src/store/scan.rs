@@ -62,7 +62,7 @@ macro_rules! scan {
 
 impl<'a> Source<'a> {
     /// The statement, and its `$6` if it has one.
-    fn statement(self) -> (&'static str, Option<&'a str>) {
+    pub(super) fn statement(self) -> (&'static str, Option<&'a str>) {
         match self {
             Self::All => (scan!(""), None),
             Self::Account(id) => (

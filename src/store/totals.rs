@@ -122,7 +122,7 @@ macro_rules! roll {
 
 /// The parts of a partition's tail: `$1` partition, `$2` and `$3` the positions, `$4` and `$5` the
 /// time, `$6` and `$7` the account and the customer, or null.
-const TAIL: &str = concat!(
+pub(super) const TAIL: &str = concat!(
     "with delta (kind, to_pair, billable, voided) as ",
     deltas!(),
     "select place, account_id, customer_id,
@@ -302,15 +302,11 @@ macro_rules! totals_operations {
     };
 }
 
-totals_operations!(
-    postgres::Store,
-    postgres,
-    roll!(
-        "cast(extract(epoch from date_trunc('month', to_timestamp(occurred_at / 1000000) at time zone 'UTC')) as bigint) * 1000000"
-    )
+const POSTGRES_ROLL: &str = roll!(
+    "cast(extract(epoch from date_trunc('month', to_timestamp(occurred_at / 1000000) at time zone 'UTC')) as bigint) * 1000000"
 );
-totals_operations!(
-    sqlite::Store,
-    sqlite,
-    roll!("unixepoch(occurred_at / 1000000, 'unixepoch', 'start of month') * 1000000")
-);
+pub(super) const SQLITE_ROLL: &str =
+    roll!("unixepoch(occurred_at / 1000000, 'unixepoch', 'start of month') * 1000000");
+
+totals_operations!(postgres::Store, postgres, POSTGRES_ROLL);
+totals_operations!(sqlite::Store, sqlite, SQLITE_ROLL);

@@ -17,6 +17,7 @@
 //! - `recovery`: what a database comes back as; what is wrong with one row
 //! - `properties`: what holds for every input
 //! - `model`: random histories against a model in memory; everything that is read agrees
+//! - `plans`: no statement scans the log
 //! - `vectors`: the exchanges that existing clients rely on
 //! - `tidy`: rules about the source, the settings and the README
 
@@ -34,6 +35,7 @@ mod feed;
 mod input;
 mod model;
 mod operation;
+mod plans;
 mod properties;
 mod read;
 mod recovery;

@@ -13,21 +13,21 @@ use crate::store::row::{EntryRow, InsertedRow, LOG, LogRow, entries, entry_colum
 use crate::store::{Appended, LogInfo, OpenError, StoreError};
 
 /// SQLite has no arrays: a list goes in as one JSON text.
-const FIND: &str = concat!(
+pub(in crate::store) const FIND: &str = concat!(
     "select ",
     entry_columns!(),
     " from entries
      where partition = $1 and id in (select unhex(value) from json_each($2))"
 );
 
-const FIND_PLACED: &str = concat!(
+pub(in crate::store) const FIND_PLACED: &str = concat!(
     "select ",
     entry_columns!(),
     " from json_each($1) as wanted
      join entries on entries.partition = wanted.value ->> 0 and entries.id = unhex(wanted.value ->> 1)"
 );
 
-const OF_CALLS: &str = concat!(
+pub(in crate::store) const OF_CALLS: &str = concat!(
     "select ",
     entry_columns!(),
     " from entries where call_sid in (select value from json_each($1)) limit $2"

@@ -273,6 +273,12 @@ impl Cluster {
         );
     }
 
+    /// What the server has logged.
+    pub(crate) fn log(&self) -> String {
+        let bytes = std::fs::read(self.directory.join("log")).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Stops it as a crash would: the write-ahead log is all that is left.
     pub(crate) fn stop(&self) {
         assert!(self.try_stop(), "the cluster does not stop");

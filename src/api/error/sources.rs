@@ -1,0 +1,65 @@
+//! What the layers below say, as the API's errors.
+
+use super::ApiError;
+use crate::billable::{Field, FieldError};
+use crate::store::StoreError;
+use crate::telemetry::chain;
+use crate::wire::{BindError, ReadError};
+use crate::writer::WriteError;
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Malformed(reason) => Self::Malformed(reason),
+            ReadError::TooManyItems => Self::TooManyItems,
+            ReadError::UnsupportedType => Self::UnsupportedMediaType,
+        }
+    }
+}
+
+impl From<BindError> for ApiError {
+    fn from(error: BindError) -> Self {
+        let of = |field: Field| {
+            let message = format!(
+                "{} can't be a query parameter beside several reports",
+                field.camel()
+            );
+            FieldError::new(field, "Predicate", message)
+        };
+        match error {
+            BindError::Read(error) => error.into(),
+            BindError::CallDetailRecord => {
+                Self::Malformed("a call detail record belongs to /billables".to_owned())
+            }
+            BindError::Fields(fields) => fields.into_iter().map(of).collect::<Vec<_>>().into(),
+        }
+    }
+}
+
+impl From<Vec<FieldError>> for ApiError {
+    fn from(errors: Vec<FieldError>) -> Self {
+        Self::Invalid(errors.into_iter().map(|error| (None, error)).collect())
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Full => Self::Overloaded,
+            WriteError::Unavailable => Self::StoreUnavailable,
+            WriteError::Refused => Self::Internal,
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = chain(&error), "a read failed");
+        match error {
+            StoreError::Unavailable(_) | StoreError::TimedOut => Self::StoreUnavailable,
+            StoreError::Refused(_) | StoreError::NotStored(_) | StoreError::Corrupt { .. } => {
+                Self::Internal
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! How SQLite carries out the statements on the log. PostgreSQL's plans are taken from a server at
+//! work, in `tests/it/plans.rs`; SQLite cannot be asked there.
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row};
+
+    use crate::store::change::OF_SESSION;
+    use crate::store::sqlite::entries::{FIND, FIND_PLACED, OF_CALLS};
+    use crate::store::totals::{SQLITE_ROLL, TAIL};
+    use crate::store::{Source, Store, Whose};
+
+    /// What the plan of a statement says of the log.
+    async fn plan(store: &Store, statement: &str) -> Vec<String> {
+        let Store::Sqlite(store) = store else {
+            unreachable!("the store is SQLite")
+        };
+        let explained = AssertSqlSafe(format!("explain query plan {statement}"));
+        let rows = sqlx::query(explained).fetch_all(&store.control).await;
+        let details = rows
+            .expect("a plan")
+            .into_iter()
+            .map(|row| row.get("detail"));
+        details
+            .filter(|detail: &String| detail.contains("entries"))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn no_statement_scans_the_log() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}", directory.path().join("test.db").display());
+        let store = Store::open(&url, 1).await.expect("a store");
+        store.migrate().await.expect("a schema");
+        let sources = [
+            (Source::All, "entries_by_time"),
+            (Source::Account("x"), "entries_by_account"),
+            (Source::OtherAccount("x"), "entries_by_other_account"),
+            (Source::Customer("x"), "entries_by_customer"),
+            (Source::Session("x"), "entries_by_session"),
+            (Source::Call("x"), "entries_by_call"),
+            (Source::Voided, "entries_voided"),
+            (Source::WithoutPair, "entries_without_pair"),
+        ];
+        let whose = [
+            (Whose::All, "entries_by_position"),
+            (Whose::Account("x"), "entries_by_account_position"),
+            (
+                Whose::OtherAccount("x"),
+                "entries_by_other_account_position",
+            ),
+        ];
+        let others = [
+            (FIND, "sqlite_autoindex_entries_1"),
+            (FIND_PLACED, "sqlite_autoindex_entries_1"),
+            (OF_CALLS, "entries_by_call"),
+            (OF_SESSION, "entries_by_session"),
+            (TAIL, "entries_by_position"),
+            (SQLITE_ROLL, "entries_by_position"),
+        ];
+        let sources = sources.map(|(source, index)| (source.statement().0, index));
+        let whose = whose.map(|(whose, index)| (whose.statement().0, index));
+        for (statement, index) in sources.into_iter().chain(whose).chain(others) {
+            let plan = plan(&store, statement).await;
+            let searched = format!("SEARCH entries USING INDEX {index} (");
+            assert!(!plan.is_empty(), "{statement}");
+            assert!(
+                plan.iter().all(|step| step.starts_with(&searched)),
+                "{statement}: {plan:?}"
+            );
+        }
+        let scanned = plan(&store, "select * from entries where reason = 'x'").await;
+        assert_eq!(scanned, ["SCAN entries"], "a scan is seen as one");
+    }
+}

@@ -1,0 +1,133 @@
+//! How PostgreSQL carries out what a server asks of a large log: the plan of every statement is
+//! taken from the database itself, so none can be forgotten here. SQLite's are in `src/store/plans.rs`.
+
+use billables::token::Scope;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::client::send;
+use crate::support::server::token;
+use crate::support::{Client, Cluster, Database, Server};
+
+/// 200,000 billables of 20 accounts, 200 customers and 40,000 sessions, over a year.
+const FILL: &str = "
+    insert into entries (partition, id, position, kind, billable_id, account_id, customer_id, session_id, call_sid,
+            billed_account_id, billed_customer_id, occurred_at, recorded_at, client)
+        select 0, id, n, 1, id, account, customer, 'S' || n / 5, 'CA' || n, account, customer, at, at, 'test'
+        from (
+            select n, gen_random_uuid() as id, case when n % 100 > 0 then 'acc' || n % 20 end as account,
+                case when n % 100 > 0 then 'cus' || n % 200 end as customer, 1735689600000000 + n * 157680000 as at
+            from generate_series(1::bigint, 200000) as n
+        ) as made;
+    update log_heads set next_position = 200001;
+    analyze";
+
+async fn use_everything(client: &Client, account: &str, session: &str) {
+    let pair = json!({"accountId": account, "customerId": "cus", "callSid": session});
+    let batch = json!([{"accountId": account, "sessionId": session, "callSid": format!("{session}-1")}, pair]);
+    for _ in 0..2 {
+        assert!(send(client.post("/billables").json(&batch)).await.status < 300);
+    }
+    let page = client.get("/billables?limit=2").await.json();
+    let id = page["items"][0]["id"].as_str().unwrap();
+    client.get(&format!("/billables/{id}")).await;
+    let cursor = page["nextCursor"].as_str().unwrap();
+    client
+        .get(&format!("/billables?limit=2&cursor={cursor}"))
+        .await;
+    send(client.post(&format!("/billables/{id}/void"))).await;
+    for query in [
+        format!("accountId={account}"),
+        "customerId=cus7".to_owned(),
+        format!("accountId={account}&customerId=cus7&from=2025-06-01T00:00:00Z"),
+        "sessionId=S77".to_owned(),
+        "callSid=CA77".to_owned(),
+        "callSid=CA77&sessionId=S15&state=billable".to_owned(),
+        "state=voided".to_owned(),
+        format!("state=voided&accountId={account}"),
+        "state=unattributed".to_owned(),
+        "from=2025-06-01T00:00:00Z&to=2025-06-02T00:00:00Z".to_owned(),
+    ] {
+        let page = client.get(&format!("/billables?limit=20&{query}")).await;
+        assert_eq!(page.status, 200, "{query}");
+    }
+    let check = json!({"callSids": ["CA1", "CA2"], "ids": [id]});
+    assert_eq!(
+        send(client.post("/billables/check").json(&check))
+            .await
+            .status,
+        200
+    );
+    let feed = client.get("/log?limit=5").await.json();
+    client
+        .get(&format!(
+            "/log?limit=5&after={}",
+            feed["nextCursor"].as_str().unwrap()
+        ))
+        .await;
+    for query in ["", "&groupBy=day&timeZone=Europe/Rome", "&customerId=cus7"] {
+        let path =
+            format!("/billing?accountId={account}&startDate=2025-06-01&endDate=2025-06-30{query}");
+        assert_eq!(client.get(&path).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_of_a_server_scans_the_log() {
+    let cluster = Cluster::start(&[
+        "session_preload_libraries=auto_explain",
+        "auto_explain.log_min_duration=0",
+        "auto_explain.log_level=log",
+    ]);
+    let database = Database::created_on(&cluster.url(), "").await;
+    let (store, _) = database.store().await;
+    database.execute(FILL).await;
+    let limited = token(&database, "l", &Scope::ALL, Some(&["acc1", "acc2"])).await;
+    let server = Server::start(&database).await;
+    let client = server.client();
+    // Totals from the log's tail, then from buckets.
+    use_everything(&client, "acc0", "one").await;
+    while store.totals_roll(0, 50_000).await.unwrap() {}
+    use_everything(&client, "acc0", "two").await;
+    use_everything(&server.client_of(&limited), "acc1", "three").await;
+    assert_eq!(
+        client
+            .get("/billing?startDate=2025-06-01&endDate=2025-06-30")
+            .await
+            .status,
+        200
+    );
+    assert_eq!(client.get("/billables.csv?limit=1000").await.status, 200);
+    let body = json!({"accountId": "acc0", "customerId": "cus"});
+    assert_eq!(
+        send(client.request(Method::PUT, "/sessions/S20").json(&body))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(client.get("/sessions/S20").await.status, 200);
+
+    let scans = || {
+        let log = cluster.log();
+        let scans = log.matches("Seq Scan on entries").count();
+        assert!(
+            log.contains(" using entries_by_account on entries"),
+            "plans are logged"
+        );
+        (scans, log)
+    };
+    let (found, log) = scans();
+    let at = log.find("Seq Scan on entries").unwrap_or_default();
+    assert_eq!(
+        found,
+        0,
+        "{}",
+        &log[at.saturating_sub(2000)..log.len().min(at + 200)]
+    );
+    // A scan is seen as one.
+    database
+        .execute("select count(*) from entries where reason = 'x'")
+        .await;
+    assert!(scans().0 > 0);
+    store.close().await;
+}
