@@ -203,7 +203,7 @@ on_both_databases! {
         let grant = Grant {
             client: ClientName::parse("pbx-1").unwrap(),
             scopes: vec![Scope::Report, Scope::Bill],
-            accounts: Some(vec!["a,\"1".to_owned(), "ü".to_owned()]),
+            accounts: Some(["a,\"1", "ü"].map(str::to_owned).into()),
         };
         let now = Instant::now();
         let token = Token { id: Uuid::now_v7(), grant, created_at: now, expires_at: now.plus_seconds(60) };
