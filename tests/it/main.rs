@@ -10,6 +10,7 @@
 //! - `access`: tokens, scopes, accounts
 //! - `connections`: slow, greedy and broken clients; the stop
 //! - `start`: settings, refusals, the first start, the commands
+//! - `commands`: what goes in and out by commands: export, import, check, copy
 //! - `faults`: killed servers, databases that go away, several processes
 //! - `recovery`: what a database comes back as; what is wrong with one row
 //! - `properties`: what holds for every input
@@ -23,6 +24,7 @@ mod support;
 mod access;
 mod answers;
 mod batch;
+mod commands;
 mod connections;
 mod faults;
 mod input;
