@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
+use std::iter::repeat;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -118,12 +119,19 @@ impl Rows {
         }
         let cells = cells_of(text, self.header.len()).map_err(|what| format!("the row {what}"))?;
         let given = |cell: String| (!cell.is_empty()).then_some(Given::Text(cell));
-        let cells = cells.into_iter().map(given);
+        // Cells that the row leaves out at its end are not given.
+        let cells = cells.into_iter().map(given).chain(repeat(None));
         Ok(self.header.iter().cloned().zip(cells).collect())
     }
 }
 
 impl Row {
+    /// Whether there is a member of that name in any letter case, given or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let mut names = self.members.iter().map(|(known, _)| known);
+        names.any(|known| known.eq_ignore_ascii_case(name))
+    }
+
     /// The member of that name in any letter case, if it is given. One that is there twice could
     /// be either.
     pub(super) fn get(&self, name: &str) -> Result<Option<&Given>, String> {

@@ -212,16 +212,17 @@ on_both_databases! {
             ("{\"id\":".to_owned(), "the JSON ends too early"),
             ("[]".to_owned(), "the JSON must be an object"),
             (json!({"accountId": "a", "customerId": "c"}).to_string(), "neither a callSid nor a key"),
+            (json!({"id": null, "state": "billable", "sessionId": "S", "callSid": "CA2"}).to_string(), "it has no id"),
             (json!({"accountId": "a", "callSid": "CA2"}).to_string(), "customerId is required"),
         ];
         let text: String = lines.iter().map(|(line, _)| format!("{line}\n\n")).collect();
         let file = files.with("rows.ndjson", &text);
         assert_eq!(import(&database, &[&files.with("first.ndjson", &lines[0].0)]).1, "new 1, known 0, voided 0, refused 0");
         let refused = files.path("refused.ndjson");
-        let counts = "new 0, known 1, voided 0, refused 12";
+        let counts = "new 0, known 1, voided 0, refused 13";
         let (code, printed, errors) = import(&database, &[&file, "--refused", &refused]);
         assert_eq!((code, &*printed), (1, counts), "{errors}");
-        assert_eq!(errors, format!("billables: 12 row(s) were refused; {refused} has them\n"));
+        assert_eq!(errors, format!("billables: 13 row(s) were refused; {refused} has them\n"));
         let written = std::fs::read_to_string(&refused).unwrap();
         let written: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         for (place, (line, reason)) in lines.iter().enumerate().skip(1) {

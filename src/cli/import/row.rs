@@ -52,7 +52,7 @@ impl Reading {
     /// The entry of a row, or why there is none.
     pub(super) fn read(&self, row: &Row, format: RowFormat, now: Instant) -> Result<Meant, String> {
         let is_told = !self.columns.is_empty() || !self.values.is_empty();
-        if !is_told && row.text("id")?.is_some() && row.text("state")?.is_some() {
+        if !is_told && row.has("id") && row.has("state") {
             return self.billable(row, format, now);
         }
         let entry = self.report(row, now)?;
