@@ -1,6 +1,14 @@
 //! The commands. Results go to standard output, logs and errors to standard error.
 
+mod arguments;
+mod check;
+mod copy;
+mod export;
+mod import;
 mod migrate;
+mod progress;
+mod rebuild_totals;
+mod records;
 mod serve;
 mod token;
 
@@ -9,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, DatabaseArgs, LogArgs, ServeArgs};
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{LogInfo, OpenError, Store, StoreError};
 use crate::telemetry;
 
 /// Records billable telephony events: stored before the reply, once, for ever.
@@ -41,6 +49,16 @@ enum Command {
     Token(token::Command),
     /// Bring the database's schema up to date and make the log.
     Migrate(migrate::Args),
+    /// Write billables as JSON lines or CSV.
+    Export(export::Args),
+    /// Read billables or reports from JSON lines or CSV. Harmless to repeat.
+    Import(import::Args),
+    /// Compare an account's calls with a carrier's list.
+    Check(check::Args),
+    /// Copy a whole log into another database, positions and tokens included.
+    Copy(copy::Args),
+    /// Make the totals anew from the log.
+    RebuildTotals,
 }
 
 /// Why a command did not succeed, in words for whoever typed it.
@@ -103,6 +121,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(Command::Serve(serve)) => serve::run(&url, serve).await,
             Some(Command::Token(command)) => token::run(&url, command).await,
             Some(Command::Migrate(args)) => migrate::run(&url, args).await,
+            Some(Command::Export(args)) => export::run(&url, args).await,
+            Some(Command::Import(args)) => import::run(&url, args).await,
+            Some(Command::Check(args)) => check::run(&url, args).await,
+            Some(Command::Copy(args)) => copy::run(args).await,
+            Some(Command::RebuildTotals) => rebuild_totals::run(&url).await,
         }
     })
 }
@@ -119,6 +142,18 @@ fn report(failure: &Failure) -> ExitCode {
 /// Opens a store for a command that asks little of it.
 async fn open(url: &str) -> Result<Store, OpenError> {
     Store::open(url, 1).await
+}
+
+/// Opens a store that has a log already: a command that only reads makes none.
+async fn open_log(url: &str) -> Result<(Store, LogInfo), Failure> {
+    let store = open(url).await?;
+    store.migrate().await?;
+    match store.log_find().await? {
+        Some((log, _)) => Ok((store, log)),
+        None => Err(Failure::Failed(
+            "the database has no log yet: is DATABASE_URL the one that the server has?".to_owned(),
+        )),
+    }
 }
 
 /// The command line's definition, for tests and documentation.

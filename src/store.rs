@@ -9,6 +9,7 @@
 
 mod appender;
 mod change;
+mod copy;
 mod error;
 mod feed;
 mod keys;

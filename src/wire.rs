@@ -5,7 +5,7 @@ pub mod billing;
 pub mod csv;
 mod document;
 mod form;
-mod json;
+pub mod json;
 mod jsv;
 pub mod negotiation;
 pub mod parameters;

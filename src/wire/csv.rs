@@ -57,43 +57,54 @@ struct Rows<'a> {
 impl Rows<'_> {
     /// The cells of the next row, `most` at the most.
     fn next(&mut self, most: usize) -> Result<Option<Vec<String>>, ReadError> {
-        let Some(mut rest) = self.rest else {
+        let Some(rest) = self.rest else {
             return Ok(None);
         };
         self.row += 1;
-        let mut cells = Vec::new();
-        loop {
-            if cells.len() == most {
-                return Err(self.malformed("has too many cells"));
-            }
-            let cell;
-            (cell, rest) = match rest.strip_prefix('"') {
-                Some(quoted) => {
-                    unquoted(quoted).ok_or_else(|| self.malformed("ends inside of quotes"))?
-                }
-                None => {
-                    let end = rest.find([',', '\r', '\n']).unwrap_or(rest.len());
-                    (rest[..end].to_owned(), &rest[end..])
-                }
-            };
-            cells.push(cell);
-            rest = match rest.as_bytes() {
-                [b',', ..] => &rest[1..],
-                ended => {
-                    self.rest = match ended {
-                        [] => None,
-                        [b'\r', b'\n', ..] => Some(&rest[2..]),
-                        [b'\r' | b'\n', ..] => Some(&rest[1..]),
-                        _ => return Err(self.malformed("has something behind a closing quote")),
-                    };
-                    return Ok(Some(cells));
-                }
-            };
-        }
+        let (cells, rest) = next_row(rest, most).map_err(|what| self.malformed(what))?;
+        self.rest = rest;
+        Ok(Some(cells))
     }
 
     fn malformed(&self, what: &str) -> ReadError {
         ReadError::Malformed(format!("the CSV {what} (row {})", self.row))
+    }
+}
+
+/// The cells of one row, `most` at the most, which has no line end but inside of quotes.
+///
+/// # Errors
+/// What is wrong with it, behind `the row`.
+pub fn cells_of(row: &str, most: usize) -> Result<Vec<String>, &'static str> {
+    match next_row(row, most.min(MAX_COLUMNS))? {
+        (cells, None) => Ok(cells),
+        (_, Some(_)) => Err("is several rows"),
+    }
+}
+
+/// The cells of a row, and what is behind its end; `None` where the text ends.
+fn next_row(mut rest: &str, most: usize) -> Result<(Vec<String>, Option<&str>), &'static str> {
+    let mut cells = Vec::new();
+    loop {
+        if cells.len() == most {
+            return Err("has too many cells");
+        }
+        let cell;
+        (cell, rest) = match rest.strip_prefix('"') {
+            Some(quoted) => unquoted(quoted).ok_or("ends inside of quotes")?,
+            None => {
+                let end = rest.find([',', '\r', '\n']).unwrap_or(rest.len());
+                (rest[..end].to_owned(), &rest[end..])
+            }
+        };
+        cells.push(cell);
+        rest = match rest.as_bytes() {
+            [b',', ..] => &rest[1..],
+            [] => return Ok((cells, None)),
+            [b'\r', b'\n', ..] => return Ok((cells, Some(&rest[2..]))),
+            [b'\r' | b'\n', ..] => return Ok((cells, Some(&rest[1..]))),
+            _ => return Err("has something behind a closing quote"),
+        };
     }
 }
 

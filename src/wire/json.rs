@@ -60,6 +60,15 @@ pub(super) fn read_object(text: &str) -> Result<Item, ReadError> {
     Ok(item)
 }
 
+/// The members of an object in order, each a text, a scalar's source text, or nothing for null.
+///
+/// # Errors
+/// The text is no object.
+pub fn members_of(text: &str) -> Result<Vec<(String, Option<Given>)>, ReadError> {
+    let Members(members) = serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
+    Ok(members)
+}
+
 /// The parser's own words may repeat the text, so they are not passed on.
 fn malformed(error: &serde_json::Error, lines_before: usize) -> ReadError {
     let what = match error.classify() {
@@ -136,6 +145,32 @@ impl<'de> Visitor<'de> for ObjectVisitor {
             }
         }
         Ok(Object(Item { report, hints }))
+    }
+}
+
+struct Members(Vec<(String, Option<Given>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut members = Vec::new();
+        while let Some(name) = map.next_key()? {
+            members.push((name, next_given(&mut map)?));
+        }
+        Ok(Members(members))
     }
 }
 

@@ -13,6 +13,7 @@
 //! - `billing`: voids, attributions and totals, with kills and races
 //! - `connections`: slow, greedy and broken clients; the stop
 //! - `start`: settings, refusals, the first start, the commands
+//! - `commands`: what goes in and out by commands: export, import, check, copy
 //! - `faults`: killed servers, databases that go away, several processes
 //! - `recovery`: what a database comes back as; what is wrong with one row
 //! - `properties`: what holds for every input
@@ -29,6 +30,7 @@ mod access;
 mod answers;
 mod batch;
 mod billing;
+mod commands;
 mod connections;
 mod faults;
 mod feed;

@@ -1,0 +1,61 @@
+//! Values of arguments that several commands take.
+
+use clap::ValueEnum;
+
+use crate::billable::{Field, Instant, Text};
+use crate::wire::Format;
+
+/// How the rows of a file are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RowFormat {
+    /// One JSON object a line.
+    Ndjson,
+    /// Comma-separated values with a header row.
+    Csv,
+}
+
+impl From<RowFormat> for Format {
+    fn from(format: RowFormat) -> Self {
+        match format {
+            RowFormat::Ndjson => Self::Ndjson,
+            RowFormat::Csv => Self::Csv,
+        }
+    }
+}
+
+pub(super) fn account(id: &str) -> Result<Text, String> {
+    text(Field::AccountId, id)
+}
+
+pub(super) fn customer(id: &str) -> Result<Text, String> {
+    text(Field::CustomerId, id)
+}
+
+pub(super) fn session(id: &str) -> Result<Text, String> {
+    text(Field::SessionId, id)
+}
+
+pub(super) fn call(id: &str) -> Result<Text, String> {
+    text(Field::CallSid, id)
+}
+
+pub(super) fn instant(text: &str) -> Result<Instant, String> {
+    Instant::parse(text)
+        .ok_or_else(|| "must be an RFC 3339 instant such as 2026-03-01T09:30:00Z".to_owned())
+}
+
+/// `NAME=VALUE` in its parts.
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("must be FIELD=, and something behind it".to_owned()),
+    }
+}
+
+/// A value is what a report may have: anything else could never match.
+fn text(field: Field, value: &str) -> Result<Text, String> {
+    if value.trim().is_empty() {
+        return Err("must not be blank".to_owned());
+    }
+    Text::parse(field, value.to_owned()).map_err(|error| error.message)
+}

@@ -1,0 +1,310 @@
+//! `billables check`: a carrier's list of calls against an account's billables.
+//!
+//! Of the list only a hash of each call is held; it is read a second time for those that were not
+//! found in the range, which are then looked for anywhere in the log.
+
+use std::collections::HashMap;
+use std::io::{self, BufWriter, StdoutLock, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::arguments::{RowFormat, account, instant};
+use super::progress::Progress;
+use super::records::Rows;
+use super::{Failure, open_log};
+use crate::billable::{Billable, Field, Instant, State, Text};
+use crate::reader::{Filter, List};
+use crate::store::{LogInfo, Store};
+
+/// Billables that are read at once.
+const STRETCH: usize = 1500;
+
+/// Calls that are looked up at once.
+const BATCH: usize = 500;
+
+/// The most entries that they may have between them before they are looked up one by one.
+const MAX_FOUND: u32 = 20_000;
+
+/// What to compare.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The carrier's CSV, with a header.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The account whose calls they are.
+    #[arg(long, value_name = "ID", value_parser = account)]
+    account: Text,
+    /// Calls at this instant or later.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    from: Instant,
+    /// Calls before this instant.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    to: Instant,
+    /// The column that has the calls, in any letter case.
+    #[arg(long, value_name = "NAME", default_value = "callSid")]
+    column: String,
+}
+
+/// What is known of a call of the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// It has not been found in the range.
+    Unseen,
+    /// It has been found there, voided.
+    Voided,
+    /// It needs no more.
+    Settled,
+}
+
+/// The calls of the file by the first 128 bits of their SHA-256.
+type Calls = HashMap<u128, Call>;
+
+#[derive(Default)]
+struct Counts {
+    missing: u64,
+    extra: u64,
+    voided: u64,
+}
+
+pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
+    let mut calls = Calls::new();
+    each_call(&args, |call| {
+        calls.entry(hash(call)).or_insert(Call::Unseen);
+    })?;
+    let (store, log) = open_log(url).await?;
+    let mut check = Check {
+        store,
+        log,
+        account: args.account.clone(),
+        calls,
+        counts: Counts::default(),
+        out: BufWriter::new(io::stdout().lock()),
+    };
+    check.range(args.from, args.to).await?;
+    check.rest(&args).await?;
+    let Counts {
+        missing,
+        extra,
+        voided,
+    } = check.counts;
+    let calls = check.calls.len();
+    writeln!(
+        check.out,
+        "calls {calls}, missing {missing}, extra {extra}, voided {voided}"
+    )
+    .and_then(|()| check.out.flush())
+    .map_err(|error| unprinted(&error))?;
+    check.store.close().await;
+    match missing + extra {
+        0 => Ok(()),
+        _ => Err(Failure::Failed(
+            "the file and the log do not have the same calls".to_owned(),
+        )),
+    }
+}
+
+struct Check {
+    store: Store,
+    log: LogInfo,
+    account: Text,
+    calls: Calls,
+    counts: Counts,
+    out: BufWriter<StdoutLock<'static>>,
+}
+
+impl Check {
+    /// Goes through the account's billables of the range: which of them the file does not have.
+    async fn range(&mut self, from: Instant, to: Instant) -> Result<(), Failure> {
+        let filter = Filter {
+            account_id: Some(self.account.clone()),
+            from: Some(from),
+            to: Some(to),
+            ..Filter::default()
+        };
+        let mut list = List::begin(self.store.clone(), self.log, filter, None).await?;
+        let mut progress = Progress::new("checking", None);
+        let mut rows = 0;
+        while list.after().is_some() {
+            for billable in list.read(STRETCH).await? {
+                rows += 1;
+                let Some(call) = &billable.recorded.reported.call_sid else {
+                    continue;
+                };
+                let is_voided = billable.state() == State::Voided;
+                match self.calls.get_mut(&hash(call.as_str())) {
+                    Some(Call::Settled) => {}
+                    Some(state) if is_voided => *state = Call::Voided,
+                    Some(state) => *state = Call::Settled,
+                    None if is_voided => {}
+                    None => {
+                        self.counts.extra += 1;
+                        let id = billable.recorded.id;
+                        writeln!(self.out, "extra {} {id}", call.as_str())
+                            .map_err(|error| unprinted(&error))?;
+                    }
+                }
+            }
+            progress.at(rows, rows);
+        }
+        Ok(())
+    }
+
+    /// Looks up the calls of the file that the range does not have.
+    async fn rest(&mut self, args: &Args) -> Result<(), Failure> {
+        let mut batch = Vec::new();
+        let mut rows = rows_of(args)?;
+        let mut progress = Progress::new("checking", None);
+        let mut looked_up = 0;
+        while let Some(call) = next_call(&mut rows, args)? {
+            // Once is enough.
+            let Some(known) = self.calls.get_mut(&hash(&call)) else {
+                return Err(changed(&args.file));
+            };
+            let known = std::mem::replace(known, Call::Settled);
+            if known != Call::Settled {
+                batch.push((call, known == Call::Voided));
+            }
+            if batch.len() == BATCH {
+                looked_up += BATCH as u64;
+                self.look_up(std::mem::take(&mut batch)).await?;
+                progress.at(looked_up, looked_up);
+            }
+        }
+        self.look_up(batch).await?;
+        match self.calls.values().all(|call| *call == Call::Settled) {
+            true => Ok(()),
+            false => Err(changed(&args.file)),
+        }
+    }
+
+    /// Says of each call whether it is anywhere in the log for this account.
+    async fn look_up(&mut self, calls: Vec<(String, bool)>) -> Result<(), Failure> {
+        // What no report can have would upset a database.
+        let valid: Vec<&str> = calls
+            .iter()
+            .map(|(call, _)| &**call)
+            .filter(|call| Text::parse(Field::CallSid, (*call).to_owned()).is_ok())
+            .collect();
+        let mut found = HashMap::new();
+        let entries = self.store.entries_of_calls(&valid, MAX_FOUND).await?;
+        if entries.len() < MAX_FOUND as usize {
+            let entries = entries.into_iter().map(|placed| placed.entry);
+            for billable in Billable::assemble(entries).into_values() {
+                self.note(&billable, &mut found);
+            }
+        } else {
+            for call in valid {
+                self.look_up_one(call, &mut found).await?;
+            }
+        }
+        for (call, is_voided) in calls {
+            let (what, count) = match found.get(&call) {
+                Some(true) => continue,
+                None if !is_voided => ("missing", &mut self.counts.missing),
+                Some(false) | None => ("voided", &mut self.counts.voided),
+            };
+            *count += 1;
+            writeln!(self.out, "{what} {}", shown(&call)).map_err(|error| unprinted(&error))?;
+        }
+        Ok(())
+    }
+
+    /// A call that may have any number of billables, most of them of other accounts.
+    async fn look_up_one(
+        &self,
+        call: &str,
+        found: &mut HashMap<String, bool>,
+    ) -> Result<(), Failure> {
+        let filter = Filter {
+            account_id: Some(self.account.clone()),
+            call_sid: Some(Text::trusted(call.to_owned())),
+            ..Filter::default()
+        };
+        let mut list = List::begin(self.store.clone(), self.log, filter, None).await?;
+        while list.after().is_some() && found.get(call) != Some(&true) {
+            for billable in list.read(STRETCH).await? {
+                self.note(&billable, found);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a call has a billable of this account, and whether one that is not voided.
+    fn note(&self, billable: &Billable, found: &mut HashMap<String, bool>) {
+        let call = billable.recorded.reported.call_sid.as_ref();
+        if let Some(call) = call.filter(|_| billable.account_id() == Some(&self.account)) {
+            let is_there = found.entry(call.as_str().to_owned()).or_default();
+            *is_there |= billable.state() != State::Voided;
+        }
+    }
+}
+
+fn each_call(args: &Args, mut take: impl FnMut(&str)) -> Result<(), Failure> {
+    let mut rows = rows_of(args)?;
+    let mut count = 0;
+    let mut progress = Progress::new("reading", None);
+    while let Some(call) = next_call(&mut rows, args)? {
+        take(&call);
+        count += 1;
+        if count % 1000 == 0 {
+            progress.at(count, count);
+        }
+    }
+    Ok(())
+}
+
+fn rows_of(args: &Args) -> Result<Rows, Failure> {
+    let rows = Rows::open(&args.file, RowFormat::Csv).map_err(unreadable(&args.file))?;
+    match rows.may_have(&args.column) {
+        true => Ok(rows),
+        false => Err(Failure::Usage(format!(
+            "{} has no column {}: name it with --column",
+            args.file.display(),
+            args.column
+        ))),
+    }
+}
+
+/// The call of the next row that has one. A row that cannot be read could be any call.
+fn next_call(rows: &mut Rows, args: &Args) -> Result<Option<String>, Failure> {
+    while let Some(row) = rows.next().map_err(unreadable(&args.file))? {
+        let refused =
+            |line, reason| Failure::Failed(format!("{}:{line}: {reason}", args.file.display()));
+        let row = row.map_err(|row| refused(row.line, row.reason))?;
+        let call = row.text(&args.column);
+        if let Some(call) = call.map_err(|reason| refused(row.line, reason))? {
+            return Ok(Some(call.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+fn hash(call: &str) -> u128 {
+    let digest = Sha256::digest(call);
+    let first = digest.first_chunk().expect("a digest has 32 bytes");
+    u128::from_be_bytes(*first)
+}
+
+/// A call on one line, whatever the file has.
+fn shown(call: &str) -> String {
+    match call.contains(char::is_control) {
+        true => call.escape_debug().to_string(),
+        false => call.to_owned(),
+    }
+}
+
+fn changed(file: &Path) -> Failure {
+    Failure::Failed(format!(
+        "{} is not the same when it is read again; it must be a file that nobody writes to",
+        file.display()
+    ))
+}
+
+fn unreadable(file: &Path) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::Failed(format!("cannot read {}: {error}", file.display()))
+}
+
+fn unprinted(error: &io::Error) -> Failure {
+    Failure::Failed(format!("cannot print: {error}"))
+}

@@ -1,0 +1,118 @@
+//! `billables copy`: a whole log into another database.
+//!
+//! The other one becomes the same log first, by its epoch; entries follow in the order of their
+//! positions; its heads are moved last. Cut short, it is gone on with.
+
+use super::progress::Progress;
+use super::{Failure, open};
+use crate::store::{LogInfo, Store, Stretch, Whose};
+
+/// Entries of one transaction.
+const STRETCH: u32 = 5000;
+
+/// From where to where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The URL of the database that has the log.
+    from: String,
+    /// The URL of an empty database, or of a copy that was cut short. No server may run on it.
+    to: String,
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let (from, to) = (open(&args.from).await?, open(&args.to).await?);
+    from.migrate().await?;
+    to.migrate().await?;
+    let Some((log, made_at)) = from.log_find().await? else {
+        return Err(refused("there is no log to copy"));
+    };
+    if to.is_embedded() && log.partitions != 1 {
+        return Err(refused(
+            "a log on SQLite has one partition, and this one has more",
+        ));
+    }
+    let heads = from.heads(log).await?;
+    let is_done = match to.log_find().await? {
+        Some((known, _)) if known == log => is_finished(&to, log, &heads).await?,
+        _ if to.log_is_empty().await? => {
+            to.log_become(log, made_at).await?;
+            false
+        }
+        _ => {
+            return Err(refused(
+                "the database to copy to has a log of its own, which is not empty",
+            ));
+        }
+    };
+    if !is_done {
+        to.secrets_copy(&from).await?;
+        to.sessions_copy(&from, log).await?;
+        copy_entries(&from, &to, &heads).await?;
+    }
+    let (copied, expected) = (to.entries_count().await?, from.entries_count().await?);
+    if from.heads(log).await? != heads {
+        return Err(refused(
+            "the log has grown meanwhile: stop its server and copy again, which goes on from here",
+        ));
+    }
+    if copied != expected {
+        return Err(Failure::Failed(format!(
+            "the copy has {copied} entries instead of {expected}: make it anew, in an empty database"
+        )));
+    }
+    if !is_done {
+        to.heads_move(&heads).await?;
+    }
+    from.close().await;
+    to.close().await;
+    println!("copied {copied} entries of the log {}", log.epoch);
+    Ok(())
+}
+
+/// Whether a copy is finished, so that it has the heads of the original. One that was cut short
+/// has them at the start; anything else has been written to.
+async fn is_finished(to: &Store, log: LogInfo, heads: &[i64]) -> Result<bool, Failure> {
+    let there = to.heads(log).await?;
+    if there.iter().all(|head| *head == 0) {
+        return Ok(false);
+    }
+    match there == heads {
+        true => Ok(true),
+        false => Err(refused(
+            "the database to copy to is a finished copy, and one of the two has been written to since",
+        )),
+    }
+}
+
+async fn copy_entries(from: &Store, to: &Store, heads: &[i64]) -> Result<(), Failure> {
+    let total: i64 = heads.iter().sum();
+    let mut progress = Progress::new("copying", Some(total.unsigned_abs()));
+    let (mut before, mut rows) = (0, 0);
+    for (partition, until) in (0_u32..).zip(heads) {
+        let mut after = to.entries_last(partition).await?;
+        loop {
+            let stretch = Stretch {
+                partition,
+                after,
+                whose: Whose::All,
+                limit: STRETCH,
+            };
+            let mut entries = from.entries_after(stretch).await?;
+            entries.retain(|placed| placed.position <= *until);
+            let Some(last) = entries.last() else {
+                break;
+            };
+            after = last.position;
+            rows += entries.len() as u64;
+            to.entries_place(&entries).await?;
+            progress.at((before + after).unsigned_abs(), rows);
+        }
+        before += until;
+    }
+    Ok(())
+}
+
+fn refused(reason: &str) -> Failure {
+    Failure::Failed(reason.to_owned())
+}

@@ -1,0 +1,176 @@
+//! `billables export`: the rows of `GET /billables?format=…`, byte for byte, in constant memory.
+//!
+//! A file is written under another name beside it and renamed when it is whole and flushed, so
+//! that nobody takes a part for the whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::arguments::{RowFormat, account, call, customer, instant, session};
+use super::progress::Progress;
+use super::{Failure, open_log};
+use crate::billable::{Instant, State, Text};
+use crate::reader::{Filter, List};
+use crate::wire::Format;
+use crate::wire::record::{Rows, billables_head};
+
+/// Billables that are read at once.
+const STRETCH: usize = 1500;
+
+/// What to export, and where to.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// How the rows are written.
+    #[arg(long, value_enum, default_value = "ndjson")]
+    format: RowFormat,
+    /// The file to write; standard output when not given.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Only billables that bill this account or, billing none, name it.
+    #[arg(long, value_name = "ID", value_parser = account)]
+    account: Option<Text>,
+    /// Only billables that bill this customer or, billing none, name it.
+    #[arg(long, value_name = "ID", value_parser = customer)]
+    customer: Option<Text>,
+    /// Only billables of this session.
+    #[arg(long, value_name = "ID", value_parser = session)]
+    session: Option<Text>,
+    /// Only billables of this call.
+    #[arg(long, value_name = "SID", value_parser = call)]
+    call: Option<Text>,
+    /// Only calls at this instant or later.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    from: Option<Instant>,
+    /// Only calls before this instant.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    to: Option<Instant>,
+    /// Only billables in this state: billable, unattributed or voided.
+    #[arg(long, value_parser = state)]
+    state: Option<State>,
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
+    let Args {
+        format,
+        output,
+        account,
+        customer,
+        session,
+        call,
+        from,
+        to,
+        state,
+    } = args;
+    let filter = Filter {
+        account_id: account,
+        customer_id: customer,
+        session_id: session,
+        call_sid: call,
+        from,
+        to,
+        state,
+    };
+    let (store, log) = open_log(url).await?;
+    let list = List::begin(store.clone(), log, filter, None).await?;
+    let format = format.into();
+    match &output {
+        Some(path) => {
+            let file = Partial::create(path)?;
+            let exported = export(list, format, &file.file, &named(path)).await?;
+            file.complete(path)?;
+            println!("{exported}");
+        }
+        None => {
+            let stdout = io::stdout().lock();
+            let exported = export(list, format, stdout, "standard output").await?;
+            eprintln!("{exported}");
+        }
+    }
+    store.close().await;
+    Ok(())
+}
+
+/// Writes every row, and says how many there were and what their SHA-256 is.
+async fn export(
+    mut list: List,
+    format: Format,
+    mut to: impl Write,
+    named: &str,
+) -> Result<String, Failure> {
+    let mut progress = Progress::new("exporting", None);
+    let mut rows = Rows::new(format);
+    let mut digest = Sha256::new();
+    let mut text = billables_head(format);
+    loop {
+        for billable in list.read(STRETCH).await? {
+            rows.write(&billable, &mut text);
+        }
+        digest.update(&text);
+        to.write_all(text.as_bytes()).map_err(failed(named))?;
+        text.clear();
+        let count = rows.count() as u64;
+        progress.at(count, count);
+        if list.after().is_none() {
+            break;
+        }
+    }
+    to.flush().map_err(failed(named))?;
+    let sha256 = digest.finalize();
+    let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("exported {} rows, sha256 {sha256}", rows.count()))
+}
+
+/// A file that is not whole yet, under a name that says so. Dropped, it is gone.
+struct Partial {
+    file: File,
+    path: PathBuf,
+}
+
+impl Partial {
+    fn create(path: &Path) -> Result<Self, Failure> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        if name.is_empty() || path.is_dir() {
+            return Err(Failure::Usage("--output must name a file".to_owned()));
+        }
+        name.push(format!(".{}.partial", std::process::id()));
+        let partial = path.with_file_name(name);
+        let file = File::create(&partial).map_err(failed(&named(&partial)))?;
+        Ok(Self {
+            file,
+            path: partial,
+        })
+    }
+
+    /// The file gets its name after its bytes are flushed; then the name is.
+    fn complete(self, path: &Path) -> Result<(), Failure> {
+        let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        self.file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.path, path))
+            .and_then(|()| File::open(parent.unwrap_or(Path::new(".")))?.sync_all())
+            .map_err(failed(&named(path)))
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // When it is complete there is nothing of that name.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn named(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn failed(named: &str) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::Failed(format!("cannot write {named}: {error}"))
+}
+
+fn state(name: &str) -> Result<State, String> {
+    State::from_name(name).ok_or_else(|| "must be billable, unattributed or voided".to_owned())
+}

@@ -1,0 +1,375 @@
+//! `billables import`: billables of an export, or reports in anybody's columns, into the log.
+//!
+//! Every row has an identity, so a file can be imported again, also after only a part of it was.
+//! Rows are compared with the log a group at a time; the writer stores them as it stores reports,
+//! beside a server that is running.
+
+mod refusals;
+mod row;
+mod seen;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use self::refusals::Refusals;
+use self::row::{Meant, Part, Reading};
+use self::seen::{Seen, other_content};
+use super::arguments::{RowFormat, assignment};
+use super::progress::Progress;
+use super::records::Rows;
+use super::{Failure, open};
+use crate::billable::entry::partition_of;
+use crate::billable::{Billable, ClientName, Entry, Instant, Void};
+use crate::store::{LogInfo, Store};
+use crate::writer::{Outcome, WriteError, Writer};
+
+/// Rows that are stored together. 1,000 of 300 bytes commit in some 10 ms.
+const GROUP: usize = 1000;
+
+/// The most bytes of a file that a group holds.
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// Rows between two looks at the clock.
+const PROGRESS: u64 = 1000;
+
+/// What to import, and how its rows are read.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Files of JSON lines (.ndjson, .jsonl) or CSV (.csv).
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How the files are written; by their names when not given.
+    #[arg(long, value_enum)]
+    format: Option<RowFormat>,
+    /// Reports whose columns have other names: the one that has accountId, customerId, sessionId,
+    /// callSid, occurredAt or the idempotency key (`key`), such as callSid=CallID.
+    #[arg(long = "map", value_name = "FIELD=COLUMN", value_parser = assignment)]
+    columns: Vec<(String, String)>,
+    /// A value that every report has, such as accountId=A.
+    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = assignment)]
+    values: Vec<(String, String)>,
+    /// The client that the entries are of.
+    #[arg(long, value_name = "NAME", default_value = "import", value_parser = client)]
+    client: ClientName,
+    /// The file to write refused rows to, each with its place and the reason.
+    #[arg(long, value_name = "FILE")]
+    refused: Option<PathBuf>,
+    /// Store nothing, and say what would become of the rows.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
+    let Args {
+        files,
+        format,
+        columns,
+        values,
+        client,
+        refused,
+        dry_run,
+    } = args;
+    let reading = Reading {
+        columns: parts("--map", columns)?,
+        values: parts("--set", values)?,
+        client,
+    };
+    let taken = |(part, _): &(Part, String)| reading.columns.iter().any(|(known, _)| known == part);
+    if reading.values.iter().any(taken) {
+        let reason = "a field has either a column (--map) or a value (--set)";
+        return Err(Failure::Usage(reason.to_owned()));
+    }
+    let files: Result<Vec<_>, Failure> = files
+        .into_iter()
+        .map(|path| Ok((format_of(&path, format)?, path)))
+        .collect();
+    let store = open(url).await?;
+    store.migrate().await?;
+    let log = match dry_run {
+        // The number of partitions is not for a dry run to fix.
+        true => store.log_find().await?.map(|(log, _)| log),
+        false => Some(store.log_prepare(None, Instant::now()).await?),
+    };
+    let writing = log
+        .filter(|_| !dry_run)
+        .map(|log| Writer::start(&store, log, 1));
+    let mut import = Import {
+        store: store.clone(),
+        log,
+        writing,
+        client: reading.client.clone(),
+        group: Vec::new(),
+        group_bytes: 0,
+        seen: HashMap::new(),
+        counts: Counts::default(),
+        refusals: Refusals::new(refused),
+    };
+    let done = import.all(&files?, &reading).await;
+    let Import {
+        writing,
+        counts,
+        refusals,
+        ..
+    } = import;
+    if let Some((writer, mut tasks)) = writing {
+        drop(writer);
+        while tasks.join_next().await.is_some() {}
+    }
+    store.close().await;
+    done?;
+    let Counts { new, known, voided } = counts;
+    let dry = if dry_run { "dry run: " } else { "" };
+    println!(
+        "{dry}new {new}, known {known}, voided {voided}, refused {}",
+        refusals.count()
+    );
+    refusals.end()
+}
+
+/// What became of the rows; those that are voided are new or known besides.
+#[derive(Debug, Default)]
+struct Counts {
+    new: u64,
+    known: u64,
+    voided: u64,
+}
+
+/// A row and where it is from.
+#[derive(Debug)]
+struct Pending {
+    file: Arc<str>,
+    line: u64,
+    text: String,
+    meant: Meant,
+}
+
+/// An import under way.
+struct Import {
+    store: Store,
+    /// `None` while there is none, which only a dry run leaves so.
+    log: Option<LogInfo>,
+    writing: Option<(Writer, JoinSet<()>)>,
+    client: ClientName,
+    group: Vec<Pending>,
+    group_bytes: usize,
+    /// By the ids of this group. A dry run keeps it: nothing else knows of earlier groups.
+    seen: HashMap<Uuid, Seen>,
+    counts: Counts,
+    refusals: Refusals,
+}
+
+impl Import {
+    async fn all(
+        &mut self,
+        files: &[(RowFormat, PathBuf)],
+        reading: &Reading,
+    ) -> Result<(), Failure> {
+        let bytes = files.iter().map(|(_, path)| fs::metadata(path));
+        let bytes = bytes.filter_map(Result::ok).map(|file| file.len()).sum();
+        let mut progress = Progress::new("importing", Some(bytes));
+        let (mut before, mut rows) = (0, 0);
+        for (format, path) in files {
+            let named: Arc<str> = path.display().to_string().into();
+            let failed = |error| Failure::Failed(format!("cannot read {named}: {error}"));
+            let mut file = Rows::open(path, *format).map_err(failed)?;
+            if let Some((_, column)) = reading
+                .columns
+                .iter()
+                .find(|(_, name)| !file.may_have(name))
+            {
+                return Err(Failure::Usage(format!("{named} has no column {column}")));
+            }
+            while let Some(row) = file.next().map_err(failed)? {
+                rows += 1;
+                match row {
+                    Ok(row) => match reading.read(&row, *format, Instant::now()) {
+                        Ok(meant) => {
+                            self.group_bytes += row.text.len();
+                            self.group.push(Pending {
+                                file: named.clone(),
+                                line: row.line,
+                                text: row.text,
+                                meant,
+                            });
+                        }
+                        Err(reason) => {
+                            self.refusals
+                                .add(&named, row.line, &reason, Some(&row.text))?;
+                        }
+                    },
+                    Err(row) => {
+                        self.refusals
+                            .add(&named, row.line, &row.reason, row.text.as_deref())?;
+                    }
+                }
+                if self.group.len() == GROUP || self.group_bytes >= GROUP_BYTES {
+                    self.settle().await?;
+                }
+                if rows % PROGRESS == 0 {
+                    progress.at(before + file.bytes_read(), rows);
+                }
+            }
+            before += file.bytes_read();
+        }
+        self.settle().await
+    }
+
+    /// Compares the group with the log and stores what is new.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        self.group_bytes = 0;
+        let group = std::mem::take(&mut self.group);
+        let known = self.find(&group).await?;
+        let mut kept = Vec::new();
+        let mut voids = Vec::new();
+        let now = Instant::now();
+        for row in group {
+            let Meant { entry, voided } = &row.meant;
+            let of_log = known.get(&entry.id);
+            if let Some(billable) = of_log {
+                self.seen
+                    .entry(entry.id)
+                    .or_insert_with(|| Seen::of(billable));
+            }
+            let is_new = !self.seen.contains_key(&entry.id);
+            let seen = self
+                .seen
+                .entry(entry.id)
+                .or_insert_with(|| Seen::new(entry));
+            if let Some(reason) = seen.differs(entry, of_log) {
+                self.refusals
+                    .add(&row.file, row.line, &reason, Some(&row.text))?;
+                continue;
+            }
+            match is_new {
+                true => self.counts.new += 1,
+                false => self.counts.known += 1,
+            }
+            if let Some(reason) = voided
+                && !std::mem::replace(&mut seen.is_voided, true)
+            {
+                self.counts.voided += 1;
+                voids.push(Void {
+                    billable_id: entry.id,
+                    reason: reason.clone(),
+                    client: self.client.clone(),
+                    at: now,
+                    accounts: None,
+                });
+            }
+            kept.push((row, is_new));
+        }
+        self.store(kept, voids).await
+    }
+
+    async fn find(&self, group: &[Pending]) -> Result<HashMap<Uuid, Billable>, Failure> {
+        let Some(log) = self.log.filter(|_| !group.is_empty()) else {
+            return Ok(HashMap::new());
+        };
+        let ids: Vec<_> = group
+            .iter()
+            .flat_map(|row| {
+                let id = row.meant.entry.id;
+                let partition = partition_of(id, log.partitions);
+                Billable::all_ids(id).map(|id| (partition, id))
+            })
+            .collect();
+        let found = self.store.entries_find(&ids).await?;
+        Ok(Billable::assemble(
+            found.into_iter().map(|placed| placed.entry),
+        ))
+    }
+
+    /// Known rows go to the writer too: it knows whether a commit that others have made may still
+    /// have to wait for a standby.
+    async fn store(
+        &mut self,
+        rows: Vec<(Pending, bool)>,
+        mut voids: Vec<Void>,
+    ) -> Result<(), Failure> {
+        let Some((writer, _)) = &self.writing else {
+            return Ok(());
+        };
+        self.seen.clear();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let claim = Arc::new(writer.budget().claim().map_err(|error| unsure(&error))?);
+        let entries: Vec<Entry> = rows
+            .iter()
+            .map(|(row, _)| row.meant.entry.clone())
+            .collect();
+        let outcomes = writer.append(entries, &claim).await;
+        for ((row, is_new), outcome) in rows.into_iter().zip(outcomes) {
+            match outcome.map_err(|error| unsure(&error))? {
+                Outcome::Stored(_) | Outcome::Replayed(_) => {}
+                // Somebody else was faster.
+                Outcome::Conflict(fields) => {
+                    match is_new {
+                        true => self.counts.new -= 1,
+                        false => self.counts.known -= 1,
+                    }
+                    let id = row.meant.entry.id;
+                    let before = voids.len();
+                    voids.retain(|void| void.billable_id != id);
+                    self.counts.voided -= (before - voids.len()) as u64;
+                    let reason = other_content(&fields);
+                    self.refusals
+                        .add(&row.file, row.line, &reason, Some(&row.text))?;
+                }
+            }
+        }
+        if !voids.is_empty() {
+            writer.void(voids).await.map_err(|error| unsure(&error))?;
+        }
+        Ok(())
+    }
+}
+
+fn unsure(error: &WriteError) -> Failure {
+    Failure::Failed(format!(
+        "{error}; what is stored stays, so import the same again"
+    ))
+}
+
+/// The parts that `FIELD=…` arguments name, each once.
+fn parts(flag: &str, given: Vec<(String, String)>) -> Result<Vec<(Part, String)>, Failure> {
+    let mut parts: Vec<(Part, String)> = Vec::new();
+    for (name, value) in given {
+        let part = Part::from_name(&name).ok_or_else(|| {
+            Failure::Usage(format!(
+                "{flag}: {name} is none of accountId, customerId, sessionId, callSid, occurredAt and key"
+            ))
+        })?;
+        if parts.iter().any(|(known, _)| *known == part) {
+            return Err(Failure::Usage(format!("{flag} names {name} twice")));
+        }
+        parts.push((part, value));
+    }
+    Ok(parts)
+}
+
+fn format_of(path: &Path, told: Option<RowFormat>) -> Result<RowFormat, Failure> {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let by_name = match extension.map(str::to_ascii_lowercase).as_deref() {
+        Some("ndjson" | "jsonl") => Some(RowFormat::Ndjson),
+        Some("csv") => Some(RowFormat::Csv),
+        _ => None,
+    };
+    told.or(by_name).ok_or_else(|| {
+        Failure::Usage(format!(
+            "{} does not say what it is: give --format ndjson or csv",
+            path.display()
+        ))
+    })
+}
+
+fn client(name: &str) -> Result<ClientName, String> {
+    ClientName::parse(name)
+        .ok_or_else(|| "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -".to_owned())
+}

@@ -1,0 +1,60 @@
+//! What a row is compared with, small enough for a dry run to keep one for each row.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::billable::{Billable, Entry, Field};
+
+/// What a row is compared with: what the log has under its id, or an earlier row.
+#[derive(Debug)]
+pub(super) struct Seen {
+    reported: u64,
+    pair: Option<u64>,
+    pub(super) is_voided: bool,
+}
+
+impl Seen {
+    pub(super) fn new(entry: &Entry) -> Self {
+        Self {
+            reported: digest(&entry.reported),
+            pair: entry.pair.as_ref().map(digest),
+            is_voided: false,
+        }
+    }
+
+    pub(super) fn of(billable: &Billable) -> Self {
+        Self {
+            pair: billable.pair().map(digest),
+            is_voided: billable.voided.is_some(),
+            ..Self::new(&billable.recorded)
+        }
+    }
+
+    /// Why an entry is not what was seen under its id. A row that bills nobody may have been
+    /// written before its session was decided.
+    pub(super) fn differs(&self, entry: &Entry, of_log: Option<&Billable>) -> Option<String> {
+        if self.reported != digest(&entry.reported) {
+            let fields = of_log.map(|known| known.recorded.reported.differing(&entry.reported));
+            return Some(other_content(&fields.unwrap_or_default()));
+        }
+        let is_other_pair = entry.pair.is_some() && self.pair != entry.pair.as_ref().map(digest);
+        is_other_pair.then(|| match self.pair {
+            Some(_) => "its id is billed to another pair already".to_owned(),
+            None => "its id is there and billed to nobody: decide its session's pair".to_owned(),
+        })
+    }
+}
+
+fn digest(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The refusal of a row whose id has other content in these fields.
+pub(super) fn other_content(fields: &[Field]) -> String {
+    let names: Vec<_> = fields.iter().map(|field| field.camel()).collect();
+    match names.is_empty() {
+        true => "an earlier row has its id with other content".to_owned(),
+        false => format!("its id is stored with another {}", names.join(", ")),
+    }
+}

@@ -1,0 +1,330 @@
+//! The rows of a file, one at a time: JSON lines, or CSV with a header, whose rows may have line
+//! ends inside of quotes. Whatever the file is, no more than one row of it is held.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::iter::repeat;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::arguments::RowFormat;
+use crate::billable::Given;
+use crate::wire::csv::cells_of;
+use crate::wire::json::members_of;
+
+/// The longest row, in bytes: 1 MiB. Those of this service have some 600.
+const MAX_ROW: usize = 1024 * 1024;
+
+/// The mark at the start of a text that says that it is UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// The rows of one file.
+#[derive(Debug)]
+pub(super) struct Rows {
+    records: Records,
+    /// The columns of CSV.
+    header: Rc<[Rc<str>]>,
+}
+
+/// Members or cells by their names, in the order of the row.
+type Members = Vec<(Rc<str>, Option<Given>)>;
+
+/// A row: its members or cells by their names.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// The line that it begins on, from 1.
+    pub(super) line: u64,
+    /// As it stands in the file.
+    pub(super) text: String,
+    members: Members,
+}
+
+/// A row that cannot be read.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    /// The line that it begins on, from 1.
+    pub(super) line: u64,
+    /// As it stands in the file, unless it is too long.
+    pub(super) text: Option<String>,
+    /// What is wrong with it.
+    pub(super) reason: String,
+}
+
+impl Rows {
+    /// Opens a file, and reads its header if it has one.
+    pub(super) fn open(path: &Path, format: RowFormat) -> io::Result<Self> {
+        let mut records = Records::open(path, format)?;
+        let header = match format {
+            RowFormat::Ndjson => Rc::new([]),
+            RowFormat::Csv => read_header(&mut records)?,
+        };
+        Ok(Self { records, header })
+    }
+
+    /// Whether every row may have a member of that name: CSV only if its header has.
+    pub(super) fn may_have(&self, name: &str) -> bool {
+        let is_it = |column: &Rc<str>| column.eq_ignore_ascii_case(name);
+        self.records.format == RowFormat::Ndjson || self.header.iter().any(is_it)
+    }
+
+    /// How many bytes of the file were read.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.records.bytes_read
+    }
+
+    /// The next row; `None` at the end. Blank lines are passed over.
+    pub(super) fn next(&mut self) -> io::Result<Option<Result<Row, Unreadable>>> {
+        while let Some(Record { line, bytes }) = self.records.next()? {
+            let Some(bytes) = bytes else {
+                return Ok(Some(Err(Unreadable {
+                    line,
+                    text: None,
+                    reason: format!("it is longer than {MAX_ROW} bytes"),
+                })));
+            };
+            if bytes.trim_ascii().is_empty() {
+                continue;
+            }
+            let text = match String::from_utf8(bytes) {
+                Ok(text) => text,
+                Err(error) => {
+                    return Ok(Some(Err(Unreadable {
+                        line,
+                        text: Some(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+                        reason: "it is not UTF-8".to_owned(),
+                    })));
+                }
+            };
+            return Ok(Some(match self.members(&text) {
+                Ok(members) => Ok(Row {
+                    line,
+                    text,
+                    members,
+                }),
+                Err(reason) => Err(Unreadable {
+                    line,
+                    text: Some(text),
+                    reason,
+                }),
+            }));
+        }
+        Ok(None)
+    }
+
+    fn members(&self, text: &str) -> Result<Members, String> {
+        if self.records.format == RowFormat::Ndjson {
+            let members = members_of(text).map_err(|error| error.to_string())?;
+            let members = members.into_iter();
+            return Ok(members.map(|(name, value)| (name.into(), value)).collect());
+        }
+        let cells = cells_of(text, self.header.len()).map_err(|what| format!("the row {what}"))?;
+        let given = |cell: String| (!cell.is_empty()).then_some(Given::Text(cell));
+        // Cells that the row leaves out at its end are not given.
+        let cells = cells.into_iter().map(given).chain(repeat(None));
+        Ok(self.header.iter().cloned().zip(cells).collect())
+    }
+}
+
+impl Row {
+    /// Whether there is a member of that name in any letter case, given or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let mut names = self.members.iter().map(|(known, _)| known);
+        names.any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// The member of that name in any letter case, if it is given. One that is there twice could
+    /// be either.
+    pub(super) fn get(&self, name: &str) -> Result<Option<&Given>, String> {
+        let mut found = self
+            .members
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        match (found.next(), found.next()) {
+            (Some(_), Some(_)) => Err(format!("it has {name} twice")),
+            (Some((_, value)), None) => Ok(value.as_ref()),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// The same where it has to be a text; blank is not given.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, String> {
+        match self.get(name)? {
+            Some(Given::Text(text)) => Ok(Some(&**text).filter(|text| !text.trim().is_empty())),
+            Some(Given::Structure) => Err(format!("{name} must be a text")),
+            None => Ok(None),
+        }
+    }
+}
+
+fn read_header(records: &mut Records) -> io::Result<Rc<[Rc<str>]>> {
+    let failed =
+        |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("its header {what}"));
+    let Some(Record { bytes, .. }) = records.next()? else {
+        return Err(failed("is missing"));
+    };
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.ok_or_else(|| failed("is not UTF-8, or endless"))?;
+    let cells = cells_of(&text, usize::MAX).map_err(failed)?;
+    Ok(cells.iter().map(|name| name.trim().into()).collect())
+}
+
+/// Where the bytes of a file are cut into rows.
+#[derive(Debug)]
+struct Records {
+    input: BufReader<File>,
+    format: RowFormat,
+    /// The line that is read next.
+    line: u64,
+    bytes_read: u64,
+}
+
+/// The bytes of a row without its line end; `None` when there are too many.
+struct Record {
+    line: u64,
+    bytes: Option<Vec<u8>>,
+}
+
+/// Where in a row of CSV a byte is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    CellStart,
+    Cell,
+    Quotes,
+    /// Behind a quote that closes them, unless another one follows.
+    QuotesEnd,
+}
+
+impl Records {
+    fn open(path: &Path, format: RowFormat) -> io::Result<Self> {
+        let mut input = BufReader::with_capacity(64 * 1024, File::open(path)?);
+        let mark = input.fill_buf()?.starts_with(BYTE_ORDER_MARK);
+        let mark = if mark { BYTE_ORDER_MARK.len() } else { 0 };
+        input.consume(mark);
+        Ok(Self {
+            input,
+            format,
+            line: 1,
+            bytes_read: mark as u64,
+        })
+    }
+
+    fn next(&mut self) -> io::Result<Option<Record>> {
+        let line = self.line;
+        let mut bytes = Vec::new();
+        let mut is_long = false;
+        let mut place = Place::CellStart;
+        let Some(mut byte) = self.peek()? else {
+            return Ok(None);
+        };
+        loop {
+            self.consume();
+            if byte == b'\n' {
+                self.line += 1;
+            }
+            let is_inside = self.format == RowFormat::Csv && place == Place::Quotes;
+            if byte == b'\n' && !is_inside {
+                break;
+            }
+            // CSV from elsewhere may end its rows with CR alone.
+            if byte == b'\r' && !is_inside && self.format == RowFormat::Csv {
+                if self.peek()? == Some(b'\n') {
+                    self.consume();
+                }
+                self.line += 1;
+                break;
+            }
+            place = place.after(byte);
+            if bytes.len() == MAX_ROW {
+                is_long = true;
+                bytes.clear();
+            }
+            if !is_long {
+                bytes.push(byte);
+            }
+            match self.peek()? {
+                Some(next) => byte = next,
+                None => break,
+            }
+        }
+        let bytes = (!is_long).then_some(bytes);
+        Ok(Some(Record { line, bytes }))
+    }
+
+    fn peek(&mut self) -> io::Result<Option<u8>> {
+        Ok(self.input.fill_buf()?.first().copied())
+    }
+
+    fn consume(&mut self) {
+        self.input.consume(1);
+        self.bytes_read += 1;
+    }
+}
+
+impl Place {
+    fn after(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::CellStart | Self::QuotesEnd, b'"') => Self::Quotes,
+            (Self::Quotes, b'"') => Self::QuotesEnd,
+            (Self::Quotes, _) => Self::Quotes,
+            (_, b',') => Self::CellStart,
+            (Self::CellStart | Self::Cell | Self::QuotesEnd, _) => Self::Cell,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The line of a row, and its member `a` or what is wrong with it.
+    type Found = Result<(u64, Option<String>), (u64, String)>;
+
+    fn rows(text: &[u8], format: RowFormat) -> Vec<Found> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("rows");
+        std::fs::write(&path, text).expect("a file");
+        let mut rows = Rows::open(&path, format).expect("rows");
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().expect("a file that can be read") {
+            found.push(match row {
+                Ok(row) => Ok((row.line, row.text("a").expect("a text").map(str::to_owned))),
+                Err(error) => Err((error.line, error.reason)),
+            });
+        }
+        assert_eq!(rows.bytes_read(), text.len() as u64);
+        found
+    }
+
+    #[test]
+    fn a_row_of_csv_ends_outside_of_quotes() {
+        let a = |line, text: &str| Ok((line, Some(text.to_owned())));
+        let text = "\u{feff}A,b\r\n1,x\r\"2\"\"\n,\",x\n\r\n3\"\r\n \"4\",";
+        let expected = [a(2, "1"), a(3, "2\"\n,"), a(6, "3\""), a(7, " \"4\"")];
+        assert_eq!(rows(text.as_bytes(), RowFormat::Csv), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_one_row_and_the_next_one_is_read() {
+        let long = "x".repeat(MAX_ROW + 1);
+        let text = format!("a,b\n\"1\"x,2\n1,2,3\n{long}\n4\n\"5\n6\n");
+        let found = rows(text.as_bytes(), RowFormat::Csv);
+        let reason = |place: usize| match &found[place] {
+            Err((line, reason)) => format!("{line} {reason}"),
+            Ok(row) => format!("{row:?}"),
+        };
+        assert_eq!(reason(0), "2 the row has something behind a closing quote");
+        assert_eq!(reason(1), "3 the row has too many cells");
+        assert_eq!(reason(2), "4 it is longer than 1048576 bytes");
+        assert_eq!(found[3], Ok((5, Some("4".to_owned()))));
+        assert_eq!(reason(4), "6 the row ends inside of quotes");
+        assert_eq!(found.len(), 5);
+        let found = rows(
+            b"{\"A\":1.50}\n\n{\"a\":\"\xff\"}\n[]\n{\"a\":null}",
+            RowFormat::Ndjson,
+        );
+        assert_eq!(found[0], Ok((1, Some("1.50".to_owned()))));
+        assert_eq!(found[1], Err((3, "it is not UTF-8".to_owned())));
+        assert!(matches!(found[2], Err((4, _))));
+        assert_eq!(found[3], Ok((5, None)));
+    }
+}
