@@ -66,7 +66,7 @@ fn check_body(format: &BodyFormat, data: &[u8]) {
             assert_same(report, &read_one(&format, &written), &written);
         }
     }
-    for format in [Format::Json, Format::Xml, Format::Jsv] {
+    for format in [Format::Json, Format::Xml, Format::Jsv, Format::Ndjson] {
         let reports = || reports.iter().enumerate();
         let items =
             reports().map(|(place, report)| Record::report(report).write_item(format, place == 0));
@@ -84,8 +84,10 @@ fn check_body(format: &BodyFormat, data: &[u8]) {
 
 /// A report in every format that can carry one.
 fn written(report: &Report) -> Vec<(BodyFormat, String)> {
+    // A body of lines is a batch, if only of one.
     let mut all: Vec<_> = Format::ALL
         .into_iter()
+        .filter(|format| *format != Format::Ndjson)
         .map(|format| {
             (
                 BodyFormat::Plain(format),

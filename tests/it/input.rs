@@ -163,8 +163,8 @@ on_both_databases! {
             let reply = server.client().get(path).await;
             assert_eq!((reply.status, &*reply.error_code()), (404, "NotFound"), "{path}");
         }
-        let posted = send(server.client().request(Method::GET, "/billables")).await;
-        assert_eq!((posted.status, posted.header("allow")), (405, Some("POST")));
+        let deleted = send(server.client().request(Method::DELETE, "/billables")).await;
+        assert_eq!((deleted.status, deleted.header("allow")), (405, Some("POST,GET,HEAD")));
     }
 }
 

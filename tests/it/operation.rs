@@ -65,12 +65,11 @@ on_both_databases! {
     async fn no_override_makes_another_method_a_post_or_an_error_a_success(database: Database) {
         let server = Server::start(&database).await;
         let client = server.client();
-        for path in ["/billables?sessionId=S", "/api/NewBillable?sessionId=S"] {
+        for (path, status) in [("/billables?sessionId=S", 200), ("/api/NewBillable?sessionId=S", 405)] {
             let get = client.request(Method::GET, path).header("X-HTTP-Method-Override", "POST");
-            let reply = send(get).await;
-            assert_eq!(reply.status, 405, "{path}");
-            let query = send(client.request(Method::GET, &format!("{path}&X-Http-Method-Override=POST"))).await;
-            assert_eq!(query.status, 405, "{path}");
+            assert_eq!(send(get).await.status, status, "{path}");
+            let query = client.request(Method::GET, &format!("{path}&X-Http-Method-Override=POST"));
+            assert_eq!(send(query).await.status, status, "{path}");
         }
         let jsonp = send(client.post("/billables?callback=alert&sessionId=")).await;
         assert_eq!((jsonp.status, jsonp.header("content-type")), (400, Some("application/json; charset=utf-8")));
