@@ -298,15 +298,20 @@ impl Store {
         }
     }
 
-    /// The key that cursors are sealed with: `fresh`, unless there was one before.
+    /// The key that cursors are sealed with, made at the first time.
     ///
     /// # Errors
-    /// See [`StoreError`].
-    pub async fn cursor_key(&self, fresh: &[u8; 32]) -> Result<Vec<u8>, StoreError> {
-        match self {
-            Self::Postgres(store) => store.cursor_key(fresh).await,
-            Self::Sqlite(store) => store.cursor_key(fresh).await,
-        }
+    /// The database, or the operating system's randomness.
+    pub async fn cursor_key(&self) -> Result<[u8; 32], OpenError> {
+        let mut fresh = [0; 32];
+        getrandom::fill(&mut fresh).map_err(OpenError::Randomness)?;
+        let key = match self {
+            Self::Postgres(store) => store.cursor_key(&fresh).await,
+            Self::Sqlite(store) => store.cursor_key(&fresh).await,
+        };
+        let unusable = || sqlx::Error::Decode("the key in cursor_keys has not 32 bytes".into());
+        key.and_then(|key| key.try_into().map_err(|_| unusable()))
+            .map_err(OpenError::Prepare)
     }
 
     /// Stores a token.

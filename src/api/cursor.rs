@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::ApiError;
 use crate::billable::{Instant, ListKey, Text};
 use crate::reader::Filter;
-use crate::store::{LogInfo, Store, StoreError};
+use crate::store::{LogInfo, OpenError, Store};
 
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
@@ -37,22 +37,16 @@ impl Cursors {
     /// Reads the key, or makes it.
     ///
     /// # Errors
-    /// See [`StoreError`].
-    pub async fn load(store: &Store, log: LogInfo) -> Result<Self, StoreError> {
-        let mut fresh = [0; 32];
-        getrandom::fill(&mut fresh).map_err(|_| StoreError::TimedOut)?;
-        let key = store.cursor_key(&fresh).await?;
-        let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| StoreError::Corrupt {
-            table: "cursor_keys",
-            column: "secret",
-            key: Uuid::nil(),
-        })?;
+    /// See [`OpenError`].
+    pub async fn load(store: &Store, log: LogInfo) -> Result<Self, OpenError> {
+        let key = store.cursor_key().await?;
+        let cipher = XChaCha20Poly1305::new(&key.into());
         Ok(Self { cipher, log })
     }
 
     /// A cursor of the feed: everything up to `positions` has been read.
     pub(super) fn seal_feed(&self, positions: &[i64]) -> Result<String, ApiError> {
-        self.seal(self.place(positions), b"feed")
+        self.seal(&self.place(positions), b"feed")
     }
 
     /// Opens a cursor of the feed.
@@ -78,7 +72,7 @@ impl Cursors {
         let mut place = self.place(cut);
         place.extend(after.occurred_at.as_micros().to_be_bytes());
         place.extend(after.billable_id.as_bytes());
-        self.seal(place, &purpose(filter))
+        self.seal(&place, &purpose(filter))
     }
 
     /// Opens a cursor of the list with this filter.
@@ -132,11 +126,11 @@ impl Cursors {
         }
     }
 
-    fn seal(&self, place: Vec<u8>, purpose: &[u8]) -> Result<String, ApiError> {
+    fn seal(&self, place: &[u8], purpose: &[u8]) -> Result<String, ApiError> {
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).map_err(|_| ApiError::Internal)?;
         let payload = Payload {
-            msg: &place,
+            msg: place,
             aad: purpose,
         };
         let sealed = self
@@ -191,7 +185,7 @@ mod tests {
             epoch: Uuid::from_u128(epoch),
             partitions,
         };
-        let cipher = XChaCha20Poly1305::new_from_slice(&[7; 32]).expect("a key");
+        let cipher = XChaCha20Poly1305::new(&[7; 32].into());
         Cursors { cipher, log }
     }
 

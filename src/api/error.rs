@@ -83,6 +83,7 @@ pub(super) enum ApiError {
 }
 
 impl ApiError {
+    #[expect(clippy::too_many_lines, reason = "a table, a row for each error")]
     fn parts(&self) -> (StatusCode, &'static str, String) {
         let (status, code, message) = match self {
             Self::Malformed(reason) => {

@@ -1,21 +1,20 @@
 //! The key that cursors are sealed with, in both databases.
 
-use super::{StoreError, postgres, sqlite};
+use super::{postgres, sqlite};
 
 macro_rules! key_operations {
     ($store:ty) => {
         impl $store {
-            pub(super) async fn cursor_key(&self, fresh: &[u8]) -> Result<Vec<u8>, StoreError> {
+            pub(super) async fn cursor_key(&self, fresh: &[u8]) -> Result<Vec<u8>, sqlx::Error> {
                 sqlx::query(
                     "insert into cursor_keys (id, secret) values (1, $1) on conflict (id) do nothing",
                 )
                 .bind(fresh)
                 .execute(&self.control)
                 .await?;
-                let secret = sqlx::query_scalar("select secret from cursor_keys where id = 1")
+                sqlx::query_scalar("select secret from cursor_keys where id = 1")
                     .fetch_one(&self.control)
-                    .await?;
-                Ok(secret)
+                    .await
             }
         }
     };

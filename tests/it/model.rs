@@ -248,6 +248,9 @@ async fn pages(client: &Client, path: &str, cursor: Option<String>) -> Vec<Value
     }
 }
 
+/// What a parameter of a list asks of a billable.
+type Condition = Box<dyn Fn(&Known) -> bool>;
+
 async fn check_lists(client: &Client, own: Option<&[&str]>, model: &Model) {
     let seen = |known: &Known| known.is_seen(own);
     assert_eq!(
@@ -270,7 +273,7 @@ async fn check_lists(client: &Client, own: Option<&[&str]>, model: &Model) {
     }
     for (number, session) in SESSIONS.into_iter().enumerate() {
         let (account, customer) = (OWN[number % 2], CUSTOMERS[number % 2]);
-        let conditions: [(String, Box<dyn Fn(&Known) -> bool>); 5] = [
+        let conditions: [(String, Condition); 5] = [
             (
                 format!("sessionId={session}"),
                 Box::new(|known| known.fields[2] == Some(session)),
