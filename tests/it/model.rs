@@ -276,25 +276,25 @@ async fn check_lists(client: &Client, own: Option<&[&str]>, model: &Model) {
         let conditions: [(String, Condition); 5] = [
             (
                 format!("sessionId={session}"),
-                Box::new(|known| known.fields[2] == Some(session)),
+                Box::new(move |known| known.fields[2] == Some(session)),
             ),
             (
                 format!("callSid={}", CALLS[number]),
-                Box::new(|known| known.fields[3] == Some(CALLS[number])),
+                Box::new(move |known| known.fields[3] == Some(CALLS[number])),
             ),
             (
                 format!("accountId={}", encoded(account)),
-                Box::new(|known| known.account() == Some(account)),
+                Box::new(move |known| known.account() == Some(account)),
             ),
             (
                 format!("customerId={}", encoded(customer)),
-                Box::new(|known| {
+                Box::new(move |known| {
                     known.pair.map(|pair| pair.1).or(known.fields[1]) == Some(customer)
                 }),
             ),
             (
                 format!("from={}&to=2026-03-29T00:52:30Z", TIMES[2]),
-                Box::new(|known| {
+                Box::new(move |known| {
                     let (from, to): (Timestamp, Timestamp) = (
                         TIMES[2].parse().unwrap(),
                         "2026-03-29T00:52:30Z".parse().unwrap(),
