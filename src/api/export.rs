@@ -16,20 +16,18 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tracing::{Instrument, error};
 
 use super::context::Answer;
 use super::{ApiError, App};
+use crate::billable::Billable;
 use crate::reader::List;
+use crate::store::StoreError;
 use crate::telemetry::chain;
 use crate::wire::Format;
 use crate::wire::negotiation::accepts_gzip;
-use crate::wire::record::{Rows, billables_head};
-
-/// Billables that are read at once.
-const STRETCH: usize = 1500;
+use crate::wire::record::Rows;
 
 /// Frames that are made ahead of the client, beside the one that is being made.
 const AHEAD: usize = 1;
@@ -45,15 +43,15 @@ type Sent = mpsc::Sender<io::Result<Frame<Bytes>>>;
 /// Too many exports are under way, or the first rows cannot be read.
 pub(super) async fn stream(
     app: &App,
-    mut list: List,
+    list: List,
     most: Option<usize>,
     answer: Answer,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let permit = app.export_permit().await?;
-    let most = most.unwrap_or(usize::MAX);
+    let mut billables = list.read_ahead(most.unwrap_or(usize::MAX));
     // A store that is away is an answer of its own, and no export that is cut at once.
-    let first = list.read(STRETCH.min(most)).await?;
+    let first = billables.recv().await.transpose()?.unwrap_or_default();
     let is_gzip = headers
         .get_all(ACCEPT_ENCODING)
         .iter()
@@ -62,7 +60,7 @@ pub(super) async fn stream(
     let format = answer.format;
     let produce = async move {
         let _permit = permit;
-        if let Err(error) = produce(list, first, most, format, is_gzip, &sender).await {
+        if let Err(error) = produce(first, billables, format, is_gzip, &sender).await {
             error!(error = chain(&error), "an export was cut");
             let cut = io::Error::other("the export was cut");
             let _ = sender.send(Err(cut)).await;
@@ -90,53 +88,40 @@ pub(super) async fn stream(
 
 /// Writes the rows until the end, or until the client has gone.
 async fn produce(
-    mut list: List,
-    first: Vec<crate::billable::Billable>,
-    most: usize,
+    first: Vec<Billable>,
+    mut others: mpsc::Receiver<Result<Vec<Billable>, StoreError>>,
     format: Format,
     is_gzip: bool,
     sender: &Sent,
-) -> Result<(), crate::store::StoreError> {
+) -> Result<(), StoreError> {
     let mut rows = Rows::new(format);
-    let mut digest = Sha256::new();
     let mut encoder = is_gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
-    let mut text = billables_head(format);
-    let mut billables = first;
-    loop {
+    let mut next = Some(first);
+    while let Some(billables) = next {
         for billable in &billables {
-            rows.write(billable, &mut text);
+            rows.write(billable);
         }
-        let is_end = list.after().is_none() || rows.count() == most;
-        digest.update(&text);
+        next = others.recv().await.transpose()?;
+        let text = rows.take();
         let frame = match &mut encoder {
-            None => std::mem::take(&mut text).into_bytes(),
+            None => text.into_bytes(),
             Some(encoder) => {
                 let written = encoder.write_all(text.as_bytes());
-                let ended = written.and_then(|()| match is_end {
-                    true => encoder.try_finish(),
-                    false => Ok(()),
+                let ended = written.and_then(|()| match next {
+                    None => encoder.try_finish(),
+                    Some(_) => Ok(()),
                 });
                 ended.expect("memory takes everything");
-                text.clear();
                 std::mem::take(encoder.get_mut())
             }
         };
         if !frame.is_empty() && sender.send(Ok(Frame::data(frame.into()))).await.is_err() {
             return Ok(());
         }
-        if is_end {
-            break;
-        }
-        billables = list.read(STRETCH.min(most - rows.count())).await?;
     }
-    let sha256: String = digest
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
     let mut trailers = HeaderMap::new();
     trailers.insert(ROW_COUNT, rows.count().into());
-    let sha256 = HeaderValue::from_str(&sha256).expect("hexadecimal digits");
+    let sha256 = HeaderValue::from_str(&rows.sha256()).expect("hexadecimal digits");
     trailers.insert(CONTENT_SHA256, sha256);
     let _ = sender.send(Ok(Frame::trailers(trailers))).await;
     Ok(())

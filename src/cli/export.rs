@@ -7,18 +7,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::arguments::{RowFormat, account, call, customer, instant, session};
 use super::progress::Progress;
 use super::{Failure, open_log};
 use crate::billable::{Instant, State, Text};
 use crate::reader::{Filter, List};
 use crate::wire::Format;
-use crate::wire::record::{Rows, billables_head};
-
-/// Billables that are read at once.
-const STRETCH: usize = 1500;
+use crate::wire::record::Rows;
 
 /// What to export, and where to.
 #[derive(Debug, clap::Args)]
@@ -96,32 +91,29 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
 
 /// Writes every row, and says how many there were and what their SHA-256 is.
 async fn export(
-    mut list: List,
+    list: List,
     format: Format,
     mut to: impl Write,
     named: &str,
 ) -> Result<String, Failure> {
     let mut progress = Progress::new("exporting", None);
     let mut rows = Rows::new(format);
-    let mut digest = Sha256::new();
-    let mut text = billables_head(format);
-    loop {
-        for billable in list.read(STRETCH).await? {
-            rows.write(&billable, &mut text);
+    let mut billables = list.read_ahead(usize::MAX);
+    while let Some(read) = billables.recv().await {
+        for billable in read? {
+            rows.write(&billable);
         }
-        digest.update(&text);
-        to.write_all(text.as_bytes()).map_err(failed(named))?;
-        text.clear();
+        to.write_all(rows.take().as_bytes())
+            .map_err(failed(named))?;
         let count = rows.count() as u64;
         progress.at(count, count);
-        if list.after().is_none() {
-            break;
-        }
     }
-    to.flush().map_err(failed(named))?;
-    let sha256 = digest.finalize();
-    let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("exported {} rows, sha256 {sha256}", rows.count()))
+    // The header, where there are no rows.
+    to.write_all(rows.take().as_bytes())
+        .and_then(|()| to.flush())
+        .map_err(failed(named))?;
+    let count = rows.count();
+    Ok(format!("exported {count} rows, sha256 {}", rows.sha256()))
 }
 
 /// A file that is not whole yet, under a name that says so. Dropped, it is gone.

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::Accounts;
@@ -15,6 +16,9 @@ use crate::store::{LogInfo, Scan, Source, Store, StoreError};
 
 /// The most entries that are read at once: 2,000 of 600 bytes are 1.2 MB.
 const MAX_SCAN: usize = 2000;
+
+/// Billables that are read ahead at once.
+const STRETCH: usize = 1500;
 
 /// Which billables are listed: those that meet every condition that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,6 +112,25 @@ impl List {
     /// Where the next read goes on; `None` when everything has been read.
     pub fn after(&self) -> Option<ListKey> {
         self.after
+    }
+
+    /// Reads everything, at most `most` billables, a stretch ahead of whoever takes them; the
+    /// channel ends where the list does, or with an error. Dropping it ends the reading.
+    pub fn read_ahead(mut self, most: usize) -> mpsc::Receiver<Result<Vec<Billable>, StoreError>> {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut left = most;
+            while left > 0 && self.after.is_some() && !sender.is_closed() {
+                let read = self.read(left.min(STRETCH)).await;
+                let is_end = read.is_err();
+                left -= read.as_ref().map_or(0, Vec::len);
+                let is_empty = read.as_ref().is_ok_and(Vec::is_empty);
+                if !is_empty && (sender.send(read).await.is_err() || is_end) {
+                    return;
+                }
+            }
+        });
+        receiver
     }
 
     /// Reads on: at most `most` billables. There may be none although there are more: see

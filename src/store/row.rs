@@ -1,5 +1,6 @@
 //! Rows as both databases return them, and their way back into the domain.
 
+use sqlx::Row;
 use uuid::Uuid;
 
 use super::{LogInfo, SessionFound, StoreError};
@@ -29,7 +30,8 @@ macro_rules! token_columns {
 }
 pub(super) use token_columns;
 
-#[derive(sqlx::FromRow)]
+/// Read by place, in the order of [`entry_columns`]: an export reads millions, and looking up
+/// their columns by name would take a third of the time.
 pub(super) struct EntryRow {
     partition: i32,
     position: i64,
@@ -49,6 +51,37 @@ pub(super) struct EntryRow {
     key_index: Option<i64>,
     reason: Option<String>,
 }
+
+macro_rules! entry_from_row {
+    ($row:ty) => {
+        impl<'r> sqlx::FromRow<'r, $row> for EntryRow {
+            fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
+                Ok(Self {
+                    partition: row.try_get(0)?,
+                    position: row.try_get(1)?,
+                    id: row.try_get(2)?,
+                    billable_id: row.try_get(3)?,
+                    kind: row.try_get(4)?,
+                    account_id: row.try_get(5)?,
+                    customer_id: row.try_get(6)?,
+                    session_id: row.try_get(7)?,
+                    call_sid: row.try_get(8)?,
+                    billed_account_id: row.try_get(9)?,
+                    billed_customer_id: row.try_get(10)?,
+                    occurred_at: row.try_get(11)?,
+                    recorded_at: row.try_get(12)?,
+                    client: row.try_get(13)?,
+                    idempotency_key: row.try_get(14)?,
+                    key_index: row.try_get(15)?,
+                    reason: row.try_get(16)?,
+                })
+            }
+        }
+    };
+}
+
+entry_from_row!(sqlx::postgres::PgRow);
+entry_from_row!(sqlx::sqlite::SqliteRow);
 
 impl TryFrom<EntryRow> for Placed {
     type Error = StoreError;

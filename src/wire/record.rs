@@ -1,5 +1,7 @@
 //! Answers as flat records, and lists of them, in every format.
 
+use sha2::{Digest, Sha256};
+
 use super::value::Value;
 use super::{Format, csv, xml};
 use crate::billable::{Billable, Entry, Field, Placed, Report, Text};
@@ -186,36 +188,52 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What stands before the rows of billables.
-pub fn billables_head(format: Format) -> String {
-    match format {
-        Format::Csv => csv::header(BILLABLE),
-        Format::Json | Format::Xml | Format::Jsv | Format::Ndjson => String::new(),
-    }
-}
-
-/// Writes billables as rows, and counts them.
-#[derive(Debug)]
+/// Billables as rows, with their count and the digest of what was written.
+#[derive(Clone, Debug)]
 pub struct Rows {
     format: Format,
+    text: String,
     count: usize,
+    digest: Sha256,
 }
 
 impl Rows {
-    /// No rows yet.
+    /// No rows yet; in CSV the header.
     pub fn new(format: Format) -> Self {
-        Self { format, count: 0 }
+        let text = match format {
+            Format::Csv => csv::header(BILLABLE),
+            Format::Json | Format::Xml | Format::Jsv | Format::Ndjson => String::new(),
+        };
+        Self {
+            format,
+            text,
+            count: 0,
+            digest: Sha256::new(),
+        }
     }
 
     /// Adds a row.
-    pub fn write(&mut self, billable: &Billable, out: &mut String) {
-        out.push_str(&Record::billable(billable).write_item(self.format, false));
+    pub fn write(&mut self, billable: &Billable) {
+        let row = Record::billable(billable).write_item(self.format, false);
+        self.text.push_str(&row);
         self.count += 1;
+    }
+
+    /// What was written since the last time.
+    pub fn take(&mut self) -> String {
+        self.digest.update(&self.text);
+        std::mem::take(&mut self.text)
     }
 
     /// How many rows there are.
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// The SHA-256 of everything that was taken, in hexadecimal digits.
+    pub fn sha256(self) -> String {
+        let digest = self.digest.finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
