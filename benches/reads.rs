@@ -97,6 +97,7 @@ impl Bench {
             by_day: false,
             account: Some(account),
             customer: None,
+            with_unattributed: true,
         };
         let boundaries = days.boundaries(false);
         let (mut totals, mut groups) = (Vec::new(), Vec::new());

@@ -24,6 +24,9 @@ mod sqlite;
 mod tokens;
 mod totals;
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::billable::{Attribution, Instant, Placed};
@@ -36,6 +39,9 @@ pub use feed::{Stretch, Whose};
 pub use open::OpenError;
 pub use scan::{Scan, Source};
 pub use totals::{Level, Part, Piece, Totals, TotalsQuery};
+
+/// How long an operation that nobody else limits may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connections for refreshing tokens and health, apart from those for reading, so that slow
 /// reads cannot keep a revoked token alive.
@@ -166,18 +172,20 @@ impl Store {
         }
     }
 
-    /// Entries of these calls, in no order, up to a limit.
+    /// Entries of these calls that bill or name one of the accounts, if there are any, in no order;
+    /// up to a limit, which of accounts may be reached twice over.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn entries_of_calls(
         &self,
         calls: &[&str],
+        accounts: Option<&[String]>,
         limit: u32,
     ) -> Result<Vec<Placed>, StoreError> {
         match self {
-            Self::Postgres(store) => store.entries_of_calls(calls, limit).await,
-            Self::Sqlite(store) => store.entries_of_calls(calls, limit).await,
+            Self::Postgres(store) => store.entries_of_calls(calls, accounts, limit).await,
+            Self::Sqlite(store) => store.entries_of_calls(calls, accounts, limit).await,
         }
     }
 
@@ -198,8 +206,8 @@ impl Store {
     /// See [`StoreError`].
     pub async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
         match self {
-            Self::Postgres(store) => store.heads(log).await,
-            Self::Sqlite(store) => store.heads(log).await,
+            Self::Postgres(store) => in_time(store.heads(log)).await,
+            Self::Sqlite(store) => in_time(store.heads(log)).await,
         }
     }
 
@@ -212,8 +220,8 @@ impl Store {
         attribution: &Attribution,
     ) -> Result<SessionFound, StoreError> {
         match self {
-            Self::Postgres(store) => store.session_decide(attribution).await,
-            Self::Sqlite(store) => store.session_decide(attribution).await,
+            Self::Postgres(store) => in_time(store.session_decide(attribution)).await,
+            Self::Sqlite(store) => in_time(store.session_decide(attribution)).await,
         }
     }
 
@@ -234,8 +242,8 @@ impl Store {
     /// See [`StoreError`].
     pub async fn sessions_pending(&self) -> Result<Vec<Attribution>, StoreError> {
         match self {
-            Self::Postgres(store) => store.sessions_pending().await,
-            Self::Sqlite(store) => store.sessions_pending().await,
+            Self::Postgres(store) => in_time(store.sessions_pending()).await,
+            Self::Sqlite(store) => in_time(store.sessions_pending()).await,
         }
     }
 
@@ -245,8 +253,8 @@ impl Store {
     /// See [`StoreError`].
     pub async fn session_complete(&self, session_id: &str) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(store) => store.session_complete(session_id).await,
-            Self::Sqlite(store) => store.session_complete(session_id).await,
+            Self::Postgres(store) => in_time(store.session_complete(session_id)).await,
+            Self::Sqlite(store) => in_time(store.session_complete(session_id)).await,
         }
     }
 
@@ -256,8 +264,8 @@ impl Store {
     /// See [`StoreError`].
     pub async fn totals_behind(&self) -> Result<Vec<u32>, StoreError> {
         match self {
-            Self::Postgres(store) => store.totals_behind().await,
-            Self::Sqlite(store) => store.totals_behind().await,
+            Self::Postgres(store) => in_time(store.totals_behind()).await,
+            Self::Sqlite(store) => in_time(store.totals_behind()).await,
         }
     }
 
@@ -370,5 +378,15 @@ impl Store {
             Self::Postgres(store) => store.close().await,
             Self::Sqlite(store) => store.close().await,
         }
+    }
+}
+
+/// A server that is gone without a word would be waited for until TCP gives up.
+async fn in_time<T>(
+    operation: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match timeout(PATIENCE, operation).await {
+        Ok(done) => done,
+        Err(_) => Err(StoreError::TimedOut),
     }
 }

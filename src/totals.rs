@@ -26,6 +26,8 @@ pub struct TotalsOf<'a> {
     pub account: Option<&'a str>,
     /// Only this customer.
     pub customer: Option<&'a str>,
+    /// Whether to count what nobody is billed for yet.
+    pub with_unattributed: bool,
 }
 
 /// A total of one customer.
@@ -48,7 +50,7 @@ pub struct Total {
 pub struct Totals {
     /// By day, account and customer. Customers with nothing are left out.
     pub customers: Vec<Total>,
-    /// Billables of the range that nobody is billed for yet, whatever the account.
+    /// Billables of the range that nobody is billed for yet, whatever the account, if they count.
     pub unattributed_count: i64,
     /// The last position of each partition that counts.
     pub heads: Vec<i64>,
@@ -74,6 +76,7 @@ pub async fn read_totals(
         until: *until,
         account: of.account,
         customer: of.customer,
+        with_unattributed: of.with_unattributed,
     };
     let Some(read) = store.totals_read(log, &query).await? else {
         return Ok(None);

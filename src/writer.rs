@@ -11,6 +11,7 @@
 mod budget;
 mod group;
 mod heads;
+mod task;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,14 +24,10 @@ use uuid::Uuid;
 
 use crate::billable::entry::partition_of;
 use crate::billable::{Attribution, Billable, Entry, Field, ListKey, Void};
-use crate::store::{LogInfo, Store, StoreError};
+use crate::store::{LogInfo, Store};
 
 pub use budget::{Budget, Claim};
 pub use heads::Heads;
-
-/// Entries in one commit, unless a single job has more. 500 entries of 300 bytes are 150 kB and
-/// commit in some 7 ms on PostgreSQL.
-const MAX_GROUP: usize = 500;
 
 /// How long a caller waits for its commit, the time in the queue included.
 const APPEND_DEADLINE: Duration = Duration::from_secs(15);
@@ -75,10 +72,13 @@ enum Job {
     /// Entries that record.
     Record(Record),
     /// Voids of this partition's billables.
-    Void(Vec<Void>, Reply<Vec<Option<(Billable, bool)>>>),
+    Void(Vec<Void>, Reply<Settled>),
     /// A step of an attribution.
     Attribute(Box<Attribution>, Option<ListKey>, Reply<Option<ListKey>>),
 }
+
+/// Voided billables, each with whether it was voided before; `None` for one that there is not.
+type Settled = Vec<Option<(Billable, bool)>>;
 
 type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 
@@ -104,12 +104,12 @@ impl Writer {
     pub fn start(store: &Store, log: LogInfo, queue: usize) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
         let mut queues = Vec::new();
-        let heads = Heads::new(log);
+        let heads = Heads::new();
         for partition in 0..log.partitions {
             let (sender, receiver) = mpsc::channel(queue);
             let appender = store.appender(log, partition);
-            tasks.spawn(run(
-                group::Group::new(appender, partition, heads.clone()),
+            tasks.spawn(task::run(
+                group::Group::new(appender, heads.clone()),
                 receiver,
             ));
             queues.push(sender);
@@ -268,100 +268,5 @@ fn refused(error: &mpsc::error::TrySendError<()>) -> WriteError {
     match error {
         mpsc::error::TrySendError::Full(()) => WriteError::Full,
         mpsc::error::TrySendError::Closed(()) => WriteError::Unavailable,
-    }
-}
-
-async fn run(mut group: group::Group, mut queue: mpsc::Receiver<Job>) {
-    let mut records = Vec::new();
-    let mut next = None;
-    loop {
-        let Some(first) = (match next.take() {
-            Some(job) => Some(job),
-            None => queue.recv().await,
-        }) else {
-            return;
-        };
-        match first {
-            Job::Record(record) => {
-                let mut rows = record.entries.len();
-                records.push(record);
-                while rows < MAX_GROUP {
-                    match queue.try_recv() {
-                        Ok(Job::Record(record)) => {
-                            rows += record.entries.len();
-                            records.push(record);
-                        }
-                        Ok(other) => {
-                            next = Some(other);
-                            break;
-                        }
-                        Err(_) => break,
-                    }
-                }
-                // Whoever gave up was told that nothing is certain; under overload this is the
-                // work that need not be done.
-                records.retain(|record| !record.reply.is_closed());
-                if !records.is_empty() {
-                    commit(&mut group, &mut records).await;
-                }
-            }
-            Job::Void(_, reply) if reply.is_closed() => {}
-            Job::Void(voids, reply) => {
-                let _ = reply.send(group.void(&voids).await.map_err(|error| failed(&error)));
-            }
-            Job::Attribute(_, _, reply) if reply.is_closed() => {}
-            Job::Attribute(attribution, after, reply) => {
-                let step = group.attribute(&attribution, after).await;
-                let _ = reply.send(step.map_err(|error| failed(&error)));
-            }
-        }
-    }
-}
-
-/// Commits the jobs together; if something is wrong with one of them, or with what is stored
-/// under its ids, each by itself, so that it fails only its own caller.
-async fn commit(group: &mut group::Group, jobs: &mut Vec<Record>) {
-    let together: Vec<&[Entry]> = jobs.iter().map(|job| &*job.entries).collect();
-    let result = group.commit(&together).await;
-    let is_about_one = matches!(
-        result,
-        Err(StoreError::Refused(_) | StoreError::Corrupt { .. } | StoreError::NotStored(_))
-    );
-    if is_about_one && jobs.len() > 1 {
-        for Record {
-            entries,
-            reply,
-            _claim,
-        } in jobs.drain(..)
-        {
-            let alone = group
-                .commit(&[&entries])
-                .await
-                .map(|mut outcomes| outcomes.remove(0));
-            // A caller that has gone needs no answer.
-            let _ = reply.send(alone.map_err(|error| failed(&error)));
-        }
-        return;
-    }
-    match result {
-        Ok(outcomes) => {
-            for (job, outcomes) in jobs.drain(..).zip(outcomes) {
-                let _ = job.reply.send(Ok(outcomes));
-            }
-        }
-        Err(error) => {
-            for job in jobs.drain(..) {
-                let _ = job.reply.send(Err(failed(&error)));
-            }
-        }
-    }
-}
-
-fn failed(error: &StoreError) -> WriteError {
-    match error {
-        StoreError::Unavailable(_) | StoreError::TimedOut => WriteError::Unavailable,
-        StoreError::Refused(_) | StoreError::NotStored(_) | StoreError::Corrupt { .. } => {
-            WriteError::Refused
-        }
     }
 }

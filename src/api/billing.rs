@@ -55,8 +55,9 @@ pub(super) async fn get_billing(
         by_day,
         account: account.as_ref().map(|text| text.as_str()),
         customer: customer.as_ref().map(|text| text.as_str()),
+        with_unattributed: !is_limited,
     };
-    let _permit = app.totals_permit().await?;
+    let permit = app.totals_permit().await?;
     let totals = read_totals(&app.store, app.log, of).await?;
     let totals = totals.ok_or(ApiError::TooMuch(
         "these totals have too many rows for one answer; ask for fewer days, or for one account",
@@ -91,7 +92,10 @@ pub(super) async fn get_billing(
         customers: customers.collect(),
         unattributed_count: (!is_limited).then_some(totals.unattributed_count),
     };
-    Ok(answer.pieces(info.pieces(answer.format)))
+    let pieces = info.pieces(answer.format).inspect(move |_| {
+        let _held = &permit;
+    });
+    Ok(answer.pieces(pieces))
 }
 
 fn days(query: &Query) -> Result<Days, ApiError> {

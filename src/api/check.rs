@@ -1,10 +1,10 @@
 //! `POST /billables/check`: which calls or ids are there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use uuid::Uuid;
 
 use super::access::Caller;
@@ -25,12 +25,43 @@ const STRETCH: usize = 500;
 /// The most entries that they may have between them: 20,000 of 600 bytes are 12 MB.
 const MAX_FOUND: u32 = 20_000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
 struct CheckIn {
-    call_sids: Vec<String>,
-    ids: Vec<String>,
+    call_sids: Inputs,
+    ids: Inputs,
+}
+
+/// Inputs, up to one more than there may be: what is too long is not even collected.
+#[derive(Debug, Default)]
+struct Inputs(Vec<String>);
+
+impl<'de> Deserialize<'de> for Inputs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(InputsVisitor)
+    }
+}
+
+struct InputsVisitor;
+
+impl<'de> Visitor<'de> for InputsVisitor {
+    type Value = Inputs;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an array of texts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Inputs, A::Error> {
+        let mut inputs = Vec::new();
+        while inputs.len() <= MAX_INPUTS {
+            match seq.next_element()? {
+                Some(input) => inputs.push(input),
+                None => return Ok(Inputs(inputs)),
+            }
+        }
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Inputs(inputs))
+    }
 }
 
 /// What there is of one input.
@@ -53,7 +84,10 @@ pub(super) async fn check_billables(
     let limit = app.request_timeout / 2;
     let (wanted, claim): (CheckIn, _) =
         body::read_json(&head.headers, body, app.writer.budget(), limit).await?;
-    let CheckIn { call_sids, ids } = wanted;
+    let CheckIn {
+        call_sids: Inputs(call_sids),
+        ids: Inputs(ids),
+    } = wanted;
     if call_sids.len() + ids.len() > MAX_INPUTS {
         return Err(ApiError::TooManyItems);
     }
@@ -92,11 +126,23 @@ async fn check_calls(
         parsed.map_err(|error: FieldError| ApiError::from(vec![error]))?;
     }
     let calls_given: Vec<_> = calls.iter().map(String::as_str).collect();
-    let found = app.store.entries_of_calls(&calls_given, MAX_FOUND).await?;
-    if found.len() == MAX_FOUND as usize {
+    let accounts = caller.accounts();
+    let found = app
+        .store
+        .entries_of_calls(&calls_given, accounts.as_deref(), MAX_FOUND);
+    let mut found = found.await?;
+    if found.len() >= MAX_FOUND as usize {
         return Err(ApiError::TooMuch(
             "these calls have too many billables between them; ask for fewer at once",
         ));
+    }
+    if accounts.is_some() {
+        // Of a billable whose pair came later only some entries are the account's.
+        let ids: BTreeSet<_> = found
+            .iter()
+            .map(|placed| placed.entry.billable_id)
+            .collect();
+        found = app.store.entries_find(&all_ids(app, ids)).await?;
     }
     let mut by_call: HashMap<&str, Vec<&Billable>> = HashMap::new();
     let billables = seen(caller, found);
@@ -114,20 +160,22 @@ async fn check_calls(
 
 async fn check_ids(app: &App, caller: &Caller, ids: &[String]) -> Result<Vec<Checked>, ApiError> {
     let parsed: Vec<Option<Uuid>> = ids.iter().map(|id| id.parse().ok()).collect();
-    let wanted: Vec<_> = parsed
-        .iter()
-        .flatten()
-        .flat_map(|id| {
-            let partition = partition_of(*id, app.log.partitions);
-            Billable::all_ids(*id).map(|id| (partition, id))
-        })
-        .collect();
+    let wanted = all_ids(app, parsed.iter().flatten().copied());
     let billables = seen(caller, app.store.entries_find(&wanted).await?);
     let checked = ids.iter().zip(parsed).map(|(input, id)| {
         let billable = id.and_then(|id| billables.get(&id));
         checked(input, billable.as_slice())
     });
     Ok(checked.collect())
+}
+
+/// The ids of every entry that these billables may have, with their partitions.
+fn all_ids(app: &App, billables: impl IntoIterator<Item = Uuid>) -> Vec<(u32, Uuid)> {
+    let ids = billables.into_iter().flat_map(|id| {
+        let partition = partition_of(id, app.log.partitions);
+        Billable::all_ids(id).map(|id| (partition, id))
+    });
+    ids.collect()
 }
 
 fn seen(caller: &Caller, found: Vec<Placed>) -> BTreeMap<Uuid, Billable> {

@@ -36,6 +36,8 @@ pub(super) enum ApiError {
     InvalidCursor,
     /// The cursor's log, or its part of the log, is gone.
     CursorGone,
+    /// HTTP/1.0 cannot tell a whole export from a cut one.
+    OldVersion,
     /// The body must be JSON here.
     NotJson,
     /// The token is limited to other accounts.
@@ -102,6 +104,11 @@ impl ApiError {
                 StatusCode::GONE,
                 "CursorGone",
                 "the log that the cursor belongs to is gone, a backup was restored; begin anew",
+            ),
+            Self::OldVersion => (
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "HttpVersionNotSupported",
+                "an export needs HTTP/1.1, where one that is cut is seen to be (behind nginx: proxy_http_version 1.1)",
             ),
             Self::NotJson => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

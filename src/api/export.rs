@@ -102,6 +102,9 @@ async fn produce(
             rows.write(billable);
         }
         next = others.recv().await.transpose()?;
+        if sender.is_closed() {
+            return Ok(());
+        }
         let text = rows.take();
         let frame = match &mut encoder {
             None => text.into_bytes(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::access::Caller;
 use super::context::Answer;
@@ -15,6 +15,9 @@ use super::{ApiError, App};
 use crate::reader::read_feed;
 use crate::token::Scope;
 use crate::wire::record::{Record, page};
+
+/// How long a reader who found nothing of his waits at least before he looks again.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Where the feed goes on, for formats that have no room for it in the body, and for the others.
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
@@ -40,15 +43,25 @@ pub(super) async fn read_log(
         let permit = app.read_permit().await?;
         let read = read_feed(&app.store, &accounts, &after, &heads, limit).await?;
         after = read.after;
-        if !read.entries.is_empty() {
+        if !read.entries.is_empty() || Instant::now() >= deadline || app.stop.is_cancelled() {
             break (read.entries, permit);
         }
         drop(permit);
-        let news = app.writer.heads().past(&after);
+        if accounts.is_some() {
+            // There may be much news, and nothing of it his.
+            sleep_until(deadline.min(Instant::now() + PAUSE)).await;
+        }
         tokio::select! {
-            news = news => heads = news,
-            () = tokio::time::sleep_until(deadline) => break (read.entries, app.read_permit().await?),
-            () = app.stop.cancelled() => break (read.entries, app.read_permit().await?),
+            said = app.writer.heads().other_than(&after) => heads = said,
+            () = sleep_until(deadline) => {}
+            () = app.stop.cancelled() => {}
+        }
+        if after.iter().zip(&heads).any(|(after, head)| after > head) {
+            // Either that was asked before this began, or the log has lost its end.
+            heads = app.store.heads(app.log).await?;
+            if after.iter().zip(&heads).any(|(after, head)| after > head) {
+                return Err(ApiError::CursorGone);
+            }
         }
         // What a token may see can change while it waits.
         caller

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
+use http::{HeaderMap, Version};
 use tokio::time::Instant;
 
 use super::access::Caller;
@@ -28,6 +28,7 @@ pub(super) async fn list_billables(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
+    version: Version,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
@@ -48,6 +49,10 @@ pub(super) async fn list_billables(
         list = list.resumed(cut, after);
     }
     if answer.format.is_rows() {
+        // There a body ends with the connection, and a cut one looks whole.
+        if version < Version::HTTP_11 {
+            return Err(ApiError::OldVersion);
+        }
         return export::stream(&app, list, limit, answer, &headers).await;
     }
     let permit = app.read_permit().await?;

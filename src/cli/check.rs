@@ -187,7 +187,7 @@ impl Check {
             .filter(|call| Text::parse(Field::CallSid, (*call).to_owned()).is_ok())
             .collect();
         let mut found = HashMap::new();
-        let entries = self.store.entries_of_calls(&valid, MAX_FOUND).await?;
+        let entries = self.store.entries_of_calls(&valid, None, MAX_FOUND).await?;
         if entries.len() < MAX_FOUND as usize {
             let entries = entries.into_iter().map(|placed| placed.entry);
             for billable in Billable::assemble(entries).into_values() {

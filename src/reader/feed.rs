@@ -63,7 +63,7 @@ async fn read_stretch(
     };
     let most = stretch.limit as usize;
     let mut until = head;
-    let mut entries = Vec::new();
+    let mut entries: Vec<Placed> = Vec::new();
     for whose in whose {
         let found = store.entries_after(Stretch { whose, ..stretch }).await?;
         // Behind the last of a full answer there may be more.
@@ -71,13 +71,13 @@ async fn read_stretch(
             until = until.min(last.position);
         }
         entries.extend(found);
-    }
-    entries.retain(|placed| placed.position <= until);
-    entries.sort_by_key(|placed| placed.position);
-    entries.dedup_by_key(|placed| placed.position);
-    if entries.len() > most {
-        entries.truncate(most);
-        until = entries.last().map_or(until, |placed| placed.position);
+        entries.sort_by_key(|placed| placed.position);
+        entries.dedup_by_key(|placed| placed.position);
+        // However many accounts there are, no more than one page is held.
+        if let Some(last) = entries.get(most - 1) {
+            until = until.min(last.position);
+        }
+        entries.retain(|placed| placed.position <= until);
     }
     Ok((entries, until))
 }

@@ -147,12 +147,6 @@ impl List {
         let limit = (most + most / 8 + 4).max(self.stretch).min(MAX_SCAN);
         let (mut rows, mut end) = self.scan(after, limit).await?;
         rows.retain(|row| row.position <= self.cut[row.partition as usize]);
-        // Newest first; entries of a billable together, each once.
-        rows.sort_by(|one, other| {
-            let order = |row: &Placed| (row.entry.list_key(), row.entry.kind.code());
-            order(other).cmp(&order(one))
-        });
-        rows.dedup_by_key(|row| row.entry.id);
         let mut keys: Vec<_> = rows.iter().map(|row| row.entry.list_key()).collect();
         keys.dedup();
         let mut billables = self.assemble(rows).await?;
@@ -174,14 +168,14 @@ impl List {
         Ok(listed)
     }
 
-    /// The next entries in no order, all of each billable that an index has; and where to go on,
+    /// The next entries, newest first, all of each billable that an index has; and where to go on,
     /// unless that was all.
     async fn scan(
         &self,
         after: ListKey,
         limit: usize,
     ) -> Result<(Vec<Placed>, Option<ListKey>), StoreError> {
-        let mut rows = Vec::new();
+        let mut rows: Vec<Placed> = Vec::new();
         let mut reach: Option<ListKey> = None;
         for (source, account) in self.sources() {
             let scan = Scan {
@@ -197,45 +191,56 @@ impl List {
                 reach = reach.max(Some(last.entry.list_key()));
             }
             rows.extend(found);
+            // Newest first; entries of a billable together, each once.
+            rows.sort_by(|one, other| {
+                let order = |row: &Placed| (row.entry.list_key(), row.entry.kind.code());
+                order(other).cmp(&order(one))
+            });
+            rows.dedup_by_key(|row| row.entry.id);
+            // However many sources there are, no more than one of them is held.
+            if let Some(excess) = rows.get(limit) {
+                reach = reach.max(Some(excess.entry.list_key()));
+                rows.truncate(limit);
+            }
+            rows.retain(|row| Some(row.entry.list_key()) > reach);
         }
-        rows.retain(|row| Some(row.entry.list_key()) > reach);
-        let end = reach.and_then(|_| rows.iter().map(|row| row.entry.list_key()).min());
+        let end = reach.and_then(|_| rows.last().map(|row| row.entry.list_key()));
         Ok((rows, end))
     }
 
     /// The indexes that have the list's billables between them. Who is limited to accounts is
-    /// served from those of his accounts alone, unless a session or a call is asked for, so that
-    /// what others have takes none of his time.
+    /// served from what indexes have of his accounts, so that what others have takes none of his
+    /// time.
     fn sources(&self) -> Vec<(Source<'_>, Option<&str>)> {
         let filter = &self.filter;
-        let few = match (text(&filter.call_sid), text(&filter.session_id)) {
-            (Some(call), _) => Some(Source::Call(call)),
-            (None, Some(session)) => Some(Source::Session(session)),
-            (None, None) => None,
-        };
-        match (few, &self.accounts) {
-            (Some(few), None) => vec![(few, None)],
-            (Some(few), Some(accounts)) => accounts
-                .iter()
-                .map(|account| (few, Some(&**account)))
-                .collect(),
-            (None, Some(accounts)) => accounts
-                .iter()
-                .flat_map(|own| [Source::Account(own), Source::OtherAccount(own)])
-                .map(|source| (source, None))
-                .collect(),
-            (None, None) => {
-                let account = text(&filter.account_id);
-                let source = match (filter.state, text(&filter.customer_id), account) {
-                    (Some(State::Voided), ..) => Source::Voided,
-                    (_, Some(customer), _) => Source::Customer(customer),
-                    (_, None, Some(account)) => return vec![(Source::Account(account), None)],
-                    (Some(State::Unattributed), None, None) => Source::WithoutPair,
-                    (_, None, None) => Source::All,
+        let (call, session) = (text(&filter.call_sid), text(&filter.session_id));
+        let account = text(&filter.account_id);
+        if let Some(accounts) = &self.accounts {
+            // An account that is asked for is one of his.
+            let asked = accounts.iter().map(|own| &**own);
+            let asked = asked.filter(|own| account.is_none_or(|account| account == *own));
+            let sources = asked.flat_map(|own| {
+                let few = match (call, session) {
+                    (Some(call), _) => Source::CallOf(call, own),
+                    (None, Some(session)) => Source::SessionOf(session, own),
+                    (None, None) => Source::Account(own),
                 };
-                vec![(source, account)]
-            }
+                [few, Source::OtherAccount(own)]
+            });
+            return sources.map(|source| (source, None)).collect();
         }
+        let source = match (call, session, filter.state, text(&filter.customer_id)) {
+            (Some(call), ..) => return vec![(Source::Call(call), None)],
+            (None, Some(session), ..) => return vec![(Source::Session(session), None)],
+            (None, None, Some(State::Voided), _) => Source::Voided,
+            (None, None, _, Some(customer)) => Source::Customer(customer),
+            (None, None, state, None) => match (account, state) {
+                (Some(account), _) => return vec![(Source::Account(account), None)],
+                (None, Some(State::Unattributed)) => Source::WithoutPair,
+                (None, _) => Source::All,
+            },
+        };
+        vec![(source, account)]
     }
 
     /// Puts billables together, with what the scan does not have of them.

@@ -62,7 +62,10 @@ macro_rules! change_operations {
             ) -> Result<Voided, StoreError> {
                 let mut connection = self.take_connection().await?;
                 let mut transaction = connection.begin_with($dialect::BEGIN).await?;
-                let head = $dialect::entries::lock_head(&mut transaction, self.partition, voids.len()).await?;
+                let wanted = voids.first().map(|void| void.billable_id).unwrap_or_default();
+                let head = $dialect::entries::lock_head(&mut transaction, self.partition, voids.len())
+                    .await?
+                    .ok_or(StoreError::NotStored(wanted))?;
                 let ids: Vec<_> = voids
                     .iter()
                     .flat_map(|void| Billable::all_ids(void.billable_id))
@@ -88,8 +91,7 @@ macro_rules! change_operations {
             ) -> Result<Step, StoreError> {
                 let mut connection = self.take_connection().await?;
                 let mut transaction = connection.begin_with($dialect::BEGIN).await?;
-                let most = STEP as usize;
-                let head = $dialect::entries::lock_head(&mut transaction, self.partition, most).await?;
+                let mut head = $dialect::entries::lock_head(&mut transaction, self.partition, 0).await?;
                 sqlx::query(
                     "insert into session_pairs (partition, session_id, account_id, customer_id)
                      values ($1, $2, $3, $4) on conflict (partition, session_id) do nothing",
@@ -111,8 +113,12 @@ macro_rules! change_operations {
                     .await?;
                 let (fresh, next) = attributed(entries(rows)?, attribution);
                 let fresh: Vec<_> = fresh.iter().collect();
-                // What an earlier try attributed is there already.
-                $dialect::entries::insert(&mut transaction, self.partition, most, &fresh).await?;
+                if !fresh.is_empty() {
+                    head = $dialect::entries::lock_head(&mut transaction, self.partition, fresh.len()).await?;
+                    // What an earlier try attributed is there already.
+                    $dialect::entries::insert(&mut transaction, self.partition, fresh.len(), &fresh).await?;
+                }
+                let head = head.ok_or(StoreError::NotStored(Uuid::nil()))?;
                 transaction.commit().await?;
                 self.connection = Some(connection);
                 Ok(Step { next, head })

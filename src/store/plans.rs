@@ -38,7 +38,9 @@ mod tests {
             (Source::OtherAccount("x"), "entries_by_other_account"),
             (Source::Customer("x"), "entries_by_customer"),
             (Source::Session("x"), "entries_by_session"),
+            (Source::SessionOf("x", "x"), "entries_by_session"),
             (Source::Call("x"), "entries_by_call"),
+            (Source::CallOf("x", "x"), "entries_by_call"),
             (Source::Voided, "entries_voided"),
             (Source::WithoutPair, "entries_without_pair"),
         ];
@@ -53,7 +55,9 @@ mod tests {
         let others = [
             (FIND, "sqlite_autoindex_entries_1"),
             (FIND_PLACED, "sqlite_autoindex_entries_1"),
-            (OF_CALLS, "entries_by_call"),
+            (OF_CALLS[0], "entries_by_call"),
+            (OF_CALLS[1], "entries_by_call"),
+            (OF_CALLS[2], "entries_by_other_account_position"),
             (OF_SESSION, "entries_by_session"),
             (TAIL, "entries_by_position"),
             (SQLITE_ROLL, "entries_by_position"),

@@ -20,8 +20,11 @@ pub(super) use entries::{Appender, BEGIN};
 /// Begins a transaction on what is derived from the log: losing it loses no report.
 pub(super) const BEGIN_DERIVED: &str = "begin isolation level read committed;
     set local synchronous_commit = off;
-    set local statement_timeout = '60s';
+    set local statement_timeout = 0;
     set local lock_timeout = '4s'";
+
+/// Forgets the buckets of a partition.
+pub(super) const CLEAR_BUCKETS: &str = "delete from buckets where partition = $1";
 
 /// Begins a transaction that reads everything in one snapshot. A partition is on one worker of
 /// Citus, which has one snapshot as long as it has one connection. Plans for any position would
@@ -44,6 +47,8 @@ pub struct Store {
     options: PgConnectOptions,
     pub(super) read: PgPool,
     pub(super) control: PgPool,
+    /// For decisions about sessions, which may wait for locks and standbys.
+    pub(super) decisions: PgPool,
     /// For what is derived from the log.
     pub(super) derived: PgPool,
 }
@@ -76,6 +81,7 @@ impl Store {
         Ok(Self {
             read: pool(read_connections),
             control: pool(CONTROL_CONNECTIONS),
+            decisions: pool(CONTROL_CONNECTIONS),
             derived: pool(1),
             options,
         })
@@ -135,6 +141,7 @@ impl Store {
     pub(super) async fn close(&self) {
         self.read.close().await;
         self.control.close().await;
+        self.decisions.close().await;
         self.derived.close().await;
     }
 }

@@ -21,8 +21,12 @@ pub enum Source<'a> {
     Customer(&'a str),
     /// Entries of this session.
     Session(&'a str),
+    /// Entries of this session that bill this account or, billing none, name it.
+    SessionOf(&'a str, &'a str),
     /// Entries of this call.
     Call(&'a str),
+    /// Entries of this call that bill this account or, billing none, name it.
+    CallOf(&'a str, &'a str),
     /// Entries that void.
     Voided,
     /// Entries that record without a pair.
@@ -34,7 +38,7 @@ pub enum Source<'a> {
 pub struct Scan<'a> {
     /// Where.
     pub source: Source<'a>,
-    /// Of these only entries that bill or name this account.
+    /// Of these only entries that bill this account or, billing none, name it.
     pub account: Option<&'a str>,
     /// Only entries behind this place.
     pub before: ListKey,
@@ -44,7 +48,7 @@ pub struct Scan<'a> {
     pub limit: u32,
 }
 
-/// A scan's statement. The account of `$5` is a filter of other sources only; the row comparison
+/// A scan's statement. The account of `$5` is a filter, an index has it as `$7`; the row comparison
 /// is what lets an index be entered in its middle.
 macro_rules! scan {
     ($condition:literal) => {
@@ -54,33 +58,50 @@ macro_rules! scan {
             " from entries where ",
             $condition,
             " (occurred_at, billable_id) < ($1, $2) and occurred_at >= $3
-               and (cast($5 as text) is null or billed_account_id = $5 or account_id = $5)
+               and (cast($5 as text) is null or coalesce(billed_account_id, account_id) = $5)
              order by occurred_at desc, billable_id desc limit $4"
         )
     };
 }
 
 impl<'a> Source<'a> {
-    /// The statement, and its `$6` if it has one.
-    pub(super) fn statement(self) -> (&'static str, Option<&'a str>) {
+    /// The statement, and its `$6` and `$7` if it has them.
+    pub(super) fn statement(self) -> (&'static str, Option<&'a str>, Option<&'a str>) {
         match self {
-            Self::All => (scan!(""), None),
+            Self::All => (scan!(""), None, None),
             Self::Account(id) => (
                 scan!("coalesce(billed_account_id, account_id) = $6 and"),
                 Some(id),
+                None,
             ),
             Self::OtherAccount(id) => (
                 scan!("account_id = $6 and account_id <> billed_account_id and"),
                 Some(id),
+                None,
             ),
             Self::Customer(id) => (
                 scan!("coalesce(billed_customer_id, customer_id) = $6 and"),
                 Some(id),
+                None,
             ),
-            Self::Session(id) => (scan!("session_id = $6 and"), Some(id)),
-            Self::Call(id) => (scan!("call_sid = $6 and"), Some(id)),
-            Self::Voided => (scan!("kind = 3 and"), None),
-            Self::WithoutPair => (scan!("kind = 1 and billed_account_id is null and"), None),
+            Self::Session(id) => (scan!("session_id = $6 and"), Some(id), None),
+            Self::SessionOf(id, account) => (
+                scan!("session_id = $6 and coalesce(billed_account_id, account_id) = $7 and"),
+                Some(id),
+                Some(account),
+            ),
+            Self::Call(id) => (scan!("call_sid = $6 and"), Some(id), None),
+            Self::CallOf(id, account) => (
+                scan!("call_sid = $6 and coalesce(billed_account_id, account_id) = $7 and"),
+                Some(id),
+                Some(account),
+            ),
+            Self::Voided => (scan!("kind = 3 and"), None, None),
+            Self::WithoutPair => (
+                scan!("kind = 1 and billed_account_id is null and"),
+                None,
+                None,
+            ),
         }
     }
 }
@@ -92,14 +113,14 @@ macro_rules! scan_operations {
                 &self,
                 scan: Scan<'_>,
             ) -> Result<Vec<Placed>, StoreError> {
-                let (statement, value) = scan.source.statement();
+                let (statement, value, account) = scan.source.statement();
                 let mut query = sqlx::query_as::<_, EntryRow>(statement)
                     .bind(scan.before.occurred_at.as_micros())
                     .bind(scan.before.billable_id)
                     .bind(scan.from.as_micros())
                     .bind(i64::from(scan.limit))
                     .bind(scan.account);
-                if let Some(value) = value {
+                for value in [value, account].into_iter().flatten() {
                     query = query.bind(value);
                 }
                 placed(query.fetch_all(&self.read).await?)

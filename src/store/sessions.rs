@@ -26,7 +26,7 @@ macro_rules! session_operations {
                 &self,
                 attribution: &Attribution,
             ) -> Result<SessionFound, StoreError> {
-                let mut transaction = self.control.begin_with($begin).await?;
+                let mut transaction = self.decisions.begin_with($begin).await?;
                 sqlx::query(
                     "insert into sessions (session_id, account_id, customer_id, client, decided_at, is_complete)
                      values ($1, $2, $3, $4, $5, false) on conflict (session_id) do nothing",
@@ -74,7 +74,7 @@ macro_rules! session_operations {
                 &self,
                 session_id: &str,
             ) -> Result<(), StoreError> {
-                let mut transaction = self.control.begin_with($begin).await?;
+                let mut transaction = self.decisions.begin_with($begin).await?;
                 sqlx::query(
                     "update sessions set is_complete = true
                      where session_id = $1 and not is_complete",

@@ -23,6 +23,9 @@ pub(super) use entries::Appender;
 pub(super) const BEGIN: &str = "begin immediate";
 /// The same for what is derived from the log.
 pub(super) const BEGIN_DERIVED: &str = BEGIN;
+/// Forgets the buckets of the one partition. Deleting all rows of a table without a condition takes
+/// moments, and reports wait for it.
+pub(super) const CLEAR_BUCKETS: &str = "delete from buckets";
 /// Begins a transaction that reads everything in one snapshot.
 pub(super) const BEGIN_SNAPSHOT: &str = "begin";
 
@@ -42,6 +45,8 @@ pub struct Store {
     place: String,
     pub(super) read: SqlitePool,
     pub(super) control: SqlitePool,
+    /// For decisions about sessions, which may wait for locks and standbys.
+    pub(super) decisions: SqlitePool,
     /// For what is derived from the log: its commits are not flushed, those of the log are.
     pub(super) derived: SqlitePool,
 }
@@ -70,6 +75,7 @@ impl Store {
         Ok(Self {
             read,
             control: pool(options.clone(), CONTROL_CONNECTIONS),
+            decisions: pool(options.clone(), CONTROL_CONNECTIONS),
             derived: pool(options.clone().synchronous(SqliteSynchronous::Normal), 1),
             options,
             place,
@@ -124,6 +130,7 @@ impl Store {
     pub(super) async fn close(&self) {
         self.read.close().await;
         self.control.close().await;
+        self.decisions.close().await;
         self.derived.close().await;
     }
 }

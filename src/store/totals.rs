@@ -57,6 +57,15 @@ pub struct TotalsQuery<'a> {
     pub account: Option<&'a str>,
     /// Only this customer; all when not given.
     pub customer: Option<&'a str>,
+    /// Whether to count what nobody is billed for yet.
+    pub with_unattributed: bool,
+}
+
+impl TotalsQuery<'_> {
+    /// The account that stands for nobody, if it counts.
+    pub(super) fn nobody(&self) -> Option<&'static str> {
+        self.with_unattributed.then_some("")
+    }
 }
 
 /// A part of a total. The account and the customer are empty where nobody is billed yet.
@@ -121,7 +130,7 @@ macro_rules! roll {
 }
 
 /// The parts of a partition's tail: `$1` partition, `$2` and `$3` the positions, `$4` and `$5` the
-/// time, `$6` and `$7` the account and the customer, or null.
+/// time, `$6` and `$7` the account and the customer, or null; `$9` the account that stands for nobody, or null.
 pub(super) const TAIL: &str = concat!(
     "with delta (kind, to_pair, billable, voided) as ",
     deltas!(),
@@ -135,7 +144,7 @@ pub(super) const TAIL: &str = concat!(
          from entries join delta on delta.kind = entries.kind
          where partition = $1 and position > $2 and position <= $3 and occurred_at >= $4 and occurred_at < $5
      ) as part
-     where (cast($6 as text) is null or account_id = $6 or account_id = '')
+     where (cast($6 as text) is null or account_id = $6 or account_id = $9)
        and (cast($7 as text) is null or customer_id = $7 or account_id = '')
      group by place, account_id, customer_id limit $8"
 );
@@ -151,7 +160,7 @@ const BEHIND: &str = "select log_heads.partition from log_heads
 /// What the buckets make of the pieces, which are the columns of [`Piece`]. `$1` is the account
 /// and `$2` the customer, or null.
 macro_rules! bucketed {
-    ($account:literal, $pieces:literal, $limit:literal) => {
+    ($account:expr, $pieces:literal, $limit:literal) => {
         concat!(
             "select piece.place, account_id, customer_id,
                  cast(sum(piece.sign * billable_count) as bigint) as billable_count,
@@ -172,10 +181,22 @@ pub(super) use bucketed;
 
 /// The two forms of [`bucketed`], with and without an account.
 macro_rules! bucketed_forms {
-    ($pieces:literal, $limit:literal) => {
+    ($pieces:literal, $limit:literal, $nobody:literal) => {
         [
-            $crate::store::totals::bucketed!("account_id in ($1, '')", $pieces, $limit),
-            $crate::store::totals::bucketed!("cast($1 as text) is null", $pieces, $limit),
+            $crate::store::totals::bucketed!(
+                concat!("account_id in ($1, ", $nobody, ")"),
+                $pieces,
+                $limit
+            ),
+            $crate::store::totals::bucketed!(
+                concat!(
+                    "cast($1 as text) is null and (account_id <> '' or account_id = ",
+                    $nobody,
+                    ")"
+                ),
+                $pieces,
+                $limit
+            ),
         ]
     };
 }
@@ -239,7 +260,7 @@ macro_rules! totals_operations {
                     .bind(partition)
                     .execute(&mut *transaction)
                     .await?;
-                sqlx::query("delete from buckets where partition = $1")
+                sqlx::query($dialect::CLEAR_BUCKETS)
                     .bind(partition)
                     .execute(&mut *transaction)
                     .await?;
@@ -283,6 +304,7 @@ macro_rules! totals_operations {
                             .bind(query.account)
                             .bind(query.customer)
                             .bind(i64::try_from(MAX_PARTS).expect("a small number"))
+                            .bind(query.nobody())
                             .fetch_all(&mut *transaction)
                             .await?;
                         tail.extend(parts);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::store::{LogInfo, Store, StoreError};
@@ -12,6 +12,9 @@ use crate::telemetry::chain;
 /// How often the log is looked at. What came since is counted at each read, so this is no matter
 /// of exactness.
 const ROLL_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a stretch may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Positions that are rolled in one transaction.
 const STRETCH: i64 = 50_000;
@@ -37,8 +40,9 @@ pub async fn keep_rolling(store: Store) {
 pub async fn rebuild(store: &Store, log: LogInfo) -> Result<(), StoreError> {
     for partition in 0..log.partitions {
         store.totals_clear(partition).await?;
+        roll(store).await?;
     }
-    roll(store).await
+    Ok(())
 }
 
 async fn roll(store: &Store) -> Result<(), StoreError> {
@@ -47,18 +51,25 @@ async fn roll(store: &Store) -> Result<(), StoreError> {
         true => EMBEDDED_STRETCH,
         false => STRETCH,
     };
+    let mut first_error = None;
     for partition in store.totals_behind().await? {
         loop {
             let started = Instant::now();
-            if !store.totals_roll(partition, stretch).await? {
-                break;
+            let rolled = timeout(PATIENCE, store.totals_roll(partition, stretch)).await;
+            match rolled.unwrap_or(Err(StoreError::TimedOut)) {
+                Ok(true) => debug!(partition, "rolled a stretch of the totals"),
+                Ok(false) => break,
+                Err(error) => {
+                    // Others are no worse for it.
+                    first_error.get_or_insert(error);
+                    break;
+                }
             }
-            debug!(partition, "rolled a stretch of the totals");
             if is_embedded {
                 // Whoever wants to write finds the lock free half of the time.
                 sleep(started.elapsed()).await;
             }
         }
     }
-    Ok(())
+    first_error.map_or(Ok(()), Err)
 }

@@ -19,7 +19,6 @@ const TRY_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Group {
     appender: Appender,
-    partition: u32,
     heads: Heads,
 }
 
@@ -33,12 +32,8 @@ struct Settled {
 }
 
 impl Group {
-    pub(super) fn new(appender: Appender, partition: u32, heads: Heads) -> Self {
-        Self {
-            appender,
-            partition,
-            heads,
-        }
+    pub(super) fn new(appender: Appender, heads: Heads) -> Self {
+        Self { appender, heads }
     }
 
     /// Voids billables in one transaction; see [`super::Writer::void`].
@@ -52,7 +47,7 @@ impl Group {
                 Err(error) if repeats(&error, is_last) => is_last = true,
                 done => {
                     let voided = done?;
-                    self.heads.committed(self.partition, voided.head);
+                    self.heads.committed();
                     return Ok(voided.billables);
                 }
             }
@@ -71,7 +66,7 @@ impl Group {
                 Err(error) if repeats(&error, is_last) => is_last = true,
                 done => {
                     let step = done?;
-                    self.heads.committed(self.partition, step.head);
+                    self.heads.committed();
                     return Ok(step.next);
                 }
             }
@@ -148,7 +143,7 @@ impl Group {
         if let Some(lost) = missed.into_iter().find(|id| !known.contains_key(id)) {
             return Err(StoreError::NotStored(lost));
         }
-        self.heads.committed(self.partition, appended.head);
+        self.heads.committed();
         Ok(Settled { known, new })
     }
 

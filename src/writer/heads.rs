@@ -1,51 +1,65 @@
-//! How far the log goes, as this process knows it: what it committed itself it knows at once, what
-//! others commit it asks for while somebody waits.
+//! How far the log goes, for whoever waits for news.
+//!
+//! While anybody waits, the store is asked four times a second, however many wait, and at once
+//! after a commit of this process. What it says replaces what was known: after a failover or a
+//! restored backup the log may go less far, and whoever takes a place behind its end for a place
+//! that has been read would skip what comes there next.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use crate::store::{LogInfo, Store};
 use crate::telemetry::chain;
 
-/// How often the store is asked while anybody waits, however many do.
+/// How often the store is asked while anybody waits.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
-/// The last known position of each partition. A clone is a handle to the same ones.
+/// The least time between two questions, when one commit follows the other.
+const ASK_AT_MOST_EVERY: Duration = Duration::from_millis(5);
+
+/// The last position of each partition as the store said last. A clone is a handle to the same.
 #[derive(Clone, Debug)]
 pub struct Heads {
-    known: watch::Sender<Vec<i64>>,
+    said: watch::Sender<Vec<i64>>,
     waiting: watch::Sender<usize>,
+    committed: Arc<Notify>,
 }
 
 impl Heads {
-    pub(super) fn new(log: LogInfo) -> Self {
-        let (known, _) = watch::channel(vec![0; log.partitions as usize]);
+    pub(super) fn new() -> Self {
+        let (said, _) = watch::channel(Vec::new());
         let (waiting, _) = watch::channel(0);
-        Self { known, waiting }
+        Self {
+            said,
+            waiting,
+            committed: Arc::new(Notify::new()),
+        }
     }
 
-    /// This process has committed up to `head`. Commits before it are done, whoever made them.
-    pub(super) fn committed(&self, partition: u32, head: i64) {
-        self.known.send_if_modified(|known| {
-            let known = &mut known[partition as usize];
-            let is_news = head > *known;
-            *known = head.max(*known);
-            is_news
-        });
+    /// This process has committed something.
+    pub(super) fn committed(&self) {
+        self.committed.notify_one();
     }
 
-    /// Waits until a partition is known to go further than `after`; returns what is known then.
-    pub async fn past(&self, after: &[i64]) -> Vec<i64> {
-        let mut known = self.known.subscribe();
+    /// Waits until the store says of a partition that it goes further than `after`, or less far;
+    /// returns what it said.
+    pub async fn other_than(&self, after: &[i64]) -> Vec<i64> {
+        let mut said = self.said.subscribe();
         let _waiting = Waiting::new(&self.waiting);
-        let is_past =
-            |known: &Vec<i64>| known.iter().zip(after).any(|(known, after)| known > after);
-        match known.wait_for(is_past).await {
-            Ok(known) => known.clone(),
-            Err(_) => unreachable!("the sender lives as long as this"),
+        // What it said before may be of a time before `after`.
+        said.mark_unchanged();
+        loop {
+            said.changed()
+                .await
+                .expect("the sender lives as long as this");
+            let heads = said.borrow_and_update();
+            if **heads != *after {
+                return heads.clone();
+            }
         }
     }
 
@@ -54,14 +68,11 @@ impl Heads {
         let mut waiting = self.waiting.subscribe();
         while waiting.wait_for(|count| *count > 0).await.is_ok() {
             match store.heads(log).await {
-                Ok(heads) => {
-                    for (partition, head) in (0..).zip(heads) {
-                        self.committed(partition, head);
-                    }
-                }
+                Ok(heads) => drop(self.said.send_replace(heads)),
                 Err(error) => warn!(error = chain(&error), "cannot read the log's heads"),
             }
-            sleep(ASK_EVERY).await;
+            sleep(ASK_AT_MOST_EVERY).await;
+            let _ = timeout(ASK_EVERY - ASK_AT_MOST_EVERY, self.committed.notified()).await;
         }
     }
 }

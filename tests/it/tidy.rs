@@ -55,6 +55,18 @@ fn a_module_knows_only_what_stands_to_its_right() {
         ),
         ("writer", "axum sqlx:: crate::wire crate::api crate::config"),
         (
+            "reader",
+            "axum sqlx:: crate::writer crate::wire crate::api crate::config",
+        ),
+        (
+            "totals",
+            "axum sqlx:: crate::writer crate::wire crate::api crate::config",
+        ),
+        (
+            "attribution",
+            "axum sqlx:: crate::wire crate::api crate::config",
+        ),
+        (
             "wire",
             "axum sqlx:: http:: crate::store crate::writer crate::token crate::api",
         ),

@@ -8,7 +8,8 @@ use crate::store::totals::{MAX_PARTS, Part, Piece, TotalsQuery, bucketed_forms};
 const BUCKETED: [&str; 2] = bucketed_forms!(
     "unnest($3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[])
          as piece (place, level, starts_from, starts_until, sign)",
-    "$8"
+    "$8",
+    "$9"
 );
 
 pub(in crate::store) async fn bucketed(
@@ -30,6 +31,7 @@ pub(in crate::store) async fn bucketed(
         .bind(column(|piece| piece.until))
         .bind(column(|piece| piece.sign))
         .bind(i64::try_from(MAX_PARTS).expect("a small number"))
+        .bind(query.nobody())
         .fetch_all(connection)
         .await?;
     Ok(parts)

@@ -27,11 +27,27 @@ pub(in crate::store) const FIND_PLACED: &str = concat!(
      join entries on entries.partition = wanted.value ->> 0 and entries.id = unhex(wanted.value ->> 1)"
 );
 
-pub(in crate::store) const OF_CALLS: &str = concat!(
-    "select ",
-    entry_columns!(),
-    " from entries where call_sid in (select value from json_each($1)) limit $2"
-);
+/// The statements of calls: of everybody's; of those that bill, or billing none name, an account;
+/// of those that name an account and bill another.
+pub(in crate::store) const OF_CALLS: [&str; 3] = [
+    concat!(
+        "select ",
+        entry_columns!(),
+        " from entries where call_sid in (select value from json_each($1)) limit $2"
+    ),
+    concat!(
+        "select ",
+        entry_columns!(),
+        " from entries where call_sid in (select value from json_each($1))
+           and coalesce(billed_account_id, account_id) in (select value from json_each($3)) limit $2"
+    ),
+    concat!(
+        "select ",
+        entry_columns!(),
+        " from entries where call_sid in (select value from json_each($1))
+           and account_id in (select value from json_each($3)) and account_id <> billed_account_id limit $2"
+    ),
+];
 
 impl super::Store {
     pub(in crate::store) async fn entries_find(
@@ -52,13 +68,20 @@ impl super::Store {
     pub(in crate::store) async fn entries_of_calls(
         &self,
         calls: &[&str],
+        accounts: Option<&[String]>,
         limit: u32,
     ) -> Result<Vec<Placed>, StoreError> {
-        let rows: Vec<EntryRow> = sqlx::query_as(OF_CALLS)
-            .bind(json!(calls).to_string())
-            .bind(i64::from(limit))
-            .fetch_all(&self.read)
-            .await?;
+        let [of_all, of_own @ ..] = OF_CALLS;
+        let statements = accounts.map_or(vec![of_all], |_| of_own.to_vec());
+        let mut rows: Vec<EntryRow> = Vec::new();
+        for statement in statements {
+            let calls = json!(calls).to_string();
+            let mut query = sqlx::query_as(statement).bind(calls).bind(i64::from(limit));
+            if let Some(accounts) = accounts {
+                query = query.bind(json!(accounts).to_string());
+            }
+            rows.extend(query.fetch_all(&self.read).await?);
+        }
         placed(rows)
     }
 }
@@ -107,10 +130,12 @@ impl Appender {
     ) -> Result<Appended, StoreError> {
         let mut connection = self.take_connection().await?;
         let mut transaction = connection.begin_with(BEGIN).await?;
+        // With no head nothing is inserted, which is found out by what comes back.
         let head = lock_head(&mut transaction, self.partition, entries.len()).await?;
         let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);
+        let head = head.unwrap_or_default();
         Ok(Appended { new, head })
     }
 
@@ -146,13 +171,13 @@ pub(in crate::store) async fn find(
     entries(rows)
 }
 
-/// Takes `count` positions; returns the last one.
+/// Takes `count` positions; returns the last one, or `None` when there is no head.
 pub(in crate::store) async fn lock_head(
     connection: &mut SqliteConnection,
     partition: i32,
     count: usize,
-) -> Result<i64, StoreError> {
-    let head: Option<i64> = sqlx::query_scalar(
+) -> Result<Option<i64>, StoreError> {
+    let head = sqlx::query_scalar(
         "update log_heads set next_position = next_position + $1 where partition = $2
          returning next_position - 1",
     )
@@ -160,8 +185,7 @@ pub(in crate::store) async fn lock_head(
     .bind(partition)
     .fetch_optional(connection)
     .await?;
-    // With no head nothing will be inserted, which is found out by what comes back.
-    Ok(head.unwrap_or_default())
+    Ok(head)
 }
 
 /// Inserts entries at the positions that [`lock_head`] took, and returns those that were new. A

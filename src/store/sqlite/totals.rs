@@ -9,7 +9,8 @@ use crate::store::totals::{MAX_PARTS, Part, TotalsQuery, bucketed_forms};
 const BUCKETED: [&str; 2] = bucketed_forms!(
     "(select value ->> 0 as place, value ->> 1 as level, value ->> 2 as starts_from,
              value ->> 3 as starts_until, value ->> 4 as sign from json_each($3)) as piece",
-    "$4"
+    "$4",
+    "$5"
 );
 
 pub(in crate::store) async fn bucketed(
@@ -34,6 +35,7 @@ pub(in crate::store) async fn bucketed(
         .bind(query.customer)
         .bind(json!(pieces).to_string())
         .bind(i64::try_from(MAX_PARTS).expect("a small number"))
+        .bind(query.nobody())
         .fetch_all(connection)
         .await?;
     Ok(parts)
