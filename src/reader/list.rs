@@ -5,20 +5,18 @@
 //! the pair came later), the others are looked up by their ids.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::Accounts;
 use crate::billable::entry::partition_of;
-use crate::billable::{Billable, Instant, ListKey, Placed, State, Text};
+use crate::billable::{Billable, Entry, Instant, Kind, ListKey, Placed, State, Text};
 use crate::store::{LogInfo, Scan, Source, Store, StoreError};
 
 /// The most entries that are read at once: 2,000 of 600 bytes are 1.2 MB.
 const MAX_SCAN: usize = 2000;
-
-/// Billables that are read ahead at once.
-const STRETCH: usize = 1500;
 
 /// Which billables are listed: those that meet every condition that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,16 +114,37 @@ impl List {
 
     /// Reads everything, at most `most` billables, a stretch ahead of whoever takes them; the
     /// channel ends where the list does, or with an error. Dropping it ends the reading.
-    pub fn read_ahead(mut self, most: usize) -> mpsc::Receiver<Result<Vec<Billable>, StoreError>> {
+    pub fn read_ahead(self, most: usize) -> mpsc::Receiver<Result<Vec<Billable>, StoreError>> {
         let (sender, receiver) = mpsc::channel(1);
+        let list = Arc::new(self);
         tokio::spawn(async move {
+            let limit = scan_limit(most.min(MAX_SCAN));
+            // The database is busy with the next entries while billables are made of these.
+            let scan = |after| {
+                let list = list.clone();
+                tokio::spawn(async move { list.scan(after, limit).await })
+            };
             let mut left = most;
-            while left > 0 && self.after.is_some() && !sender.is_closed() {
-                let read = self.read(left.min(STRETCH)).await;
-                let is_end = read.is_err();
-                left -= read.as_ref().map_or(0, Vec::len);
-                let is_empty = read.as_ref().is_ok_and(Vec::is_empty);
-                if !is_empty && (sender.send(read).await.is_err() || is_end) {
+            let mut scanning = list.after.map(scan);
+            while let Some(scanned) = scanning.take() {
+                let read = async {
+                    let (rows, end) = scanned.await.expect("a scan does not panic")?;
+                    let is_enough = left == 0 || sender.is_closed();
+                    scanning = end.filter(|_| !is_enough).map(scan);
+                    list.listed(rows).await
+                };
+                let mut read = read.await;
+                if let Ok(listed) = &mut read {
+                    listed.truncate(left);
+                    left -= listed.len();
+                    if left == 0 {
+                        scanning = None;
+                    }
+                    if listed.is_empty() {
+                        continue;
+                    }
+                }
+                if sender.send(read).await.is_err() {
                     return;
                 }
             }
@@ -142,30 +161,24 @@ impl List {
         let Some(after) = self.after else {
             return Ok(Vec::new());
         };
-        // Some billables have several entries, some are not listed. With fewer than four entries a
-        // stretch might not have all of one billable.
-        let limit = (most + most / 8 + 4).max(self.stretch).min(MAX_SCAN);
-        let (mut rows, mut end) = self.scan(after, limit).await?;
-        rows.retain(|row| row.position <= self.cut[row.partition as usize]);
-        let mut keys: Vec<_> = rows.iter().map(|row| row.entry.list_key()).collect();
-        keys.dedup();
-        let mut billables = self.assemble(rows).await?;
-        let mut listed = Vec::new();
-        for key in keys {
-            let Some(billable) = billables.remove(&key.billable_id) else {
-                continue;
-            };
-            if self.is_seen(&billable) && self.filter.matches(&billable) {
-                listed.push(billable);
-                if listed.len() == most {
-                    end = Some(key);
-                    break;
-                }
-            }
+        let limit = scan_limit(most).max(self.stretch).min(MAX_SCAN);
+        let (rows, mut end) = self.scan(after, limit).await?;
+        let mut listed = self.listed(rows).await?;
+        if listed.len() >= most {
+            listed.truncate(most);
+            end = listed.last().map(|billable| billable.recorded.list_key());
         }
         self.stretch = if listed.len() < most { limit * 4 } else { 0 };
         self.after = end;
         Ok(listed)
+    }
+
+    /// The billables of these entries that are to be listed, in their order.
+    async fn listed(&self, mut rows: Vec<Placed>) -> Result<Vec<Billable>, StoreError> {
+        rows.retain(|row| row.position <= self.cut[row.partition as usize]);
+        let mut billables = self.assemble(rows).await?;
+        billables.retain(|billable| self.is_seen(billable) && self.filter.matches(billable));
+        Ok(billables)
     }
 
     /// The next entries, newest first, all of each billable that an index has; and where to go on,
@@ -243,36 +256,50 @@ impl List {
         vec![(source, account)]
     }
 
-    /// Puts billables together, with what the scan does not have of them.
-    async fn assemble(&self, rows: Vec<Placed>) -> Result<HashMap<Uuid, Billable>, StoreError> {
+    /// Puts billables together in the order of the rows, with what the scan does not have of them.
+    async fn assemble(&self, rows: Vec<Placed>) -> Result<Vec<Billable>, StoreError> {
         let is_whole = self.sources().iter().all(|(source, account)| {
             matches!(source, Source::All | Source::Session(_) | Source::Call(_))
                 && account.is_none()
         });
-        let mut entries: Vec<_> = rows.into_iter().map(|row| row.entry).collect();
+        let mut groups: Vec<Group> = Vec::with_capacity(rows.len());
+        for row in rows {
+            match groups.last_mut() {
+                Some(group) if group.id == row.entry.billable_id => group.add(row.entry),
+                _ => groups.push(Group::of(row.entry)),
+            }
+        }
         if !is_whole {
             // An entry that records a pair has whatever came later beside it.
-            let mut open: HashMap<Uuid, bool> = HashMap::new();
-            for entry in &entries {
-                let is_closed = entry.id == entry.billable_id && entry.pair.is_some();
-                *open.entry(entry.billable_id).or_insert(true) &= !is_closed;
-            }
-            let open = open.into_iter().filter(|(_, is_open)| *is_open);
+            let open = groups.iter().filter(|group| {
+                let recorded = group.recorded.as_ref();
+                recorded.is_none_or(|entry| entry.pair.is_none())
+            });
             let ids: Vec<_> = open
-                .flat_map(|(id, _)| {
-                    let partition = partition_of(id, self.log.partitions);
-                    Billable::all_ids(id).map(|id| (partition, id))
+                .flat_map(|group| {
+                    let partition = partition_of(group.id, self.log.partitions);
+                    Billable::all_ids(group.id).map(|id| (partition, id))
                 })
                 .collect();
             if !ids.is_empty() {
-                let found = self.store.entries_find(&ids).await?;
-                let found = found
-                    .into_iter()
-                    .filter(|row| row.position <= self.cut[row.partition as usize]);
-                entries.extend(found.map(|row| row.entry));
+                let mut found: HashMap<Uuid, Vec<Entry>> = HashMap::new();
+                for row in self.store.entries_find(&ids).await? {
+                    if row.position <= self.cut[row.partition as usize] {
+                        let of = found.entry(row.entry.billable_id).or_default();
+                        of.push(row.entry);
+                    }
+                }
+                for group in &mut groups {
+                    for entry in found.remove(&group.id).unwrap_or_default() {
+                        group.add(entry);
+                    }
+                }
             }
         }
-        Ok(Billable::assemble(entries))
+        Ok(groups
+            .into_iter()
+            .filter_map(Group::into_billable)
+            .collect())
     }
 
     fn is_seen(&self, billable: &Billable) -> bool {
@@ -281,6 +308,49 @@ impl List {
         };
         let mut accounts = billable.accounts();
         accounts.any(|account| own.iter().any(|own| own == account.as_str()))
+    }
+}
+
+/// How many entries to read for so many billables: some have several, some are not listed. With
+/// fewer than four a stretch might not have all of one.
+fn scan_limit(billables: usize) -> usize {
+    (billables + billables / 8 + 4).min(MAX_SCAN)
+}
+
+/// The entries of one billable that were found.
+struct Group {
+    id: Uuid,
+    recorded: Option<Entry>,
+    attributed: Option<Box<Entry>>,
+    voided: Option<Box<Entry>>,
+}
+
+impl Group {
+    fn of(entry: Entry) -> Self {
+        let mut group = Self {
+            id: entry.billable_id,
+            recorded: None,
+            attributed: None,
+            voided: None,
+        };
+        group.add(entry);
+        group
+    }
+
+    fn add(&mut self, entry: Entry) {
+        match entry.kind {
+            Kind::Recorded => self.recorded = Some(entry),
+            Kind::Attributed => self.attributed = Some(Box::new(entry)),
+            Kind::Voided => self.voided = Some(Box::new(entry)),
+        }
+    }
+
+    fn into_billable(self) -> Option<Billable> {
+        Some(Billable {
+            recorded: self.recorded?,
+            attributed: self.attributed,
+            voided: self.voided,
+        })
     }
 }
 

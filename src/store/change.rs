@@ -43,17 +43,26 @@ pub struct Step {
 pub const STEP: u32 = 5000;
 
 /// Entries of a session that record without a pair, and those that void, as neighbours.
-pub(super) const OF_SESSION: &str = concat!(
-    "select ",
-    entry_columns!(),
-    " from entries where partition = $1 and session_id = $2
-       and (occurred_at, billable_id) > ($3, $4)
-       and (kind = 3 or (kind = 1 and billed_account_id is null))
-     order by occurred_at, billable_id limit $5"
-);
+macro_rules! of_session {
+    ($partition:literal) => {
+        concat!(
+            "select ",
+            entry_columns!(),
+            " from entries where ",
+            $partition,
+            " and session_id = $2 and (occurred_at, billable_id) > ($3, $4)
+               and (kind = 3 or (kind = 1 and billed_account_id is null))
+             order by occurred_at, billable_id limit $5"
+        )
+    };
+}
+
+const POSTGRES_OF_SESSION: &str = of_session!("partition = $1");
+/// SQLite, which has one partition, would look through the whole of it.
+pub(super) const SQLITE_OF_SESSION: &str = of_session!("$1 = 0");
 
 macro_rules! change_operations {
-    ($appender:ty, $dialect:ident) => {
+    ($appender:ty, $dialect:ident, $of_session:expr) => {
         impl $appender {
             /// Appends an entry for each billable that is not voided yet, with the pair in force.
             pub(in crate::store) async fn entries_void(
@@ -103,7 +112,7 @@ macro_rules! change_operations {
                 .execute(&mut *transaction)
                 .await?;
                 let start = after.unwrap_or(ListKey { occurred_at: Instant::MIN, billable_id: Uuid::nil() });
-                let rows: Vec<EntryRow> = sqlx::query_as(OF_SESSION)
+                let rows: Vec<EntryRow> = sqlx::query_as($of_session)
                     .bind(self.partition)
                     .bind(attribution.session_id.as_str())
                     .bind(start.occurred_at.as_micros())
@@ -127,8 +136,8 @@ macro_rules! change_operations {
     };
 }
 
-change_operations!(postgres::Appender, postgres);
-change_operations!(sqlite::Appender, sqlite);
+change_operations!(postgres::Appender, postgres, POSTGRES_OF_SESSION);
+change_operations!(sqlite::Appender, sqlite, SQLITE_OF_SESSION);
 
 /// The entries that the wishes come to, and each one's billable with whether it was voided
 /// before. A try whose outcome was unknown is known by its instant and its client.

@@ -5,7 +5,7 @@
 mod tests {
     use sqlx::{AssertSqlSafe, Row};
 
-    use crate::store::change::OF_SESSION;
+    use crate::store::change::SQLITE_OF_SESSION;
     use crate::store::sqlite::entries::{FIND, FIND_PLACED, OF_CALLS};
     use crate::store::totals::{SQLITE_ROLL, TAIL};
     use crate::store::{Source, Store, Whose};
@@ -58,7 +58,7 @@ mod tests {
             (OF_CALLS[0], "entries_by_call"),
             (OF_CALLS[1], "entries_by_call"),
             (OF_CALLS[2], "entries_by_other_account_position"),
-            (OF_SESSION, "entries_by_session"),
+            (SQLITE_OF_SESSION, "entries_by_session"),
             (TAIL, "entries_by_position"),
             (SQLITE_ROLL, "entries_by_position"),
         ];

@@ -176,7 +176,8 @@ pub(super) fn write_row(members: &[(&'static str, Value<'_>)], cells: Cells) -> 
 
 /// Quotes a cell that has to be, doubling its quotes; a cell that begins like JSV is quoted too.
 fn write_cell(text: &str, out: &mut String) {
-    if text.contains(['"', ',', '\r', '\n']) || text.starts_with(['[', '{']) {
+    let is_special = |byte| matches!(byte, b'"' | b',' | b'\r' | b'\n');
+    if text.bytes().any(is_special) || text.starts_with(['[', '{']) {
         out.extend(["\"", &text.replace('"', "\"\""), "\""]);
     } else {
         out.push_str(text);

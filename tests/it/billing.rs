@@ -191,6 +191,37 @@ on_both_databases! {
     }
 }
 
+/// They wait for a lock, and take no connection that tokens are read over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_that_wait_keep_nobody_out() {
+    let database = Database::postgres().await;
+    let server = Server::start(&database).await;
+    let lock = database.lock_sessions().await;
+    let deciding: Vec<_> = (0..4)
+        .map(|session| {
+            let client = server.client();
+            tokio::spawn(async move { send(put(&client, &format!("S{session}"), PAIR)).await })
+        })
+        .collect();
+    database.until_waiting_for_lock().await;
+    let began = std::time::Instant::now();
+    // Longer than tokens are good for when they cannot be read.
+    while began.elapsed() < std::time::Duration::from_secs(7) {
+        let report = json!({"sessionId": "S9", "callSid": "CA"});
+        assert!(server.client().report(&report).await.status < 300);
+        assert_eq!(server.client().get("/billables").await.status, 200);
+    }
+    for decision in deciding {
+        let refused = decision.await.unwrap();
+        assert_eq!(
+            (refused.status, &*refused.error_code()),
+            (503, "StoreUnavailable")
+        );
+    }
+    drop(lock);
+    assert_eq!(send(put(&server.client(), "S0", PAIR)).await.status, 200);
+}
+
 /// Several processes report, void and attribute at once, while others roll, and are killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attribution_races_with_reports_and_voids_and_every_total_agrees() {

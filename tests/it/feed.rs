@@ -81,6 +81,21 @@ on_both_databases! {
         gone(&Server::start(&database).await.client()).await;
     }
 
+    async fn whoever_waits_at_an_end_that_is_lost_is_told_so(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        for call in 0..5 {
+            client.report(&json!({"sessionId": "S", "callSid": format!("CA{call}")})).await;
+        }
+        let (_, end) = read(&client, None, "").await;
+        let (waiting, after) = (server.client(), end.clone());
+        let waiting = tokio::spawn(async move { waiting.get(&format!("/log?wait=60&after={after}")).await });
+        // A standby that lagged behind is the primary now, and others write to it.
+        database.execute("update log_heads set next_position = 3; delete from entries where position > 2").await;
+        let reply = waiting.await.unwrap();
+        assert_eq!((reply.status, &*reply.error_code()), (410, "CursorGone"));
+    }
+
     async fn lines_and_pages_have_the_same_entries(database: Database) {
         let server = Server::start(&database).await;
         let client = server.client();

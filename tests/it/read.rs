@@ -224,6 +224,48 @@ on_both_databases! {
         assert!(own["items"][0].get("position").is_none() && own["items"][0].get("partition").is_none());
     }
 
+    async fn what_others_have_of_a_call_or_a_session_changes_no_answer(database: Database) {
+        let server = Server::start(&database).await;
+        let reports: Vec<_> = (0..7_000)
+            .map(|number| json!({"accountId": "other", "customerId": "c", "sessionId": format!("S{number}"), "callSid": "CA"}))
+            .collect();
+        for reports in reports.chunks(1_000) {
+            let batch = server.client().post("/billables").header("prefer", "return=minimal").json(&reports);
+            assert_eq!(send(batch).await.status, 204);
+        }
+        let own = json!({"accountId": "own", "customerId": "c", "sessionId": "S1", "callSid": "CA"});
+        let own = server.client().report(&own).await.id().to_string();
+        let lone = json!({"accountId": "own", "sessionId": "S2", "callSid": "CA"});
+        let lone = server.client().report(&lone).await.id().to_string();
+        let pair = json!({"accountId": "other", "customerId": "d"});
+        assert_eq!(send(server.client().request(Method::PUT, "/sessions/S2").json(&pair)).await.status, 200);
+        let limited = token(&database, "l", &Scope::ALL, Some(&["own", "none"])).await;
+        drop(server);
+        let server = Server::start(&database).await;
+        let client = server.client_of(&limited);
+        let both = std::collections::BTreeSet::from([own.clone(), lone.clone()]);
+        let seen = |page: &Value| ids(page).into_iter().collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(seen(&client.get("/billables?callSid=CA").await.json()), both);
+        assert_eq!(seen(&client.get("/billables?sessionId=S2").await.json()), [lone.clone()].into());
+        assert_eq!(seen(&client.get("/billables?accountId=own").await.json()), [own.clone()].into());
+        let checked = send(client.post("/billables/check").json(&json!({"callSids": ["CA"]}))).await.json();
+        let found: Vec<_> = both.iter().cloned().collect();
+        assert_eq!(checked["items"][0], json!({"input": "CA", "state": "present", "ids": found}));
+        // Whoever sees all of it gets no part of it for the whole.
+        let all = json!({"callSids": vec!["CA"; 3]});
+        let all = send(server.client().post("/billables/check").json(&all)).await;
+        assert_eq!(all.json()["items"][2]["ids"].as_array().unwrap().len(), 7_002);
+    }
+
+    async fn an_export_over_http_1_0_is_refused(database: Database) {
+        let server = Server::start(&database).await;
+        let mut raw = Raw::connect(server.address()).await;
+        let secret = server.secret();
+        raw.send(format!("GET /billables.csv HTTP/1.0\r\nauthorization: Bearer {secret}\r\n\r\n")).await;
+        let reply = raw.rest().await;
+        assert!(reply.starts_with("HTTP/1.0 505 ") && reply.contains("HttpVersionNotSupported"), "{reply}");
+    }
+
     async fn checks_say_what_is_there(database: Database) {
         let server = Server::start(&database).await;
         let client = server.client();

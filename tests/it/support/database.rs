@@ -172,11 +172,18 @@ impl Database {
 
     /// Locks the tokens against every reader, until the lock is dropped. PostgreSQL only.
     pub(crate) async fn lock_tokens(&self) -> Lock {
-        let mut connection = PgConnection::connect(&self.url).await.unwrap();
-        sqlx::raw_sql("begin; lock table tokens")
-            .execute(&mut connection)
+        self.lock_table("begin; lock table tokens").await
+    }
+
+    /// Locks the sessions against every writer, until the lock is dropped. PostgreSQL only.
+    pub(crate) async fn lock_sessions(&self) -> Lock {
+        self.lock_table("begin; lock table sessions in share mode")
             .await
-            .unwrap();
+    }
+
+    async fn lock_table(&self, sql: &'static str) -> Lock {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
         Lock::Postgres(connection)
     }
 
