@@ -38,7 +38,7 @@ mod tests {
             (Source::OtherAccount("x"), "entries_by_other_account"),
             (Source::Customer("x"), "entries_by_customer"),
             (Source::Session("x"), "entries_by_session"),
-            (Source::SessionOf("x", "x"), "entries_by_session"),
+            (Source::SessionOf("x", "x"), "entries_by_session_account"),
             (Source::Call("x"), "entries_by_call"),
             (Source::CallOf("x", "x"), "entries_by_call"),
             (Source::Voided, "entries_voided"),

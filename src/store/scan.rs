@@ -52,12 +52,17 @@ pub struct Scan<'a> {
 /// is what lets an index be entered in its middle.
 macro_rules! scan {
     ($condition:literal) => {
+        scan!($condition, "occurred_at >= $3")
+    };
+    ($condition:literal, $from:literal) => {
         concat!(
             "select ",
             entry_columns!(),
             " from entries where ",
             $condition,
-            " (occurred_at, billable_id) < ($1, $2) and occurred_at >= $3
+            " (occurred_at, billable_id) < ($1, $2) and ",
+            $from,
+            "
                and (cast($5 as text) is null or coalesce(billed_account_id, account_id) = $5)
              order by occurred_at desc, billable_id desc limit $4"
         )
@@ -86,7 +91,11 @@ impl<'a> Source<'a> {
             ),
             Self::Session(id) => (scan!("session_id = $6 and"), Some(id), None),
             Self::SessionOf(id, account) => (
-                scan!("session_id = $6 and coalesce(billed_account_id, account_id) = $7 and"),
+                // With both bounds SQLite would take the index that has others' entries as well.
+                scan!(
+                    "session_id = $6 and coalesce(billed_account_id, account_id) = $7 and",
+                    "+occurred_at >= $3"
+                ),
                 Some(id),
                 Some(account),
             ),
