@@ -138,7 +138,7 @@ on_both_databases! {
                 assert_eq!(answer.status, 202, "{answer:?} {}", server.log());
             }
         };
-        let answer = tokio::time::timeout(std::time::Duration::from_secs(120), completed).await.unwrap();
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(600), completed).await.unwrap();
         assert_eq!(answer.json()["isComplete"], true);
         assert_eq!(database.count("select count(*) from entries where kind = 2").await, 99_997);
         assert_eq!(database.count("select count(distinct billable_id) from entries where kind = 2").await, 99_997);
