@@ -46,8 +46,8 @@ const MAX_WAIT: u64 = 60;
 /// Pages, feeds and checks that are made at once. One of 1,000 items takes some 2 MB.
 const MAX_READS: usize = 32;
 
-/// Exports at once: each holds some 4 MB, and reads one stretch after the other.
-const MAX_EXPORTS: usize = 16;
+/// Exports at once: each holds some 12 MB, and reads one stretch after the other.
+const MAX_EXPORTS: usize = 8;
 
 /// Totals at once: one may take 100 MB.
 const MAX_TOTALS: usize = 4;

@@ -18,6 +18,9 @@ use crate::store::{LogInfo, Scan, Source, Store, StoreError};
 /// The most entries that are read at once: 2,000 of 600 bytes are 1.2 MB.
 const MAX_SCAN: usize = 2000;
 
+/// The same for what is read ahead, where each question costs more than some entries.
+const MAX_AHEAD: usize = 5000;
+
 /// Which billables are listed: those that meet every condition that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -118,7 +121,7 @@ impl List {
         let (sender, receiver) = mpsc::channel(1);
         let list = Arc::new(self);
         tokio::spawn(async move {
-            let limit = scan_limit(most.min(MAX_SCAN));
+            let limit = (most.min(MAX_AHEAD) + 4).min(MAX_AHEAD);
             // The database is busy with the next entries while billables are made of these.
             let scan = |after| {
                 let list = list.clone();
