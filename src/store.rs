@@ -33,7 +33,7 @@ use crate::billable::{Attribution, Instant, Placed};
 use crate::token::{SecretHash, Token};
 
 pub use appender::Appender;
-pub use change::{Appended, STEP, Step, Voided};
+pub use change::{Appended, STEP, Voided};
 pub use error::StoreError;
 pub use feed::{Stretch, Whose};
 pub use open::OpenError;

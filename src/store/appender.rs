@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Appended, Step, StoreError, Voided, postgres, sqlite};
+use super::{Appended, StoreError, Voided, postgres, sqlite};
 use crate::billable::{Attribution, Entry, ListKey, Void};
 
 /// The writing side of one partition.
@@ -65,7 +65,8 @@ impl Appender {
     }
 
     /// Attributes the next [`super::STEP`] billables of a session in this partition, in one durable
-    /// transaction. From the first step on, whoever records gets the pair at once.
+    /// transaction; returns where the next step goes on, or `None` when the partition is done. From
+    /// the first step on, whoever records gets the pair at once.
     ///
     /// # Errors
     /// As [`Self::entries_append`].
@@ -73,7 +74,7 @@ impl Appender {
         &mut self,
         attribution: &Attribution,
         after: Option<ListKey>,
-    ) -> Result<Step, StoreError> {
+    ) -> Result<Option<ListKey>, StoreError> {
         match self {
             Self::Postgres(appender) => appender.entries_attribute(attribution, after).await,
             Self::Sqlite(appender) => appender.entries_attribute(attribution, after).await,

@@ -10,34 +10,13 @@ use super::row::{EntryRow, entries, entry_columns};
 use super::{StoreError, postgres, sqlite};
 use crate::billable::{Attribution, Billable, Entry, Instant, Kind, ListKey, Pair, Void};
 
-/// What an append did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// The ids that were new, with the pairs that their entries bill; a session that is decided
-    /// gives its pair to whoever names none. The others were there before, committed.
-    pub new: HashMap<Uuid, Option<Pair>>,
-    /// The partition's last position.
-    pub head: i64,
-}
+/// The ids that an append found new, with the pairs that their entries bill; a session that is
+/// decided gives its pair to whoever names none. The others were there before, committed.
+pub type Appended = HashMap<Uuid, Option<Pair>>;
 
-/// What voiding did.
-#[derive(Clone, Debug)]
-pub struct Voided {
-    /// For each wish the billable and whether it was voided before; `None` when there is no such
-    /// billable that the client may void.
-    pub billables: Vec<Option<(Billable, bool)>>,
-    /// The partition's last position.
-    pub head: i64,
-}
-
-/// What a step of an attribution did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Where the next step goes on; `None` when this partition is done.
-    pub next: Option<ListKey>,
-    /// The partition's last position.
-    pub head: i64,
-}
+/// What voiding did: for each wish the billable and whether it was voided before; `None` when
+/// there is no such billable that the client may void.
+pub type Voided = Vec<Option<(Billable, bool)>>;
 
 /// The most entries of one step of an attribution: some 50 ms under the lock.
 pub const STEP: u32 = 5000;
@@ -71,10 +50,10 @@ macro_rules! change_operations {
             ) -> Result<Voided, StoreError> {
                 let mut connection = self.take_connection().await?;
                 let mut transaction = connection.begin_with($dialect::BEGIN).await?;
-                let wanted = voids.first().map(|void| void.billable_id).unwrap_or_default();
-                let head = $dialect::entries::lock_head(&mut transaction, self.partition, voids.len())
-                    .await?
-                    .ok_or(StoreError::NotStored(wanted))?;
+                let has_head = $dialect::entries::lock_head(&mut transaction, self.partition, voids.len()).await?;
+                if let (Some(void), false) = (voids.first(), has_head) {
+                    return Err(StoreError::NotStored(void.billable_id));
+                }
                 let ids: Vec<_> = voids
                     .iter()
                     .flat_map(|void| Billable::all_ids(void.billable_id))
@@ -88,7 +67,7 @@ macro_rules! change_operations {
                 }
                 transaction.commit().await?;
                 self.connection = Some(connection);
-                Ok(Voided { billables, head })
+                Ok(billables)
             }
 
             /// Writes the partition's copy of a decision, and attributes the next [`STEP`] of the
@@ -97,10 +76,12 @@ macro_rules! change_operations {
                 &mut self,
                 attribution: &Attribution,
                 after: Option<ListKey>,
-            ) -> Result<Step, StoreError> {
+            ) -> Result<Option<ListKey>, StoreError> {
                 let mut connection = self.take_connection().await?;
                 let mut transaction = connection.begin_with($dialect::BEGIN).await?;
-                let mut head = $dialect::entries::lock_head(&mut transaction, self.partition, 0).await?;
+                if !$dialect::entries::lock_head(&mut transaction, self.partition, 0).await? {
+                    return Err(StoreError::NotStored(Uuid::nil()));
+                }
                 sqlx::query(
                     "insert into session_pairs (partition, session_id, account_id, customer_id)
                      values ($1, $2, $3, $4) on conflict (partition, session_id) do nothing",
@@ -123,14 +104,13 @@ macro_rules! change_operations {
                 let (fresh, next) = attributed(entries(rows)?, attribution);
                 let fresh: Vec<_> = fresh.iter().collect();
                 if !fresh.is_empty() {
-                    head = $dialect::entries::lock_head(&mut transaction, self.partition, fresh.len()).await?;
+                    $dialect::entries::lock_head(&mut transaction, self.partition, fresh.len()).await?;
                     // What an earlier try attributed is there already.
                     $dialect::entries::insert(&mut transaction, self.partition, fresh.len(), &fresh).await?;
                 }
-                let head = head.ok_or(StoreError::NotStored(Uuid::nil()))?;
                 transaction.commit().await?;
                 self.connection = Some(connection);
-                Ok(Step { next, head })
+                Ok(next)
             }
         }
     };
@@ -141,10 +121,7 @@ change_operations!(sqlite::Appender, sqlite, SQLITE_OF_SESSION);
 
 /// The entries that the wishes come to, and each one's billable with whether it was voided
 /// before. A try whose outcome was unknown is known by its instant and its client.
-fn voided(
-    mut billables: HashMap<Uuid, Billable>,
-    voids: &[Void],
-) -> (Vec<Entry>, Vec<Option<(Billable, bool)>>) {
+fn voided(mut billables: HashMap<Uuid, Billable>, voids: &[Void]) -> (Vec<Entry>, Voided) {
     let mut fresh = Vec::new();
     let settled = voids.iter().map(|void| {
         let billable = billables

@@ -48,7 +48,7 @@ impl Group {
                 done => {
                     let voided = done?;
                     self.heads.committed();
-                    return Ok(voided.billables);
+                    return Ok(voided);
                 }
             }
         }
@@ -67,7 +67,7 @@ impl Group {
                 done => {
                     let step = done?;
                     self.heads.committed();
-                    return Ok(step.next);
+                    return Ok(step);
                 }
             }
         }
@@ -105,7 +105,7 @@ impl Group {
         let outcomes = jobs.iter().map(|entries| {
             entries
                 .iter()
-                .map(|entry| outcome(entry, firsts[&entry.id], &settled))
+                .map(|entry| outcome(entry, firsts[&entry.id], &settled, is_last))
                 .collect()
         });
         Ok(outcomes.collect())
@@ -128,8 +128,7 @@ impl Group {
             let new = HashMap::new();
             return Ok(Settled { known, new });
         }
-        let appended = self.appender.entries_append(&fresh).await?;
-        let new = appended.new;
+        let new = self.appender.entries_append(&fresh).await?;
         let missed: Vec<_> = fresh
             .iter()
             .map(|entry| entry.id)
@@ -180,8 +179,9 @@ fn repeats(error: &StoreError, is_last: bool) -> bool {
     is_unknown && !is_last
 }
 
-/// What became of `entry`, whose id was first held by `first` in this group.
-fn outcome(entry: &Entry, first: &Entry, settled: &Settled) -> Outcome {
+/// What became of `entry`, whose id was first held by `first` in this group; `is_repeated` when an
+/// earlier try of unknown outcome may have stored it.
+fn outcome(entry: &Entry, first: &Entry, settled: &Settled, is_repeated: bool) -> Outcome {
     let known = settled.known.get(&entry.id);
     let holder = known.map_or(first, |billable| &billable.recorded);
     let differing = holder.reported.differing(&entry.reported);
@@ -197,14 +197,16 @@ fn outcome(entry: &Entry, first: &Entry, settled: &Settled) -> Outcome {
     match known {
         None if std::ptr::eq(entry, first) => Outcome::Stored(fresh()),
         None => Outcome::Replayed(fresh()),
-        // Equal to the microsecond: this very entry, stored by a try that was not confirmed. Its
-        // pair may be its session's.
+        // Equal to the microsecond: this very entry, stored by the try that was not confirmed. Its
+        // pair may be its session's. Without such a try it is another process's, of the same
+        // microsecond.
         Some(billable) => {
-            let is_own = billable.recorded
-                == Entry {
-                    pair: billable.recorded.pair.clone(),
-                    ..entry.clone()
-                };
+            let is_own = is_repeated
+                && billable.recorded
+                    == Entry {
+                        pair: billable.recorded.pair.clone(),
+                        ..entry.clone()
+                    };
             match is_own {
                 true => Outcome::Stored(billable.clone()),
                 false => Outcome::Replayed(billable.clone()),

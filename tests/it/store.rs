@@ -41,7 +41,7 @@ fn call(number: usize) -> Entry {
 
 /// The ids that an append says were new.
 fn new_ids(appended: Result<Appended, StoreError>) -> Vec<Uuid> {
-    appended.unwrap().new.into_keys().collect()
+    appended.unwrap().into_keys().collect()
 }
 
 async fn find(store: &Store, id: Uuid) -> Option<Billable> {
@@ -62,7 +62,7 @@ on_both_databases! {
         );
         let least = entry(&[(Field::SessionId, "S")], None);
         let mut appender = store.appender(log, 0);
-        let stored = appender.entries_append(&[&whole, &least]).await.unwrap().new;
+        let stored = appender.entries_append(&[&whole, &least]).await.unwrap();
         assert_eq!(stored.into_keys().collect::<HashSet<_>>(), HashSet::from([whole.id, least.id]));
         assert_eq!(find(&store, whole.id).await.unwrap().recorded, whole);
         assert_eq!(find(&store, least.id).await.unwrap().recorded, least);

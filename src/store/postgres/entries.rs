@@ -1,7 +1,5 @@
 //! Entries in PostgreSQL: the group append and look-ups by id.
 
-use std::collections::HashMap;
-
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -142,12 +140,11 @@ impl Appender {
         let mut connection = self.take_connection().await?;
         let mut transaction = connection.begin_with(BEGIN).await?;
         // With no head nothing is inserted, which is found out by what comes back.
-        let head = lock_head(&mut transaction, self.partition, entries.len()).await?;
+        lock_head(&mut transaction, self.partition, entries.len()).await?;
         let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);
-        let head = head.unwrap_or_default();
-        Ok(Appended { new, head })
+        Ok(new)
     }
 
     /// Takes the connection out, so that it is lost unless the operation ends well.
@@ -204,21 +201,19 @@ pub(in crate::store) async fn find(
     entries(rows)
 }
 
-/// Locks the head and takes `count` positions; returns the last one, or `None` when there is no head.
+/// Locks the head and takes `count` positions; false when there is no head.
 pub(in crate::store) async fn lock_head(
     connection: &mut PgConnection,
     partition: i32,
     count: usize,
-) -> Result<Option<i64>, StoreError> {
-    let head = sqlx::query_scalar(
-        "update log_heads set next_position = next_position + $1 where partition = $2
-         returning next_position - 1",
-    )
-    .bind(i64::try_from(count).expect("a group is bounded"))
-    .bind(partition)
-    .fetch_optional(connection)
-    .await?;
-    Ok(head)
+) -> Result<bool, StoreError> {
+    let locked =
+        sqlx::query("update log_heads set next_position = next_position + $1 where partition = $2")
+            .bind(i64::try_from(count).expect("a group is bounded"))
+            .bind(partition)
+            .execute(connection)
+            .await?;
+    Ok(locked.rows_affected() == 1)
 }
 
 /// Inserts entries at the positions that [`lock_head`] took, and returns those that were new. A
@@ -229,7 +224,7 @@ pub(in crate::store) async fn insert(
     partition: i32,
     count: usize,
     entries: &[&Entry],
-) -> Result<HashMap<Uuid, Option<Pair>>, StoreError> {
+) -> Result<Appended, StoreError> {
     let texts = |field: Field| -> Vec<Option<&str>> {
         entries
             .iter()

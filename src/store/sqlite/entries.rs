@@ -1,14 +1,12 @@
 //! Entries in SQLite: the group append and look-ups by id.
 
-use std::collections::HashMap;
-
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
 use uuid::Uuid;
 
 use super::{BEGIN, connect_checked};
-use crate::billable::{Entry, IdempotencyKey, Pair, Placed, Text};
+use crate::billable::{Entry, IdempotencyKey, Placed, Text};
 use crate::store::row::{EntryRow, InsertedRow, LOG, LogRow, entries, entry_columns, placed};
 use crate::store::{Appended, LogInfo, OpenError, StoreError};
 
@@ -131,12 +129,11 @@ impl Appender {
         let mut connection = self.take_connection().await?;
         let mut transaction = connection.begin_with(BEGIN).await?;
         // With no head nothing is inserted, which is found out by what comes back.
-        let head = lock_head(&mut transaction, self.partition, entries.len()).await?;
+        lock_head(&mut transaction, self.partition, entries.len()).await?;
         let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);
-        let head = head.unwrap_or_default();
-        Ok(Appended { new, head })
+        Ok(new)
     }
 
     /// Takes the connection out, so that it is lost unless the operation ends well.
@@ -171,21 +168,19 @@ pub(in crate::store) async fn find(
     entries(rows)
 }
 
-/// Takes `count` positions; returns the last one, or `None` when there is no head.
+/// Takes `count` positions; false when there is no head.
 pub(in crate::store) async fn lock_head(
     connection: &mut SqliteConnection,
     partition: i32,
     count: usize,
-) -> Result<Option<i64>, StoreError> {
-    let head = sqlx::query_scalar(
-        "update log_heads set next_position = next_position + $1 where partition = $2
-         returning next_position - 1",
-    )
-    .bind(i64::try_from(count).expect("a group is bounded"))
-    .bind(partition)
-    .fetch_optional(connection)
-    .await?;
-    Ok(head)
+) -> Result<bool, StoreError> {
+    let locked =
+        sqlx::query("update log_heads set next_position = next_position + $1 where partition = $2")
+            .bind(i64::try_from(count).expect("a group is bounded"))
+            .bind(partition)
+            .execute(connection)
+            .await?;
+    Ok(locked.rows_affected() == 1)
 }
 
 /// Inserts entries at the positions that [`lock_head`] took, and returns those that were new. A
@@ -195,7 +190,7 @@ pub(in crate::store) async fn insert(
     partition: i32,
     count: usize,
     entries: &[&Entry],
-) -> Result<HashMap<Uuid, Option<Pair>>, StoreError> {
+) -> Result<Appended, StoreError> {
     let rows: Vec<InsertedRow> = sqlx::query_as(
         "insert into entries (
              partition, id, position, kind, billable_id,
