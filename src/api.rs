@@ -11,27 +11,30 @@ mod error;
 mod export;
 mod feed;
 mod health;
+mod in_flight;
 mod list;
+mod metrics;
+mod observe;
 mod path;
 mod prefer;
 mod query;
 mod report;
 mod sessions;
+mod trace;
+mod turns;
 mod void;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 
+use crate::metrics::Limit;
 use crate::store::{LogInfo, Store};
 use crate::writer::Writer;
 
@@ -39,6 +42,8 @@ pub use access::Tokens;
 pub use context::FirstByte;
 pub use cursor::Cursors;
 use error::ApiError;
+use in_flight::InFlight;
+use turns::Turns;
 
 /// The longest that a reader of the feed may wait, in seconds.
 const MAX_WAIT: u64 = 60;
@@ -52,8 +57,14 @@ const MAX_EXPORTS: usize = 8;
 /// Totals at once: one may take 100 MB.
 const MAX_TOTALS: usize = 4;
 
-/// How long a reader waits for its turn.
-const TURN: Duration = Duration::from_secs(5);
+/// What requests are allowed.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    /// How many reports may be under way at once, and as many other requests.
+    pub requests: usize,
+    /// From a request's first byte to the first byte of its answer.
+    pub timeout: Duration,
+}
 
 /// What handlers share. A clone is a handle.
 #[derive(Clone, Debug)]
@@ -66,21 +77,21 @@ pub struct App {
     request_timeout: Duration,
     stop: CancellationToken,
     readiness: health::Readiness,
-    reads: Arc<Semaphore>,
-    exports: Arc<Semaphore>,
-    totals: Arc<Semaphore>,
+    in_flight: InFlight,
+    reads: Turns,
+    exports: Turns,
+    totals: Turns,
 }
 
 impl App {
-    /// Puts together what handlers share. `request_timeout` counts from a request's first byte;
-    /// whoever waits for news is let go on `stop`.
+    /// Puts together what handlers share. Whoever waits for news is let go on `stop`.
     pub fn new(
         store: Store,
         log: LogInfo,
         writer: Writer,
         tokens: Tokens,
         cursors: Cursors,
-        request_timeout: Duration,
+        limits: RequestLimits,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -89,28 +100,14 @@ impl App {
             writer,
             tokens,
             cursors,
-            request_timeout,
+            request_timeout: limits.timeout,
             stop,
             readiness: health::Readiness::default(),
-            reads: Arc::new(Semaphore::new(MAX_READS)),
-            exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
-            totals: Arc::new(Semaphore::new(MAX_TOTALS)),
+            in_flight: InFlight::new(limits.requests),
+            reads: Turns::new(MAX_READS, Limit::Reads),
+            exports: Turns::new(MAX_EXPORTS, Limit::Exports),
+            totals: Turns::new(MAX_TOTALS, Limit::Totals),
         }
-    }
-
-    /// A turn to make a page.
-    async fn read_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        turn(&self.reads).await
-    }
-
-    /// A turn to make an export.
-    async fn export_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        turn(&self.exports).await
-    }
-
-    /// A turn to count.
-    async fn totals_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        turn(&self.totals).await
     }
 
     /// The service as a router that takes every request.
@@ -132,7 +129,8 @@ impl App {
             .route(path::BILLING, get(billing::get_billing))
             .route(path::LOG, get(feed::read_log))
             .route(path::LIVEZ, get(health::get_livez))
-            .route(path::READYZ, get(health::get_readyz));
+            .route(path::READYZ, get(health::get_readyz))
+            .route(path::METRICS, get(metrics::get_metrics));
         self.surround(routes)
     }
 
@@ -151,13 +149,6 @@ impl App {
         Router::new()
             .fallback_service(routes)
             .layer(from_fn_with_state(self, context::surround))
-    }
-}
-
-async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ApiError> {
-    match timeout(TURN, turns.clone().acquire_owned()).await {
-        Ok(permit) => Ok(permit.expect("the semaphore is never closed")),
-        Err(_) => Err(ApiError::Overloaded),
     }
 }
 
@@ -193,9 +184,12 @@ mod tests {
         let tokens = Tokens::load(&store, None).await.expect("tokens");
         let (writer, _writing) = Writer::start(&store, log, 1);
         let cursors = Cursors::load(&store, log).await.expect("a key");
-        let limit = Duration::from_millis(50);
+        let limits = RequestLimits {
+            requests: 1,
+            timeout: Duration::from_millis(50),
+        };
         let stop = CancellationToken::new();
-        let app = App::new(store, log, writer, tokens, cursors, limit, stop);
+        let app = App::new(store, log, writer, tokens, cursors, limits, stop);
         let router = app.surround(Router::new().route("/odd", get(handler)));
         let request = Request::get("/odd")
             .header("accept", "application/xml")

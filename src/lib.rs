@@ -16,6 +16,7 @@
 //! - [`api`]: routes and their order of checks, who may do what, status codes.
 //! - [`server`]: connections, time limits, draining.
 //! - [`cli`]: the commands. [`config`]: the settings. [`telemetry`]: logs.
+//!   [`metrics`]: what the process counts.
 //!
 //! # Invariants
 //!
@@ -52,4 +53,5 @@ pub mod server;
 
 pub mod cli;
 pub mod config;
+pub mod metrics;
 pub mod telemetry;

@@ -7,6 +7,16 @@
 //! promise depends on are checked when a store is opened and again whenever a writing connection
 //! is made, because a database can come back from a failover as another one.
 
+/// The operation of whichever database it is.
+macro_rules! on_either {
+    ($store:expr, $operation:ident ( $($argument:expr),* )) => {
+        match $store {
+            Store::Postgres(store) => store.$operation($($argument),*).await,
+            Store::Sqlite(store) => store.$operation($($argument),*).await,
+        }
+    };
+}
+
 mod appender;
 mod change;
 mod copy;
@@ -21,6 +31,7 @@ mod row;
 mod scan;
 mod sessions;
 mod sqlite;
+mod state;
 mod tokens;
 mod totals;
 
@@ -38,6 +49,7 @@ pub use error::StoreError;
 pub use feed::{Stretch, Whose};
 pub use open::OpenError;
 pub use scan::{Scan, Source};
+pub use state::{LogState, PoolState};
 pub use totals::{Level, Part, Piece, Totals, TotalsQuery};
 
 /// How long an operation that nobody else limits may take.
@@ -320,51 +332,6 @@ impl Store {
         let unusable = || sqlx::Error::Decode("the key in cursor_keys has not 32 bytes".into());
         key.and_then(|key| key.try_into().map_err(|_| unusable()))
             .map_err(OpenError::Prepare)
-    }
-
-    /// Stores a token.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn token_insert(&self, token: &Token, hash: &SecretHash) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(store) => store.token_insert(token, hash).await,
-            Self::Sqlite(store) => store.token_insert(token, hash).await,
-        }
-    }
-
-    /// Every token that is not revoked, expired ones included, oldest first. A row that is not
-    /// one that this program writes, such as one of a newer program, stands for itself alone.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn tokens_list(&self) -> Result<Vec<TokenFound>, StoreError> {
-        match self {
-            Self::Postgres(store) => store.tokens_list().await,
-            Self::Sqlite(store) => store.tokens_list().await,
-        }
-    }
-
-    /// Whether a token was ever made, revoked ones included.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn tokens_exist(&self) -> Result<bool, StoreError> {
-        match self {
-            Self::Postgres(store) => store.tokens_exist().await,
-            Self::Sqlite(store) => store.tokens_exist().await,
-        }
-    }
-
-    /// Revokes a token; false when there is none of that id, or it was revoked before.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn token_revoke(&self, id: Uuid, now: Instant) -> Result<bool, StoreError> {
-        match self {
-            Self::Postgres(store) => store.token_revoke(id, now).await,
-            Self::Sqlite(store) => store.token_revoke(id, now).await,
-        }
     }
 
     /// Whether this is the embedded database.

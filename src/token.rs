@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -39,6 +40,53 @@ impl Scope {
     /// The scope of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == name)
+    }
+}
+
+/// How many requests a token may send in a time, such as `100/s`. So many may come at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests, at least 1.
+    pub count: NonZeroU32,
+    /// The time.
+    pub per: Period,
+}
+
+/// The time of a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// `s`
+    Second,
+    /// `m`
+    Minute,
+    /// `h`
+    Hour,
+}
+
+impl Rate {
+    /// The rate of a text such as `100/s`, `5/m` or `1000/h`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (count, per) = text.split_once('/')?;
+        let per = match per {
+            "s" => Period::Second,
+            "m" => Period::Minute,
+            "h" => Period::Hour,
+            _ => return None,
+        };
+        let is_plain = count.bytes().all(|byte| byte.is_ascii_digit());
+        let count = count.parse().ok().filter(|_| is_plain)?;
+        Some(Self { count, per })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per = match self.per {
+            Period::Second => "s",
+            Period::Minute => "m",
+            Period::Hour => "h",
+        };
+        write!(f, "{}/{per}", self.count)
     }
 }
 
@@ -149,11 +197,43 @@ pub struct Token {
     pub created_at: Instant,
     /// When it ends; `None` for never.
     pub expires_at: Option<Instant>,
+    /// How many requests it may send; `None` for no limit.
+    pub rate: Option<Rate>,
+    /// When it was last used, up to a minute behind; `None` for never.
+    pub last_used_at: Option<Instant>,
+}
+
+impl Token {
+    /// Whether it has ended.
+    pub fn has_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_a_count_and_a_time() {
+        for text in ["1/s", "100/m", "4294967295/h"] {
+            let rate = Rate::parse(text).expect("a rate");
+            assert_eq!(rate.to_string(), text);
+        }
+        for text in [
+            "",
+            "1",
+            "0/s",
+            "-1/s",
+            "+1/s",
+            "1/d",
+            "1/ s",
+            "4294967296/s",
+            "1/s/s",
+        ] {
+            assert_eq!(Rate::parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_secret_has_256_random_bits_and_is_never_printed() {

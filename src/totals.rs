@@ -7,6 +7,7 @@
 
 mod calendar;
 mod roller;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use crate::store::{LogInfo, Part, Store, StoreError, TotalsQuery};
 
 pub use calendar::{Days, DaysError, Zone};
 pub use roller::{keep_rolling, rebuild};
+pub use watch::keep_watching;
 
 /// Which totals.
 #[derive(Clone, Debug)]

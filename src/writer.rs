@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::billable::entry::partition_of;
 use crate::billable::{Attribution, Billable, Entry, Field, ListKey, Void};
+use crate::metrics::{Limit, METRICS, as_i64};
 use crate::store::{LogInfo, Store};
 
 pub use budget::{Budget, Claim};
@@ -46,7 +47,7 @@ pub enum Outcome {
 /// Why there is no outcome. Only the first says that nothing was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// The queue is full.
+    /// The queue is full, or does not empty.
     #[error("the queue of reports is full")]
     Full,
     /// The store is away, did not confirm, or not in time.
@@ -86,6 +87,7 @@ type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 #[derive(Debug)]
 struct Record {
     entries: Vec<Entry>,
+    queued_at: Instant,
     /// Held until the job is done, even when its caller has gone.
     _claim: Arc<Claim>,
     reply: Reply<Vec<Outcome>>,
@@ -128,6 +130,18 @@ impl Writer {
         &self.heads
     }
 
+    /// Puts into the metrics what waits, and what it may come to.
+    pub fn measure(&self) {
+        let queues = self.queues.iter();
+        let (waiting, limit) = queues.fold((0, 0), |(waiting, limit), queue| {
+            let capacity = queue.max_capacity();
+            (waiting + capacity - queue.capacity(), limit + capacity)
+        });
+        METRICS.queue_jobs.set(as_i64(waiting));
+        METRICS.queue_limit_jobs.set(as_i64(limit));
+        self.budget.measure();
+    }
+
     /// The bytes that requests may hold.
     pub fn budget(&self) -> &Budget {
         &self.budget
@@ -167,6 +181,7 @@ impl Writer {
             let (reply, outcome) = oneshot::channel();
             room.send(Job::Record(Record {
                 entries: items,
+                queued_at: Instant::now(),
                 _claim: claim.clone(),
                 reply,
             }));
@@ -266,7 +281,10 @@ impl Writer {
 
 fn refused(error: &mpsc::error::TrySendError<()>) -> WriteError {
     match error {
-        mpsc::error::TrySendError::Full(()) => WriteError::Full,
+        mpsc::error::TrySendError::Full(()) => {
+            METRICS.refused(Limit::Queue);
+            WriteError::Full
+        }
         mpsc::error::TrySendError::Closed(()) => WriteError::Unavailable,
     }
 }

@@ -2,32 +2,45 @@
 //!
 //! All live tokens are held in memory and read anew every 2 s, so that no request waits for a
 //! query and a new or revoked token holds everywhere within 5 s. When they could not be read for
-//! that long nobody is let in: a revoked token must not outlive a broken connection.
+//! that long nobody is let in: a revoked token must not outlive a broken connection. When they
+//! were last used is noted aside, too.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use tokio::time::{Instant as Monotonic, sleep, timeout};
 use tracing::warn;
+use uuid::Uuid;
 
 use super::error::FORBIDDEN;
+use super::observe::Observed;
 use super::{ApiError, App};
 use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report, Text};
+use crate::metrics::{Limit, METRICS};
 use crate::reader::Accounts;
 use crate::store::{Store, StoreError};
 use crate::telemetry::chain;
-use crate::token::{Grant, Scope, Secret, SecretHash};
+use crate::token::{Grant, Period, Rate, Scope, Secret, SecretHash, Token};
 
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_AGE: Duration = Duration::from_secs(5);
+
+/// How often it is looked at which tokens were used.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+
+/// How much later a use must be than the one that is noted, in microseconds.
+const NOTE_AFTER: i64 = 60_000_000;
 
 /// The live tokens. A clone is a handle to the same ones.
 #[derive(Clone, Debug)]
@@ -37,8 +50,74 @@ pub struct Tokens {
 
 #[derive(Debug)]
 struct Snapshot {
-    grants: HashMap<SecretHash, (Arc<Grant>, Option<Instant>)>,
+    tokens: HashMap<SecretHash, Live>,
     read_at: Monotonic,
+}
+
+/// A token, as it is asked for with each request.
+#[derive(Debug)]
+struct Live {
+    grant: Arc<Grant>,
+    expires_at: Option<Instant>,
+    usage: Arc<Usage>,
+}
+
+/// What a token has been used for, which outlives each reading of the tokens.
+#[derive(Debug)]
+struct Usage {
+    /// The token's id; `None` for the admin token, which is not stored.
+    id: Option<Uuid>,
+    rate: Option<(Rate, DefaultDirectRateLimiter)>,
+    /// When it was last used, and which of its uses is noted in the store, in microseconds since
+    /// 1970; 0 for never.
+    used_at: AtomicI64,
+    noted_at: AtomicI64,
+}
+
+impl Usage {
+    fn new(id: Option<Uuid>, rate: Option<Rate>, last_used_at: Option<Instant>) -> Self {
+        let last_used_at = last_used_at.map_or(0, Instant::as_micros);
+        Self {
+            id,
+            rate: rate.map(|rate| (rate, RateLimiter::direct(quota(rate)))),
+            used_at: AtomicI64::new(last_used_at),
+            noted_at: AtomicI64::new(last_used_at),
+        }
+    }
+
+    fn has_rate(&self, rate: Option<Rate>) -> bool {
+        self.rate.as_ref().map(|(rate, _)| *rate) == rate
+    }
+
+    /// Counts a request.
+    fn begin(&self, now: Instant) -> Result<(), ApiError> {
+        self.used_at.fetch_max(now.as_micros(), Ordering::Relaxed);
+        let Some((_, limiter)) = &self.rate else {
+            return Ok(());
+        };
+        limiter.check().map_err(|until| {
+            METRICS.refused(Limit::Rate);
+            ApiError::TooManyRequests(until.wait_time_from(DefaultClock::default().now()))
+        })
+    }
+
+    /// A use that is to be noted.
+    fn unnoted(&self) -> Option<(Uuid, Instant)> {
+        let (used, noted) = (
+            self.used_at.load(Ordering::Relaxed),
+            self.noted_at.load(Ordering::Relaxed),
+        );
+        let is_due = used >= noted + NOTE_AFTER;
+        is_due.then(|| Some((self.id?, Instant::from_micros(used)?)))?
+    }
+}
+
+fn quota(rate: Rate) -> Quota {
+    match rate.per {
+        Period::Second => Quota::per_second(rate.count),
+        Period::Minute => Quota::per_minute(rate.count),
+        Period::Hour => Quota::per_hour(rate.count),
+    }
 }
 
 impl Tokens {
@@ -47,7 +126,7 @@ impl Tokens {
     /// # Errors
     /// See [`StoreError`].
     pub async fn load(store: &Store, admin: Option<&Secret>) -> Result<Self, StoreError> {
-        let snapshot = Snapshot::read(store, admin).await?;
+        let snapshot = Snapshot::read(store, admin, &HashMap::new()).await?;
         Ok(Self {
             snapshot: Arc::new(RwLock::new(snapshot)),
         })
@@ -57,7 +136,8 @@ impl Tokens {
     pub async fn keep_fresh(self, store: Store, admin: Option<Secret>) {
         loop {
             sleep(REFRESH_EVERY).await;
-            match Snapshot::read(&store, admin.as_ref()).await {
+            let usages = self.read().usages();
+            match Snapshot::read(&store, admin.as_ref(), &usages).await {
                 Ok(snapshot) => {
                     *self
                         .snapshot
@@ -69,27 +149,56 @@ impl Tokens {
         }
     }
 
-    /// Whether the tokens are recent enough to rely on.
-    pub(super) fn are_fresh(&self) -> bool {
+    /// Notes in the store when tokens were last used, for ever: at most once a minute for each.
+    pub async fn keep_noting(self, store: Store) {
+        loop {
+            sleep(NOTE_EVERY).await;
+            let usages = self.read().usages();
+            let used: Vec<_> = usages
+                .values()
+                .filter_map(|usage| usage.unnoted())
+                .collect();
+            if used.is_empty() {
+                continue;
+            }
+            match store.tokens_use(&used).await {
+                Ok(()) => {
+                    let noted = used.into_iter().collect::<HashMap<_, _>>();
+                    for usage in usages.values() {
+                        if let Some(at) = usage.id.and_then(|id| noted.get(&id)) {
+                            usage.noted_at.store(at.as_micros(), Ordering::Relaxed);
+                        }
+                    }
+                }
+                Err(error) => warn!(error = chain(&error), "cannot note when tokens were used"),
+            }
+        }
+    }
+
+    /// How long ago the tokens were read.
+    pub(super) fn age(&self) -> Duration {
+        self.read().read_at.elapsed()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Snapshot> {
         self.snapshot
             .read()
             .expect("nothing panics under this lock")
-            .read_at
-            .elapsed()
-            < MAX_AGE
     }
 
-    fn find(&self, hash: &SecretHash, now: Instant) -> Result<Arc<Grant>, ApiError> {
-        if !self.are_fresh() {
+    /// Whether the tokens are recent enough to rely on.
+    pub(super) fn are_fresh(&self) -> bool {
+        self.age() < MAX_AGE
+    }
+
+    fn find(&self, hash: &SecretHash, now: Instant) -> Result<(Arc<Grant>, Arc<Usage>), ApiError> {
+        let snapshot = self.read();
+        if snapshot.read_at.elapsed() >= MAX_AGE {
             return Err(ApiError::StoreUnavailable);
         }
-        let snapshot = self
-            .snapshot
-            .read()
-            .expect("nothing panics under this lock");
-        match snapshot.grants.get(hash) {
-            Some((grant, expires_at)) if expires_at.is_none_or(|end| now < end) => {
-                Ok(grant.clone())
+        match snapshot.tokens.get(hash) {
+            Some(live) if live.expires_at.is_none_or(|end| now < end) => {
+                Ok((live.grant.clone(), live.usage.clone()))
             }
             Some(_) | None => Err(ApiError::Unauthorized),
         }
@@ -97,16 +206,22 @@ impl Tokens {
 }
 
 impl Snapshot {
-    async fn read(store: &Store, admin: Option<&Secret>) -> Result<Self, StoreError> {
+    async fn read(
+        store: &Store,
+        admin: Option<&Secret>,
+        usages: &HashMap<SecretHash, Arc<Usage>>,
+    ) -> Result<Self, StoreError> {
         let read_at = Monotonic::now();
-        let tokens = timeout(REFRESH_TIMEOUT, store.tokens_list())
+        let found = timeout(REFRESH_TIMEOUT, store.tokens_list())
             .await
             .map_err(|_| StoreError::TimedOut)??;
-        let mut grants = HashMap::new();
-        for found in tokens {
+        let mut tokens = HashMap::new();
+        for found in found {
             match found {
                 Ok((hash, token)) => {
-                    grants.insert(hash, (Arc::new(token.grant), token.expires_at));
+                    let known = usages.get(&hash).filter(|usage| usage.has_rate(token.rate));
+                    let live = Live::new(token, known.cloned());
+                    tokens.insert(hash, live);
                 }
                 Err(error) => warn!(error = chain(&error), "leaving out a token"),
             }
@@ -118,9 +233,39 @@ impl Snapshot {
                 scopes: Scope::ALL.to_vec(),
                 accounts: None,
             };
-            grants.insert(admin.hash(), (Arc::new(grant), None));
+            let live = Live {
+                grant: Arc::new(grant),
+                expires_at: None,
+                usage: Arc::new(Usage::new(None, None, None)),
+            };
+            tokens.insert(admin.hash(), live);
         }
-        Ok(Self { grants, read_at })
+        Ok(Self { tokens, read_at })
+    }
+
+    fn usages(&self) -> HashMap<SecretHash, Arc<Usage>> {
+        let usages = self.tokens.iter();
+        usages
+            .map(|(hash, live)| (*hash, live.usage.clone()))
+            .collect()
+    }
+}
+
+impl Live {
+    fn new(token: Token, known: Option<Arc<Usage>>) -> Self {
+        let Token {
+            id,
+            grant,
+            created_at: _,
+            expires_at,
+            rate,
+            last_used_at,
+        } = token;
+        Self {
+            grant: Arc::new(grant),
+            expires_at,
+            usage: known.unwrap_or_else(|| Arc::new(Usage::new(Some(id), rate, last_used_at))),
+        }
     }
 }
 
@@ -140,7 +285,7 @@ impl Caller {
     /// The same caller with what the token grants now: a body may take longer to arrive than a
     /// revocation may take to hold.
     pub(super) fn renewed(self, tokens: &Tokens, now: Instant) -> Result<Self, ApiError> {
-        let grant = tokens.find(&self.hash, now)?;
+        let (grant, _) = tokens.find(&self.hash, now)?;
         Ok(Self { grant, ..self })
     }
 
@@ -205,7 +350,10 @@ impl FromRequestParts<App> for Caller {
         let hash = secret_of(&parts.headers)
             .ok_or(ApiError::Unauthorized)?
             .hash();
-        let grant = app.tokens.find(&hash, Instant::now())?;
+        let now = Instant::now();
+        let (grant, usage) = app.tokens.find(&hash, now)?;
+        Observed::client(&parts.extensions, &grant.client);
+        usage.begin(now)?;
         Ok(Self { hash, grant })
     }
 }

@@ -91,7 +91,7 @@ pub(super) async fn check_billables(
     if call_sids.len() + ids.len() > MAX_INPUTS {
         return Err(ApiError::TooManyItems);
     }
-    let permit = app.read_permit().await?;
+    let permit = app.reads.take(caller.client()).await?;
     let mut checked = Vec::new();
     for calls in call_sids.chunks(STRETCH) {
         checked.extend(check_calls(&app, &caller, calls).await?);

@@ -14,11 +14,13 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use tokio::time::{Instant, timeout_at};
-use tracing::{Instrument, info, info_span};
+use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
-use super::path::{self, Convention};
+use super::observe::{Observation, Observed};
+use super::path::{self, Canonical, Convention};
 use super::query::Query;
+use super::trace::TraceParent;
 use super::{ApiError, App};
 use crate::wire::Format;
 use crate::wire::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
@@ -116,33 +118,45 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
         .get()
         .map_or(started, |FirstByte(at)| *at);
     let request_id = request_id(request.headers());
-    let convention = canonicalise(request.uri_mut());
+    let (route, convention) = canonicalise(request.uri_mut());
     let answer = negotiated(&request, convention);
-    request.extensions_mut().insert(answer);
-    request.extensions_mut().insert(convention);
+    let observed = Observed::default();
+    let extensions = request.extensions_mut();
+    extensions.insert(answer);
+    extensions.insert(convention);
+    extensions.insert(observed.clone());
 
+    let headers = request.headers().clone();
+    let observation = Observation {
+        request_id: request_id.to_str().unwrap_or_default(),
+        trace: TraceParent::of(&headers),
+        method: request.method().clone(),
+        route,
+        path: request.uri().path().to_owned(),
+        observed,
+        started,
+        is_answered: false,
+    };
     let span = info_span!(
         "request",
-        request.id = request_id.to_str().unwrap_or_default()
+        request.id = observation.request_id,
+        trace_id = observation.trace.map(|trace| trace.trace_id)
     );
-    let wait = wait(&request);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let deadline = first_byte + app.request_timeout + wait(&request);
     let run = async {
-        let deadline = first_byte + app.request_timeout + wait;
+        let _place = match app.in_flight.enter(request.method(), route) {
+            Ok(place) => place,
+            Err(full) => return full.into_response(),
+        };
         let response = timeout_at(deadline, next.run(request)).await;
-        let response = response.unwrap_or_else(|_| ApiError::Timeout.into_response());
-        let file = file_name(&path, convention);
-        let (mut response, code) = dress(response, answer, file, app.writer.budget());
-        response
-            .headers_mut()
-            .insert(X_REQUEST_ID, request_id.clone());
-        info!(
-            http.method = %format_args!("{:.20}", method.as_str()), http.path = %format_args!("{path:.200}"), http.status = response.status().as_u16(), error.code = code,
-            duration_us = as_micros(started.elapsed()), "answered"
-        );
-        response
+        response.unwrap_or_else(|_| ApiError::Timeout.into_response())
     };
-    run.instrument(span).await
+    let response = run.instrument(span).await;
+    let file = file_name(route, convention);
+    let (mut response, error) = dress(response, answer, file, app.writer.budget());
+    observation.answered(&response, error);
+    response.headers_mut().insert(X_REQUEST_ID, request_id);
+    response
 }
 
 /// Gives an error its body and every answer its headers; returns the error's code as well.
@@ -176,8 +190,8 @@ fn dress(
 }
 
 /// What a browser calls an answer of rows that it saves.
-fn file_name(path: &str, convention: Convention) -> &'static str {
-    match (convention, path) {
+fn file_name(route: &str, convention: Convention) -> &'static str {
+    match (convention, route) {
         (Convention::Operation { .. }, _) => "NewBillable",
         (_, path::BILLING) => "billing",
         (_, path::LOG) => "log",
@@ -268,23 +282,27 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     }
 }
 
-/// Rewrites the path to the route's spelling, and returns what it says besides.
-fn canonicalise(uri: &mut Uri) -> Convention {
+/// Rewrites the path to the route's spelling, and returns the route and what the path says besides.
+fn canonicalise(uri: &mut Uri) -> (&'static str, Convention) {
     let rewritten = || {
-        let (path, convention) = path::canonical(uri.path())?;
+        let Canonical {
+            route,
+            path,
+            convention,
+        } = path::canonical(uri.path())?;
         if path == uri.path() {
-            return Some((uri.clone(), convention));
+            return Some((uri.clone(), route, convention));
         }
         let query = uri.query().map(|query| format!("?{query}"));
         let uri = format!("{path}{}", query.unwrap_or_default());
-        Some((uri.parse().ok()?, convention))
+        Some((uri.parse().ok()?, route, convention))
     };
     match rewritten() {
-        Some((canonical, convention)) => {
+        Some((canonical, route, convention)) => {
             *uri = canonical;
-            convention
+            (route, convention)
         }
-        None => Convention::Resource { suffix: None },
+        None => ("other", Convention::Resource { suffix: None }),
     }
 }
 
@@ -320,8 +338,4 @@ fn negotiated(request: &Request, convention: Convention) -> Answer {
         format: negotiate(wishes),
         is_problem: wants_problem(wishes),
     }
-}
-
-fn as_micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -3,6 +3,8 @@
 
 mod sources;
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -76,6 +78,8 @@ pub(super) enum ApiError {
     AtItem(usize, Box<Self>),
     /// Too much is under way.
     Overloaded,
+    /// The token has sent as many requests as it may; the next one may come then.
+    TooManyRequests(Duration),
     /// The store is away or did not confirm in time.
     StoreUnavailable,
     /// The request took too long.
@@ -203,6 +207,11 @@ impl ApiError {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Overloaded",
                 "too much is under way, send it again later",
+            ),
+            Self::TooManyRequests(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "TooManyRequests",
+                "the token has sent as many requests as it may, send it again later",
             ),
             Self::StoreUnavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -356,6 +365,10 @@ impl IntoResponse for ApiError {
         }
         if let Self::UnsupportedCoding = self {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
+        }
+        if let Self::TooManyRequests(wait) = self {
+            // Whole seconds, which are enough.
+            headers.insert(RETRY_AFTER, (wait.as_secs() + 1).into());
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -21,7 +21,7 @@ use tracing::{Instrument, error};
 
 use super::context::Answer;
 use super::{ApiError, App};
-use crate::billable::Billable;
+use crate::billable::{Billable, ClientName};
 use crate::reader::List;
 use crate::store::StoreError;
 use crate::telemetry::chain;
@@ -43,12 +43,13 @@ type Sent = mpsc::Sender<io::Result<Frame<Bytes>>>;
 /// Too many exports are under way, or the first rows cannot be read.
 pub(super) async fn stream(
     app: &App,
+    client: &ClientName,
     list: List,
     most: Option<usize>,
     answer: Answer,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let permit = app.export_permit().await?;
+    let permit = app.exports.take(client).await?;
     let mut billables = list.read_ahead(most.unwrap_or(usize::MAX));
     // A store that is away is an answer of its own, and no export that is cut at once.
     let first = billables.recv().await.transpose()?.unwrap_or_default();

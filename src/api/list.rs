@@ -53,9 +53,9 @@ pub(super) async fn list_billables(
         if version < Version::HTTP_11 {
             return Err(ApiError::OldVersion);
         }
-        return export::stream(&app, list, limit, answer, &headers).await;
+        return export::stream(&app, caller.client(), list, limit, answer, &headers).await;
     }
-    let permit = app.read_permit().await?;
+    let permit = app.reads.take(caller.client()).await?;
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     let started = Instant::now();
     let mut billables = Vec::new();

@@ -29,9 +29,11 @@ pub(super) const NEW_BILLABLES: &str = "/api/NewBillable[]";
 pub(super) const LIVEZ: &str = "/livez";
 /// Whether it can serve.
 pub(super) const READYZ: &str = "/readyz";
+/// What it counts.
+pub(super) const METRICS: &str = "/metrics";
 
 /// Every route of resources, and whether it takes a format suffix.
-const RESOURCES: [(&str, bool); 9] = [
+const RESOURCES: [(&str, bool); 10] = [
     (BILLABLES, true),
     (CHECK, false),
     (BILLABLE, false),
@@ -41,6 +43,7 @@ const RESOURCES: [(&str, bool); 9] = [
     (LOG, false),
     (LIVEZ, false),
     (READYZ, false),
+    (METRICS, false),
 ];
 
 /// What a path says beside which route it is.
@@ -69,14 +72,25 @@ impl<S: Sync> FromRequestParts<S> for Convention {
     }
 }
 
-/// The canonical path and what it says besides; `None` when no route has this path.
-pub(super) fn canonical(path: &str) -> Option<(String, Convention)> {
+/// A path in its route's spelling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Canonical {
+    /// The route.
+    pub(super) route: &'static str,
+    /// The path.
+    pub(super) path: String,
+    /// What it says besides.
+    pub(super) convention: Convention,
+}
+
+/// The canonical path; `None` when no route has this path.
+pub(super) fn canonical(path: &str) -> Option<Canonical> {
     operation(path).or_else(|| resource(path))
 }
 
 /// `/api/NewBillable[.format]`, where a trailing slash would name no operation; and
 /// `/{format}/{reply or oneway}/NewBillable`. Either has a batch with `[]` behind the name.
-fn operation(path: &str) -> Option<(String, Convention)> {
+fn operation(path: &str) -> Option<Canonical> {
     let segments: Vec<_> = path
         .split('/')
         .filter(|segment| !segment.is_empty())
@@ -95,15 +109,14 @@ fn operation(path: &str) -> Option<(String, Convention)> {
     let brackets = ["[]", "%5B%5D", "%5b%5d"];
     let single = brackets.iter().find_map(|end| name.strip_suffix(end));
     let is_batch = single.is_some();
-    let canonical = match is_batch {
+    let route = match is_batch {
         true => NEW_BILLABLES,
         false => NEW_BILLABLE,
     };
-    is(single.unwrap_or(name), "NewBillable").then(|| {
-        (
-            canonical.to_owned(),
-            Convention::Operation { format, is_batch },
-        )
+    is(single.unwrap_or(name), "NewBillable").then(|| Canonical {
+        route,
+        path: route.to_owned(),
+        convention: Convention::Operation { format, is_batch },
     })
 }
 
@@ -114,17 +127,21 @@ fn operations_format(name: &str) -> Option<Format> {
 
 /// A suffix is the text after the last dot, exactly as a format is named; after a trailing slash
 /// there is none.
-fn resource(path: &str) -> Option<(String, Convention)> {
+fn resource(path: &str) -> Option<Canonical> {
     let suffixed = path
         .rsplit_once('.')
         .and_then(|(stem, suffix)| Some((stem, Format::from_name(suffix)?)));
-    let (path, suffix) = RESOURCES
-        .iter()
-        .find_map(|(route, takes_suffix)| match suffixed {
-            Some((stem, format)) if *takes_suffix => Some((matched(route, stem)?, Some(format))),
-            _ => Some((matched(route, path)?, None)),
-        })?;
-    Some((path, Convention::Resource { suffix }))
+    RESOURCES.iter().find_map(|(route, takes_suffix)| {
+        let (path, suffix) = match suffixed {
+            Some((stem, format)) if *takes_suffix => (matched(route, stem)?, Some(format)),
+            _ => (matched(route, path)?, None),
+        };
+        Some(Canonical {
+            route,
+            path,
+            convention: Convention::Resource { suffix },
+        })
+    })
 }
 
 /// The path in the route's spelling; parameters stay as sent.
@@ -157,6 +174,7 @@ mod tests {
                 },
             ))
         };
+        let canonical = |path| canonical(path).map(|found| (found.path, found.convention));
         assert_eq!(canonical("/billables"), found("/billables", ""));
         assert_eq!(canonical("//Billables/"), found("/billables", ""));
         assert_eq!(canonical("/BILLABLES.xml"), found("/billables", "xml"));
@@ -184,7 +202,9 @@ mod tests {
     #[test]
     fn an_operation_has_many_names() {
         let found = |path| {
-            let (path, convention) = canonical(path)?;
+            let Canonical {
+                path, convention, ..
+            } = canonical(path)?;
             match convention {
                 Convention::Operation { format, is_batch } => {
                     assert_eq!(path == NEW_BILLABLES, is_batch);

@@ -13,8 +13,9 @@ use super::access::Caller;
 use super::context::Answer;
 use super::path::Convention;
 use super::prefer::Return;
-use super::{ApiError, App, body};
+use super::{ApiError, App, body, observe};
 use crate::billable::{Billable, Entry, IdempotencyKey, Identity, Instant, RawReport};
+use crate::metrics::{METRICS, Reported};
 use crate::token::Scope;
 use crate::wire::record::{Record, list, write_nulls};
 use crate::wire::value::Value;
@@ -66,10 +67,17 @@ pub(super) async fn report_billables(
         claim.grow(reports.len() * ITEM)?;
     }
     let entries = entries(&caller, key.as_ref(), reports, is_batch, now)?;
-    let identities = identities(&entries);
+    let kinds: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.identity.as_str())
+        .collect();
 
     let claim = Arc::new(claim);
-    let settled = Settled::of(app.writer.append(entries, &claim).await, is_batch);
+    let outcomes = app.writer.append(entries, &claim).await;
+    for (identity, outcome) in kinds.iter().zip(&outcomes) {
+        count(identity, outcome);
+    }
+    let settled = Settled::of(outcomes, is_batch);
     let mut response = match settled.result {
         Ok(billables) => stored(
             answer,
@@ -82,7 +90,7 @@ pub(super) async fn report_billables(
         Err(error) => error.into_response(),
     };
     let headers = response.headers_mut();
-    headers.extend(identities.map(|identities| (BILLABLE_IDENTITY, identities)));
+    headers.extend(identities(kinds).map(|identities| (BILLABLE_IDENTITY, identities)));
     if is_batch && matches!(convention, Convention::Operation { .. }) && settled.items > 0 {
         headers.insert(X_AUTOBATCH_COMPLETED, settled.completed.into());
     }
@@ -162,12 +170,20 @@ fn entries(
     }
 }
 
-/// What the entries are recognised by, each kind once; `None` when there are no entries.
-fn identities(entries: &[Entry]) -> Option<HeaderValue> {
-    let mut kinds: Vec<_> = entries
-        .iter()
-        .map(|entry| entry.identity.as_str())
-        .collect();
+/// Counts a report that is settled.
+fn count(identity: &'static str, outcome: &Result<Outcome, WriteError>) {
+    let outcome = match outcome {
+        Ok(Outcome::Stored(_)) => "stored",
+        Ok(Outcome::Replayed(_)) => "replayed",
+        Ok(Outcome::Conflict(_)) => "conflict",
+        Err(_) => return,
+    };
+    let reported = Reported { identity, outcome };
+    METRICS.reports.get_or_create(&reported).inc();
+}
+
+/// What the reports are recognised by, each kind once; `None` when there are none.
+fn identities(mut kinds: Vec<&str>) -> Option<HeaderValue> {
     kinds.sort_unstable();
     kinds.dedup();
     let kinds = (!kinds.is_empty()).then(|| kinds.join(", "))?;
@@ -249,6 +265,10 @@ fn stored(
         _ => None,
     };
     let is_replayed = !is_any_new && !billables.is_empty();
+    let outcome = match is_replayed {
+        true => "replayed",
+        false => "stored",
+    };
     let format = answer.format;
     let mut response = match (shown, &*billables) {
         // ServiceStack's clients count the nulls.
@@ -279,6 +299,7 @@ fn stored(
     if is_replayed {
         headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
+    response.extensions_mut().insert(observe::Outcome(outcome));
     response
 }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Failure, token};
-use crate::api::{App, Cursors, Tokens};
+use crate::api::{App, Cursors, RequestLimits, Tokens};
 use crate::attribution;
 use crate::billable::{ClientName, Instant};
 use crate::config::{self, ServeArgs};
@@ -41,8 +41,10 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     let cursors = Cursors::load(&store, log).await?;
     let mut background = JoinSet::new();
     background.spawn(tokens.clone().keep_fresh(store.clone(), admin));
+    background.spawn(tokens.clone().keep_noting(store.clone()));
     background.spawn(writer.heads().clone().keep_asking(store.clone(), log));
     background.spawn(totals::keep_rolling(store.clone()));
+    background.spawn(totals::keep_watching(store.clone()));
     background.spawn(attribution::keep_finishing(
         store.clone(),
         log,
@@ -55,7 +57,10 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         writer,
         tokens,
         cursors,
-        args.request_timeout,
+        RequestLimits {
+            requests: args.max_requests as usize,
+            timeout: args.request_timeout,
+        },
         stop.clone(),
     )
     .into_router();
@@ -115,7 +120,7 @@ async fn first_token(store: &Store, address: SocketAddr) -> Result<(), Failure> 
         scopes: Scope::ALL.to_vec(),
         accounts: None,
     };
-    let secret = token::issue(store, grant, Instant::now(), None).await?;
+    let secret = token::issue(store, grant, Instant::now(), None, None).await?;
     let secret = secret.reveal();
     println!(
         "First start: here is a token for the client 'default'. It is shown only this once.\n\n  {secret}\n\nTry it:\n\n  \

@@ -12,12 +12,15 @@ use crate::billable::{ClientName, Field, Instant, Text};
 use crate::config::duration;
 use crate::store::Store;
 use crate::telemetry::chain;
-use crate::token::{Grant, Scope, Secret, Token};
+use crate::token::{Grant, Rate, Scope, Secret, Token};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Make a token and print it. It is shown only this once.
     Create(CreateArgs),
+    /// Make a new token for the same client, with what the old one may do, and print it. Both work
+    /// until the overlap ends.
+    Rotate(RotateArgs),
     /// List the tokens that are not revoked.
     List {
         /// As a JSON array.
@@ -46,6 +49,22 @@ pub(super) struct CreateArgs {
     /// When it ends, such as 90d from now. Never when not given.
     #[arg(long, value_parser = duration)]
     expires: Option<Duration>,
+    /// How many requests it may send to each server, such as 100/s, 6000/m or 1000/h; so many may
+    /// come at once. A batch is one request. No limit when not given.
+    #[arg(long, value_parser = rate)]
+    rate: Option<Rate>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RotateArgs {
+    /// The id of the old one, as listed.
+    id: Uuid,
+    /// How long the old one still works; 0s for not at all.
+    #[arg(long, default_value = "7d", value_parser = overlap)]
+    overlap: Duration,
+    /// When the new one ends, such as 90d from now; to be given when the old one has an end.
+    #[arg(long, value_parser = duration)]
+    expires: Option<Duration>,
 }
 
 pub(super) async fn run(url: &str, command: Command) -> Result<(), Failure> {
@@ -53,6 +72,7 @@ pub(super) async fn run(url: &str, command: Command) -> Result<(), Failure> {
     store.migrate().await?;
     let output = match command {
         Command::Create(args) => format!("{}\n", create(&store, args).await?.reveal()),
+        Command::Rotate(args) => format!("{}\n", rotate(&store, args).await?.reveal()),
         Command::List { json } => list(&store, json).await?,
         Command::Revoke { id } => revoke(&store, id).await?,
     };
@@ -68,6 +88,7 @@ async fn create(store: &Store, args: CreateArgs) -> Result<Secret, Failure> {
         mut scopes,
         accounts,
         expires,
+        rate,
     } = args;
     if scopes.is_empty() {
         scopes.push(Scope::Report);
@@ -75,28 +96,14 @@ async fn create(store: &Store, args: CreateArgs) -> Result<Secret, Failure> {
     scopes.sort_by_key(|scope| Scope::ALL.iter().position(|known| known == scope));
     scopes.dedup();
     let now = Instant::now();
-    let expires_at = match expires {
-        Some(span) => {
-            let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-            Some(
-                now.plus_seconds(seconds)
-                    .ok_or_else(|| Failure::Usage("--expires is too far away".to_owned()))?,
-            )
-        }
-        None => None,
-    };
     let accounts = (!accounts.is_empty()).then(|| accounts.into());
-    issue(
-        store,
-        Grant {
-            client,
-            scopes,
-            accounts,
-        },
-        now,
-        expires_at,
-    )
-    .await
+    let grant = Grant {
+        client,
+        scopes,
+        accounts,
+    };
+    let expires_at = expires.map(|span| ends(now, span)).transpose()?;
+    issue(store, grant, now, expires_at, rate).await
 }
 
 /// Makes a token for `grant` and returns its secret, which is kept nowhere else.
@@ -105,7 +112,51 @@ pub(super) async fn issue(
     grant: Grant,
     now: Instant,
     expires_at: Option<Instant>,
+    rate: Option<Rate>,
 ) -> Result<Secret, Failure> {
+    let (secret, token) = fresh(grant, now, expires_at, rate)?;
+    store.token_insert(&token, &secret.hash()).await?;
+    Ok(secret)
+}
+
+async fn rotate(store: &Store, args: RotateArgs) -> Result<Secret, Failure> {
+    let RotateArgs {
+        id,
+        overlap,
+        expires,
+    } = args;
+    let now = Instant::now();
+    let listed = store.tokens_list().await?.into_iter().flatten();
+    let old = listed
+        .map(|(_, token)| token)
+        .find(|token| token.id == id && !token.has_expired(now))
+        .ok_or_else(|| no_live_token(id))?;
+    let expires_at = match (expires, old.expires_at) {
+        (Some(span), _) => Some(ends(now, span)?),
+        (None, Some(end)) => {
+            return Err(Failure::Usage(format!(
+                "the token ends at {end}: say with --expires when the new one ends"
+            )));
+        }
+        (None, None) => None,
+    };
+    let (secret, token) = fresh(old.grant, now, expires_at, old.rate)?;
+    match store
+        .token_rotate(id, ends(now, overlap)?, &token, &secret.hash())
+        .await?
+    {
+        true => Ok(secret),
+        // It was revoked meanwhile.
+        false => Err(no_live_token(id)),
+    }
+}
+
+fn fresh(
+    grant: Grant,
+    now: Instant,
+    expires_at: Option<Instant>,
+    rate: Option<Rate>,
+) -> Result<(Secret, Token), Failure> {
     let secret = Secret::generate()
         .map_err(|error| Failure::Failed(format!("cannot get random bytes: {error}")))?;
     let token = Token {
@@ -113,9 +164,23 @@ pub(super) async fn issue(
         grant,
         created_at: now,
         expires_at,
+        rate,
+        last_used_at: None,
     };
-    store.token_insert(&token, &secret.hash()).await?;
-    Ok(secret)
+    Ok((secret, token))
+}
+
+/// When a span from now on ends.
+fn ends(now: Instant, span: Duration) -> Result<Instant, Failure> {
+    let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+    now.plus_seconds(seconds)
+        .ok_or_else(|| Failure::Usage("the end is too far away".to_owned()))
+}
+
+fn no_live_token(id: Uuid) -> Failure {
+    Failure::Failed(format!(
+        "there is no live token with the id {id}; `billables token list` shows them"
+    ))
 }
 
 async fn list(store: &Store, as_json: bool) -> Result<String, Failure> {
@@ -133,8 +198,17 @@ async fn list(store: &Store, as_json: bool) -> Result<String, Failure> {
         let rows: Vec<_> = tokens.iter().map(row_json).collect();
         return Ok(format!("{:#}\n", json!(rows)));
     }
-    let heads = ["ID", "CLIENT", "SCOPES", "ACCOUNTS", "CREATED", "EXPIRES"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(heads)
+    let heads = [
+        "ID",
+        "CLIENT",
+        "SCOPES",
+        "ACCOUNTS",
+        "RATE",
+        "CREATED",
+        "EXPIRES",
+        "LAST USED",
+    ];
+    let rows: Vec<_> = std::iter::once(heads.map(str::to_owned))
         .chain(tokens.iter().map(row_text))
         .collect();
     let width = |column: usize| {
@@ -143,7 +217,7 @@ async fn list(store: &Store, as_json: bool) -> Result<String, Failure> {
             .max()
             .unwrap_or_default()
     };
-    let widths: [usize; 6] = std::array::from_fn(width);
+    let widths: [usize; 8] = std::array::from_fn(width);
     let lines = rows.iter().map(|row| {
         let cells: Vec<_> = row
             .iter()
@@ -155,48 +229,36 @@ async fn list(store: &Store, as_json: bool) -> Result<String, Failure> {
     Ok(lines.collect())
 }
 
+fn scopes(token: &Token) -> Vec<&'static str> {
+    let scopes = token.grant.scopes.iter();
+    scopes.map(|scope| scope.as_str()).collect()
+}
+
 fn row_json(token: &Token) -> serde_json::Value {
-    let Token {
-        id,
-        grant: Grant {
-            client,
-            scopes,
-            accounts,
-        },
-        created_at,
-        expires_at,
-    } = token;
     json!({
-        "id": id.to_string(),
-        "client": client.as_str(),
-        "scopes": scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
-        "accounts": accounts.as_deref(),
-        "created": created_at.to_string(),
-        "expires": expires_at.map(|at| at.to_string()),
+        "id": token.id.to_string(),
+        "client": token.grant.client.as_str(),
+        "scopes": scopes(token),
+        "accounts": token.grant.accounts.as_deref(),
+        "rate": token.rate.map(|rate| rate.to_string()),
+        "created": token.created_at.to_string(),
+        "expires": token.expires_at.map(|at| at.to_string()),
+        "lastUsed": token.last_used_at.map(|at| at.to_string()),
     })
 }
 
-fn row_text(token: &Token) -> [String; 6] {
-    let Token {
-        id,
-        grant: Grant {
-            client,
-            scopes,
-            accounts,
-        },
-        created_at,
-        expires_at,
-    } = token;
-    let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
+fn row_text(token: &Token) -> [String; 8] {
+    let or = |text: Option<String>, otherwise: &str| text.unwrap_or_else(|| otherwise.to_owned());
+    let accounts = token.grant.accounts.as_ref();
     [
-        id.to_string(),
-        client.to_string(),
-        scopes.join(","),
-        accounts
-            .as_ref()
-            .map_or_else(|| "all".to_owned(), |accounts| accounts.join(",")),
-        created_at.to_string(),
-        expires_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+        token.id.to_string(),
+        token.grant.client.to_string(),
+        scopes(token).join(","),
+        or(accounts.map(|accounts| accounts.join(",")), "all"),
+        or(token.rate.map(|rate| rate.to_string()), "any"),
+        token.created_at.to_string(),
+        or(token.expires_at.map(|at| at.to_string()), "never"),
+        or(token.last_used_at.map(|at| at.to_string()), "never"),
     ]
 }
 
@@ -204,9 +266,7 @@ async fn revoke(store: &Store, id: Uuid) -> Result<String, Failure> {
     if store.token_revoke(id, Instant::now()).await? {
         return Ok(format!("revoked {id}\n"));
     }
-    Err(Failure::Failed(format!(
-        "there is no live token with the id {id}; `billables token list` shows them"
-    )))
+    Err(no_live_token(id))
 }
 
 fn client(name: &str) -> Result<ClientName, String> {
@@ -221,6 +281,19 @@ fn client(name: &str) -> Result<ClientName, String> {
 
 fn scope(name: &str) -> Result<Scope, String> {
     Scope::from_name(name).ok_or_else(|| "must be report, read or bill".to_owned())
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    Rate::parse(text)
+        .ok_or_else(|| "must be a count and a time, such as 100/s, 6000/m or 1000/h".to_owned())
+}
+
+/// Unlike other spans it may be nothing.
+fn overlap(text: &str) -> Result<Duration, String> {
+    match text {
+        "0" | "0s" => Ok(Duration::ZERO),
+        text => duration(text),
+    }
 }
 
 /// An account is what a report may name: anything else could never match.

@@ -9,16 +9,6 @@ use super::row::{LOG, LogRow};
 use super::{LogInfo, Store, StoreError, postgres, sqlite};
 use crate::billable::{Field, IdempotencyKey, Instant, Pair, Placed, Text};
 
-/// The operation of whichever database it is.
-macro_rules! on_either {
-    ($store:expr, $operation:ident ( $($argument:expr),* )) => {
-        match $store {
-            Store::Postgres(store) => store.$operation($($argument),*).await,
-            Store::Sqlite(store) => store.$operation($($argument),*).await,
-        }
-    };
-}
-
 mod besides;
 
 /// Rows of one statement: SQLite takes 32,766 values, and an entry has 17.

@@ -45,8 +45,8 @@ impl From<sqlx::Error> for StoreError {
             let code = database.code().unwrap_or_default();
             match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
                 // data exception, constraint violation, program limit exceeded, raised by a
-                // trigger
-                Some(_) => ["22", "23", "54", "P0"]
+                // trigger, a damaged row or index
+                Some(_) => ["22", "23", "54", "P0", "XX001", "XX002"]
                     .iter()
                     .any(|class| code.starts_with(class)),
                 // the primary code is the low byte: too big, constraint, mismatch, range

@@ -8,7 +8,7 @@ use crate::billable::{
     Attribution, ClientName, Entry, IdempotencyKey, Identity, Instant, Kind, Pair, Placed,
     Reported, Text,
 };
-use crate::token::{Grant, Scope, SecretHash, Token};
+use crate::token::{Grant, Rate, Scope, SecretHash, Token};
 
 /// The columns of [`EntryRow`], for `concat!` into a statement.
 macro_rules! entry_columns {
@@ -25,7 +25,7 @@ pub(super) use entry_columns;
 /// The columns of [`TokenRow`].
 macro_rules! token_columns {
     () => {
-        "id, client, secret_hash, scopes, accounts, created_at, expires_at"
+        "id, client, secret_hash, scopes, accounts, created_at, expires_at, rate, last_used_at"
     };
 }
 pub(super) use token_columns;
@@ -248,6 +248,8 @@ pub(super) struct TokenRow {
     accounts: Option<String>,
     created_at: i64,
     expires_at: Option<i64>,
+    rate: Option<String>,
+    last_used_at: Option<i64>,
 }
 
 impl TryFrom<TokenRow> for (SecretHash, Token) {
@@ -262,6 +264,8 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
             accounts,
             created_at,
             expires_at,
+            rate,
+            last_used_at,
         } = row;
         let corrupt = |column| StoreError::Corrupt {
             table: "tokens",
@@ -277,18 +281,19 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
             None => None,
         };
         let scopes: Option<Vec<Scope>> = scopes.split(',').map(Scope::from_name).collect();
-        let expires_at = match expires_at {
-            Some(micros) => {
-                Some(Instant::from_micros(micros).ok_or_else(|| corrupt("expires_at"))?)
-            }
-            None => None,
+        let instant = |micros: Option<i64>, column| {
+            let parse = |micros| Instant::from_micros(micros).ok_or_else(|| corrupt(column));
+            micros.map(parse).transpose()
         };
+        let rate = rate.map(|rate| Rate::parse(&rate).ok_or_else(|| corrupt("rate")));
         let grant = Grant {
             client: ClientName::parse(&client).ok_or_else(|| corrupt("client"))?,
             scopes: scopes.ok_or_else(|| corrupt("scopes"))?,
             accounts,
         };
         let created_at = Instant::from_micros(created_at).ok_or_else(|| corrupt("created_at"))?;
+        let expires_at = instant(expires_at, "expires_at")?;
+        let last_used_at = instant(last_used_at, "last_used_at")?;
         let hash = SecretHash::from_bytes(&secret_hash).ok_or_else(|| corrupt("secret_hash"))?;
         Ok((
             hash,
@@ -297,6 +302,8 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
                 grant,
                 created_at,
                 expires_at,
+                rate: rate.transpose()?,
+                last_used_at,
             },
         ))
     }

@@ -1,29 +1,36 @@
 //! Tokens, in both databases: the statements are the same, only the connections differ.
 
 use super::row::{TokenRow, accounts_column, scopes_column, token_columns};
-use super::{StoreError, TokenFound, postgres, sqlite};
+use super::{Store, StoreError, TokenFound, in_time, postgres, sqlite};
 use crate::billable::Instant;
 use crate::token::{SecretHash, Token};
 
 use uuid::Uuid;
 
+/// Inserts a token.
+const INSERT: &str =
+    "insert into tokens (id, client, secret_hash, scopes, accounts, created_at, expires_at, rate)
+     values ($1, $2, $3, $4, $5, $6, $7, $8)";
+
+macro_rules! insert {
+    ($token:expr, $hash:expr) => {
+        sqlx::query(INSERT)
+            .bind($token.id)
+            .bind($token.grant.client.as_str())
+            .bind($hash.as_bytes())
+            .bind(scopes_column(&$token.grant))
+            .bind(accounts_column(&$token.grant))
+            .bind($token.created_at.as_micros())
+            .bind($token.expires_at.map(Instant::as_micros))
+            .bind($token.rate.map(|rate| rate.to_string()))
+    };
+}
+
 macro_rules! token_operations {
-    ($store:ty) => {
-        impl $store {
+    ($dialect:ident) => {
+        impl $dialect::Store {
             pub(super) async fn token_insert(&self, token: &Token, hash: &SecretHash) -> Result<(), StoreError> {
-                sqlx::query(
-                    "insert into tokens (id, client, secret_hash, scopes, accounts, created_at, expires_at)
-                     values ($1, $2, $3, $4, $5, $6, $7)",
-                )
-                .bind(token.id)
-                .bind(token.grant.client.as_str())
-                .bind(hash.as_bytes())
-                .bind(scopes_column(&token.grant))
-                .bind(accounts_column(&token.grant))
-                .bind(token.created_at.as_micros())
-                .bind(token.expires_at.map(Instant::as_micros))
-                .execute(&self.control)
-                .await?;
+                insert!(token, hash).execute(&self.control).await?;
                 Ok(())
             }
 
@@ -48,9 +55,104 @@ macro_rules! token_operations {
                     .await?;
                 Ok(done.rows_affected() == 1)
             }
+
+            pub(super) async fn token_rotate(
+                &self, old: Uuid, until: Instant, new: &Token, hash: &SecretHash,
+            ) -> Result<bool, StoreError> {
+                let mut transaction = self.control.begin_with($dialect::BEGIN).await?;
+                let ended = sqlx::query(
+                    "update tokens set expires_at =
+                         case when expires_at < $2 then expires_at else $2 end
+                     where id = $1 and revoked_at is null and (expires_at is null or expires_at > $3)",
+                )
+                .bind(old)
+                .bind(until.as_micros())
+                .bind(new.created_at.as_micros())
+                .execute(&mut *transaction)
+                .await?;
+                if ended.rows_affected() != 1 {
+                    return Ok(false);
+                }
+                insert!(new, hash).execute(&mut *transaction).await?;
+                transaction.commit().await?;
+                Ok(true)
+            }
+
+            pub(super) async fn tokens_use(&self, used: &[(Uuid, Instant)]) -> Result<(), StoreError> {
+                let mut transaction = self.derived.begin_with($dialect::BEGIN_DERIVED).await?;
+                for (id, at) in used {
+                    sqlx::query(
+                        "update tokens set last_used_at = $2
+                         where id = $1 and (last_used_at is null or last_used_at <= $2 - 60000000)",
+                    )
+                    .bind(id)
+                    .bind(at.as_micros())
+                    .execute(&mut *transaction)
+                    .await?;
+                }
+                Ok(transaction.commit().await?)
+            }
         }
     };
 }
 
-token_operations!(postgres::Store);
-token_operations!(sqlite::Store);
+token_operations!(postgres);
+token_operations!(sqlite);
+
+impl Store {
+    /// Stores a token.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn token_insert(&self, token: &Token, hash: &SecretHash) -> Result<(), StoreError> {
+        on_either!(self, token_insert(token, hash))
+    }
+
+    /// Every token that is not revoked, expired ones included, oldest first. A row that is not
+    /// one that this program writes, such as one of a newer program, stands for itself alone.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn tokens_list(&self) -> Result<Vec<TokenFound>, StoreError> {
+        on_either!(self, tokens_list())
+    }
+
+    /// Whether a token was ever made, revoked ones included.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn tokens_exist(&self) -> Result<bool, StoreError> {
+        on_either!(self, tokens_exist())
+    }
+
+    /// Revokes a token; false when there is none of that id, or it was revoked before.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn token_revoke(&self, id: Uuid, now: Instant) -> Result<bool, StoreError> {
+        on_either!(self, token_revoke(id, now))
+    }
+
+    /// Lets a token end at `until`, if not before, and stores the one that replaces it, both or
+    /// neither; false when there is no live token with the id of the old one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn token_rotate(
+        &self,
+        old: Uuid,
+        until: Instant,
+        new: &Token,
+        hash: &SecretHash,
+    ) -> Result<bool, StoreError> {
+        on_either!(self, token_rotate(old, until, new, hash))
+    }
+
+    /// Notes when tokens were used, each at most once a minute whoever notes it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn tokens_use(&self, used: &[(Uuid, Instant)]) -> Result<(), StoreError> {
+        in_time(async { on_either!(self, tokens_use(used)) }).await
+    }
+}

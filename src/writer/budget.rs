@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::WriteError;
+use crate::metrics::{Limit, METRICS, Part, as_i64};
 
 /// For the first bytes of every request: 16 MiB.
 const SMALL: usize = 16 * 1024 * 1024;
@@ -42,6 +43,22 @@ impl Budget {
         Self {
             small: Arc::new(Semaphore::new(SMALL)),
             large: Arc::new(Semaphore::new(LARGE)),
+        }
+    }
+
+    /// Puts into the metrics how much is claimed.
+    pub(super) fn measure(&self) {
+        for (part, held, limit) in [("small", &self.small, SMALL), ("large", &self.large, LARGE)] {
+            let part = Part { part };
+            let bytes = limit.saturating_sub(held.available_permits());
+            METRICS
+                .request_bytes
+                .get_or_create(&part)
+                .set(as_i64(bytes));
+            METRICS
+                .request_bytes_limit
+                .get_or_create(&part)
+                .set(as_i64(limit));
         }
     }
 
@@ -81,9 +98,13 @@ impl Claim {
 }
 
 fn take(part: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, WriteError> {
-    let bytes = u32::try_from(bytes).map_err(|_| WriteError::Full)?;
-    let taken = part.clone().try_acquire_many_owned(bytes);
-    taken.map_err(|_| WriteError::Full)
+    let taken = u32::try_from(bytes)
+        .ok()
+        .and_then(|bytes| part.clone().try_acquire_many_owned(bytes).ok());
+    taken.ok_or_else(|| {
+        METRICS.refused(Limit::Bytes);
+        WriteError::Full
+    })
 }
 
 #[cfg(test)]

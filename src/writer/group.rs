@@ -3,23 +3,42 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use super::{Heads, Outcome};
 use crate::billable::{Attribution, Billable, Entry, ListKey, Pair, Void};
+use crate::metrics::METRICS;
 use crate::store::{Appender, StoreError};
 use crate::telemetry::chain;
 
 /// How long one try at a group may take. Two of them fit the callers' deadline.
 const TRY_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long an outage is ridden out: until then tries are repeated, from then on each group gets
+/// two, so that callers learn soon that the store is away.
+const RIDE_OUT: Duration = Duration::from_secs(5);
+
+/// The first pause between two tries; each further one is twice as long, up to [`MAX_PAUSE`].
+const PAUSE: Duration = Duration::from_millis(20);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
+
 /// Commits groups to one partition.
 #[derive(Debug)]
 pub(super) struct Group {
     appender: Appender,
     heads: Heads,
+    trouble: Trouble,
+}
+
+/// Since when tries have failed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trouble {
+    since: Option<Instant>,
+    pause: Duration,
+    /// Tries that failed at the group in hand.
+    tries: u32,
 }
 
 /// What became of the distinct entries of a group.
@@ -33,7 +52,16 @@ struct Settled {
 
 impl Group {
     pub(super) fn new(appender: Appender, heads: Heads) -> Self {
-        Self { appender, heads }
+        Self {
+            appender,
+            heads,
+            trouble: Trouble::default(),
+        }
+    }
+
+    /// Whether the store has failed since it last confirmed anything.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.trouble.since.is_some()
     }
 
     /// Voids billables in one transaction; see [`super::Writer::void`].
@@ -41,15 +69,13 @@ impl Group {
         &mut self,
         voids: &[Void],
     ) -> Result<Vec<Option<(Billable, bool)>>, StoreError> {
-        let mut is_last = false;
+        self.trouble.begin();
         loop {
-            match in_time(self.appender.entries_void(voids)).await {
-                Err(error) if repeats(&error, is_last) => is_last = true,
-                done => {
-                    let voided = done?;
-                    self.heads.committed();
-                    return Ok(voided);
-                }
+            let done = in_time(self.appender.entries_void(voids)).await;
+            if let Some(done) = self.trouble.settle(done).await {
+                let voided = done?;
+                self.heads.committed();
+                return Ok(voided);
             }
         }
     }
@@ -60,23 +86,21 @@ impl Group {
         attribution: &Attribution,
         after: Option<ListKey>,
     ) -> Result<Option<ListKey>, StoreError> {
-        let mut is_last = false;
+        self.trouble.begin();
         loop {
-            match in_time(self.appender.entries_attribute(attribution, after)).await {
-                Err(error) if repeats(&error, is_last) => is_last = true,
-                done => {
-                    let step = done?;
-                    self.heads.committed();
-                    return Ok(step);
-                }
+            let done = in_time(self.appender.entries_attribute(attribution, after)).await;
+            if let Some(done) = self.trouble.settle(done).await {
+                let step = done?;
+                self.heads.committed();
+                return Ok(step);
             }
         }
     }
 
     /// Commits the entries of all jobs in one transaction, and returns each job's outcomes.
     ///
-    /// A try whose outcome is unknown is repeated once on a new connection: the ids are fixed,
-    /// so whatever the first one stored is found and not stored again.
+    /// A try whose outcome is unknown is repeated on a new connection: the ids are fixed, so
+    /// whatever the first one stored is found and not stored again.
     pub(super) async fn commit(
         &mut self,
         jobs: &[&[Entry]],
@@ -90,13 +114,16 @@ impl Group {
                 entry
             });
         }
-        let mut is_last = false;
+        let started = Instant::now();
+        self.trouble.begin();
         let settled = loop {
-            match in_time(self.store(&distinct)).await {
-                Err(error) if repeats(&error, is_last) => is_last = true,
-                done => break done?,
+            let done = in_time(self.store(&distinct)).await;
+            if let Some(done) = self.trouble.settle(done).await {
+                break done?;
             }
         };
+        METRICS.committed(started.elapsed(), distinct.len());
+        let is_repeated = self.trouble.tries > 0;
         debug!(
             group.entries = distinct.len(),
             group.known = settled.known.len(),
@@ -105,7 +132,7 @@ impl Group {
         let outcomes = jobs.iter().map(|entries| {
             entries
                 .iter()
-                .map(|entry| outcome(entry, firsts[&entry.id], &settled, is_last))
+                .map(|entry| outcome(entry, firsts[&entry.id], &settled, is_repeated))
                 .collect()
         });
         Ok(outcomes.collect())
@@ -168,15 +195,45 @@ async fn in_time<T>(attempt: impl Future<Output = Result<T, StoreError>>) -> Res
     }
 }
 
-/// Whether a try that failed is repeated: once, when its outcome is unknown. The ids are fixed, so
-/// whatever the first try stored is found and not stored again.
-fn repeats(error: &StoreError, is_last: bool) -> bool {
-    let is_unknown = matches!(error, StoreError::Unavailable(_) | StoreError::TimedOut);
-    match is_unknown && !is_last {
-        true => warn!(error = chain(error), "repeating a group of unknown outcome"),
-        false => error!(error = chain(error), "a group was not confirmed"),
+impl Trouble {
+    /// Another group is tried.
+    fn begin(&mut self) {
+        self.tries = 0;
+        self.pause = PAUSE;
     }
-    is_unknown && !is_last
+
+    /// What a try comes to; `None` when it is to be repeated, after a pause. It is when its outcome
+    /// is unknown, until an outage is no longer to be ridden out, but once at least. The ids are
+    /// fixed, so whatever an earlier try stored is found and not stored again.
+    async fn settle<T>(&mut self, done: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
+        let error = match done {
+            Ok(done) => {
+                self.since = None;
+                return Some(Ok(done));
+            }
+            Err(error) => error,
+        };
+        if !matches!(error, StoreError::Unavailable(_) | StoreError::TimedOut) {
+            error!(error = chain(&error), "a group was refused");
+            METRICS.commit_failures.inc();
+            return Some(Err(error));
+        }
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.tries += 1;
+        if self.tries > 1 && since.elapsed() >= RIDE_OUT {
+            error!(error = chain(&error), "a group was not confirmed");
+            METRICS.commit_failures.inc();
+            return Some(Err(error));
+        }
+        warn!(
+            error = chain(&error),
+            "repeating a group of unknown outcome"
+        );
+        METRICS.commit_repeats.inc();
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+        None
+    }
 }
 
 /// What became of `entry`, whose id was first held by `first` in this group; `is_repeated` when an

@@ -1,24 +1,77 @@
 //! The task of a partition: takes what waits, does together what can be done together, answers.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::group::Group;
 use super::{Job, Record, Reply, Settled, WriteError};
 use crate::billable::{Entry, Void};
+use crate::metrics::{Limit, METRICS};
 use crate::store::StoreError;
 
 /// Entries in one commit, unless a single job has more. 500 entries of 300 bytes are 150 kB and
 /// commit in some 7 ms on PostgreSQL.
 const MAX_GROUP: usize = 500;
 
+/// How long the queue may stand, never emptied, before reports that waited for long are refused. A
+/// burst is over by then.
+const STANDS_AFTER: Duration = Duration::from_millis(500);
+
+/// How long a report may wait in a queue that stands; or two commits, if those take longer.
+const MAX_WAIT: Duration = Duration::from_millis(100);
+
+/// Whether the queue keeps up with what comes. Under overload a queue that is only bounded makes
+/// everybody wait for its whole length; refusing who has waited for long, which stores nothing,
+/// keeps the wait of the others short.
+#[derive(Debug)]
+struct Standing {
+    emptied_at: Instant,
+    commit: Duration,
+}
+
+impl Standing {
+    /// Notes whether the queue is empty.
+    fn look(&mut self, queue: &mpsc::Receiver<Job>) {
+        if queue.is_empty() {
+            self.emptied_at = Instant::now();
+        }
+    }
+
+    /// Refuses those that have waited for too long. While the store is in trouble all wait for it.
+    fn refuse(&self, records: &mut Vec<Record>, is_troubled: bool) {
+        if is_troubled || self.emptied_at.elapsed() < STANDS_AFTER {
+            return;
+        }
+        let limit = MAX_WAIT.max(self.commit * 2);
+        let late = records.extract_if(.., |record| record.queued_at.elapsed() > limit);
+        for record in late {
+            METRICS.refused(Limit::Queue);
+            let _ = record.reply.send(Err(WriteError::Full));
+        }
+    }
+}
+
 /// Runs until every handle to the queue is gone, and everything in it is done.
 pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Job>) {
     let mut records = Vec::new();
     let mut next = None;
+    let mut standing = Standing {
+        emptied_at: Instant::now(),
+        commit: Duration::ZERO,
+    };
     loop {
         let Some(first) = (match next.take() {
             Some(job) => Some(job),
-            None => queue.recv().await,
+            None => {
+                let was_empty = queue.is_empty();
+                let job = queue.recv().await;
+                if was_empty {
+                    standing.emptied_at = Instant::now();
+                }
+                job
+            }
         }) else {
             return;
         };
@@ -39,11 +92,15 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Job>) {
                         Err(_) => break,
                     }
                 }
+                standing.look(&queue);
                 // Whoever gave up was told that nothing is certain; under overload this is the
                 // work that need not be done.
                 records.retain(|record| !record.reply.is_closed());
+                standing.refuse(&mut records, group.is_troubled());
                 if !records.is_empty() {
+                    let started = Instant::now();
                     commit(&mut group, &mut records).await;
+                    standing.commit = started.elapsed();
                 }
             }
             Job::Void(first, reply) => {
@@ -80,18 +137,13 @@ async fn commit(group: &mut Group, jobs: &mut Vec<Record>) {
     let together: Vec<&[Entry]> = jobs.iter().map(|job| &*job.entries).collect();
     let result = group.commit(&together).await;
     if result.as_ref().is_err_and(is_about_one) && jobs.len() > 1 {
-        for Record {
-            entries,
-            reply,
-            _claim,
-        } in jobs.drain(..)
-        {
+        for job in jobs.drain(..) {
             let alone = group
-                .commit(&[&entries])
+                .commit(&[&job.entries])
                 .await
                 .map(|mut outcomes| outcomes.remove(0));
             // A caller that has gone needs no answer.
-            let _ = reply.send(alone.map_err(|error| failed(&error)));
+            let _ = job.reply.send(alone.map_err(|error| failed(&error)));
         }
         return;
     }

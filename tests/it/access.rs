@@ -163,10 +163,123 @@ on_both_databases! {
         let (code, table, _) = run(&mut command(&database, &["token", "list"]));
         assert_eq!(code, 0);
         let lines: Vec<_> = table.lines().collect();
-        assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["ID", "CLIENT", "SCOPES", "ACCOUNTS", "CREATED", "EXPIRES"]);
-        assert!(lines[1].contains("  pbx-1   report,read  a1,a 2    "), "{table}");
-        assert!(lines[1].ends_with("never"));
+        assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["ID", "CLIENT", "SCOPES", "ACCOUNTS", "RATE", "CREATED", "EXPIRES", "LAST", "USED"]);
+        assert!(lines[1].contains("  pbx-1   report,read  a1,a 2    any   "), "{table}");
+        assert!(lines[1].ends_with("  never    never"), "{table}");
         assert!(!table.contains(secret.trim()));
+    }
+}
+
+on_both_databases! {
+    async fn a_rotated_token_works_until_the_overlap_ends_and_keys_still_replay(database: Database) {
+        let secret = |arguments: &[&str]| {
+            let (code, output, errors) = run(&mut command(&database, &[&["token"], arguments].concat()));
+            assert_eq!((code, &*errors), (0, ""), "{arguments:?}");
+            output.strip_suffix('\n').unwrap().to_owned()
+        };
+        let listed = || {
+            let (_, listed, _) = run(&mut command(&database, &["token", "list", "--json"]));
+            let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
+            listed
+        };
+        let old = secret(&["create", "--client", "pbx", "--scope", "report", "read", "--account", "a", "--rate", "500/s"]);
+        let id = listed()[0]["id"].as_str().unwrap().to_owned();
+        let new = secret(&["rotate", &id, "--overlap", "7d"]);
+        assert!(new.starts_with("bil_") && new != old);
+        let tokens = listed();
+        assert_eq!(tokens.len(), 2);
+        for same in ["client", "scopes", "accounts", "rate"] {
+            assert_eq!(tokens[0][same], tokens[1][same], "{same}");
+        }
+        let end = |token: &serde_json::Value| token["expires"].as_str().map(|at| at.parse::<jiff::Timestamp>().unwrap());
+        let left = end(&tokens[0]).unwrap().duration_since(jiff::Timestamp::now()).as_secs();
+        assert!((7 * 86_400 - 60..=7 * 86_400).contains(&left), "{left}");
+        assert_eq!(end(&tokens[1]), None);
+
+        let server = Server::start(&database).await;
+        let report = json!({"accountId": "a", "customerId": "c"});
+        let first = server.client_of(&old).report_keyed("k", &report).await;
+        let again = server.client_of(&new).report_keyed("k", &report).await;
+        assert_eq!((first.status, again.status), (201, 200));
+        assert_eq!(first.id(), again.id());
+        // One that has an end needs another end; and one that has ended is not rotated.
+        let (code, _, errors) = run(&mut command(&database, &["token", "rotate", &id]));
+        assert!(code == 2 && errors.contains("--expires"), "{errors}");
+        let third = secret(&["rotate", &id, "--overlap", "0s", "--expires", "90d"]);
+        let (code, _, errors) = run(&mut command(&database, &["token", "rotate", &id, "--expires", "90d"]));
+        assert!(code == 1 && errors.contains("no live token"), "{errors}");
+        let ended = async { while server.client_of(&old).report_keyed("k", &report).await.status != 401 {} };
+        tokio::time::timeout(Duration::from_secs(5), ended).await.expect("it ends within 5 s");
+        for secret in [new, third] {
+            assert_eq!(server.client_of(&secret).report_keyed("k", &report).await.status, 200);
+        }
+    }
+
+    async fn a_tokens_last_use_is_noted_aside_and_at_most_once_a_minute(database: Database) {
+        let used = token(&database, "used", &[Scope::Report], None).await;
+        let _idle = token(&database, "idle", &[Scope::Report], None).await;
+        let server = Server::start(&database).await;
+        let before = jiff::Timestamp::now();
+        let report = json!({"sessionId": "S", "callSid": "CA1"});
+        assert_eq!(server.client_of(&used).report(&report).await.status, 201);
+        let last_used = || {
+            let (_, listed, _) = run(&mut command(&database, &["token", "list", "--json"]));
+            let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
+            ["used", "idle"].map(|client| {
+                let token = listed.iter().find(|token| token["client"] == client).unwrap();
+                token["lastUsed"].as_str().map(|at| at.parse::<jiff::Timestamp>().unwrap())
+            })
+        };
+        let noted = async {
+            loop {
+                if let [Some(at), idle] = last_used() {
+                    assert_eq!(idle, None);
+                    return at;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let noted = tokio::time::timeout(Duration::from_secs(30), noted).await.expect("it is noted");
+        let slack = jiff::SignedDuration::from_millis(1);
+        assert!(noted >= before - slack && noted <= jiff::Timestamp::now(), "{noted}");
+        // Later uses within the minute change nothing, whichever server notes them.
+        let (store, _) = database.store().await;
+        let tokens: Vec<_> = store.tokens_list().await.unwrap().into_iter().flatten().collect();
+        let (_, kept) = tokens.iter().find(|(_, token)| token.grant.client.as_str() == "used").unwrap();
+        let noted = kept.last_used_at.unwrap();
+        for (after, expected) in [(59, noted), (60, noted.plus_seconds(60).unwrap()), (30, noted.plus_seconds(60).unwrap())] {
+            store.tokens_use(&[(kept.id, noted.plus_seconds(after).unwrap())]).await.unwrap();
+            let tokens: Vec<_> = store.tokens_list().await.unwrap().into_iter().flatten().collect();
+            let found = tokens.iter().find(|(_, token)| token.id == kept.id).unwrap();
+            assert_eq!(found.1.last_used_at, Some(expected), "{after}");
+        }
+        store.close().await;
+    }
+
+    async fn a_token_may_send_as_many_requests_as_its_rate_allows(database: Database) {
+        let (_, slow, _) = run(&mut command(&database, &["token", "create", "--client", "slow", "--scope", "report", "read", "--rate", "3/h"]));
+        let other = token(&database, "slow", &[Scope::Report], None).await;
+        let server = Server::start(&database).await;
+        let client = server.client_of(slow.trim());
+        let report = json!({"sessionId": "S", "callSid": "CA1"});
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            statuses.push(client.report(&report).await.status);
+        }
+        assert_eq!(statuses, [201, 200, 200]);
+        for refused in [client.report(&report).await, client.get("/billables").await] {
+            assert_eq!((refused.status, &*refused.error_code()), (429, "TooManyRequests"));
+            let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+            assert!((1..=1201).contains(&wait), "{wait}");
+        }
+        // It is the token's own, and it outlives the next readings of the tokens.
+        assert_eq!(server.client_of(&other).report(&report).await.status, 200);
+        let late = token(&database, "late", &[Scope::Report], None).await;
+        let known = async { while server.client_of(&late).report(&report).await.status != 200 {} };
+        tokio::time::timeout(Duration::from_secs(5), known).await.expect("the tokens are read anew");
+        assert_eq!(client.report(&report).await.status, 429);
+        let metrics = server.client().get("/metrics").await.body;
+        assert!(metrics.contains("billables_refused_total{limit=\"rate\"} 3\n"), "{metrics}");
     }
 }
 
@@ -180,7 +293,11 @@ fn what_a_token_cannot_be_is_a_usage_error() {
         &["create", "--client", "x", "--scope", "write"],
         &["create", "--client", "x", "--expires", "soon"],
         &["create", "--client", "x", "--account", " "],
+        &["create", "--client", "x", "--rate", "fast"],
+        &["create", "--client", "x", "--rate", "0/s"],
         &["revoke", "not-an-id"],
+        &["rotate", "not-an-id"],
+        &["rotate"],
     ] {
         let (code, output, errors) =
             run(&mut command(&database, &[&["token"], arguments].concat()));

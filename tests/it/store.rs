@@ -9,7 +9,7 @@ use billables::billable::{
     RawReport, Report, State, Text,
 };
 use billables::store::{Appended, OpenError, Store, StoreError};
-use billables::token::{Grant, Scope, Secret, Token};
+use billables::token::{Grant, Rate, Scope, Secret, Token};
 use uuid::Uuid;
 
 use crate::support::{Database, on_both_databases};
@@ -206,7 +206,7 @@ on_both_databases! {
             accounts: Some(["a,\"1", "ü"].map(str::to_owned).into()),
         };
         let now = Instant::now();
-        let token = Token { id: Uuid::now_v7(), grant, created_at: now, expires_at: now.plus_seconds(60) };
+        let token = Token { id: Uuid::now_v7(), grant, created_at: now, expires_at: now.plus_seconds(60), rate: Rate::parse("5/m"), last_used_at: None };
         store.token_insert(&token, &secret.hash()).await.unwrap();
         let listed: Result<Vec<_>, _> = store.tokens_list().await.unwrap().into_iter().collect();
         assert_eq!(listed.unwrap(), [(secret.hash(), token.clone())]);

@@ -21,6 +21,8 @@ struct TokenCopy {
     created_at: i64,
     expires_at: Option<i64>,
     revoked_at: Option<i64>,
+    rate: Option<String>,
+    last_used_at: Option<i64>,
 }
 
 /// A decision's row as it is.
@@ -67,7 +69,7 @@ macro_rules! besides_operations {
 
             async fn tokens_read(&self) -> Result<Vec<TokenCopy>, StoreError> {
                 let rows = sqlx::query_as(
-                    "select id, client, secret_hash, scopes, accounts, created_at, expires_at, revoked_at
+                    "select id, client, secret_hash, scopes, accounts, created_at, expires_at, revoked_at, rate, last_used_at
                      from tokens order by created_at, id",
                 )
                 .fetch_all(&self.control)
@@ -79,9 +81,10 @@ macro_rules! besides_operations {
                 let mut transaction = self.control.begin_with($begin).await?;
                 for token in tokens {
                     sqlx::query(
-                        "insert into tokens (id, client, secret_hash, scopes, accounts, created_at, expires_at, revoked_at)
-                         values ($1, $2, $3, $4, $5, $6, $7, $8)
-                         on conflict (id) do update set revoked_at = excluded.revoked_at",
+                        "insert into tokens (id, client, secret_hash, scopes, accounts, created_at, expires_at, revoked_at, rate, last_used_at)
+                         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                         on conflict (id) do update set
+                             expires_at = excluded.expires_at, revoked_at = excluded.revoked_at",
                     )
                     .bind(token.id)
                     .bind(&*token.client)
@@ -91,6 +94,8 @@ macro_rules! besides_operations {
                     .bind(token.created_at)
                     .bind(token.expires_at)
                     .bind(token.revoked_at)
+                    .bind(token.rate.as_deref())
+                    .bind(token.last_used_at)
                     .execute(&mut *transaction)
                     .await?;
                 }

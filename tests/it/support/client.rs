@@ -103,7 +103,8 @@ impl Reply {
                 !self.error_code().is_empty(),
                 "an error without a code: {self:?}"
             );
-            assert_eq!(self.status == 503, self.header("retry-after").is_some());
+            let may_repeat = matches!(self.status, 429 | 503);
+            assert_eq!(may_repeat, self.header("retry-after").is_some());
         }
     }
 

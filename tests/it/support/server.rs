@@ -210,6 +210,8 @@ pub(crate) async fn token(
         grant,
         created_at: Instant::now(),
         expires_at: None,
+        rate: None,
+        last_used_at: None,
     };
     store.token_insert(&token, &secret.hash()).await.unwrap();
     store.close().await;

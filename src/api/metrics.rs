@@ -1,0 +1,45 @@
+//! `GET /metrics`: what the process counts and measures, for Prometheus.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+
+use super::access::Caller;
+use super::{ApiError, App};
+use crate::billable::Instant;
+use crate::metrics::{self, METRICS, Pool, Pooled, as_i64};
+use crate::token::Scope;
+
+/// The metrics for whoever may read everything: they count what others report.
+pub(super) async fn get_metrics(app: State<App>, caller: Caller) -> Result<Response, ApiError> {
+    caller.require(Scope::Read)?;
+    if caller.accounts().is_some() {
+        return Err(ApiError::Limited);
+    }
+    Ok(get_metrics_freely(app).await)
+}
+
+/// The metrics for whoever reaches an address where that is enough.
+pub(super) async fn get_metrics_freely(State(app): State<App>) -> Response {
+    app.in_flight.measure();
+    app.writer.measure();
+    METRICS
+        .tokens_age_seconds
+        .set(app.tokens.age().as_secs_f64());
+    for pool in app.store.pools() {
+        let name = pool.name;
+        for (state, count) in [("used", pool.used), ("idle", pool.idle)] {
+            let pooled = Pooled { pool: name, state };
+            METRICS
+                .pool_connections
+                .get_or_create(&pooled)
+                .set(as_i64(count));
+        }
+        METRICS
+            .pool_connections_limit
+            .get_or_create(&Pool { pool: name })
+            .set(pool.limit.into());
+    }
+    let text = METRICS.encode(Instant::now().as_micros());
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}

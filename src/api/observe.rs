@@ -1,0 +1,106 @@
+//! What is seen of a request: its line in the log, and what is counted of it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::response::Response;
+use http::{Extensions, Method, StatusCode};
+use tokio::time::Instant;
+use tracing::info;
+
+use super::trace::TraceParent;
+use crate::billable::ClientName;
+use crate::metrics::{Answered, METRICS, Route};
+
+/// What became of a request that is no error, in the extensions of its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome(pub(super) &'static str);
+
+/// Whom a request is from, once that is known; in its extensions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Observed(Arc<OnceLock<ClientName>>);
+
+impl Observed {
+    /// Notes the client.
+    pub(super) fn client(extensions: &Extensions, client: &ClientName) {
+        if let Some(Self(known)) = extensions.get() {
+            let _ = known.set(client.clone());
+        }
+    }
+}
+
+/// A request that is under way. It is logged and counted once: when it is answered, or when its
+/// client goes before that.
+#[derive(Debug)]
+pub(super) struct Observation<'a> {
+    pub(super) request_id: &'a str,
+    pub(super) trace: Option<TraceParent<'a>>,
+    pub(super) method: Method,
+    /// The route's template; `other` for none.
+    pub(super) route: &'static str,
+    pub(super) path: String,
+    pub(super) observed: Observed,
+    pub(super) started: Instant,
+    pub(super) is_answered: bool,
+}
+
+impl Observation<'_> {
+    /// Logs and counts the answer. `error` is its code.
+    pub(super) fn answered(mut self, response: &Response, error: Option<&'static str>) {
+        let said = response.extensions().get().map(|Outcome(said)| *said);
+        self.end(response.status(), error.or(said).unwrap_or("ok"));
+        self.is_answered = true;
+    }
+
+    fn end(&self, status: StatusCode, outcome: &'static str) {
+        let took = self.started.elapsed();
+        let Self {
+            request_id, route, ..
+        } = *self;
+        let method = match self.method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            _ => "other",
+        };
+        info!(
+            request.id = request_id,
+            trace_id = self.trace.map(|trace| trace.trace_id),
+            parent_id = self.trace.map(|trace| trace.parent_id),
+            client = self.observed.0.get().map(ClientName::as_str),
+            http.method = %format_args!("{:.20}", self.method.as_str()),
+            http.route = route,
+            http.path = %format_args!("{:.200}", self.path),
+            http.status = status.as_u16(),
+            outcome,
+            duration_us = as_micros(took),
+            "answered"
+        );
+        let answered = Answered {
+            route,
+            method,
+            status: status.as_u16(),
+            outcome,
+        };
+        METRICS.http_requests.get_or_create(&answered).inc();
+        METRICS
+            .http_request_duration_seconds
+            .get_or_create(&Route { route })
+            .observe(took.as_secs_f64());
+    }
+}
+
+impl Drop for Observation<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            // Nobody gets it; 499 is what is usual for that.
+            let status = StatusCode::from_u16(499).expect("a status");
+            self.end(status, "Abandoned");
+        }
+    }
+}
+
+fn as_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

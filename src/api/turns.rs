@@ -1,0 +1,98 @@
+//! Turns of readers: how many read at once, apart from reports and from each other's kinds; and no
+//! client has more than half of the turns, however slowly it takes what it asked for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::ApiError;
+use crate::billable::ClientName;
+use crate::metrics::{Limit, METRICS};
+
+/// How long a reader waits for a turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The turns of one kind of reading. A clone is a handle to the same ones.
+#[derive(Clone, Debug)]
+pub(super) struct Turns {
+    all: Arc<Semaphore>,
+    /// As many as there are clients; those come from the tokens.
+    clients: Arc<Mutex<HashMap<ClientName, Arc<Semaphore>>>>,
+    of_client: usize,
+    limit: Limit,
+}
+
+/// A turn, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _of_client: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Turns {
+    /// So many turns of that kind.
+    pub(super) fn new(count: usize, limit: Limit) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(count)),
+            clients: Arc::default(),
+            of_client: count.div_ceil(2),
+            limit,
+        }
+    }
+
+    /// Waits for a turn.
+    ///
+    /// # Errors
+    /// [`ApiError::Overloaded`] when none was free for 5 s.
+    pub(super) async fn take(&self, client: &ClientName) -> Result<Turn, ApiError> {
+        let own = self.of_client(client);
+        let turn = async {
+            // One's own first: whoever waits for that keeps no turn from others.
+            let of_client = own.acquire_owned().await;
+            let of_all = self.all.clone().acquire_owned().await;
+            Turn {
+                _of_client: of_client.expect("the semaphore is never closed"),
+                _of_all: of_all.expect("the semaphore is never closed"),
+            }
+        };
+        timeout(PATIENCE, turn).await.map_err(|_| {
+            METRICS.refused(self.limit);
+            ApiError::Overloaded
+        })
+    }
+
+    fn of_client(&self, client: &ClientName) -> Arc<Semaphore> {
+        let mut clients = self.clients.lock().expect("nothing panics under this lock");
+        match clients.get(client) {
+            Some(own) => own.clone(),
+            None => {
+                let own = Arc::new(Semaphore::new(self.of_client));
+                clients.insert(client.clone(), own.clone());
+                own
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_with_half_of_the_turns_leaves_the_rest_to_others() {
+        let client = |name| ClientName::parse(name).expect("a name");
+        let turns = Turns::new(4, Limit::Reads);
+        let first = turns.take(&client("greedy")).await.expect("a turn");
+        let _second = turns.take(&client("greedy")).await.expect("a turn");
+        let refused = turns.take(&client("greedy")).await;
+        assert!(matches!(refused, Err(ApiError::Overloaded)));
+        let _others = turns.take(&client("modest")).await.expect("a turn");
+        drop(first);
+        let _again = turns.take(&client("greedy")).await.expect("a turn");
+        let _last = turns.take(&client("third")).await.expect("a turn");
+        assert!(turns.take(&client("fourth")).await.is_err());
+    }
+}

@@ -1,0 +1,77 @@
+//! What Linux says of the process: the metrics that every exporter has under these names.
+
+use procfs::WithCurrentSystemInfo;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+/// Read at each scrape.
+#[derive(Debug)]
+pub(super) struct Process;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        // Without /proc there is nothing to say.
+        let Ok(read) = read() else { return Ok(()) };
+        let mut metric = |name, help, metric: &dyn EncodeMetric| {
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+        };
+        metric(
+            "process_cpu_seconds",
+            "Time on processors, of the system included",
+            &ConstCounter::new(read.cpu_seconds),
+        )?;
+        metric(
+            "process_start_time_seconds",
+            "When the process began, in seconds since 1970",
+            &ConstGauge::new(read.start_time),
+        )?;
+        metric(
+            "process_resident_memory_bytes",
+            "Memory that is resident",
+            &ConstGauge::new(read.resident_bytes),
+        )?;
+        metric(
+            "process_open_fds",
+            "File descriptors that are open",
+            &ConstGauge::new(read.open_fds),
+        )?;
+        metric(
+            "process_max_fds",
+            "File descriptors that may be open",
+            &ConstGauge::new(read.max_fds),
+        )
+    }
+}
+
+struct Read {
+    cpu_seconds: f64,
+    start_time: f64,
+    resident_bytes: u64,
+    open_fds: u64,
+    max_fds: u64,
+}
+
+fn read() -> procfs::ProcResult<Read> {
+    let process = procfs::process::Process::myself()?;
+    let stat = process.stat()?;
+    let ticks = procfs::ticks_per_second();
+    let boot = procfs::boot_time_secs()?;
+    let max_fds = match process.limits()?.max_open_files.soft_limit {
+        procfs::process::LimitValue::Value(value) => value,
+        procfs::process::LimitValue::Unlimited => u64::MAX,
+    };
+    Ok(Read {
+        cpu_seconds: seconds(stat.utime + stat.stime, ticks),
+        start_time: seconds(boot * ticks + stat.starttime, ticks),
+        resident_bytes: stat.rss_bytes().get(),
+        open_fds: u64::try_from(process.fd_count()?).unwrap_or(u64::MAX),
+        max_fds,
+    })
+}
+
+/// Ticks of the clock as seconds.
+fn seconds(ticks: u64, a_second: u64) -> f64 {
+    std::time::Duration::from_millis(ticks * 1000 / a_second).as_secs_f64()
+}

@@ -1,0 +1,24 @@
+//! Tells the metrics how the log is doing.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::metrics::METRICS;
+use crate::store::Store;
+use crate::telemetry::chain;
+
+/// How often the log is looked at; scrapes are some 15 s apart.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Looks at the log again and again, for ever.
+pub async fn keep_watching(store: Store) {
+    loop {
+        match store.log_state().await {
+            Ok(state) => METRICS.state_is(state.unattributed, state.oldest_unattributed, state.lag),
+            Err(error) => warn!(error = chain(&error), "cannot read the log's state"),
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
