@@ -96,6 +96,13 @@ pub fn main() -> ExitCode {
             "cannot read .env: each line must be NAME=VALUE or a comment".to_owned(),
         ));
     }
+    let mut arguments = std::env::args_os();
+    if arguments.any(|argument| config::has_password(&argument.to_string_lossy())) {
+        return report(&Failure::Usage(
+            "a password must not be an argument, which everybody on the machine sees: set DATABASE_URL, or put the password into PGPASSWORD or ~/.pgpass"
+                .to_owned(),
+        ));
+    }
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure),

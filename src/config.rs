@@ -1,5 +1,6 @@
 //! Settings: flags and environment variables into checked values. Secrets are never flags.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::token::Secret;
 const MIN_ADMIN_TOKEN: usize = 32;
 
 /// Which database, for every command.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Args)]
 pub struct DatabaseArgs {
     /// The database: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME.
     #[arg(
@@ -23,6 +24,26 @@ pub struct DatabaseArgs {
         global = true
     )]
     pub database_url: String,
+}
+
+/// The URL may hold a password.
+impl fmt::Debug for DatabaseArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseArgs(redacted)")
+    }
+}
+
+/// Whether an argument of the command line is a URL with a password, which everybody on the machine
+/// could see.
+pub fn has_password(argument: &str) -> bool {
+    let Some((_, rest)) = argument.split_once("://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    let mut parameters = query.split(['&', '#']);
+    user.contains(':') || parameters.any(|parameter| parameter.starts_with("password="))
 }
 
 /// The settings of `billables serve`.
@@ -138,4 +159,30 @@ pub fn log_filter() -> String {
         .ok()
         .filter(|filter| !filter.is_empty());
     set.unwrap_or_else(|| "info,sqlx=warn".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_an_argument_is_seen() {
+        for bad in [
+            "postgres://user:secret@host/db",
+            "--database-url=postgresql://user:secret@host:5432/db?sslmode=require",
+            "postgres://host/db?user=u&password=secret",
+            "postgres://user:s@crét@host",
+        ] {
+            assert!(has_password(bad), "{bad}");
+        }
+        for good in [
+            "postgres://user@host:5432/db",
+            "postgres://host:5432/a:b@c",
+            "sqlite://billables.db",
+            "token",
+            "callSid=a:b@c",
+        ] {
+            assert!(!has_password(good), "{good}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 pub(super) mod entries;
 pub(super) mod totals;
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A handle to one PostgreSQL database.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     options: PgConnectOptions,
     pub(super) read: PgPool,
@@ -51,6 +52,13 @@ pub struct Store {
     pub(super) decisions: PgPool,
     /// For what is derived from the log.
     pub(super) derived: PgPool,
+}
+
+/// The options hold the password.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&place(&self.options)).finish()
+    }
 }
 
 impl Store {

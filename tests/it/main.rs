@@ -14,8 +14,10 @@
 //! - `connections`: slow, greedy and broken clients; the stop
 //! - `start`: settings, refusals, the first start, the commands
 //! - `commands`: what goes in and out by commands: export, import, check, copy
+//! - `limits`: what is under way at once, and who never keeps whom out
 //! - `faults`: killed servers, databases that go away, several processes
 //! - `recovery`: what a database comes back as; what is wrong with one row
+//! - `observe`: metrics, the log, and secrets that are in neither
 //! - `properties`: what holds for every input
 //! - `model`: random histories against a model in memory; everything that is read agrees
 //! - `plans`: no statement scans the log
@@ -35,7 +37,9 @@ mod connections;
 mod faults;
 mod feed;
 mod input;
+mod limits;
 mod model;
+mod observe;
 mod operation;
 mod plans;
 mod properties;

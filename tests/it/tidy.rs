@@ -294,7 +294,14 @@ fn the_readmes_token_commands_work() {
         .unwrap();
     let database = Database::sqlite();
     let mut ran = 0;
-    for line in commands.lines().filter(|line| !line.ends_with("ID")) {
+    for line in commands.lines() {
+        let (_, listed, _) = crate::support::server::run(&mut crate::support::server::command(
+            &database,
+            &["token", "list", "--json"],
+        ));
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        let id = listed[0]["id"].as_str().unwrap_or_default();
+        let line = line.replace(" ID", &format!(" {id}"));
         let arguments: Vec<_> = line
             .split(" #")
             .next()
@@ -309,5 +316,5 @@ fn the_readmes_token_commands_work() {
         assert!(!output.is_empty());
         ran += 1;
     }
-    assert_eq!(ran, 4);
+    assert_eq!(ran, 6);
 }

@@ -1,5 +1,7 @@
 //! Entries in PostgreSQL: the group append and look-ups by id.
 
+use std::fmt;
+
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -99,7 +101,6 @@ pub(in crate::store) const BEGIN: &str = "begin isolation level read committed;
     set local idle_in_transaction_session_timeout = '4s'";
 
 /// The writing side of one partition, with the one connection that appends to it.
-#[derive(Debug)]
 pub struct Appender {
     options: PgConnectOptions,
     log: LogInfo,
@@ -107,6 +108,13 @@ pub struct Appender {
     pub(in crate::store) connection: Option<PgConnection>,
     /// Whether a commit may have to wait for others to have it, as of this connection.
     has_standbys: bool,
+}
+
+/// The options hold the password.
+impl fmt::Debug for Appender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Appender").field(&self.partition).finish()
+    }
 }
 
 impl Appender {

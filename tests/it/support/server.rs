@@ -125,6 +125,11 @@ impl Server {
             .unwrap_or_else(|_| panic!("not logged: {text}"));
     }
 
+    /// Its process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(

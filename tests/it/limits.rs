@@ -1,0 +1,150 @@
+//! What is under way at once, and who never keeps whom out.
+
+use std::time::Duration;
+
+use billables::token::Scope;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::support::client::send;
+use crate::support::raw::Raw;
+use crate::support::server::token;
+use crate::support::{Client, Database, Server, on_both_databases};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn call(number: usize) -> Value {
+    json!({"accountId": "a", "customerId": "c", "callSid": format!("CA{number}"), "occurredAt": "2026-03-01T08:30:00Z"})
+}
+
+/// Reports calls in batches.
+async fn report_calls(client: &Client, count: usize) {
+    for first in (0..count).step_by(10_000) {
+        let calls: Vec<_> = (first..count.min(first + 10_000)).map(call).collect();
+        let reply = send(
+            client
+                .post("/billables")
+                .header("Prefer", "return=minimal")
+                .json(&calls),
+        )
+        .await;
+        assert_eq!(reply.status, 204, "{}", reply.body);
+    }
+}
+
+on_both_databases! {
+    async fn exports_never_keep_reports_out(database: Database) {
+        let mut readers = Vec::new();
+        for name in ["one", "two", "three", "four", "five"] {
+            readers.push(token(&database, name, &[Scope::Read], None).await);
+        }
+        // Few connections for reading, all of which the exports would take.
+        let server = Server::start_with(&database, &["--read-connections", "2"]).await;
+        let client = server.client();
+        report_calls(&client, 20_000).await;
+        // Ten exports of five clients: eight have a turn, two wait for theirs.
+        let mut exports = JoinSet::new();
+        for secret in readers.iter().flat_map(|secret| [secret, secret]) {
+            let reader = server.client_of(secret);
+            exports.spawn(async move {
+                let mut response = reader.request(Method::GET, "/billables?format=ndjson").send().await.unwrap();
+                if response.status() == 503 {
+                    return None;
+                }
+                assert_eq!(response.status(), 200);
+                let mut rows = 0;
+                while let Some(chunk) = response.chunk().await.unwrap() {
+                    rows += chunk.iter().filter(|byte| **byte == b'\n').count();
+                }
+                Some(rows)
+            });
+        }
+        // And one that takes nothing of what it asked for, for as long as this goes on.
+        let mut idle = Raw::connect_narrow(server.address()).await;
+        idle.send(format!("GET /billables?format=ndjson HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", server.secret())).await;
+        // Under them reports are stored, every one.
+        let mut reports = JoinSet::new();
+        for worker in 0..8 {
+            let client = client.clone();
+            reports.spawn(async move {
+                for number in 0..50 {
+                    let reply = client.report(&call(1_000_000 + worker * 50 + number)).await;
+                    assert_eq!(reply.status, 201, "{reply:?}");
+                }
+            });
+        }
+        timeout(PATIENCE, reports.join_all()).await.expect("reports go on");
+        let rows = timeout(PATIENCE, exports.join_all()).await.expect("exports end");
+        let whole: Vec<_> = rows.iter().flatten().collect();
+        assert!(whole.len() >= 8, "{rows:?}");
+        assert!(whole.iter().all(|rows| (20_000..=20_400).contains(*rows)), "each is as of its own cut: {rows:?}");
+    }
+
+    async fn readers_that_wait_leave_reports_their_places(database: Database) {
+        let server = Server::start_with(&database, &["--max-requests", "4"]).await;
+        let client = server.client();
+        assert_eq!(client.report(&call(0)).await.status, 201);
+        let next = client.get("/log").await.header("next-cursor").unwrap().to_owned();
+        let mut waiting = JoinSet::new();
+        for _ in 0..4 {
+            let (client, path) = (client.clone(), format!("/log?after={next}&wait=60"));
+            waiting.spawn(async move {
+                loop {
+                    match client.get(&path).await.status {
+                        // The one who looks whether the places are taken has it.
+                        503 => {}
+                        status => break status,
+                    }
+                }
+            });
+        }
+        // Other requests find no place any more, probes and reports do.
+        let refused = async {
+            loop {
+                let reply = client.get("/billables").await;
+                match reply.status {
+                    503 => break reply,
+                    status => assert_eq!(status, 200),
+                }
+            }
+        };
+        let refused = timeout(PATIENCE, refused).await.expect("the places are taken");
+        assert_eq!((&*refused.error_code(), refused.header("retry-after")), ("Overloaded", Some("1")));
+        assert_eq!(client.get("/readyz").await.status, 200);
+        let metrics = client.get("/metrics").await.body;
+        assert!(metrics.contains("billables_http_requests_in_flight{kind=\"other\"} 4\n"), "{metrics}");
+        assert!(metrics.contains("billables_refused_total{limit=\"requests\"} "), "{metrics}");
+        assert_eq!(client.report(&call(1)).await.status, 201);
+        let statuses = timeout(PATIENCE, waiting.join_all()).await.expect("there is news");
+        assert_eq!(statuses, [200; 4]);
+    }
+
+    async fn a_queue_that_is_full_refuses_and_then_takes_again(database: Database) {
+        let server = Server::start_with(&database, &["--max-queue", "2"]).await;
+        let client = server.client();
+        assert_eq!(client.report(&call(0)).await.status, 201);
+        let lock = database.lock_log().await;
+        let mut stuck = JoinSet::new();
+        for number in 1..=20 {
+            let client = client.clone();
+            stuck.spawn(async move { (number, client.report(&call(number)).await) });
+        }
+        // One group is under way and two reports wait; nobody else has to.
+        let mut refused = 0;
+        while refused < 15 {
+            let (_, reply) = timeout(PATIENCE, stuck.join_next()).await.expect("at once").unwrap().unwrap();
+            assert_eq!((reply.status, &*reply.error_code()), (503, "Overloaded"));
+            refused += 1;
+        }
+        let metrics = client.get("/metrics").await.body;
+        assert!(metrics.contains("billables_queue_jobs 2\n") && metrics.contains("billables_queue_limit_jobs 2\n"), "{metrics}");
+        drop(lock);
+        for number in 0..=20 {
+            let stored = async { while client.report(&call(number)).await.status / 100 != 2 {} };
+            timeout(PATIENCE, stored).await.expect("it takes again");
+        }
+        assert_eq!(database.ids().await.len(), 21);
+    }
+}
