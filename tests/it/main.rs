@@ -16,6 +16,7 @@
 //! - `commands`: what goes in and out by commands: export, import, check, copy
 //! - `limits`: what is under way at once, and who never keeps whom out
 //! - `faults`: killed servers, databases that go away, several processes
+//! - `outages`: databases that refuse, fill up, change their role or hang
 //! - `recovery`: what a database comes back as; what is wrong with one row
 //! - `observe`: metrics, the log, and secrets that are in neither
 //! - `properties`: what holds for every input
@@ -41,6 +42,7 @@ mod limits;
 mod model;
 mod observe;
 mod operation;
+mod outages;
 mod plans;
 mod properties;
 mod read;

@@ -172,16 +172,17 @@ impl Database {
 
     /// Locks the tokens against every reader, until the lock is dropped. PostgreSQL only.
     pub(crate) async fn lock_tokens(&self) -> Lock {
-        self.lock_table("begin; lock table tokens").await
+        self.lock_with("begin; lock table tokens").await
     }
 
     /// Locks the sessions against every writer, until the lock is dropped. PostgreSQL only.
     pub(crate) async fn lock_sessions(&self) -> Lock {
-        self.lock_table("begin; lock table sessions in share mode")
+        self.lock_with("begin; lock table sessions in share mode")
             .await
     }
 
-    async fn lock_table(&self, sql: &'static str) -> Lock {
+    /// Begins a transaction, which lasts until the lock is dropped. PostgreSQL only.
+    pub(crate) async fn lock_with(&self, sql: &'static str) -> Lock {
         let mut connection = PgConnection::connect(&self.url).await.unwrap();
         sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
         Lock::Postgres(connection)

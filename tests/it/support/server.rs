@@ -41,24 +41,34 @@ impl Server {
         environment: &[(&str, &str)],
     ) -> Self {
         let secret = token(database, "default", &Scope::ALL, None).await;
-        Self::spawn(database, arguments, environment, secret)
+        Self::spawn(serve(database, arguments, environment), secret)
+    }
+
+    /// Starts a server under a shell that does something first.
+    pub(crate) async fn start_under(database: &Database, first: &str) -> Self {
+        let secret = token(database, "default", &Scope::ALL, None).await;
+        let server = serve(database, &[], &[]);
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
+            .arg(server.get_program())
+            .args(server.get_args())
+            .env_clear()
+            .envs(
+                server
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            );
+        Self::spawn(shell, secret)
     }
 
     /// Starts a server on a database as it is, without making a token.
     pub(crate) fn start_fresh(database: &Database, environment: &[(&str, &str)]) -> Self {
-        Self::spawn(database, &[], environment, String::new())
+        Self::spawn(serve(database, &[], environment), String::new())
     }
 
-    fn spawn(
-        database: &Database,
-        arguments: &[&str],
-        environment: &[(&str, &str)],
-        secret: String,
-    ) -> Self {
-        let mut child = command(database, &["serve"])
-            .env("BILLABLES_LISTEN", "127.0.0.1:0")
-            .args(arguments)
-            .envs(environment.iter().copied())
+    fn spawn(mut command: Command, secret: String) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -164,6 +174,16 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The server on a database, on a port of its own.
+fn serve(database: &Database, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = command(database, &["serve"]);
+    command
+        .env("BILLABLES_LISTEN", "127.0.0.1:0")
+        .args(arguments)
+        .envs(environment.iter().copied());
+    command
 }
 
 /// The program on a database, in an empty environment.

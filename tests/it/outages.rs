@@ -1,0 +1,249 @@
+//! Databases that refuse, fill up, change their role or hang: an error that says to send it again,
+//! never a success, and then recovery without a restart.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::support::client::{Client, Reply, send};
+use crate::support::{Cluster, Database, Server};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn call(number: usize) -> Value {
+    json!({"sessionId": "S", "callSid": format!("CA{number}")})
+}
+
+/// Reports calls from `number` on until one is refused: how many were stored, and the refusal.
+async fn until_refused(client: &Client, mut number: usize) -> (usize, Reply) {
+    let refused = async {
+        loop {
+            let reply = client.report(&call(number)).await;
+            match reply.status {
+                201 => number += 1,
+                _ => break (number, reply),
+            }
+        }
+    };
+    timeout(PATIENCE, refused).await.expect("it is refused")
+}
+
+async fn until_stored(client: &Client, number: usize) {
+    let stored = async { while client.report(&call(number)).await.status / 100 != 2 {} };
+    timeout(PATIENCE, stored).await.expect("it recovers");
+}
+
+fn assert_unavailable(reply: &Reply) {
+    assert_eq!(
+        (
+            reply.status,
+            &*reply.error_code(),
+            reply.header("retry-after")
+        ),
+        (503, "StoreUnavailable", Some("1"))
+    );
+}
+
+/// How large the files that a process writes may become; a full disk looks much the same to it.
+fn limit_files(server: &Server, bytes: &str) {
+    let limit = format!("--fsize={bytes}:");
+    let id = server.id().to_string();
+    let set = Command::new("prlimit")
+        .args(["--pid", &id, &limit])
+        .status();
+    assert!(set.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_grow_refuses_reports_until_it_can() {
+    let database = Database::sqlite();
+    // Otherwise the limit kills the process.
+    let server = Server::start_under(&database, "trap '' XFSZ").await;
+    let client = server.client();
+    assert_eq!(client.report(&call(0)).await.status, 201);
+    limit_files(&server, "300000");
+    let (stored, refused) = until_refused(&client, 1).await;
+    assert_unavailable(&refused);
+    // What is stored can be read.
+    assert_eq!(client.get("/billables").await.status, 200);
+    let ids = database.ids().await.len();
+    assert!(ids == stored || ids == stored + 1, "{ids} {stored}");
+    limit_files(&server, "unlimited");
+    until_stored(&client, stored).await;
+    assert_eq!(database.ids().await.len(), stored + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgresql_whose_disk_is_full_refuses_reports_until_there_is_room() {
+    let database = Database::postgres().await;
+    let server = Server::start(&database).await;
+    let client = server.client();
+    assert_eq!(client.report(&call(0)).await.status, 201);
+    database
+        .execute(
+            "create function fill() returns trigger language plpgsql as $$
+             begin raise exception 'could not extend file' using errcode = 'disk_full'; end $$;
+             create trigger fill before insert on entries execute function fill()",
+        )
+        .await;
+    let (_, refused) = until_refused(&client, 1).await;
+    assert_unavailable(&refused);
+    assert_eq!(client.report(&call(0)).await.status, 200);
+    database.execute("drop trigger fill on entries").await;
+    until_stored(&client, 1).await;
+    assert_eq!(database.ids().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_became_a_standby_gets_nothing_until_it_is_promoted() {
+    let cluster = Cluster::start(&[]);
+    let database = Database::created_on(&cluster.url(), "").await;
+    let server = Server::start(&database).await;
+    let client = server.client();
+    assert_eq!(client.report(&call(0)).await.status, 201);
+    cluster.stop();
+    cluster.make_standby();
+    cluster.restart(&[]);
+    let (stored, refused) = until_refused(&client, 1).await;
+    assert_eq!(stored, 1);
+    assert_unavailable(&refused);
+    database.execute("select pg_promote()").await;
+    until_stored(&client, 1).await;
+    // A primary that is told to take no writes, as before a switch-over.
+    database
+        .execute("alter system set default_transaction_read_only = on")
+        .await;
+    database.execute("select pg_reload_conf()").await;
+    let (stored, refused) = until_refused(&client, 2).await;
+    assert_unavailable(&refused);
+    database
+        .execute("alter system reset default_transaction_read_only")
+        .await;
+    database.execute("select pg_reload_conf()").await;
+    until_stored(&client, stored).await;
+    assert_eq!(database.ids().await.len(), stored + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_safe_to_repeat_is_repeated_before_the_answer() {
+    let database = Database::postgres().await;
+    let server = Server::start(&database).await;
+    let client = server.client();
+    // The first two tries at each report fail; a sequence does not go back with a transaction.
+    database
+        .execute(
+            "create sequence tries;
+             create function fail() returns trigger language plpgsql as $$
+             begin
+                 if nextval('tries') % 3 <> 0 then
+                     raise exception 'on purpose' using errcode = current_setting('billables.code');
+                 end if;
+                 return null;
+             end $$;
+             create trigger fail before insert on entries execute function fail()",
+        )
+        .await;
+    let codes = [
+        "40001", "40P01", "57014", "57P01", "57P03", "53300", "08006", "XX000",
+    ];
+    for (number, code) in codes.into_iter().enumerate() {
+        // New connections see it; the writer makes one for each try.
+        let set = format!(
+            "do $$ begin execute format('alter database %I set billables.code = %L', current_database(), '{code}'); end $$"
+        );
+        database.execute_owned(set).await;
+        database.break_writer().await;
+        let reply = client.report(&call(number)).await;
+        assert_eq!(reply.status, 201, "{code}: {}", server.log());
+    }
+    let metrics = client.get("/metrics").await.body;
+    let repeats = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("billables_commit_repeats_total "))
+        .unwrap();
+    assert!(repeats.parse::<u32>().unwrap() >= 16, "{repeats}");
+    assert!(metrics.contains("billables_commit_failures_total 0\n"));
+    assert_eq!(database.ids().await.len(), codes.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_froze_with_the_head_locked_is_got_rid_of() {
+    let database = Database::postgres().await;
+    let server = Server::start(&database).await;
+    let client = server.client();
+    assert_eq!(client.report(&call(0)).await.status, 201);
+    // As a writer of another process that stops after this, with the settings that it makes.
+    let _frozen = database
+        .lock_with(
+            "begin; set local idle_in_transaction_session_timeout = '4s';
+             update log_heads set next_position = next_position + 1",
+        )
+        .await;
+    let reply = client.report(&call(1)).await;
+    assert_eq!(reply.status, 201, "it waits, and is repeated: {reply:?}");
+
+    // A whole process that is stopped in the midst of its work.
+    let peer = Server::start(&database).await;
+    let mut load = JoinSet::new();
+    for number in 100..140 {
+        let client = peer.client();
+        load.spawn(async move { while client.report(&call(number)).await.status != 201 {} });
+    }
+    load.join_next().await.unwrap().unwrap();
+    peer.signal("-STOP");
+    until_stored(&client, 2).await;
+    peer.signal("-CONT");
+    timeout(PATIENCE, load.join_all())
+        .await
+        .expect("it goes on");
+    assert_eq!(database.ids().await.len(), 43);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_does_not_empty_refuses_who_has_waited_for_long() {
+    let database = Database::postgres().await;
+    let server = Server::start(&database).await;
+    // A database that takes a third of a second for whatever group.
+    database
+        .execute(
+            "create function slow() returns trigger language plpgsql as $$
+             begin perform pg_sleep(0.3); return null; end $$;
+             create trigger slow before insert on entries execute function slow()",
+        )
+        .await;
+    let is_refused = Arc::new(AtomicBool::new(false));
+    let mut load = JoinSet::new();
+    for worker in 0..12 {
+        let (client, is_refused) = (server.client(), is_refused.clone());
+        load.spawn(async move {
+            let mut stored = 0;
+            for batch in 0.. {
+                if is_refused.load(Ordering::Relaxed) {
+                    break;
+                }
+                let first = worker * 1_000_000 + batch * 200;
+                let calls: Vec<_> = (first..first + 200).map(call).collect();
+                let post = client.post("/billables").header("Prefer", "return=minimal");
+                let reply = send(post.json(&calls)).await;
+                if reply.status == 204 {
+                    stored += calls.len();
+                } else {
+                    assert_eq!((reply.status, &*reply.error_code()), (503, "Overloaded"));
+                    is_refused.store(true, Ordering::Relaxed);
+                }
+            }
+            stored
+        });
+    }
+    let stored = timeout(PATIENCE, load.join_all()).await;
+    let stored: usize = stored.expect("somebody is refused").into_iter().sum();
+    assert!(stored > 0);
+    // Refused means not stored, and a queue that is short again refuses nobody.
+    assert_eq!(database.ids().await.len(), stored);
+    assert_eq!(server.client().report(&call(0)).await.status / 100, 2);
+}
