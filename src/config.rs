@@ -56,7 +56,7 @@ pub struct ServeArgs {
     #[arg(long, env = "BILLABLES_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
     /// Requests that are under way at once: so many reports, and as many others; more get 503.
-    #[arg(long, env = "BILLABLES_MAX_REQUESTS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "BILLABLES_MAX_REQUESTS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_requests: u32,
     /// Reports and batches that wait for a commit, in each partition; more get 503.
     #[arg(long, env = "BILLABLES_MAX_QUEUE", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

@@ -63,7 +63,7 @@ on_both_databases! {
             (r#"billables_http_requests_total{route="other",method="GET",status="404",outcome="NotFound"}"#, 1.0),
             (r#"billables_http_request_duration_seconds_count{route="/api/NewBillable"}"#, 1.0),
             (r#"billables_http_requests_in_flight{kind="report"}"#, 0.0),
-            (r#"billables_http_requests_limit{kind="report"}"#, 1024.0),
+            (r#"billables_http_requests_limit{kind="report"}"#, 512.0),
             (r#"billables_reports_total{identity="call",outcome="stored"}"#, 1.0),
             (r#"billables_reports_total{identity="call",outcome="replayed"}"#, 1.0),
             (r#"billables_reports_total{identity="key",outcome="stored"}"#, 1.0),
