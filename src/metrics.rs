@@ -80,6 +80,18 @@ pub enum Limit {
     Totals,
 }
 
+impl Limit {
+    const ALL: [Self; 7] = [
+        Self::Rate,
+        Self::Requests,
+        Self::Bytes,
+        Self::Queue,
+        Self::Reads,
+        Self::Exports,
+        Self::Totals,
+    ];
+}
+
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Refused {
     limit: &'static str,
@@ -192,6 +204,16 @@ impl Metrics {
             pool_connections: Family::default(),
             pool_connections_limit: Family::default(),
         };
+        // A series that begins with the first event hides that event from `rate`.
+        for limit in Limit::ALL {
+            metrics.of_limit(limit);
+        }
+        for identity in ["key", "call", "none"] {
+            for outcome in ["stored", "replayed", "conflict"] {
+                let reported = Reported { identity, outcome };
+                metrics.reports.get_or_create(&reported);
+            }
+        }
         metrics.register();
         metrics
     }
@@ -238,6 +260,10 @@ impl Metrics {
 
     /// Counts a request that reached a limit.
     pub fn refused(&self, limit: Limit) {
+        self.of_limit(limit).inc();
+    }
+
+    fn of_limit(&self, limit: Limit) -> Counter {
         let limit = match limit {
             Limit::Rate => "rate",
             Limit::Requests => "requests",
@@ -247,7 +273,7 @@ impl Metrics {
             Limit::Exports => "exports",
             Limit::Totals => "totals",
         };
-        self.refused.get_or_create(&Refused { limit }).inc();
+        self.refused.get_or_create_owned(&Refused { limit })
     }
 
     /// Notes the log's state as it was read just now: the billables that nobody is billed for yet,
