@@ -211,7 +211,7 @@ impl Metrics {
         for identity in ["key", "call", "none"] {
             for outcome in ["stored", "replayed", "conflict"] {
                 let reported = Reported { identity, outcome };
-                metrics.reports.get_or_create(&reported);
+                metrics.reports.get_or_create_owned(&reported);
             }
         }
         metrics.register();
