@@ -4,6 +4,7 @@
 //! connection for ever.
 
 mod connection;
+mod socket;
 
 use std::io;
 use std::sync::Arc;
@@ -16,16 +17,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
 use crate::api::FirstByte;
 use connection::{Connection, Phase};
+use socket::Socket;
 
 /// A request's head, in bytes. A query of some 200 escaped characters for each field fits often.
 const MAX_HEAD: usize = 64 * 1024;
@@ -69,11 +71,10 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
                 continue;
             }
         };
-        let connection = drive(stream, app.clone(), limits, &graceful);
-        let cut = cut.clone();
+        let (app, watcher, cut) = (app.clone(), graceful.watcher(), cut.clone());
         tokio::spawn(async move {
             tokio::select! {
-                ended = connection => if let Err(error) = ended {
+                ended = drive(stream, app, limits, watcher) => if let Err(error) = ended {
                     debug!(%error, "a connection ended early");
                 },
                 () = cut.cancelled() => {}
@@ -81,8 +82,10 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
             drop(slot);
         });
     }
+    let address = listener.local_addr().ok();
     drop((listener, app));
     info!(
+        listen = address.map(display),
         connections = graceful.count(),
         "stopping: finishing the requests under way"
     );
@@ -90,22 +93,25 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
         .await
         .is_err()
     {
-        warn!("cutting off the requests that did not finish in time");
+        warn!(
+            listen = address.map(display),
+            "cutting off the requests that did not finish in time"
+        );
     }
     cut.cancel();
 }
 
 /// Serves the requests of one connection, one after the other.
-fn drive(
+async fn drive(
     stream: TcpStream,
     app: Router,
     limits: Limits,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = hyper::Result<()>> + Send + use<> {
-    // Answers are small; waiting to fill a packet only delays them.
-    let _ = stream.set_nodelay(true);
+    watcher: Watcher,
+) -> hyper::Result<()> {
+    let deadline = Instant::now() + limits.header_timeout;
+    let stream = Socket::new(stream);
     let phase = Phase::default();
-    let connection = Connection::new(stream, phase.clone(), limits.header_timeout);
+    let connection = Connection::new(stream, phase.clone(), deadline, limits.header_timeout);
     let service = service_fn(move |request: Request<Incoming>| {
         let first_byte = phase.head_is_read();
         let mut request = request.map(Body::new);
@@ -121,8 +127,11 @@ fn drive(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
         .max_buf_size(MAX_HEAD)
+        // A client that has ended its sending side still wants its answer. One that has gone is
+        // noticed when something is sent to it.
+        .half_close(true)
         .serve_connection(TokioIo::new(connection), service);
-    graceful.watch(connection)
+    watcher.watch(connection).await
 }
 
 /// Running out of file descriptors passes by itself; without a pause the loop would spin.
