@@ -5,7 +5,9 @@
 
 mod connection;
 mod socket;
+mod tls;
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
@@ -28,6 +31,7 @@ use tracing::{debug, info, warn};
 use crate::api::FirstByte;
 use connection::{Connection, Phase};
 use socket::Socket;
+pub use tls::{Tls, TlsError, read_certificates};
 
 /// A request's head, in bytes. A query of some 200 escaped characters for each field fits often.
 const MAX_HEAD: usize = 64 * 1024;
@@ -37,7 +41,8 @@ const MAX_HEAD: usize = 64 * 1024;
 pub struct Limits {
     /// Connections that are served at once.
     pub connections: usize,
-    /// How long a head may take, from its first byte.
+    /// How long a head may take, from its first byte; the first one with the TLS handshake, from
+    /// when the connection was made.
     pub header_timeout: Duration,
     /// How long a connection may stay open between two requests.
     pub idle_timeout: Duration,
@@ -46,7 +51,14 @@ pub struct Limits {
 }
 
 /// Serves until `stop` is cancelled; then finishes the requests under way, within the deadline.
-pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: CancellationToken) {
+/// Without `tls` it is plain HTTP.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    app: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
@@ -71,11 +83,12 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
                 continue;
             }
         };
-        let (app, watcher, cut) = (app.clone(), graceful.watcher(), cut.clone());
+        let (tls, app, watcher) = (tls.clone(), app.clone(), graceful.watcher());
+        let (stop, cut) = (stop.clone(), cut.clone());
         tokio::spawn(async move {
             tokio::select! {
-                ended = drive(stream, app, limits, watcher) => if let Err(error) = ended {
-                    debug!(%error, "a connection ended early");
+                ended = drive(stream, tls, app, limits, watcher, stop) => if let Err(error) = ended {
+                    debug!(error, "a connection ended early");
                 },
                 () = cut.cancelled() => {}
             }
@@ -104,12 +117,21 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
 /// Serves the requests of one connection, one after the other.
 async fn drive(
     stream: TcpStream,
+    tls: Option<Tls>,
     app: Router,
     limits: Limits,
     watcher: Watcher,
-) -> hyper::Result<()> {
+    stop: CancellationToken,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let deadline = Instant::now() + limits.header_timeout;
-    let stream = Socket::new(stream);
+    let socket = Socket::new(stream);
+    let stream = match tls {
+        None => Either::Left(socket),
+        Some(tls) => tokio::select! {
+            stream = tls.accept(socket, deadline) => Either::Right(stream?),
+            () = stop.cancelled() => return Ok(()),
+        },
+    };
     let phase = Phase::default();
     let connection = Connection::new(stream, phase.clone(), deadline, limits.header_timeout);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -131,7 +153,7 @@ async fn drive(
         // noticed when something is sent to it.
         .half_close(true)
         .serve_connection(TokioIo::new(connection), service);
-    watcher.watch(connection).await
+    Ok(watcher.watch(connection).await?)
 }
 
 /// Running out of file descriptors passes by itself; without a pause the loop would spin.

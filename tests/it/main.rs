@@ -12,6 +12,7 @@
 //! - `feed`: the order of commits, waiting, cursors
 //! - `billing`: voids, attributions and totals, with kills and races
 //! - `connections`: slow, greedy and broken clients; the stop
+//! - `tls`: certificates, their reload, and how connections with TLS begin and end
 //! - `start`: settings, refusals, the first start, the commands
 //! - `commands`: what goes in and out by commands: export, import, check, copy
 //! - `limits`: what is under way at once, and who never keeps whom out
@@ -52,4 +53,5 @@ mod senders;
 mod start;
 mod store;
 mod tidy;
+mod tls;
 mod vectors;

@@ -176,14 +176,15 @@ async fn every_migration_is_in_the_program() {
     }
 }
 
-/// The settings with their defaults, from the command line's own definition and from the three
-/// that are no flags.
+/// The settings with their defaults, empty for none, from the command line's own definition and
+/// from the three that are no flags.
 fn settings() -> BTreeMap<String, String> {
     let definition = billables::cli::definition();
     let flags = definition.get_arguments().filter_map(|argument| {
         let name = argument.get_env()?.to_str()?.to_owned();
-        let default = argument.get_default_values().first()?.to_str()?.to_owned();
-        Some((name, default))
+        let default = argument.get_default_values().first();
+        let default = default.map_or("", |default| default.to_str().unwrap());
+        Some((name, default.to_owned()))
     });
     let others = [
         ("BILLABLES_ADMIN_TOKEN", ""),
