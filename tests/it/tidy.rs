@@ -319,3 +319,47 @@ fn the_readmes_token_commands_work() {
     }
     assert_eq!(ran, 6);
 }
+
+#[tokio::test]
+async fn the_readmes_tls_commands_work() {
+    let readme = read("README.md");
+    let blocks = blocks(&readme);
+    let (_, commands) = blocks
+        .iter()
+        .find(|(_, text)| text.contains("--tls-cert"))
+        .unwrap();
+    let (database, files) = (Database::sqlite(), tempfile::tempdir().unwrap());
+    let mut server = None;
+    let commands = commands.replace("\\\n", "");
+    for line in commands.lines() {
+        let mut line = line.to_owned();
+        for file in ["cert.pem", "key.pem"] {
+            line = line.replace(file, files.path().join(file).to_str().unwrap());
+        }
+        if line.contains("--tls-cert") {
+            let line = line.replace(":8443", ":0").replace(":9090", ":0");
+            let arguments: Vec<_> = line.split_whitespace().skip(1).collect();
+            server = Some(Server::start_with(&database, &arguments).await);
+            continue;
+        }
+        if let Some(server) = &server {
+            line = line
+                .replace("8443", &server.address().port().to_string())
+                .replace("9090", &server.admin_address().port().to_string())
+                .replace(
+                    "billables healthcheck",
+                    concat!(env!("CARGO_BIN_EXE_billables"), " healthcheck"),
+                );
+        }
+        let mut bash = Command::new("bash");
+        let bash = bash
+            .args(["-c", &line])
+            .env("TOKEN", server.as_ref().map_or("", Server::secret));
+        let (code, output, errors) = crate::support::server::run(bash);
+        assert!(
+            code == 0 && !output.contains("responseStatus"),
+            "{line}: {output}{errors}"
+        );
+    }
+    assert_eq!(commands.lines().count(), 5);
+}
