@@ -29,7 +29,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
@@ -110,9 +110,21 @@ impl App {
         }
     }
 
-    /// The service as a router that takes every request.
+    /// The service as a router that takes every request, on one address.
     pub fn into_router(self) -> Router {
-        let routes = Router::new()
+        let metrics = get(metrics::get_metrics);
+        self.surround(Self::service().merge(Self::probes(metrics)))
+    }
+
+    /// The same on two addresses: the service, and what is asked for without a token there.
+    pub fn into_routers(self) -> (Router, Router) {
+        let metrics = get(metrics::get_metrics_freely);
+        let admin = self.clone().surround(Self::probes(metrics));
+        (self.surround(Self::service()), admin)
+    }
+
+    fn service() -> Router<Self> {
+        Router::new()
             .route(
                 path::BILLABLES,
                 post(report::report_billables).get(list::list_billables),
@@ -128,10 +140,14 @@ impl App {
             )
             .route(path::BILLING, get(billing::get_billing))
             .route(path::LOG, get(feed::read_log))
+    }
+
+    /// For whoever restarts the process, sends it work, or watches it.
+    fn probes(metrics: MethodRouter<Self>) -> Router<Self> {
+        Router::new()
             .route(path::LIVEZ, get(health::get_livez))
             .route(path::READYZ, get(health::get_readyz))
-            .route(path::METRICS, get(metrics::get_metrics));
-        self.surround(routes)
+            .route(path::METRICS, metrics)
     }
 
     fn surround(self, routes: Router<Self>) -> Router {

@@ -4,6 +4,7 @@ mod arguments;
 mod check;
 mod copy;
 mod export;
+mod healthcheck;
 mod import;
 mod migrate;
 mod progress;
@@ -44,6 +45,8 @@ struct CommonArgs {
 enum Command {
     /// Serve HTTP. What `billables` does without a command.
     Serve(ServeArgs),
+    /// Ask the server of this machine whether it is ready, for Docker and systemd.
+    Healthcheck(healthcheck::Args),
     /// Make, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Command),
@@ -126,6 +129,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         match command {
             None => serve::run(&url, serve).await,
             Some(Command::Serve(serve)) => serve::run(&url, serve).await,
+            Some(Command::Healthcheck(args)) => healthcheck::run(args).await,
             Some(Command::Token(command)) => token::run(&url, command).await,
             Some(Command::Migrate(args)) => migrate::run(&url, args).await,
             Some(Command::Export(args)) => export::run(&url, args).await,

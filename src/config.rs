@@ -1,10 +1,12 @@
 //! Settings: flags and environment variables into checked values. Secrets are never flags.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 use crate::telemetry::LogFormat;
 use crate::token::Secret;
@@ -46,12 +48,52 @@ pub fn has_password(argument: &str) -> bool {
     user.contains(':') || parameters.any(|parameter| parameter.starts_with("password="))
 }
 
-/// The settings of `billables serve`.
+/// Where the server is to be found: for serving, and for asking whether it is ready.
 #[derive(Clone, Debug, Args)]
-pub struct ServeArgs {
+pub struct ListenArgs {
     /// The address to listen on.
     #[arg(long, env = "BILLABLES_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: String,
+    /// Another address for /livez and /readyz, with a small limit of connections of its own:
+    /// plain HTTP, and not to be reached by everybody.
+    #[arg(long, env = "BILLABLES_ADMIN_LISTEN", value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// The certificate, and those that lead to its root: PEM. SIGHUP reads it and the key again.
+    #[arg(long, env = "BILLABLES_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<OsString>,
+}
+
+impl ListenArgs {
+    /// The address for probes, where it is another one. Empty counts as unset.
+    pub fn admin_listen(&self) -> Option<&str> {
+        self.admin_listen
+            .as_deref()
+            .filter(|address| !address.is_empty())
+    }
+
+    /// The certificate's file. Empty counts as unset.
+    pub fn tls_cert(&self) -> Option<&Path> {
+        file(self.tls_cert.as_deref())
+    }
+}
+
+fn file(name: Option<&OsStr>) -> Option<&Path> {
+    name.filter(|name| !name.is_empty()).map(Path::new)
+}
+
+/// The settings of `billables serve`.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Where to listen, and with which certificate.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// The certificate's private key: PEM, without a passphrase.
+    #[arg(long, env = "BILLABLES_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<OsString>,
+    /// A proxy in front speaks TLS with the clients, so that plain HTTP on an address that is not
+    /// this machine's own is no reason for a warning.
+    #[arg(long, env = "BILLABLES_BEHIND_PROXY", default_value = "false", value_parser = BoolishValueParser::new())]
+    pub behind_proxy: bool,
     /// Connections that are served at once; more wait to be accepted.
     #[arg(long, env = "BILLABLES_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
@@ -64,7 +106,8 @@ pub struct ServeArgs {
     /// Database connections for reading.
     #[arg(long, env = "BILLABLES_READ_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub read_connections: u32,
-    /// How long a request's head may take, from its first byte.
+    /// How long a request's head may take, from its first byte; the first one with the TLS
+    /// handshake, from when the connection was made.
     #[arg(long, env = "BILLABLES_HEADER_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub header_timeout: Duration,
     /// How long a request may take, from its first byte to the first byte of the answer.
@@ -76,6 +119,20 @@ pub struct ServeArgs {
     /// How long accepted work may take after SIGTERM or SIGINT.
     #[arg(long, env = "BILLABLES_SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub shutdown_timeout: Duration,
+}
+
+impl ServeArgs {
+    /// The files of the certificate and of its key; `None` when neither is set.
+    ///
+    /// # Errors
+    /// Only one of them is set.
+    pub fn tls(&self) -> Result<Option<(&Path, &Path)>, String> {
+        match (self.listen.tls_cert(), file(self.tls_key.as_deref())) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            _ => Err("set both BILLABLES_TLS_CERT and BILLABLES_TLS_KEY, or neither".to_owned()),
+        }
+    }
 }
 
 /// How to log, for every command.

@@ -14,7 +14,7 @@
 //! - [`attribution`]: carries decisions about sessions into the log.
 //! - [`wire`]: the formats. Bodies and queries into reports, billables and errors into bodies.
 //! - [`api`]: routes and their order of checks, who may do what, status codes.
-//! - [`server`]: connections, time limits, draining.
+//! - [`server`]: connections, TLS, time limits, draining.
 //! - [`cli`]: the commands. [`config`]: the settings. [`telemetry`]: logs.
 //!   [`metrics`]: what the process counts.
 //!

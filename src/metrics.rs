@@ -104,6 +104,13 @@ pub struct Kind {
     pub kind: &'static str,
 }
 
+/// An address that is listened on.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Address {
+    /// `public` or `admin`.
+    pub address: &'static str,
+}
+
 /// A part of the budget of bytes.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Part {
@@ -149,8 +156,8 @@ pub struct Metrics {
     pub http_request_duration_seconds: Family<Route, Histogram, fn() -> Histogram>,
     pub http_requests_in_flight: Family<Kind, Gauge>,
     pub http_requests_limit: Family<Kind, Gauge>,
-    pub connections: Gauge,
-    pub connections_limit: Gauge,
+    pub connections: Family<Address, Gauge>,
+    pub connections_limit: Family<Address, Gauge>,
     pub request_bytes: Family<Part, Gauge>,
     pub request_bytes_limit: Family<Part, Gauge>,
     refused: Family<Refused, Counter>,
@@ -180,8 +187,8 @@ impl Metrics {
             http_request_duration_seconds: Family::new_with_constructor(durations),
             http_requests_in_flight: Family::default(),
             http_requests_limit: Family::default(),
-            connections: Gauge::default(),
-            connections_limit: Gauge::default(),
+            connections: Family::default(),
+            connections_limit: Family::default(),
             request_bytes: Family::default(),
             request_bytes_limit: Family::default(),
             refused: Family::default(),

@@ -4,7 +4,10 @@
 //! connection for ever.
 
 mod connection;
+mod socket;
+mod tls;
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +19,20 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
 use crate::api::FirstByte;
+use crate::metrics::{Address, METRICS, as_i64};
 use connection::{Connection, Phase};
+use socket::Socket;
+pub use tls::{Tls, TlsError, read_certificates};
 
 /// A request's head, in bytes. A query of some 200 escaped characters for each field fits often.
 const MAX_HEAD: usize = 64 * 1024;
@@ -33,9 +40,12 @@ const MAX_HEAD: usize = 64 * 1024;
 /// What connections are allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// What the address is called in the metrics.
+    pub address: &'static str,
     /// Connections that are served at once.
     pub connections: usize,
-    /// How long a head may take, from its first byte.
+    /// How long a head may take, from its first byte; the first one with the TLS handshake, from
+    /// when the connection was made.
     pub header_timeout: Duration,
     /// How long a connection may stay open between two requests.
     pub idle_timeout: Duration,
@@ -44,8 +54,23 @@ pub struct Limits {
 }
 
 /// Serves until `stop` is cancelled; then finishes the requests under way, within the deadline.
-pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: CancellationToken) {
+/// Without `tls` it is plain HTTP.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    app: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let address = Address {
+        address: limits.address,
+    };
+    let open = METRICS.connections.get_or_create_owned(&address);
+    METRICS
+        .connections_limit
+        .get_or_create_owned(&address)
+        .set(as_i64(limits.connections));
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
     loop {
@@ -69,20 +94,24 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
                 continue;
             }
         };
-        let connection = drive(stream, app.clone(), limits, &graceful);
-        let cut = cut.clone();
+        let (tls, app, watcher) = (tls.clone(), app.clone(), graceful.watcher());
+        let (stop, cut, open) = (stop.clone(), cut.clone(), open.clone());
         tokio::spawn(async move {
+            open.inc();
             tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    debug!(%error, "a connection ended early");
+                ended = drive(stream, tls, app, limits, watcher, stop) => if let Err(error) = ended {
+                    debug!(error, "a connection ended early");
                 },
                 () = cut.cancelled() => {}
             }
+            open.dec();
             drop(slot);
         });
     }
+    let address = listener.local_addr().ok();
     drop((listener, app));
     info!(
+        listen = address.map(display),
         connections = graceful.count(),
         "stopping: finishing the requests under way"
     );
@@ -90,22 +119,34 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
         .await
         .is_err()
     {
-        warn!("cutting off the requests that did not finish in time");
+        warn!(
+            listen = address.map(display),
+            "cutting off the requests that did not finish in time"
+        );
     }
     cut.cancel();
 }
 
 /// Serves the requests of one connection, one after the other.
-fn drive(
+async fn drive(
     stream: TcpStream,
+    tls: Option<Tls>,
     app: Router,
     limits: Limits,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = hyper::Result<()>> + Send + use<> {
-    // Answers are small; waiting to fill a packet only delays them.
-    let _ = stream.set_nodelay(true);
+    watcher: Watcher,
+    stop: CancellationToken,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let deadline = Instant::now() + limits.header_timeout;
+    let socket = Socket::new(stream);
+    let stream = match tls {
+        None => Either::Left(socket),
+        Some(tls) => tokio::select! {
+            stream = tls.accept(socket, deadline) => Either::Right(stream?),
+            () = stop.cancelled() => return Ok(()),
+        },
+    };
     let phase = Phase::default();
-    let connection = Connection::new(stream, phase.clone(), limits.header_timeout);
+    let connection = Connection::new(stream, phase.clone(), deadline, limits.header_timeout);
     let service = service_fn(move |request: Request<Incoming>| {
         let first_byte = phase.head_is_read();
         let mut request = request.map(Body::new);
@@ -121,8 +162,11 @@ fn drive(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
         .max_buf_size(MAX_HEAD)
+        // A client that has ended its sending side still wants its answer. One that has gone is
+        // noticed when something is sent to it.
+        .half_close(true)
         .serve_connection(TokioIo::new(connection), service);
-    graceful.watch(connection)
+    Ok(watcher.watch(connection).await?)
 }
 
 /// Running out of file descriptors passes by itself; without a pause the loop would spin.

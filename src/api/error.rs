@@ -82,6 +82,8 @@ pub(super) enum ApiError {
     TooManyRequests(Duration),
     /// The store is away or did not confirm in time.
     StoreUnavailable,
+    /// The server takes nothing new.
+    Stopping,
     /// The request took too long.
     Timeout,
     /// A fault of ours. The log has the cause.
@@ -217,6 +219,11 @@ impl ApiError {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "StoreUnavailable",
                 "the store did not confirm; nothing is certain, send it again later",
+            ),
+            Self::Stopping => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Stopping",
+                "the server is stopping, ask another one or later",
             ),
             Self::Timeout => (
                 StatusCode::SERVICE_UNAVAILABLE,

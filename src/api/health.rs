@@ -27,12 +27,14 @@ pub(super) async fn get_livez(answer: Answer) -> Response {
     healthy(answer)
 }
 
-/// The store answers and the tokens are fresh.
+/// The store answers, the tokens are fresh, and the server is not about to stop.
 pub(super) async fn get_readyz(
     State(app): State<App>,
     answer: Answer,
 ) -> Result<Response, ApiError> {
-    if is_ready(&app).await {
+    if app.stop.is_cancelled() {
+        Err(ApiError::Stopping)
+    } else if is_ready(&app).await {
         Ok(healthy(answer))
     } else {
         Err(ApiError::StoreUnavailable)

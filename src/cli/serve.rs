@@ -1,9 +1,10 @@
 //! `billables serve`: the start, the service, the stop, read from top to bottom.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -14,26 +15,39 @@ use crate::api::{App, Cursors, RequestLimits, Tokens};
 use crate::attribution;
 use crate::billable::{ClientName, Instant};
 use crate::config::{self, ServeArgs};
-use crate::server::{self, Limits};
+use crate::server::{self, Limits, Tls};
 use crate::store::Store;
+use crate::telemetry::chain;
 use crate::token::{Grant, Scope};
 use crate::totals;
 use crate::writer::Writer;
 
+/// Connections to the admin address at once: a few probes and scrapers, each with one to spare.
+const PROBES: usize = 64;
+
+/// How long an answer on the admin address may take when all else has ended.
+const LAST_PROBE: Duration = Duration::from_secs(1);
+
 pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     let admin = config::admin_token().map_err(Failure::Usage)?;
+    let tls = load_tls(&args)?;
+    reload_on_signal(tls.clone())?;
     let store = Store::open(url, args.read_connections).await?;
     store.migrate().await?;
     let log = store.log_prepare(None, Instant::now()).await?;
 
-    let listener = TcpListener::bind(&args.listen)
-        .await
-        .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", args.listen)))?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Failure::Failed(error.to_string()))?;
+    let (listener, address) = listen(&args.listen.listen).await?;
+    let probes = match args.listen.admin_listen() {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    if tls.is_none() && !args.behind_proxy && !address.ip().is_loopback() {
+        warn!(
+            "tokens and reports cross the network in plain HTTP: set --tls-cert and --tls-key, or --behind-proxy where a proxy speaks TLS"
+        );
+    }
     if admin.is_none() && !store.tokens_exist().await? {
-        first_token(&store, address).await?;
+        first_token(&store, address, tls.is_some()).await?;
     }
 
     let tokens = Tokens::load(&store, admin.as_ref()).await?;
@@ -62,27 +76,48 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
             timeout: args.request_timeout,
         },
         stop.clone(),
-    )
-    .into_router();
-    info!(
-        listen = %address, epoch = %log.epoch, partitions = log.partitions, version = env!("CARGO_PKG_VERSION"),
-        "listening on http://{address}"
     );
-
     let limits = Limits {
+        address: "public",
         connections: args.max_connections as usize,
         header_timeout: args.header_timeout,
         idle_timeout: args.idle_timeout,
         shutdown_timeout: args.shutdown_timeout,
     };
+    let mut probing = JoinSet::new();
+    let end = CancellationToken::new();
+    let app = match probes {
+        None => app.into_router(),
+        Some((listener, address)) => {
+            info!(admin_listen = %address, "probes on http://{address}");
+            let (app, admin) = app.into_routers();
+            let limits = Limits {
+                address: "admin",
+                connections: PROBES,
+                shutdown_timeout: LAST_PROBE,
+                ..limits
+            };
+            probing.spawn(server::serve(listener, None, admin, limits, end.clone()));
+            app
+        }
+    };
+    info!(
+        listen = %address, epoch = %log.epoch, partitions = log.partitions, version = env!("CARGO_PKG_VERSION"),
+        "listening on {}://{address}", scheme(tls.is_some())
+    );
+
     // A writing task ends when the app is gone, after a stop. One that panics leaves nothing
     // that could store: a restart is the cure.
-    let mut serving = tokio::spawn(server::serve(listener, app, limits, stop));
+    let mut serving = tokio::spawn(server::serve(listener, tls, app, limits, stop));
     let died = tokio::select! {
         done = &mut serving => done.is_err(),
         Some(Err(_)) = writing.join_next() => true,
         Some(_) = background.join_next() => true,
+        Some(_) = probing.join_next() => true,
     };
+    // Until now the probes were answered that the service is stopping.
+    end.cancel();
+    while probing.join_next().await.is_some() {}
     background.shutdown().await;
     if died {
         error!("a task died; ending, so that whoever supervises this process starts it again");
@@ -107,7 +142,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     clippy::print_stdout,
     reason = "shown once, to whoever starts the server"
 )]
-async fn first_token(store: &Store, address: SocketAddr) -> Result<(), Failure> {
+async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result<(), Failure> {
     if !(store.is_embedded() && address.ip().is_loopback()) {
         warn!(
             "there is no token yet; make one with: billables token create --client NAME --scope report read bill"
@@ -122,20 +157,70 @@ async fn first_token(store: &Store, address: SocketAddr) -> Result<(), Failure> 
     };
     let secret = token::issue(store, grant, Instant::now(), None, None).await?;
     let secret = secret.reveal();
+    // A certificate names a host, and hardly ever a loopback address.
+    let insecure = if is_tls { "-k " } else { "" };
+    let scheme = scheme(is_tls);
     println!(
         "First start: here is a token for the client 'default'. It is shown only this once.\n\n  {secret}\n\nTry it:\n\n  \
-         curl -i http://{address}/billables -H 'Authorization: Bearer {secret}' \
+         curl -i {insecure}{scheme}://{address}/billables -H 'Authorization: Bearer {secret}' \
          -H 'Content-Type: application/json' -d '{{\"sessionId\":\"S1\",\"callSid\":\"CA1\"}}'\n"
     );
     Ok(())
 }
 
+fn scheme(is_tls: bool) -> &'static str {
+    if is_tls { "https" } else { "http" }
+}
+
+fn load_tls(args: &ServeArgs) -> Result<Option<Tls>, Failure> {
+    match args.tls().map_err(Failure::Usage)? {
+        Some((certificate, key)) => match Tls::load(certificate, key) {
+            Ok(tls) => Ok(Some(tls)),
+            Err(error) => Err(Failure::Failed(chain(&error))),
+        },
+        None => Ok(None),
+    }
+}
+
+async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listening = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listening.await.map_err(|error: std::io::Error| {
+        Failure::Failed(format!("cannot listen on {address}: {error}"))
+    })
+}
+
+/// Reads the certificate again at each SIGHUP, which would end a process that does not expect it.
+fn reload_on_signal(tls: Option<Tls>) -> Result<(), Failure> {
+    let mut hangup = hear(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match tls.as_ref().map(Tls::reload) {
+                Some(Ok(())) => info!("SIGHUP: new connections get the certificate as it is now"),
+                Some(Err(error)) => {
+                    error!(
+                        error = chain(&error),
+                        "SIGHUP: the certificate stays what it was"
+                    );
+                }
+                None => info!("SIGHUP: there is no certificate to read again"),
+            }
+        }
+    });
+    Ok(())
+}
+
+fn hear(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))
+}
+
 /// Cancelled by SIGTERM or SIGINT; a second one ends the process at once.
 fn stop_on_signal() -> Result<CancellationToken, Failure> {
-    let failed =
-        |error: std::io::Error| Failure::Failed(format!("cannot listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = hear(SignalKind::terminate())?;
+    let mut interrupt = hear(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
     let cancelled = stop.clone();
     tokio::spawn(async move {

@@ -1,25 +1,15 @@
-//! A TCP stream with the two kinds of patience that HTTP/1 needs and hyper does not have.
-//!
-//! Reading a head has a deadline that counts from its first byte, while a connection between two
-//! requests may idle for longer. Closing waits a moment for what the client is still sending:
-//! closing at once would reset the connection, and the client would lose the answer that says
-//! why its body was refused.
+//! A stream of requests with two kinds of patience, where hyper has one: reading a head has a
+//! deadline that counts from its first byte, while a connection between two requests may idle for
+//! longer.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
-
-/// How long a closing connection goes on reading, and throwing away.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// How long a client may take nothing of what is sent to it.
-const STALL: Duration = Duration::from_secs(30);
 
 /// Where a connection is between the requests, shared by the stream and the service above it.
 #[derive(Clone, Debug, Default)]
@@ -61,56 +51,35 @@ impl Phase {
 
 /// The stream.
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
     phase: Phase,
     header_timeout: Duration,
-    /// Rings when the head is overdue, or the lingering has lasted long enough.
+    /// Rings when the head is overdue.
     alarm: Pin<Box<Sleep>>,
     is_alarm_set: bool,
-    is_closing: bool,
-    /// Rings when the client has taken nothing for too long.
-    stall: Option<Pin<Box<Sleep>>>,
 }
 
-impl Connection {
-    /// A new connection owes its first head at once.
-    pub(super) fn new(stream: TcpStream, phase: Phase, header_timeout: Duration) -> Self {
-        let alarm = Box::pin(sleep_until(Instant::now() + header_timeout));
+impl<S> Connection<S> {
+    /// A new connection owes its first head at once, by `deadline`.
+    pub(super) fn new(
+        stream: S,
+        phase: Phase,
+        deadline: Instant,
+        header_timeout: Duration,
+    ) -> Self {
         Self {
             stream,
             phase,
             header_timeout,
-            alarm,
+            alarm: Box::pin(sleep_until(deadline)),
             is_alarm_set: true,
-            is_closing: false,
-            stall: None,
         }
     }
 
     fn set_alarm(&mut self, at: Instant) {
         self.alarm.as_mut().reset(at);
         self.is_alarm_set = true;
-    }
-
-    /// Passes a write's progress on, and gives up on a client that makes none.
-    fn watch_write<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stall = None;
-            return written;
-        }
-        let stall = self
-            .stall
-            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + STALL)));
-        ready!(stall.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the client takes nothing",
-        )))
     }
 
     /// Sets the alarm at a head's first byte, stops it when the head was read.
@@ -132,7 +101,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -152,14 +121,13 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch_write(cx, written)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -171,55 +139,14 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch_write(cx, written)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
 
-    /// Ends the sending side, then reads until the client ends its own or the time is up.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_closing {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            self.is_closing = true;
-            self.set_alarm(Instant::now() + LINGER);
-        }
-        let mut space = [0; 8 * 1024];
-        loop {
-            if self.alarm.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ok(()));
-            }
-            let mut buf = ReadBuf::new(&mut space);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => {}
-                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    /// The clock jumps ahead whenever everything waits.
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_is_given_up() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (stream, _) = accepted.expect("a connection");
-        let mut connection = Connection::new(stream, Phase::default(), Duration::from_secs(10));
-        let begun = Instant::now();
-        // More than the sockets can hold.
-        let written = connection.write_all(&vec![0; 64 * 1024 * 1024]).await;
-        assert_eq!(written.expect_err("no end").kind(), io::ErrorKind::TimedOut);
-        assert!(begun.elapsed() >= STALL);
-        drop(client);
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

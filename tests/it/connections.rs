@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
+use crate::support::client::send;
 use crate::support::raw::Raw;
 use crate::support::{Database, Server};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const MEGABYTE: usize = 1024 * 1024;
 
@@ -36,6 +39,37 @@ crate::support::on_both_databases! {
             let reply = server.client().report(&json!({"sessionId": "S", "callSid": format!("CA{number}")})).await;
             assert_eq!(reply.status, 201, "{reply:?}");
         }
+    }
+
+    async fn a_client_that_ends_its_sending_side_gets_its_answer(database: Database) {
+        let server = Server::start(&database).await;
+        let lock = database.lock_log().await;
+        let mut connection = Raw::connect(server.address()).await;
+        connection.send(post(&server, "Content-Length: 17\r\n") + r#"{"sessionId":"S"}"#).await;
+        connection.finish().await;
+        timeout(PATIENCE, database.until_waiting_for_lock()).await.expect("the report is not given up");
+        drop(lock);
+        assert!(connection.rest().await.starts_with("HTTP/1.1 201 "));
+    }
+
+    async fn a_client_that_has_gone_leaves_its_export_to_others(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        for calls in 0..4 {
+            let batch: Vec<_> = (0..5_000).map(|call| json!({"sessionId": format!("{:250}", "S"), "callSid": format!("CA{calls}-{call}")})).collect();
+            let batch = client.post("/billables").header("prefer", "return=minimal").json(&batch);
+            assert_eq!(send(batch).await.status, 204);
+        }
+        // As many as there may be at once, and none of them takes its rows.
+        let mut gone = Vec::new();
+        for _ in 0..8 {
+            let mut raw = Raw::connect_narrow(server.address()).await;
+            raw.send(format!("GET /billables?format=ndjson HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", server.secret())).await;
+            raw.until_readable().await;
+            gone.push(raw);
+        }
+        drop(gone);
+        assert_eq!(client.get("/billables?format=ndjson").await.body.lines().count(), 20_000);
     }
 
     async fn a_silent_connection_and_one_byte_a_moment_are_closed(database: Database) {

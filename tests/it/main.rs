@@ -12,6 +12,8 @@
 //! - `feed`: the order of commits, waiting, cursors
 //! - `billing`: voids, attributions and totals, with kills and races
 //! - `connections`: slow, greedy and broken clients; the stop
+//! - `tls`: certificates, their reload, and how connections with TLS begin and end
+//! - `probes`: the address for probes, the health check, plain HTTP where others can listen
 //! - `start`: settings, refusals, the first start, the commands
 //! - `commands`: what goes in and out by commands: export, import, check, copy
 //! - `limits`: what is under way at once, and who never keeps whom out
@@ -44,6 +46,7 @@ mod observe;
 mod operation;
 mod outages;
 mod plans;
+mod probes;
 mod properties;
 mod read;
 mod recovery;
@@ -52,4 +55,5 @@ mod senders;
 mod start;
 mod store;
 mod tidy;
+mod tls;
 mod vectors;

@@ -73,6 +73,8 @@ on_both_databases! {
             ("billables_commit_entries_sum", 6.0),
             ("billables_commit_duration_seconds_count", 6.0),
             ("billables_commit_failures_total", 0.0),
+            (r#"billables_connections{address="public"}"#, 2.0),
+            (r#"billables_connections_limit{address="public"}"#, 4096.0),
             ("billables_queue_jobs", 0.0),
             ("billables_queue_limit_jobs", 10_000.0),
             (r#"billables_request_bytes{part="small"}"#, 0.0),

@@ -1,11 +1,13 @@
 //! The harness: a database of one's own, a server of one's own, one way to call it.
 
+pub(crate) mod certificate;
 pub(crate) mod client;
 mod database;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod server;
 
+pub(crate) use certificate::Certificate;
 pub(crate) use client::Client;
 pub(crate) use database::{Cluster, Database};
 pub(crate) use server::Server;

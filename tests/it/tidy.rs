@@ -176,14 +176,15 @@ async fn every_migration_is_in_the_program() {
     }
 }
 
-/// The settings with their defaults, from the command line's own definition and from the three
-/// that are no flags.
+/// The settings with their defaults, empty for none, from the command line's own definition and
+/// from the three that are no flags.
 fn settings() -> BTreeMap<String, String> {
     let definition = billables::cli::definition();
     let flags = definition.get_arguments().filter_map(|argument| {
         let name = argument.get_env()?.to_str()?.to_owned();
-        let default = argument.get_default_values().first()?.to_str()?.to_owned();
-        Some((name, default))
+        let default = argument.get_default_values().first();
+        let default = default.map_or("", |default| default.to_str().unwrap());
+        Some((name, default.to_owned()))
     });
     let others = [
         ("BILLABLES_ADMIN_TOKEN", ""),
@@ -317,4 +318,48 @@ fn the_readmes_token_commands_work() {
         ran += 1;
     }
     assert_eq!(ran, 6);
+}
+
+#[tokio::test]
+async fn the_readmes_tls_commands_work() {
+    let readme = read("README.md");
+    let blocks = blocks(&readme);
+    let (_, commands) = blocks
+        .iter()
+        .find(|(_, text)| text.contains("--tls-cert"))
+        .unwrap();
+    let (database, files) = (Database::sqlite(), tempfile::tempdir().unwrap());
+    let mut server = None;
+    let commands = commands.replace("\\\n", "");
+    for line in commands.lines() {
+        let mut line = line.to_owned();
+        for file in ["cert.pem", "key.pem"] {
+            line = line.replace(file, files.path().join(file).to_str().unwrap());
+        }
+        if line.contains("--tls-cert") {
+            let line = line.replace(":8443", ":0").replace(":9180", ":0");
+            let arguments: Vec<_> = line.split_whitespace().skip(1).collect();
+            server = Some(Server::start_with(&database, &arguments).await);
+            continue;
+        }
+        if let Some(server) = &server {
+            line = line
+                .replace("8443", &server.address().port().to_string())
+                .replace("9180", &server.admin_address().port().to_string())
+                .replace(
+                    "billables healthcheck",
+                    concat!(env!("CARGO_BIN_EXE_billables"), " healthcheck"),
+                );
+        }
+        let mut bash = Command::new("bash");
+        let bash = bash
+            .args(["-c", &line])
+            .env("TOKEN", server.as_ref().map_or("", Server::secret));
+        let (code, output, errors) = crate::support::server::run(bash);
+        assert!(
+            code == 0 && !output.contains("responseStatus"),
+            "{line}: {output}{errors}"
+        );
+    }
+    assert_eq!(commands.lines().count(), 5);
 }

@@ -3,16 +3,20 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::{ALL_VERSIONS, SupportedProtocolVersion};
+
+use super::Certificate;
 
 /// Longer than anything that a test waits for; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An open connection.
+/// An open connection, plain or with TLS.
 #[derive(Debug)]
-pub(crate) struct Raw(TcpStream);
+pub(crate) struct Raw<S = TcpStream>(S);
 
 impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
@@ -33,7 +37,37 @@ impl Raw {
             .expect("a reply")
             .unwrap();
     }
+}
 
+impl Raw<TlsStream<TcpStream>> {
+    pub(crate) async fn connect_tls(address: SocketAddr, certificate: &Certificate) -> Self {
+        Self::connect_versions(address, certificate, ALL_VERSIONS).await
+    }
+
+    /// The same, with these versions of TLS.
+    pub(crate) async fn connect_versions(
+        address: SocketAddr,
+        certificate: &Certificate,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let host = "localhost".try_into().unwrap();
+        let connecting = certificate.connector(versions).connect(host, stream);
+        Self(
+            timeout(PATIENCE, connecting)
+                .await
+                .expect("a handshake")
+                .unwrap(),
+        )
+    }
+
+    /// The stream itself, for what was agreed on.
+    pub(crate) fn tls(&self) -> &TlsStream<TcpStream> {
+        &self.0
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
@@ -63,6 +97,17 @@ impl Raw {
         bytes
     }
 
+    /// Everything that comes until the server closes in order: with TLS that takes more than an end.
+    pub(crate) async fn rest_closed(&mut self) -> String {
+        let mut text = String::new();
+        let read = self.0.read_to_string(&mut text);
+        timeout(PATIENCE, read)
+            .await
+            .expect("the server closes")
+            .expect("in order");
+        text
+    }
+
     /// One reply whose body has a length, as (head, body).
     pub(crate) async fn reply(&mut self) -> (String, String) {
         let read = async {
@@ -90,7 +135,7 @@ impl Raw {
     /// Sends `chunk` again and again, `times` times or until the server has had enough, and
     /// returns all that it says.
     pub(crate) async fn flood(self, chunk: &[u8], times: usize) -> String {
-        let (mut reader, mut writer) = self.0.into_split();
+        let (mut reader, mut writer) = split(self.0);
         let read = async {
             let mut bytes = Vec::new();
             let _ = reader.read_to_end(&mut bytes).await;
@@ -111,7 +156,7 @@ impl Raw {
 
     /// Sends one byte a `pause` until the server has had enough, and returns all that it says.
     pub(crate) async fn drip(self, bytes: &[u8], pause: Duration) -> String {
-        let (mut reader, mut writer) = self.0.into_split();
+        let (mut reader, mut writer) = split(self.0);
         let mut pause = tokio::time::interval(pause);
         let drip = async {
             for byte in bytes.iter().cycle() {

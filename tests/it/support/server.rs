@@ -18,6 +18,7 @@ use super::{Client, Database};
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
     reading: Option<JoinHandle<()>>,
     secret: String,
@@ -75,12 +76,13 @@ impl Server {
             .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut admin_address = None;
         let address = lines.by_ref().find_map(|line| {
             let line = line.unwrap();
             log.lock().unwrap().push_str(&format!("{line}\n"));
-            let (_, rest) = line.split_once("listening on http://")?;
-            let is_address = |c: char| c.is_ascii_digit() || matches!(c, '.' | ':');
-            rest.split(|c| !is_address(c)).next()?.parse().ok()
+            admin_address = admin_address.or(address_after(&line, "probes on http://"));
+            address_after(&line, "listening on http://")
+                .or(address_after(&line, "listening on https://"))
         });
         let address =
             address.unwrap_or_else(|| panic!("the server does not start: {}", log.lock().unwrap()));
@@ -93,6 +95,7 @@ impl Server {
         Self {
             child,
             address,
+            admin_address,
             log,
             reading: Some(reading),
             secret,
@@ -101,6 +104,11 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where probes are answered, when that is another address.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin_address.unwrap()
     }
 
     /// The secret of the token that may do everything.
@@ -116,6 +124,11 @@ impl Server {
     /// A client with another token.
     pub(crate) fn client_of(&self, secret: &str) -> Client {
         Client::new(self.address, secret)
+    }
+
+    /// A client of the address where probes are answered.
+    pub(crate) fn admin_client(&self) -> Client {
+        Client::new(self.admin_address(), "")
     }
 
     /// Everything it has written to standard error.
@@ -184,6 +197,12 @@ fn serve(database: &Database, arguments: &[&str], environment: &[(&str, &str)]) 
         .args(arguments)
         .envs(environment.iter().copied());
     command
+}
+
+fn address_after(line: &str, words: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(words)?;
+    let is_address = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '[' | ']');
+    rest.split(|c| !is_address(c)).next()?.parse().ok()
 }
 
 /// The program on a database, in an empty environment.

@@ -1,0 +1,168 @@
+//! `billables healthcheck`: asks the server of this machine whether it is ready.
+
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use http::header::HOST;
+use http::{Request, StatusCode};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::crypto::{
+    CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio_util::either::Either;
+
+use super::Failure;
+use crate::config::{self, ListenArgs};
+use crate::server::read_certificates;
+use crate::telemetry::chain;
+
+/// Whom to ask, and for how long to wait.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// The settings of the server that is asked.
+    #[command(flatten)]
+    listen: ListenArgs,
+    /// How long the answer may take.
+    #[arg(long, default_value = "5s", value_parser = config::duration)]
+    timeout: Duration,
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let Args {
+        listen,
+        timeout: patience,
+    } = args;
+    let (address, certificate) = match listen.admin_listen() {
+        Some(admin) => (admin, None),
+        None => (&*listen.listen, listen.tls_cert()),
+    };
+    let reason = match timeout(patience, ask(address, certificate)).await {
+        Ok(Ok(StatusCode::OK)) => {
+            println!("the server on {address} is ready");
+            return Ok(());
+        }
+        Ok(Ok(status)) => format!("it answers {status}"),
+        Ok(Err(error)) => chain(&*error),
+        Err(_) => format!("no answer in {}", humantime::format_duration(patience)),
+    };
+    Err(Failure::Failed(format!(
+        "the server on {address} is not ready: {reason}"
+    )))
+}
+
+/// The status of `GET /readyz`.
+async fn ask(address: &str, certificate: Option<&Path>) -> Result<StatusCode, Box<dyn Error>> {
+    let addresses: Vec<_> = lookup_host(address).await?.flat_map(reachable).collect();
+    let stream = TcpStream::connect(&*addresses).await?;
+    let stream = match certificate {
+        None => Either::Left(stream),
+        Some(file) => {
+            let host = stream.peer_addr()?.ip();
+            let connector = TlsConnector::from(Arc::new(trusting(file)?));
+            Either::Right(connector.connect(host.into(), stream).await?)
+        }
+    };
+    let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::get("/readyz").header(HOST, address);
+    let request = request.body(Empty::<Bytes>::new())?;
+    Ok(requests.send_request(request).await?.status())
+}
+
+/// Where a server that listens on `address` answers on this machine. One on all addresses of IPv6
+/// may have those of IPv4 as well, and be on a machine that has no others.
+fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+    let ips: &[IpAddr] = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => &[
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ],
+        _ => return vec![address],
+    };
+    let port = address.port();
+    ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect()
+}
+
+/// TLS with whoever has the first certificate of the file, and its key.
+fn trusting(file: &Path) -> Result<ClientConfig, Box<dyn Error>> {
+    let provider = Arc::new(ring::default_provider());
+    let certificate = read_certificates(file)?.swap_remove(0);
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Exactly {
+            certificate,
+            provider,
+        }))
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// Trusts one certificate, whatever names it has and whoever signed it.
+#[derive(Debug)]
+struct Exactly {
+    certificate: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Exactly {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if *end_entity == self.certificate {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(rustls::Error::General(
+                "its certificate is not the one in the file; SIGHUP makes it read that again"
+                    .to_owned(),
+            ))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

@@ -1,0 +1,143 @@
+//! TLS: a certificate and its key, from files that may be replaced while the server runs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use thiserror::Error;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+use super::socket::Socket;
+
+/// Why a certificate and its key cannot be used. Nothing here repeats what a file holds.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file holds no certificates.
+    #[error("{0} must hold certificates in PEM, the server's first")]
+    NoCertificate(PathBuf),
+    /// The file holds no key.
+    #[error("{0} must hold a private key in PEM (PKCS#8, SEC1 or PKCS#1) without a passphrase")]
+    NoKey(PathBuf),
+    /// The two do not go together, or are of a kind that is not known.
+    #[error("cannot use the certificate {certificate} with the key {key}")]
+    Unusable {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+}
+
+/// What TLS connections are made with. A clone is a handle: all of them are reloaded at once.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+    config: Arc<RwLock<Arc<ServerConfig>>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// They cannot be read, or used together.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let config = read_config(certificate, key)?;
+        Ok(Self {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            config: Arc::new(RwLock::new(config)),
+        })
+    }
+
+    /// Reads the files again, for the connections that are made from now on.
+    ///
+    /// # Errors
+    /// They cannot be read, or used together. What was there is used on.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let config = read_config(&self.certificate, &self.key)?;
+        *self.config.write().expect("nothing panics under this lock") = config;
+        Ok(())
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        let config = self.config.read().expect("nothing panics under this lock");
+        TlsAcceptor::from(config.clone())
+    }
+
+    /// Shakes hands until `deadline`.
+    pub(super) async fn accept(
+        &self,
+        socket: Socket,
+        deadline: Instant,
+    ) -> io::Result<TlsStream<Socket>> {
+        let accepting = self.acceptor().accept(socket).into_fallible();
+        match timeout_at(deadline, accepting).await {
+            Ok(Ok(stream)) => Ok(stream),
+            // The client was sent the reason, and should be able to read it.
+            Ok(Err((error, mut socket))) => {
+                let _ = socket.shutdown().await;
+                Err(error)
+            }
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the handshake took too long",
+            )),
+        }
+    }
+}
+
+fn read_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = read_certificates(certificate)?;
+    let secret = PrivateKeyDer::from_pem_slice(&read(key)?);
+    let secret = secret.map_err(|_| TlsError::NoKey(key.to_owned()))?;
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider knows TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(chain, secret);
+    let mut config = config.map_err(|source| TlsError::Unusable {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        source,
+    })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The certificates of a file, the server's own first.
+///
+/// # Errors
+/// The file cannot be read, or holds none.
+pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = read(path)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    chain
+        .ok()
+        .filter(|chain| !chain.is_empty())
+        .ok_or_else(|| TlsError::NoCertificate(path.to_owned()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|source| TlsError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
