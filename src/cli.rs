@@ -14,6 +14,7 @@ mod records;
 mod restore;
 mod serve;
 mod token;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -66,6 +67,8 @@ enum Command {
     Backup(backup::Args),
     /// Put a backup in the database's place, and make the log that is there a new one.
     Restore(restore::Args),
+    /// Check the whole log against its own rules. Exit code 1 when anything is wrong.
+    Verify(verify::Args),
 }
 
 /// Why a command did not succeed, in words for whoever typed it.
@@ -142,6 +145,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(Command::RebuildTotals) => rebuild_totals::run(&url).await,
             Some(Command::Backup(args)) => backup::run(&url, args).await,
             Some(Command::Restore(args)) => restore::run(&url, args).await,
+            Some(Command::Verify(args)) => verify::run(&url, args).await,
         }
     })
 }

@@ -36,6 +36,7 @@ mod sqlite;
 mod state;
 mod tokens;
 mod totals;
+mod verify;
 
 use std::time::Duration;
 
@@ -53,7 +54,8 @@ pub use feed::{Stretch, Whose};
 pub use open::OpenError;
 pub use scan::{Scan, Source};
 pub use state::{LogState, PoolState};
-pub use totals::{Level, Part, Piece, Totals, TotalsQuery};
+pub use totals::{Compared, Level, Part, Piece, Totals, TotalsQuery};
+pub use verify::{EntryRead, SessionRead};
 
 /// How long an operation that nobody else limits may take.
 const PATIENCE: Duration = Duration::from_secs(10);
