@@ -1,17 +1,21 @@
 //! The commands. Results go to standard output, logs and errors to standard error.
 
 mod arguments;
+mod backup;
 mod check;
 mod copy;
 mod export;
 mod healthcheck;
 mod import;
 mod migrate;
+mod partial;
 mod progress;
 mod rebuild_totals;
 mod records;
+mod restore;
 mod serve;
 mod token;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -62,6 +66,12 @@ enum Command {
     Copy(copy::Args),
     /// Make the totals anew from the log.
     RebuildTotals,
+    /// Write a consistent copy of an SQLite database, beside a running server.
+    Backup(backup::Args),
+    /// Put a backup in the database's place, and make the log that is there a new one.
+    Restore(restore::Args),
+    /// Check the whole log against its own rules. Exit code 1 when anything is wrong.
+    Verify(verify::Args),
 }
 
 /// Why a command did not succeed, in words for whoever typed it.
@@ -137,6 +147,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(Command::Check(args)) => check::run(&url, args).await,
             Some(Command::Copy(args)) => copy::run(args).await,
             Some(Command::RebuildTotals) => rebuild_totals::run(&url).await,
+            Some(Command::Backup(args)) => backup::run(&url, args).await,
+            Some(Command::Restore(args)) => restore::run(&url, args).await,
+            Some(Command::Verify(args)) => verify::run(&url, args).await,
         }
     })
 }

@@ -18,11 +18,13 @@ macro_rules! on_either {
 }
 
 mod appender;
+mod backup;
 mod change;
 mod copy;
 mod error;
 mod feed;
 mod keys;
+mod migrate;
 mod open;
 #[cfg(test)]
 mod plans;
@@ -34,6 +36,7 @@ mod sqlite;
 mod state;
 mod tokens;
 mod totals;
+mod verify;
 
 use std::time::Duration;
 
@@ -44,13 +47,15 @@ use crate::billable::{Attribution, Instant, Placed};
 use crate::token::{SecretHash, Token};
 
 pub use appender::Appender;
+pub use backup::{FileContents, file_copy, file_renew};
 pub use change::{Appended, STEP, Voided};
 pub use error::StoreError;
 pub use feed::{Stretch, Whose};
 pub use open::OpenError;
 pub use scan::{Scan, Source};
 pub use state::{LogState, PoolState};
-pub use totals::{Level, Part, Piece, Totals, TotalsQuery};
+pub use totals::{Compared, Level, Part, Piece, Totals, TotalsQuery};
+pub use verify::{EntryRead, SessionRead};
 
 /// How long an operation that nobody else limits may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,23 +100,16 @@ impl Store {
     /// # Errors
     /// One clear sentence: the URL, the connection, or the setting that is in the way.
     pub async fn open(url: &str, read_connections: u32) -> Result<Self, OpenError> {
-        if url.starts_with("sqlite:") {
-            Ok(Self::Sqlite(
-                sqlite::Store::open(url, read_connections).await?,
-            ))
-        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Ok(Self::Postgres(
-                postgres::Store::open(url, read_connections).await?,
-            ))
-        } else {
-            Err(OpenError::Scheme)
-        }
+        Ok(match Self::file(url)? {
+            Some(path) => Self::Sqlite(sqlite::Store::open(&path, read_connections).await?),
+            None => Self::Postgres(postgres::Store::open(url, read_connections).await?),
+        })
     }
 
-    /// Brings the schema up to date. Harmless to repeat.
+    /// Brings the schema up to date, under a lock. Harmless to repeat.
     ///
     /// # Errors
-    /// A migration failed, or a newer program has migrated further.
+    /// A migration failed.
     pub async fn migrate(&self) -> Result<(), OpenError> {
         match self {
             Self::Postgres(store) => store.migrate().await,
@@ -128,10 +126,8 @@ impl Store {
         partitions: Option<u32>,
         now: Instant,
     ) -> Result<LogInfo, OpenError> {
-        let mut epoch = [0; 16];
-        getrandom::fill(&mut epoch).map_err(OpenError::Randomness)?;
         let fresh = LogInfo {
-            epoch: Uuid::new_v8(epoch),
+            epoch: backup::fresh_epoch()?,
             partitions: partitions.unwrap_or(1),
         };
         let log = match self {

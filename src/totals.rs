@@ -6,6 +6,7 @@
 //! taken off again.
 
 mod calendar;
+mod compare;
 mod roller;
 mod watch;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use crate::store::{LogInfo, Part, Store, StoreError, TotalsQuery};
 
 pub use calendar::{Days, DaysError, Zone};
+pub use compare::compare;
 pub use roller::{keep_rolling, rebuild};
 pub use watch::keep_watching;
 

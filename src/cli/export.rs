@@ -1,13 +1,11 @@
 //! `billables export`: the rows of `GET /billables?format=…`, byte for byte, in constant memory.
-//!
-//! A file is written under another name beside it and renamed when it is whole and flushed, so
-//! that nobody takes a part for the whole.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::arguments::{RowFormat, account, call, customer, instant, session};
+use super::partial::Partial;
 use super::progress::Progress;
 use super::{Failure, open_log};
 use crate::billable::{Instant, State, Text};
@@ -74,9 +72,11 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let format = format.into();
     match &output {
         Some(path) => {
-            let file = Partial::create(path)?;
-            let exported = export(list, format, &file.file, &named(path)).await?;
-            file.complete(path)?;
+            let partial = Partial::beside(path)?;
+            let named = path.display().to_string();
+            let file = File::create(partial.path()).map_err(failed(&named))?;
+            let exported = export(list, format, &file, &named).await?;
+            partial.replace(path)?;
             println!("{exported}");
         }
         None => {
@@ -114,49 +114,6 @@ async fn export(
         .map_err(failed(named))?;
     let count = rows.count();
     Ok(format!("exported {count} rows, sha256 {}", rows.sha256()))
-}
-
-/// A file that is not whole yet, under a name that says so. Dropped, it is gone.
-struct Partial {
-    file: File,
-    path: PathBuf,
-}
-
-impl Partial {
-    fn create(path: &Path) -> Result<Self, Failure> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        if name.is_empty() || path.is_dir() {
-            return Err(Failure::Usage("--output must name a file".to_owned()));
-        }
-        name.push(format!(".{}.partial", std::process::id()));
-        let partial = path.with_file_name(name);
-        let file = File::create(&partial).map_err(failed(&named(&partial)))?;
-        Ok(Self {
-            file,
-            path: partial,
-        })
-    }
-
-    /// The file gets its name after its bytes are flushed; then the name is.
-    fn complete(self, path: &Path) -> Result<(), Failure> {
-        let parent = path.parent().filter(|parent| *parent != Path::new(""));
-        self.file
-            .sync_all()
-            .and_then(|()| fs::rename(&self.path, path))
-            .and_then(|()| File::open(parent.unwrap_or(Path::new(".")))?.sync_all())
-            .map_err(failed(&named(path)))
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // When it is complete there is nothing of that name.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-fn named(path: &Path) -> String {
-    path.display().to_string()
 }
 
 fn failed(named: &str) -> impl Fn(io::Error) -> Failure {

@@ -369,7 +369,7 @@ fn format_of(path: &Path, told: Option<RowFormat>) -> Result<RowFormat, Failure>
     })
 }
 
-fn client(name: &str) -> Result<ClientName, String> {
+pub(super) fn client(name: &str) -> Result<ClientName, String> {
     ClientName::parse(name)
         .ok_or_else(|| "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -".to_owned())
 }

@@ -57,6 +57,29 @@ pub enum OpenError {
     /// SQLite writes one transaction at a time anyway.
     #[error("a log on SQLite has one partition; more are for PostgreSQL")]
     OnePartition,
+    /// The file could not be copied.
+    #[error("cannot copy {place}")]
+    Copy {
+        /// Which file.
+        place: String,
+        /// The driver's reason.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A file whose pages do not fit together.
+    #[error("{place} is damaged: {reason}")]
+    Damaged {
+        /// Which file.
+        place: String,
+        /// What SQLite says.
+        reason: String,
+    },
+    /// A database that nobody has started a server on.
+    #[error("{0} has no log")]
+    NoLog(String),
+    /// The log could not be made a new one.
+    #[error("cannot give the log a new epoch")]
+    Renew(#[source] StoreError),
     /// The operating system gave no random bytes.
     #[error("cannot get random bytes from the operating system")]
     Randomness(#[source] getrandom::Error),

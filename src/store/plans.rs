@@ -7,6 +7,7 @@ mod tests {
 
     use crate::store::change::SQLITE_OF_SESSION;
     use crate::store::sqlite::entries::{FIND, FIND_PLACED, OF_CALLS};
+    use crate::store::totals::compare::WITH_LOG;
     use crate::store::totals::{SQLITE_ROLL, TAIL};
     use crate::store::{Source, Store, Whose};
 
@@ -61,6 +62,7 @@ mod tests {
             (SQLITE_OF_SESSION, "entries_by_session"),
             (TAIL, "entries_by_position"),
             (SQLITE_ROLL, "entries_by_position"),
+            (WITH_LOG, "entries_by_time"),
         ];
         let sources = sources.map(|(source, index)| (source.statement().0, index));
         let whose = whose.map(|(whose, index)| (whose.statement().0, index));

@@ -5,15 +5,16 @@ pub(super) mod totals;
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migrate, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use tokio::time::timeout;
 
 use super::row::{LOG, LogRow};
-use super::{CONTROL_CONNECTIONS, LogInfo, OpenError};
+use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, migrate};
 use crate::billable::Instant;
 
 pub(super) use entries::{Appender, BEGIN};
@@ -34,7 +35,8 @@ pub(super) const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read r
     set local citus.max_adaptive_executor_pool_size = 1;
     set local plan_cache_mode = force_custom_plan";
 
-static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
+static MIGRATOR: LazyLock<Migrator> =
+    LazyLock::new(|| migrate::tolerant(sqlx::migrate!("migrations/postgres")));
 
 /// How long a reader waits for a free connection, or a new connection for the server.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -95,10 +97,13 @@ impl Store {
         })
     }
 
+    /// The migrator holds an advisory lock while it is at work.
     pub(super) async fn migrate(&self) -> Result<(), OpenError> {
         // A connection of its own: a migration may take longer than a reader's statement may.
         let mut connection = self.options.connect().await.map_err(OpenError::Prepare)?;
         MIGRATOR.run(&mut connection).await?;
+        let applied = connection.list_applied_migrations(migrate::TABLE).await?;
+        migrate::note_newer(&MIGRATOR, &applied);
         connection.close().await.map_err(OpenError::Prepare)
     }
 

@@ -196,9 +196,17 @@ impl TryFrom<InsertedRow> for (Uuid, Option<Pair>) {
     }
 }
 
+/// The columns of [`SessionRow`].
+macro_rules! session_columns {
+    () => {
+        "session_id, account_id, customer_id, client, decided_at, is_complete"
+    };
+}
+pub(super) use session_columns;
+
 #[derive(sqlx::FromRow)]
 pub(super) struct SessionRow {
-    session_id: String,
+    pub(super) session_id: String,
     account_id: String,
     customer_id: String,
     client: String,

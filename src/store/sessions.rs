@@ -1,17 +1,11 @@
 //! Sessions and whom they are billed to, in both databases: the statements are the same.
 
-use super::row::SessionRow;
+use super::row::{SessionRow, session_columns};
 use super::{SessionFound, StoreError, postgres, sqlite};
 use crate::billable::Attribution;
 
 /// How many unfinished attributions are read at once.
 const PENDING: i64 = 100;
-
-macro_rules! session_columns {
-    () => {
-        "session_id, account_id, customer_id, client, decided_at, is_complete"
-    };
-}
 
 const FIND: &str = concat!(
     "select ",

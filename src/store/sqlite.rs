@@ -3,18 +3,19 @@
 pub(super) mod entries;
 pub(super) mod totals;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::row::{LOG, LogRow};
-use super::{CONTROL_CONNECTIONS, LogInfo, OpenError};
+use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, migrate};
 use crate::billable::Instant;
 
 pub(super) use entries::Appender;
@@ -29,13 +30,14 @@ pub(super) const CLEAR_BUCKETS: &str = "delete from buckets";
 /// Begins a transaction that reads everything in one snapshot.
 pub(super) const BEGIN_SNAPSHOT: &str = "begin";
 
-static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
+static MIGRATOR: LazyLock<Migrator> =
+    LazyLock::new(|| migrate::tolerant(sqlx::migrate!("migrations/sqlite")));
 
 /// How long a statement waits for another process to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How often to begin anew when several processes migrate at once.
-const MIGRATION_TRIES: usize = 10;
+/// How long to wait for another process to finish migrating, which may be indexing a large log.
+const MIGRATION_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A handle to one SQLite file.
 #[derive(Clone, Debug)]
@@ -52,10 +54,9 @@ pub struct Store {
 }
 
 impl Store {
-    pub(super) async fn open(url: &str, read_connections: u32) -> Result<Self, OpenError> {
-        let path = path_of(url)?;
+    pub(super) async fn open(path: &Path, read_connections: u32) -> Result<Self, OpenError> {
         let options = SqliteConnectOptions::new()
-            .filename(&path)
+            .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -63,9 +64,11 @@ impl Store {
             .pragma("checkpoint_fullfsync", "on")
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
-        let place = format!("the SQLite file {}", path.display());
+        let place = place(path);
         let connection = connect_checked(&options, &place).await?;
         connection.close().await.map_err(OpenError::Prepare)?;
+        // Only now may a file be made: one that is taken away from a running server stays away.
+        let options = options.create_if_missing(false);
         let pool = |options: SqliteConnectOptions, connections| {
             SqlitePoolOptions::new()
                 .max_connections(connections)
@@ -82,17 +85,17 @@ impl Store {
         })
     }
 
+    /// The only write lock is what the migrator does not take by itself: of processes that start
+    /// together one migrates, all or nothing, and the others find it done.
     pub(super) async fn migrate(&self) -> Result<(), OpenError> {
-        let mut connection = self.options.connect().await.map_err(OpenError::Prepare)?;
-        // The migrator takes no lock here. Of two processes at once one finds that the other has
-        // made what it was about to make, and has only to look again.
-        let mut tries = 0;
-        while let Err(error) = MIGRATOR.run(&mut connection).await {
-            tries += 1;
-            if tries == MIGRATION_TRIES {
-                return Err(error.into());
-            }
-        }
+        let options = self.options.clone().busy_timeout(MIGRATION_PATIENCE);
+        let mut connection = options.connect().await.map_err(OpenError::Prepare)?;
+        let locked = connection.begin_with(BEGIN).await;
+        let mut transaction = locked.map_err(OpenError::Prepare)?;
+        MIGRATOR.run(&mut *transaction).await?;
+        let applied = transaction.list_applied_migrations(migrate::TABLE).await?;
+        transaction.commit().await.map_err(MigrateError::Execute)?;
+        migrate::note_newer(&MIGRATOR, &applied);
         connection.close().await.map_err(OpenError::Prepare)
     }
 
@@ -135,8 +138,13 @@ impl Store {
     }
 }
 
+/// The file, for messages.
+pub(super) fn place(path: &Path) -> String {
+    format!("the SQLite file {}", path.display())
+}
+
 /// The file of a URL. Nothing but a file is taken: a database in memory would lose everything.
-fn path_of(url: &str) -> Result<PathBuf, OpenError> {
+pub(super) fn path_of(url: &str) -> Result<PathBuf, OpenError> {
     let refused = |reason: &str| Err(OpenError::Url(reason.to_owned()));
     let rest = url
         .strip_prefix("sqlite://")

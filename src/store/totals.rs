@@ -202,6 +202,10 @@ macro_rules! bucketed_forms {
 }
 pub(super) use bucketed_forms;
 
+pub(super) mod compare;
+
+pub use compare::Compared;
+
 macro_rules! totals_operations {
     ($store:ty, $dialect:ident, $roll:expr) => {
         impl $store {

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::store::{Level, Piece};
 
-const QUARTER_HOUR: i64 = 900_000_000;
+pub(super) const QUARTER_HOUR: i64 = 900_000_000;
 const DAY: i64 = 86_400_000_000;
 
 /// A time zone by its IANA name, from the database in the program.
@@ -195,7 +195,7 @@ fn nearest(level: Level, micros: i64) -> i64 {
 }
 
 /// The starts of the month that an instant is in, and of the next one.
-fn months(micros: i64) -> (i64, i64) {
+pub(super) fn months(micros: i64) -> (i64, i64) {
     let start = |date: Date| {
         let zoned = date
             .to_zoned_datetime(TimeZone::UTC)

@@ -17,6 +17,9 @@
 //! - `start`: settings, refusals, the first start, the commands
 //! - `commands`: what goes in and out by commands: export, import, check, copy
 //! - `limits`: what is under way at once, and who never keeps whom out
+//! - `verify`: every kind of damage is named, and nothing else is
+//! - `backup`: backups, restores, and what becomes of cursors and running servers
+//! - `upgrade`: every earlier schema, several starts at once, programs of different ages
 //! - `faults`: killed servers, databases that go away, several processes
 //! - `outages`: databases that refuse, fill up, change their role or hang
 //! - `recovery`: what a database comes back as; what is wrong with one row
@@ -33,6 +36,7 @@ mod support;
 
 mod access;
 mod answers;
+mod backup;
 mod batch;
 mod billing;
 mod commands;
@@ -56,4 +60,6 @@ mod start;
 mod store;
 mod tidy;
 mod tls;
+mod upgrade;
 mod vectors;
+mod verify;

@@ -159,6 +159,31 @@ fn both_databases_have_the_same_migrations_with_one_statement_each() {
     }
 }
 
+/// Programs of before and after a migration work side by side.
+#[test]
+fn a_migration_only_adds_what_an_older_program_need_not_know() {
+    for dialect in ["postgres", "sqlite"] {
+        for entry in std::fs::read_dir(root().join("migrations").join(dialect)).unwrap() {
+            let path = entry.unwrap().path();
+            let sql = read(&path);
+            let code = sql
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("--"));
+            let code = code.collect::<Vec<_>>().join(" ").to_lowercase();
+            let words: Vec<_> = code.split_whitespace().collect();
+            let is_additive = match *words {
+                ["create", "table" | "index", ..] => true,
+                ["alter", "table", _, "add", "column", ..] => {
+                    let is_required = code.contains("not null") && !code.contains("default");
+                    !is_required && !code.contains("unique") && !code.contains("references")
+                }
+                _ => false,
+            };
+            assert!(is_additive, "{}: {code}", path.display());
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_migration_is_in_the_program() {
     for database in [Database::sqlite(), Database::postgres().await] {

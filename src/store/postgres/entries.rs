@@ -1,9 +1,11 @@
 //! Entries in PostgreSQL: the group append and look-ups by id.
 
 use std::fmt;
+use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{Connection, FromRow, PgConnection};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::connect_checked;
@@ -51,16 +53,24 @@ impl super::Store {
         &self,
         ids: &[(u32, Uuid)],
     ) -> Result<Vec<Placed>, StoreError> {
+        let rows = self.entry_rows_find(ids).await?;
+        let rows: Result<Vec<_>, _> = rows.iter().map(EntryRow::from_row).collect();
+        placed(rows?)
+    }
+
+    pub(in crate::store) async fn entry_rows_find(
+        &self,
+        ids: &[(u32, Uuid)],
+    ) -> Result<Vec<PgRow>, StoreError> {
         let (partitions, ids): (Vec<_>, Vec<_>) = ids
             .iter()
             .map(|(partition, id)| (partition.cast_signed(), *id))
             .unzip();
-        let rows: Vec<EntryRow> = sqlx::query_as(FIND_PLACED)
+        let rows = sqlx::query(FIND_PLACED)
             .bind(partitions)
             .bind(ids)
-            .fetch_all(&self.read)
-            .await?;
-        placed(rows)
+            .fetch_all(&self.read);
+        Ok(rows.await?)
     }
 
     pub(in crate::store) async fn entries_of_calls(
@@ -100,6 +110,10 @@ pub(in crate::store) const BEGIN: &str = "begin isolation level read committed;
     set local lock_timeout = '4s';
     set local idle_in_transaction_session_timeout = '4s'";
 
+/// How often a connection that is kept is asked whether its log is still the same, which is not so
+/// after a restore.
+const CHECK_LOG_EVERY: Duration = Duration::from_secs(1);
+
 /// The writing side of one partition, with the one connection that appends to it.
 pub struct Appender {
     options: PgConnectOptions,
@@ -108,6 +122,8 @@ pub struct Appender {
     pub(in crate::store) connection: Option<PgConnection>,
     /// Whether a commit may have to wait for others to have it, as of this connection.
     has_standbys: bool,
+    /// When the log was last asked for what it is.
+    log_checked: Instant,
 }
 
 /// The options hold the password.
@@ -125,6 +141,7 @@ impl Appender {
             partition: partition.cast_signed(),
             connection: None,
             has_standbys: false,
+            log_checked: Instant::now(),
         }
     }
 
@@ -157,16 +174,16 @@ impl Appender {
 
     /// Takes the connection out, so that it is lost unless the operation ends well.
     pub(in crate::store) async fn take_connection(&mut self) -> Result<PgConnection, StoreError> {
-        if let Some(connection) = self.connection.take() {
+        if let Some(mut connection) = self.connection.take() {
+            if self.log_checked.elapsed() >= CHECK_LOG_EVERY {
+                self.check_log(&mut connection).await?;
+            }
             return Ok(connection);
         }
         let mut connection = connect_checked(&self.options)
             .await
             .map_err(OpenError::into_unavailable)?;
-        let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut connection).await?;
-        if LogInfo::from(log) != self.log {
-            return Err(StoreError::other_log());
-        }
+        self.check_log(&mut connection).await?;
         // On Citus the workers may have standbys of which the coordinator does not know.
         self.has_standbys = sqlx::query_scalar(
             "select current_setting('synchronous_standby_names') <> ''
@@ -175,6 +192,15 @@ impl Appender {
         .fetch_one(&mut connection)
         .await?;
         Ok(connection)
+    }
+
+    async fn check_log(&mut self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let log: LogRow = sqlx::query_as(LOG).fetch_one(connection).await?;
+        if LogInfo::from(log) != self.log {
+            return Err(StoreError::other_log());
+        }
+        self.log_checked = Instant::now();
+        Ok(())
     }
 
     /// A commit that was waiting for a synchronous standby when its connection broke is visible

@@ -1,8 +1,10 @@
 //! Entries in SQLite: the group append and look-ups by id.
 
+use std::os::unix::fs::MetadataExt;
+
 use serde_json::json;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{Connection, FromRow, SqliteConnection};
 use uuid::Uuid;
 
 use super::{BEGIN, connect_checked};
@@ -52,15 +54,22 @@ impl super::Store {
         &self,
         ids: &[(u32, Uuid)],
     ) -> Result<Vec<Placed>, StoreError> {
+        let rows = self.entry_rows_find(ids).await?;
+        let rows: Result<Vec<_>, _> = rows.iter().map(EntryRow::from_row).collect();
+        placed(rows?)
+    }
+
+    pub(in crate::store) async fn entry_rows_find(
+        &self,
+        ids: &[(u32, Uuid)],
+    ) -> Result<Vec<SqliteRow>, StoreError> {
         let wanted: Vec<_> = ids
             .iter()
             .map(|(partition, id)| (partition, id.simple().to_string()))
             .collect();
-        let rows: Vec<EntryRow> = sqlx::query_as(FIND_PLACED)
-            .bind(json!(wanted).to_string())
-            .fetch_all(&self.read)
-            .await?;
-        placed(rows)
+        let wanted = json!(wanted).to_string();
+        let rows = sqlx::query(FIND_PLACED).bind(wanted).fetch_all(&self.read);
+        Ok(rows.await?)
     }
 
     pub(in crate::store) async fn entries_of_calls(
@@ -92,6 +101,8 @@ pub struct Appender {
     log: LogInfo,
     pub(in crate::store) partition: i32,
     pub(in crate::store) connection: Option<SqliteConnection>,
+    /// The file that the connection has open: its device and number.
+    file: Option<(u64, u64)>,
 }
 
 impl Appender {
@@ -107,6 +118,7 @@ impl Appender {
             log,
             partition: partition.cast_signed(),
             connection: None,
+            file: None,
         }
     }
 
@@ -137,15 +149,21 @@ impl Appender {
     }
 
     /// Takes the connection out, so that it is lost unless the operation ends well.
+    ///
+    /// Whoever puts a backup in the file's place, or only takes the file away, leaves this process
+    /// with one that nobody will ever read; and whoever restores makes it another log.
     pub(in crate::store) async fn take_connection(
         &mut self,
     ) -> Result<SqliteConnection, StoreError> {
-        if let Some(connection) = self.connection.take() {
-            return Ok(connection);
-        }
-        let mut connection = connect_checked(&self.options, &self.place)
-            .await
-            .map_err(OpenError::into_unavailable)?;
+        let file = std::fs::metadata(self.options.get_filename());
+        let file = file.ok().map(|file| (file.dev(), file.ino()));
+        let mut connection = match self.connection.take() {
+            Some(connection) if file.is_some() && file == self.file => connection,
+            _ => connect_checked(&self.options, &self.place)
+                .await
+                .map_err(OpenError::into_unavailable)?,
+        };
+        self.file = file;
         let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut connection).await?;
         match LogInfo::from(log) == self.log {
             true => Ok(connection),

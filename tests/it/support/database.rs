@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use billables::billable::Instant;
 use billables::store::{LogInfo, Store};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqlSafeStr, SqliteConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -41,6 +43,10 @@ impl Database {
 
     /// A new database on any cluster; `options` go to `create database`.
     pub(crate) async fn created_on(cluster: &str, options: &str) -> Self {
+        Self::created(cluster, &format!("template template0 {options}")).await
+    }
+
+    async fn created(cluster: &str, options: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "test_{}_{}",
@@ -48,7 +54,7 @@ impl Database {
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
         let mut connection = PgConnection::connect(cluster).await.unwrap();
-        let statement = format!("create database {name} template template0 {options}");
+        let statement = format!("create database {name} {options}");
         sqlx::raw_sql(AssertSqlSafe(statement))
             .execute(&mut connection)
             .await
@@ -58,6 +64,25 @@ impl Database {
             url,
             _directory: None,
         }
+    }
+
+    /// A copy of the database as it is, that nobody has open.
+    pub(crate) async fn copied(&self) -> Self {
+        if self.is_postgres() {
+            let (server, socket) = self.url.split_once('?').unwrap();
+            let (server, name) = server.rsplit_once('/').unwrap();
+            let cluster = format!("{server}/postgres?{socket}");
+            return Self::created(&cluster, &format!("template {name}")).await;
+        }
+        let copy = Self::sqlite();
+        let statement = format!("vacuum into '{}'", copy.file().display());
+        self.execute_owned(statement).await;
+        copy
+    }
+
+    /// The file of an SQLite database.
+    pub(crate) fn file(&self) -> &Path {
+        Path::new(self.url.strip_prefix("sqlite://").unwrap())
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -215,6 +240,59 @@ impl Database {
             .await
             .unwrap()
         {}
+    }
+
+    /// Migrates as a program did that knew the migrations up to that one.
+    pub(crate) async fn migrate_to(&self, version: i64) {
+        self.migrate_with(Migrator::new(self.migrations_of()).await.unwrap(), version)
+            .await;
+    }
+
+    /// Migrates as a program does that knows more migrations than this one, with these statements.
+    pub(crate) async fn migrate_as_newer(&self, statements: &[&'static str]) {
+        let known = Migrator::new(self.migrations_of()).await.unwrap();
+        let mut migrations: Vec<_> = known.iter().cloned().collect();
+        for (version, statement) in (9001..).zip(statements) {
+            let sql = statement.into_sql_str();
+            migrations.push(Migration::new(
+                version,
+                "newer".into(),
+                MigrationType::Simple,
+                sql,
+                false,
+            ));
+        }
+        self.migrate_with(Migrator::with_migrations(migrations), i64::MAX)
+            .await;
+    }
+
+    async fn migrate_with(&self, migrator: Migrator, version: i64) {
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            migrator.run_to(version, &mut connection).await.unwrap();
+        } else {
+            let options = SqliteConnectOptions::new().filename(self.file());
+            let mut connection = options.create_if_missing(true).connect().await.unwrap();
+            migrator.run_to(version, &mut connection).await.unwrap();
+        }
+    }
+
+    /// The number of the last migration of this program.
+    pub(crate) fn last_migration() -> i64 {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(root.join("migrations/sqlite")).unwrap();
+        i64::try_from(files.count()).unwrap()
+    }
+
+    fn migrations_of(&self) -> PathBuf {
+        let dialect = if self.is_postgres() {
+            "postgres"
+        } else {
+            "sqlite"
+        };
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("migrations")
+            .join(dialect)
     }
 
     /// How many migrations ran.

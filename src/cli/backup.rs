@@ -1,0 +1,63 @@
+//! `billables backup`: a consistent copy of an SQLite database, beside a running server.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Failure;
+use super::partial::{Partial, failed};
+use crate::store::{self, Store};
+
+/// Where to.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The file to write. There must be none of that name.
+    file: PathBuf,
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
+    let Some(database) = Store::file(url)? else {
+        return Err(Failure::Usage(
+            "PostgreSQL is backed up by its own tools, beside a running server: \
+             pg_dump --format=custom --file=FILE \"$DATABASE_URL\""
+                .to_owned(),
+        ));
+    };
+    let partial = Partial::beside(&args.file)?;
+    if args.file.symlink_metadata().is_ok() {
+        let reason = format!("{} is there already", args.file.display());
+        return Err(Failure::Failed(reason));
+    }
+    // It holds all that the database does, so it is for the same eyes.
+    let readers = fs::metadata(&database)
+        .map_err(|error| Failure::Failed(format!("cannot read {}: {error}", database.display())))?;
+    File::create_new(partial.path())
+        .and_then(|file| file.set_permissions(readers.permissions()))
+        .map_err(failed(partial.path()))?;
+    let held = tokio::select! {
+        copied = store::file_copy(&database, partial.path()) => copied?,
+        () = interrupted() => return Err(Failure::Failed("interrupted".to_owned())),
+    };
+    partial.place(&args.file)?;
+    println!(
+        "backed up {} entries of the log {}, up to position {}",
+        held.entries, held.log.epoch, held.head
+    );
+    Ok(())
+}
+
+/// A copy takes a while, and whoever ends it early wants nothing left of it.
+async fn interrupted() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,88 @@
+//! `billables restore`: puts a backup in the database's place, and makes its log a new one.
+//!
+//! What was restored goes on from an earlier moment: positions that were given out before come to
+//! mean something else. With a new epoch a cursor of the log before is answered `410 CursorGone`.
+//! The key that cursors are sealed with stays, so that they can still be told from forged ones.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::partial::{Partial, failed, with_suffix};
+use super::{Failure, open_log};
+use crate::store::{self, Store};
+
+/// From where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The backup to put where DATABASE_URL says, where nothing may be; SQLite only. Without it,
+    /// the database that is there has been restored by other means, such as pg_restore.
+    file: Option<PathBuf>,
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
+    let database = Store::file(url)?;
+    match (args.file, database) {
+        (Some(file), Some(database)) => {
+            let held = place(&file, &database).await?;
+            println!(
+                "restored {} entries, up to position {}; the log has the new epoch {}",
+                held.entries, held.head, held.log.epoch
+            );
+        }
+        (Some(_), None) => {
+            return Err(Failure::Usage(
+                "PostgreSQL is restored by its own tools: pg_restore --exit-on-error --no-owner \
+                 --dbname=\"$DATABASE_URL\" FILE, into an empty database, and then `billables restore` without FILE"
+                    .to_owned(),
+            ));
+        }
+        (None, _) => {
+            let (store, _) = open_log(url).await?;
+            let epoch = store.log_renew().await?;
+            store.close().await;
+            println!("the log has the new epoch {epoch}");
+        }
+    }
+    Ok(())
+}
+
+/// Puts a checked copy of the file in the database's place.
+async fn place(file: &Path, database: &Path) -> Result<store::FileContents, Failure> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let path = with_suffix(database, suffix);
+        if path.symlink_metadata().is_ok() {
+            return Err(Failure::Failed(format!(
+                "{} is there already: stop the server and move the database's files away first",
+                path.display()
+            )));
+        }
+    }
+    let rest = with_suffix(file, "-wal");
+    if fs::metadata(&rest).is_ok_and(|rest| rest.len() > 0) {
+        return Err(Failure::Failed(format!(
+            "{} is a database in use and not a backup: a part of it is in {}",
+            file.display(),
+            rest.display()
+        )));
+    }
+    let partial = Partial::beside(database)?;
+    fs::copy(file, partial.path()).map_err(|error| {
+        Failure::Failed(format!(
+            "cannot copy {} to {}: {error}",
+            file.display(),
+            partial.path().display()
+        ))
+    })?;
+    // A backup may be kept read-only, and this is none.
+    let mut permissions = fs::metadata(partial.path())
+        .map_err(failed(partial.path()))?
+        .permissions();
+    if permissions.readonly() {
+        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
+        fs::set_permissions(partial.path(), permissions).map_err(failed(partial.path()))?;
+    }
+    let held = store::file_renew(partial.path(), file).await?;
+    partial.place(database)?;
+    Ok(held)
+}

@@ -1,0 +1,132 @@
+//! `billables verify`: the whole log against its own rules, in bounded memory, beside a server.
+//!
+//! The log is read in stretches, and no transaction outlives one. What a running server does
+//! meanwhile is told from damage by the order of reading: what depends on something else is read
+//! before it.
+
+mod entries;
+mod entry;
+mod sessions;
+
+use std::fmt::Display;
+use std::time::Instant;
+
+use self::entries::Entries;
+use super::import::client;
+use super::progress::Progress;
+use super::{Failure, open_log};
+use crate::billable::ClientName;
+use crate::store::{Compared, Store, StoreError};
+use crate::totals;
+
+/// The most findings that are shown. All are counted.
+const SHOWN: u64 = 100;
+
+/// What is known about the log.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A client that billables were imported for by `import --client`. They keep ids that cannot
+    /// be checked; those of the client `import` are known.
+    #[arg(long = "imported", value_name = "CLIENT", value_parser = client)]
+    imported: Vec<ClientName>,
+}
+
+/// What is wrong, as it is found.
+#[derive(Debug, Default)]
+struct Findings(u64);
+
+impl Findings {
+    #[expect(clippy::print_stdout, reason = "the result of the command")]
+    fn add(&mut self, of: impl Display, what: impl Display) {
+        self.0 += 1;
+        if self.0 <= SHOWN {
+            println!("{of}: {what}");
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let (store, log) = open_log(url).await?;
+    let mut imported = args.imported;
+    imported.extend(ClientName::parse("import"));
+    let mut findings = Findings::default();
+    for problem in store.file_problems().await? {
+        findings.add("the file", problem);
+    }
+    let mut entries = Entries::new(&store, log, &imported, &mut findings);
+    entries.check().await?;
+    let counts = entries.counts;
+    let pending = sessions::check(&store, log, &mut findings).await?;
+    check_totals(&store, counts.entries, &mut findings).await?;
+    store.close().await;
+
+    let count = findings.0;
+    if count > SHOWN {
+        println!("and {} more", count - SHOWN);
+    }
+    let notes = [
+        (
+            counts.random,
+            "billable(s) without identity: their ids are random, not checked",
+        ),
+        (
+            counts.kept,
+            "imported billable(s): they kept their ids, not checked",
+        ),
+        (
+            pending,
+            "decision(s) about sessions are not carried out yet; a server does so when it runs",
+        ),
+    ];
+    for (count, note) in notes.into_iter().filter(|(count, _)| *count > 0) {
+        println!("{count} {note}");
+    }
+    println!(
+        "verified {} entries, {} billables, {} partition(s) in {:.1} s: {count} finding(s)",
+        counts.entries,
+        counts.billables,
+        log.partitions,
+        begun.elapsed().as_secs_f64()
+    );
+    match count {
+        0 => Ok(()),
+        _ => Err(Failure::Failed(format!("{count} finding(s)"))),
+    }
+}
+
+async fn check_totals(
+    store: &Store,
+    entries: u64,
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
+    let mut progress = Progress::new("comparing totals", Some(entries));
+    let wrong = |bucket: Compared| {
+        let Compared {
+            level,
+            partition,
+            account_id,
+            customer_id,
+            starts_at,
+            ..
+        } = &bucket;
+        let starts = crate::billable::Instant::from_micros(*starts_at);
+        let starts = starts.map_or_else(|| starts_at.to_string(), |at| at.to_string());
+        let width = match level {
+            1 => "quarter of an hour",
+            2 => "day",
+            _ => "month",
+        };
+        findings.add(
+            format_args!(
+                "the total of the {width} from {starts}, partition {partition}, account {account_id:?}, customer {customer_id:?}"
+            ),
+            format_args!(
+                "it has {} billable and {} voided, and should have {} and {}; rebuild-totals mends it",
+                bucket.kept_billables, bucket.kept_voided, bucket.due_billables, bucket.due_voided
+            ),
+        );
+    };
+    totals::compare(store, wrong, |done| progress.at(done, done.min(entries))).await
+}

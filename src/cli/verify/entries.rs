@@ -1,0 +1,366 @@
+//! The entries, partition by partition in the order of commits, each with those that it goes with.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use uuid::Uuid;
+
+use super::Findings;
+use super::entry::{faults, has_its_id, reported_pair};
+use crate::billable::identity::attributed_id;
+use crate::billable::{Billable, ClientName, Entry, Identity, Kind};
+use crate::cli::progress::Progress;
+use crate::store::{EntryRead, LogInfo, SessionFound, Store, StoreError, Stretch, Whose};
+
+/// Entries that are held at once: some 5 MB, and as much again for those that they go with.
+const STRETCH: u32 = 5000;
+
+/// Where an entry is, for whoever looks for it.
+struct Place(i32, i64, Option<Uuid>);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(partition, position, id) = self;
+        write!(f, "the entry at {partition}/{position}")?;
+        id.map_or(Ok(()), |id| write!(f, " ({id})"))
+    }
+}
+
+/// How many there are, and how many could not be checked in full.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) entries: u64,
+    pub(super) billables: u64,
+    /// Billables whose ids are random.
+    pub(super) random: u64,
+    /// Imported billables with ids that something else gave them.
+    pub(super) kept: u64,
+}
+
+/// A walk through the entries.
+pub(super) struct Entries<'a> {
+    store: &'a Store,
+    log: LogInfo,
+    imported: &'a [ClientName],
+    findings: &'a mut Findings,
+    pub(super) counts: Counts,
+}
+
+impl<'a> Entries<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        log: LogInfo,
+        imported: &'a [ClientName],
+        findings: &'a mut Findings,
+    ) -> Self {
+        Self {
+            store,
+            log,
+            imported,
+            findings,
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) async fn check(&mut self) -> Result<(), StoreError> {
+        // Watermarks first: the heads may only have gone further since.
+        let watermarks = self.store.watermarks(self.log).await?;
+        let heads = self.store.heads(self.log).await?;
+        let total: i64 = heads.iter().sum();
+        let mut progress = Progress::new("verifying", Some(total.unsigned_abs()));
+        let mut before = 0;
+        for (partition, (head, watermark)) in (0..).zip(heads.iter().zip(watermarks)) {
+            if watermark > *head || watermark < 0 {
+                self.findings.add(
+                    format_args!("the watermark of partition {partition}"),
+                    format_args!("it is {watermark}, and the head {head}"),
+                );
+            }
+            self.partition(partition, *head, before, &mut progress)
+                .await?;
+            self.above_head(partition).await?;
+            before += head;
+        }
+        for (partition, position) in self.store.entries_strayed(self.log, 100).await? {
+            let place = Place(partition, position, None);
+            self.findings.add(place, "the log has no such partition");
+        }
+        Ok(())
+    }
+
+    async fn partition(
+        &mut self,
+        partition: u32,
+        head: i64,
+        before: i64,
+        progress: &mut Progress,
+    ) -> Result<(), StoreError> {
+        let mut after = i64::MIN;
+        loop {
+            let stretch = Stretch {
+                partition,
+                after,
+                whose: Whose::All,
+                limit: STRETCH,
+            };
+            let mut rows = self.store.entries_read(stretch).await?;
+            let is_full = rows.len() == STRETCH as usize;
+            rows.retain(|row| row.position <= head);
+            let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+                return Ok(());
+            };
+            let (first, last) = (first.position, last.position);
+            after = last;
+            if is_full && first < last {
+                // Others may have the last position too. They are read with it next time.
+                rows.retain(|row| row.position < last);
+                after = last - 1;
+            }
+            self.stretch(&rows).await?;
+            progress.at((before + last).unsigned_abs(), self.counts.entries);
+            if !is_full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Entries that nobody gave a position. The head is read after them, so that of a running
+    /// server's none is taken for one.
+    async fn above_head(&mut self, partition: u32) -> Result<(), StoreError> {
+        let at = partition as usize;
+        let last = self.store.entries_last(partition).await?;
+        let head = self.store.heads(self.log).await?[at];
+        if last <= head {
+            return Ok(());
+        }
+        let stretch = Stretch {
+            partition,
+            after: head,
+            whose: Whose::All,
+            limit: STRETCH,
+        };
+        let rows = self.store.entries_read(stretch).await?;
+        let head = self.store.heads(self.log).await?[at];
+        for row in rows.iter().filter(|row| row.position > head) {
+            let reason = format_args!("it is above the head, which is {head}");
+            self.findings.add(place(row), reason);
+        }
+        Ok(())
+    }
+
+    async fn stretch(&mut self, rows: &[EntryRead]) -> Result<(), StoreError> {
+        let decisions = self.decisions(rows).await?;
+        let others = self.others(rows, &decisions).await?;
+        let mut previous = None;
+        for row in rows {
+            self.counts.entries += 1;
+            let mut wrong = Vec::new();
+            if row.position < 1 {
+                wrong.push("positions begin with 1".to_owned());
+            }
+            if previous.replace(row.position) == Some(row.position) {
+                wrong.push("another entry has its position".to_owned());
+            }
+            match &row.entry {
+                Err(reason) => wrong.push(reason.clone()),
+                Ok(entry) => {
+                    wrong.extend(self.alone(entry, row.partition));
+                    let decision = self.decision(entry, &decisions);
+                    wrong.extend(together(self.imported, row, entry, decision, &others));
+                }
+            }
+            for reason in wrong {
+                self.findings.add(place(row), reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong with an entry by itself.
+    fn alone(&mut self, entry: &Entry, partition: i32) -> Vec<String> {
+        let is_imported = self.imported.contains(&entry.client);
+        if entry.kind == Kind::Recorded {
+            self.counts.billables += 1;
+            let is_random = entry.identity == Identity::None;
+            let is_kept = is_imported && !has_its_id(entry);
+            self.counts.random += u64::from(is_random && !is_imported);
+            self.counts.kept += u64::from(is_kept || (is_random && is_imported));
+        }
+        faults(entry, partition, self.log, is_imported)
+    }
+
+    /// The decisions about the sessions whose pairs count here.
+    async fn decisions(
+        &self,
+        rows: &[EntryRead],
+    ) -> Result<HashMap<String, Option<SessionFound>>, StoreError> {
+        let entries = rows.iter().filter_map(|row| row.entry.as_ref().ok());
+        let mut sessions: Vec<_> = entries.filter_map(session_of).collect();
+        sessions.sort_unstable();
+        sessions.dedup();
+        if sessions.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.store.sessions_read_of(&sessions).await?;
+        // One that is unusable is found where decisions are checked.
+        Ok(found
+            .into_iter()
+            .map(|(id, found)| (id, found.ok()))
+            .collect())
+    }
+
+    fn decision<'d>(
+        &self,
+        entry: &Entry,
+        decisions: &'d HashMap<String, Option<SessionFound>>,
+    ) -> Decision<'d> {
+        match session_of(entry).and_then(|session| decisions.get(session)) {
+            None => Decision::None,
+            Some(None) => Decision::Unusable,
+            Some(Some(found)) => Decision::Made(found),
+        }
+    }
+
+    /// The entries that these go with, by their ids: read after the decisions, because what a
+    /// decision is complete for is there by then.
+    async fn others(
+        &self,
+        rows: &[EntryRead],
+        decisions: &HashMap<String, Option<SessionFound>>,
+    ) -> Result<HashMap<Uuid, EntryRead>, StoreError> {
+        let mut wanted = Vec::new();
+        for row in rows {
+            let Ok(entry) = &row.entry else { continue };
+            let billable = entry.billable_id;
+            let ids = match entry.kind {
+                Kind::Attributed => vec![billable],
+                Kind::Voided => vec![billable, attributed_id(billable)],
+                Kind::Recorded if is_due(entry, self.decision(entry, decisions)) => {
+                    Billable::later_ids(billable).to_vec()
+                }
+                Kind::Recorded => continue,
+            };
+            let partition = row.partition.cast_unsigned();
+            wanted.extend(ids.into_iter().map(|id| (partition, id)));
+        }
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        let found = self.store.entries_read_of(&wanted).await?;
+        let found = found.into_iter().filter_map(|row| Some((row.id?, row)));
+        Ok(found.collect())
+    }
+}
+
+/// What is decided about an entry's session.
+#[derive(Clone, Copy)]
+enum Decision<'a> {
+    None,
+    Unusable,
+    Made(&'a SessionFound),
+}
+
+/// The session whose pair an entry has or may get.
+fn session_of(entry: &Entry) -> Option<&str> {
+    let is_of_session = match entry.kind {
+        Kind::Recorded => reported_pair(entry).is_none(),
+        Kind::Attributed => true,
+        Kind::Voided => false,
+    };
+    let session = entry.reported.session_id.as_ref();
+    session
+        .filter(|_| is_of_session)
+        .map(|session| session.as_str())
+}
+
+/// Whether an entry without a pair must have got one, unless it was voided before.
+fn is_due(entry: &Entry, decision: Decision<'_>) -> bool {
+    entry.pair.is_none() && matches!(decision, Decision::Made(found) if found.is_complete)
+}
+
+/// What is wrong between an entry and those that it goes with.
+fn together(
+    imported: &[ClientName],
+    row: &EntryRead,
+    entry: &Entry,
+    decision: Decision<'_>,
+    others: &HashMap<Uuid, EntryRead>,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut fault = |is_one: bool, what: &str| {
+        if is_one {
+            wrong.push(what.to_owned());
+        }
+    };
+    let decided = match decision {
+        Decision::Made(found) => Some(&found.attribution.pair),
+        Decision::None | Decision::Unusable => None,
+    };
+    let is_known = !matches!(decision, Decision::Unusable);
+    if entry.kind == Kind::Recorded {
+        let is_free = reported_pair(entry).is_none() && !imported.contains(&entry.client);
+        fault(
+            is_free && is_known && entry.pair.is_some() && entry.pair.as_ref() != decided,
+            "it bills a pair that neither it nor its session has",
+        );
+        let is_left = is_due(entry, decision)
+            && !Billable::later_ids(entry.id)
+                .iter()
+                .any(|id| others.contains_key(id));
+        fault(is_left, "its session is decided, and it was not attributed");
+        return wrong;
+    }
+    let Some(recorded) = others.get(&entry.billable_id) else {
+        fault(true, "its billable was never recorded");
+        return wrong;
+    };
+    fault(
+        row.position <= recorded.position,
+        "it comes before its billable was recorded",
+    );
+    // What is wrong with that one itself is found at its own place.
+    let Ok(first) = &recorded.entry else {
+        return wrong;
+    };
+    let is_same = (&first.reported, first.occurred_at, &first.identity)
+        == (&entry.reported, entry.occurred_at, &entry.identity);
+    fault(
+        !is_same,
+        "it has other fields than the entry that records its billable",
+    );
+    fault(
+        first.kind != Kind::Recorded,
+        "the entry with its billable's id does not record it",
+    );
+    if entry.kind == Kind::Attributed {
+        fault(first.pair.is_some(), "its billable had a pair already");
+        fault(
+            is_known && entry.pair.as_ref() != decided,
+            "it bills another pair than its session",
+        );
+        return wrong;
+    }
+    let attributed = others.get(&attributed_id(entry.billable_id));
+    let is_late = attributed.is_some_and(|attributed| attributed.position > row.position);
+    fault(is_late, "its billable was attributed after it was voided");
+    let later = attributed.map(|attributed| attributed.entry.as_ref());
+    match later {
+        Some(Err(_)) => {}
+        _ if is_late => {}
+        Some(Ok(later)) => fault(
+            entry.pair != first.pair.clone().or(later.pair.clone()),
+            "it takes from another pair than the one that was billed",
+        ),
+        None => fault(
+            entry.pair != first.pair,
+            "it takes from another pair than the one that was billed",
+        ),
+    }
+    wrong
+}
+
+fn place(row: &EntryRead) -> Place {
+    Place(row.partition, row.position, row.id)
+}

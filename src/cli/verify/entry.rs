@@ -1,0 +1,143 @@
+//! What an entry must be by itself.
+
+use crate::billable::entry::partition_of;
+use crate::billable::identity::{attributed_id, voided_id};
+use crate::billable::{Entry, Field, Given, Instant, Kind, Pair, RawReport, Report, Text};
+use crate::store::LogInfo;
+
+/// The most reports of a batch, each of which has an index.
+const MAX_INDEX: u32 = 10_000;
+
+/// The pair that a report names, if it names both halves.
+pub(super) fn reported_pair(entry: &Entry) -> Option<Pair> {
+    let reported = &entry.reported;
+    let halves = reported
+        .account_id
+        .clone()
+        .zip(reported.customer_id.clone());
+    halves.map(|(account_id, customer_id)| Pair {
+        account_id,
+        customer_id,
+    })
+}
+
+/// Whether a recorded entry has the id that its identity gives it. One without has a random one.
+pub(super) fn has_its_id(entry: &Entry) -> bool {
+    let id = entry
+        .identity
+        .id(&entry.client, &entry.reported, || entry.id);
+    id == entry.id
+}
+
+/// What is wrong with an entry, whatever else the log has. Of an imported one it is not known what
+/// the clock said when it was reported, nor what gave it its id and its pair.
+pub(super) fn faults(
+    entry: &Entry,
+    partition: i32,
+    log: LogInfo,
+    is_imported: bool,
+) -> Vec<String> {
+    let mut faults = values(entry, is_imported);
+    let mut fault = |is_one: bool, what: &str| {
+        if is_one {
+            faults.push(what.to_owned());
+        }
+    };
+    let due = partition_of(entry.billable_id, log.partitions);
+    fault(
+        i64::from(due) != i64::from(partition),
+        &format!("its billable belongs to partition {due}"),
+    );
+    match entry.kind {
+        Kind::Recorded => {
+            fault(
+                entry.id != entry.billable_id,
+                "it records another billable than its id says",
+            );
+            fault(
+                !is_imported && !has_its_id(entry),
+                "its id is not the one that its identity gives",
+            );
+            let named = reported_pair(entry);
+            fault(
+                !is_imported && named.is_some() && entry.pair != named,
+                "it does not bill the pair that it names",
+            );
+        }
+        Kind::Attributed => {
+            fault(
+                entry.id != attributed_id(entry.billable_id),
+                "its id is not derived from its billable's",
+            );
+            fault(entry.pair.is_none(), "it attributes to nobody");
+        }
+        Kind::Voided => {
+            fault(
+                entry.id != voided_id(entry.billable_id),
+                "its id is not derived from its billable's",
+            );
+        }
+    }
+    fault(
+        entry.kind != Kind::Voided && entry.reason.is_some(),
+        "it has a reason and voids nothing",
+    );
+    faults
+}
+
+/// What a report could not have had.
+fn values(entry: &Entry, is_imported: bool) -> Vec<String> {
+    let mut raw = RawReport::default();
+    for (field, value) in entry.reported.fields() {
+        raw.set(field, value.map(|value| Given::Text(value.to_owned())));
+    }
+    raw.set(
+        Field::OccurredAt,
+        Some(Given::Text(entry.occurred_at.to_string())),
+    );
+    let now = match entry.kind {
+        Kind::Recorded if !is_imported => entry.recorded_at,
+        Kind::Recorded | Kind::Attributed | Kind::Voided => Instant::MAX,
+    };
+    let mut faults: Vec<String> = match Report::parse(raw, now) {
+        Ok(report) if report.reported == entry.reported => Vec::new(),
+        Ok(_) => vec!["a field of it is blank".to_owned()],
+        Err(errors) => errors.into_iter().map(|error| error.message).collect(),
+    };
+    let pair = entry.pair.iter();
+    let texts = pair
+        .flat_map(|pair| {
+            [
+                (Field::AccountId, "its billed accountId", &pair.account_id),
+                (
+                    Field::CustomerId,
+                    "its billed customerId",
+                    &pair.customer_id,
+                ),
+            ]
+        })
+        .chain(
+            entry
+                .reason
+                .iter()
+                .map(|reason| (Field::AccountId, "its reason", reason)),
+        );
+    for (field, what, text) in texts {
+        let is_unusable = text.as_str().trim().is_empty()
+            || Text::parse(field, text.as_str().to_owned()).is_err();
+        if is_unusable {
+            faults.push(format!("{what} is not one that could be given"));
+        }
+    }
+    if entry
+        .identity
+        .index()
+        .is_some_and(|index| index >= MAX_INDEX)
+    {
+        faults.push("its key_index is not one of a batch".to_owned());
+    }
+    if entry.recorded_at < Instant::MIN {
+        faults.push("its recorded_at is before 1970".to_owned());
+    }
+    faults
+}

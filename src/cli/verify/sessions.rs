@@ -1,0 +1,96 @@
+//! The decisions about sessions, and each partition's copy of them.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Findings;
+use crate::billable::{Field, Text};
+use crate::store::{LogInfo, SessionFound, Store, StoreError};
+
+/// Checks all of them; returns how many are not carried out yet, which is no fault.
+pub(super) async fn check(
+    store: &Store,
+    log: LogInfo,
+    findings: &mut Findings,
+) -> Result<u64, StoreError> {
+    let mut pending = 0;
+    let mut after = String::new();
+    loop {
+        let sessions = store.sessions_read_after(&after).await?;
+        let Some((last, _)) = sessions.last() else {
+            break;
+        };
+        after.clone_from(last);
+        let mut complete = Vec::new();
+        for (id, found) in &sessions {
+            match found {
+                Err(reason) => findings.add(named(id), reason),
+                Ok(found) if !is_usable(found) => {
+                    findings.add(named(id), "it is not one that could be made");
+                }
+                Ok(found) if found.is_complete => complete.push(id.as_str()),
+                Ok(_) => pending += 1,
+            }
+        }
+        for partition in 0..log.partitions {
+            let copies = store.pairs_read_of(partition, &complete).await?;
+            let copies: HashSet<_> = copies.iter().map(String::as_str).collect();
+            for id in complete.iter().filter(|id| !copies.contains(**id)) {
+                let reason = format_args!("partition {partition} does not have it");
+                findings.add(named(id), reason);
+            }
+        }
+    }
+    for partition in 0..log.partitions {
+        check_copies(store, partition, findings).await?;
+    }
+    Ok(pending)
+}
+
+/// Checks a partition's copies, each of which was made after its decision.
+async fn check_copies(
+    store: &Store,
+    partition: u32,
+    findings: &mut Findings,
+) -> Result<(), StoreError> {
+    let mut after = String::new();
+    loop {
+        let copies = store.pairs_read_after(partition, &after).await?;
+        let Some((last, _)) = copies.last() else {
+            return Ok(());
+        };
+        after.clone_from(last);
+        let ids: Vec<_> = copies.iter().map(|(id, _)| id.as_str()).collect();
+        let found = store.sessions_read_of(&ids).await?;
+        let found: HashMap<_, _> = found.into_iter().collect();
+        for (id, pair) in &copies {
+            let reason = match found.get(id) {
+                None => "it was never made",
+                Some(Ok(found)) if found.attribution.pair != *pair => {
+                    "it is for another pair there"
+                }
+                // One that is unusable is found as such.
+                Some(_) => continue,
+            };
+            let reason = format_args!("partition {partition} has it, and {reason}");
+            findings.add(named(id), reason);
+        }
+    }
+}
+
+/// Whether its texts are ones that could be given.
+fn is_usable(found: &SessionFound) -> bool {
+    let attribution = &found.attribution;
+    let texts = [
+        (Field::SessionId, &attribution.session_id),
+        (Field::AccountId, &attribution.pair.account_id),
+        (Field::CustomerId, &attribution.pair.customer_id),
+    ];
+    texts.into_iter().all(|(field, text)| {
+        let text = text.as_str();
+        !text.trim().is_empty() && Text::parse(field, text.to_owned()).is_ok()
+    })
+}
+
+fn named(id: &str) -> String {
+    format!("the decision about the session {id:?}")
+}

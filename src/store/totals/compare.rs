@@ -1,0 +1,201 @@
+//! Whether buckets are what they should be. Each comparison is one statement, and so one snapshot:
+//! the roller may be at work.
+
+use super::super::{Store, StoreError, postgres, sqlite};
+
+/// A bucket, and what it should have. The account and the customer are empty where nobody is
+/// billed yet.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Compared {
+    /// The width of the bucket.
+    pub level: i64,
+    /// The partition.
+    pub partition: i32,
+    /// The account.
+    pub account_id: String,
+    /// The customer.
+    pub customer_id: String,
+    /// When it starts, in microseconds since 1970.
+    pub starts_at: i64,
+    /// Billables that it should have.
+    pub due_billables: i64,
+    /// Voided ones that it should have.
+    pub due_voided: i64,
+    /// Billables that it has.
+    pub kept_billables: i64,
+    /// Voided ones that it has.
+    pub kept_voided: i64,
+}
+
+/// Buckets that differ from what is due to them; `$3` at most.
+macro_rules! compared {
+    ($with:expr, $due:expr, $kept:literal) => {
+        concat!(
+            $with,
+            "select level, partition, account_id, customer_id, starts_at,
+                 cast(sum(due_billable) as bigint) as due_billables, cast(sum(due_voided) as bigint) as due_voided,
+                 cast(sum(kept_billable) as bigint) as kept_billables, cast(sum(kept_voided) as bigint) as kept_voided
+             from (",
+            $due,
+            " union all
+                 select cast(level as bigint), partition, account_id, customer_id, starts_at, 0, 0, billable_count, voided_count
+                 from buckets where ",
+            $kept,
+            " and starts_at >= $1 and starts_at < $2
+             ) as compared
+             group by level, partition, account_id, customer_id, starts_at
+             having sum(due_billable) <> sum(kept_billable) or sum(due_voided) <> sum(kept_voided)
+             order by starts_at, level, account_id, customer_id, partition limit $3"
+        )
+    };
+}
+
+/// The finest buckets with calls from `$1` until `$2`, against the log up to the watermarks. The
+/// order of the join keeps SQLite to the index by time, and the sign PostgreSQL.
+pub(in crate::store) const WITH_LOG: &str = compared!(
+    concat!("with delta (kind, to_pair, billable, voided) as ", deltas!()),
+    "select cast(1 as bigint) as level, entries.partition as partition,
+         case when delta.to_pair = 1 then coalesce(billed_account_id, '') else '' end as account_id,
+         case when delta.to_pair = 1 then coalesce(billed_customer_id, '') else '' end as customer_id,
+         occurred_at - occurred_at % 900000000 as starts_at,
+         cast(delta.billable as bigint) as due_billable, cast(delta.voided as bigint) as due_voided,
+         cast(0 as bigint) as kept_billable, cast(0 as bigint) as kept_voided
+     from entries cross join watermarks join delta on delta.kind = entries.kind
+     where occurred_at >= $1 and occurred_at < $2
+       and watermarks.partition = entries.partition and +entries.position <= watermarks.position",
+    "level = 1"
+);
+
+/// The buckets of days and of the month from `$1` until `$2`, against the finest ones.
+const WITH_FINER: &str = compared!(
+    "",
+    "select cast(2 as bigint) as level, partition, account_id, customer_id,
+         starts_at - starts_at % 86400000000 as starts_at,
+         billable_count as due_billable, voided_count as due_voided,
+         cast(0 as bigint) as kept_billable, cast(0 as bigint) as kept_voided
+     from buckets where level = 1 and starts_at >= $1 and starts_at < $2
+     union all
+     select 3, partition, account_id, customer_id, cast($1 as bigint), billable_count, voided_count, 0, 0
+     from buckets where level = 1 and starts_at >= $1 and starts_at < $2",
+    "level in (2, 3)"
+);
+
+/// The time of the call that `$2` other entries stand before, from `$1` on.
+const TIME_BEHIND: &str = "select occurred_at from entries where occurred_at >= $1
+     order by occurred_at, billable_id limit 1 offset $2";
+
+/// When the first and the last bucket of a level start.
+const ENDS: &str = "select (select min(starts_at) from buckets where level = $1),
+     (select max(starts_at) from buckets where level = $1)";
+
+/// Begins a comparison: it may take longer than a read, and a plan for any time would be one for
+/// all of it.
+const POSTGRES_BEGIN: &str = "begin isolation level repeatable read read only;
+    set local statement_timeout = 0;
+    set local plan_cache_mode = force_custom_plan";
+
+macro_rules! compare_operations {
+    ($store:ty, $begin:expr) => {
+        impl $store {
+            async fn buckets_compare(
+                &self,
+                statement: &'static str,
+                from: i64,
+                until: i64,
+                limit: i64,
+            ) -> Result<Vec<Compared>, StoreError> {
+                let mut transaction = self.read.begin_with($begin).await?;
+                let found = sqlx::query_as(statement)
+                    .bind(from)
+                    .bind(until)
+                    .bind(limit)
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                transaction.commit().await?;
+                Ok(found)
+            }
+
+            async fn time_behind(
+                &self,
+                from: i64,
+                entries: i64,
+            ) -> Result<Option<i64>, StoreError> {
+                let found = sqlx::query_scalar(TIME_BEHIND)
+                    .bind(from)
+                    .bind(entries)
+                    .fetch_optional(&self.read)
+                    .await?;
+                Ok(found)
+            }
+
+            async fn buckets_ends(&self, level: i16) -> Result<Option<(i64, i64)>, StoreError> {
+                let (first, last): (Option<i64>, Option<i64>) = sqlx::query_as(ENDS)
+                    .bind(level)
+                    .fetch_one(&self.read)
+                    .await?;
+                Ok(first.zip(last))
+            }
+        }
+    };
+}
+
+compare_operations!(postgres::Store, POSTGRES_BEGIN);
+compare_operations!(sqlite::Store, sqlite::BEGIN_SNAPSHOT);
+
+impl Store {
+    /// The finest buckets of a stretch of time that are not what the log adds up to, as far as it
+    /// is in the buckets; the first `limit`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn buckets_against_log(
+        &self,
+        from: i64,
+        until: i64,
+        limit: i64,
+    ) -> Result<Vec<Compared>, StoreError> {
+        on_either!(self, buckets_compare(WITH_LOG, from, until, limit))
+    }
+
+    /// The buckets of days and of the month that are not what the finest ones add up to. The
+    /// stretch of time is one month.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn buckets_against_finer(
+        &self,
+        from: i64,
+        until: i64,
+        limit: i64,
+    ) -> Result<Vec<Compared>, StoreError> {
+        on_either!(self, buckets_compare(WITH_FINER, from, until, limit))
+    }
+
+    /// The time of the call that so many other entries from `from` on stand before.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn time_behind(&self, from: i64, entries: i64) -> Result<Option<i64>, StoreError> {
+        on_either!(self, time_behind(from, entries))
+    }
+
+    /// When the first and the last bucket start, whatever their widths.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn buckets_ends(&self) -> Result<Option<(i64, i64)>, StoreError> {
+        let mut ends: Option<(i64, i64)> = None;
+        for level in [
+            super::Level::QuarterHour,
+            super::Level::Day,
+            super::Level::Month,
+        ] {
+            let found: Option<(i64, i64)> = on_either!(self, buckets_ends(level.code()))?;
+            ends = match (ends, found) {
+                (Some(known), Some(found)) => Some((known.0.min(found.0), known.1.max(found.1))),
+                (known, found) => known.or(found),
+            };
+        }
+        Ok(ends)
+    }
+}

@@ -1,0 +1,278 @@
+//! What a verification reads: rows as they are, each one's faults with it.
+//!
+//! A stretch at a time, and no transaction is left open in between.
+
+use serde_json::json;
+use sqlx::{FromRow, Row};
+use uuid::Uuid;
+
+use super::feed::{Stretch, by_partition};
+use super::row::{EntryRow, SessionRow, session_columns};
+use super::{LogInfo, SessionFound, Store, StoreError, postgres, sqlite};
+use crate::billable::{Entry, Pair, Placed, Text};
+
+/// Rows of sessions that are read at once.
+const STRETCH: i64 = 5000;
+
+/// A row of the log, and the entry that it is, or what is wrong with it.
+#[derive(Clone, Debug)]
+pub struct EntryRead {
+    /// Its partition, whatever the log has.
+    pub partition: i32,
+    /// Its position.
+    pub position: i64,
+    /// Its id, if it is one.
+    pub id: Option<Uuid>,
+    /// The entry.
+    pub entry: Result<Entry, String>,
+}
+
+/// A decision about a session, or what is wrong with its row.
+pub type SessionRead = (String, Result<SessionFound, String>);
+
+/// What is wrong with a row, in the words of whoever reads of it.
+fn reason(error: StoreError) -> String {
+    match error {
+        StoreError::Corrupt { column, .. } => format!("its {column} is unusable"),
+        other => other.to_string(),
+    }
+}
+
+fn session_read(row: SessionRow) -> SessionRead {
+    let id = row.session_id.clone();
+    (id, SessionFound::try_from(row).map_err(reason))
+}
+
+/// Entries of partitions that the log does not have, as (partition, position).
+const STRAYS: [&str; 2] = [
+    "select partition, position from entries where partition >= $1 order by partition limit $2",
+    "select partition, position from entries where partition < 0 and $1 > 0 order by partition limit $2",
+];
+
+macro_rules! verify_operations {
+    ($store:ty, $row:ty, $among:literal, $list:expr) => {
+        impl $store {
+            async fn entries_read(
+                &self,
+                stretch: Stretch<'_>,
+            ) -> Result<Vec<EntryRead>, StoreError> {
+                let rows = sqlx::query(stretch.whose.statement().0)
+                    .bind(stretch.partition.cast_signed())
+                    .bind(stretch.after)
+                    .bind(i64::from(stretch.limit))
+                    .fetch_all(&self.read)
+                    .await?;
+                Self::as_read(&rows)
+            }
+
+            async fn entries_read_of(
+                &self,
+                ids: &[(u32, Uuid)],
+            ) -> Result<Vec<EntryRead>, StoreError> {
+                Self::as_read(&self.entry_rows_find(ids).await?)
+            }
+
+            fn as_read(rows: &[$row]) -> Result<Vec<EntryRead>, StoreError> {
+                let read = |row: &$row| {
+                    let entry = EntryRow::from_row(row)
+                        .map_err(|error| format!("it cannot be read: {error}"));
+                    let entry = entry.and_then(|row| Placed::try_from(row).map_err(reason));
+                    Ok(EntryRead {
+                        partition: row.try_get_unchecked(0)?,
+                        position: row.try_get_unchecked(1)?,
+                        id: row.try_get_unchecked(2).ok(),
+                        entry: entry.map(|placed| placed.entry),
+                    })
+                };
+                rows.iter().map(read).collect()
+            }
+
+            async fn entries_strayed(
+                &self,
+                partitions: i32,
+                limit: i64,
+            ) -> Result<Vec<(i32, i64)>, StoreError> {
+                let mut strays = Vec::new();
+                for statement in STRAYS {
+                    let found: Vec<(i32, i64)> = sqlx::query_as(statement)
+                        .bind(partitions)
+                        .bind(limit)
+                        .fetch_all(&self.read)
+                        .await?;
+                    strays.extend(found);
+                }
+                Ok(strays)
+            }
+
+            async fn sessions_read_after(
+                &self,
+                after: &str,
+            ) -> Result<Vec<SessionRead>, StoreError> {
+                let rows: Vec<SessionRow> = sqlx::query_as(concat!(
+                    "select ",
+                    session_columns!(),
+                    " from sessions where session_id > $1 order by session_id limit $2"
+                ))
+                .bind(after)
+                .bind(STRETCH)
+                .fetch_all(&self.read)
+                .await?;
+                Ok(rows.into_iter().map(session_read).collect())
+            }
+
+            async fn sessions_read_of(&self, ids: &[&str]) -> Result<Vec<SessionRead>, StoreError> {
+                let rows: Vec<SessionRow> = sqlx::query_as(concat!(
+                    "select ",
+                    session_columns!(),
+                    " from sessions where session_id ",
+                    $among
+                ))
+                .bind($list(ids))
+                .fetch_all(&self.read)
+                .await?;
+                Ok(rows.into_iter().map(session_read).collect())
+            }
+
+            async fn pairs_read_after(
+                &self,
+                partition: i32,
+                after: &str,
+            ) -> Result<Vec<(String, String, String)>, StoreError> {
+                let pairs = sqlx::query_as(
+                    "select session_id, account_id, customer_id from session_pairs
+                     where session_id > $1 and partition = $2 order by session_id limit $3",
+                )
+                .bind(after)
+                .bind(partition)
+                .bind(STRETCH)
+                .fetch_all(&self.read)
+                .await?;
+                Ok(pairs)
+            }
+
+            async fn pairs_read_of(
+                &self,
+                partition: i32,
+                ids: &[&str],
+            ) -> Result<Vec<String>, StoreError> {
+                let found = sqlx::query_scalar(concat!(
+                    "select session_id from session_pairs where partition = $2 and session_id ",
+                    $among
+                ))
+                .bind($list(ids))
+                .bind(partition)
+                .fetch_all(&self.read)
+                .await?;
+                Ok(found)
+            }
+
+            async fn watermarks_read(&self) -> Result<Vec<(i32, i64)>, StoreError> {
+                let found = sqlx::query_as("select partition, position from watermarks")
+                    .fetch_all(&self.read)
+                    .await?;
+                Ok(found)
+            }
+        }
+    };
+}
+
+verify_operations!(
+    postgres::Store,
+    sqlx::postgres::PgRow,
+    "= any($1)",
+    <[&str]>::to_vec
+);
+verify_operations!(
+    sqlite::Store,
+    sqlx::sqlite::SqliteRow,
+    "in (select value from json_each($1))",
+    |ids: &[&str]| json!(ids).to_string()
+);
+
+impl Store {
+    /// A stretch of a partition, in the order of positions, whatever its rows are.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn entries_read(&self, stretch: Stretch<'_>) -> Result<Vec<EntryRead>, StoreError> {
+        on_either!(self, entries_read(stretch))
+    }
+
+    /// The rows that have one of these ids, each in its partition, in no order.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn entries_read_of(&self, ids: &[(u32, Uuid)]) -> Result<Vec<EntryRead>, StoreError> {
+        on_either!(self, entries_read_of(ids))
+    }
+
+    /// Entries of partitions that the log does not have, as (partition, position); the first ones.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn entries_strayed(
+        &self,
+        log: LogInfo,
+        limit: i64,
+    ) -> Result<Vec<(i32, i64)>, StoreError> {
+        on_either!(self, entries_strayed(log.partitions.cast_signed(), limit))
+    }
+
+    /// The next decisions behind a session, in the order of their ids.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn sessions_read_after(&self, after: &str) -> Result<Vec<SessionRead>, StoreError> {
+        on_either!(self, sessions_read_after(after))
+    }
+
+    /// The decisions about these sessions, if there are any, in no order.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn sessions_read_of(&self, ids: &[&str]) -> Result<Vec<SessionRead>, StoreError> {
+        on_either!(self, sessions_read_of(ids))
+    }
+
+    /// The next ones of a partition's copies of decisions, in the order of the sessions' ids.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn pairs_read_after(
+        &self,
+        partition: u32,
+        after: &str,
+    ) -> Result<Vec<(String, Pair)>, StoreError> {
+        let partition = partition.cast_signed();
+        let rows: Vec<(String, String, String)> =
+            on_either!(self, pairs_read_after(partition, after))?;
+        let pairs = rows.into_iter().map(|(session, account, customer)| {
+            let pair = Pair {
+                account_id: Text::trusted(account),
+                customer_id: Text::trusted(customer),
+            };
+            (session, pair)
+        });
+        Ok(pairs.collect())
+    }
+
+    /// Those of the sessions that a partition has a copy of the decision of.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn pairs_read_of(
+        &self,
+        partition: u32,
+        ids: &[&str],
+    ) -> Result<Vec<String>, StoreError> {
+        on_either!(self, pairs_read_of(partition.cast_signed(), ids))
+    }
+
+    /// The position up to which each partition's entries are in the buckets.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn watermarks(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
+        by_partition(on_either!(self, watermarks_read())?, log)
+    }
+}

@@ -1,0 +1,450 @@
+//! Backups, restores, and what becomes of cursors and running servers.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::support::server::{command, run};
+use crate::support::{Client, Cluster, Database, Server, on_both_databases};
+use crate::verify::verify;
+
+/// Longer than any of these tests may take to see what it waits for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn call(database: &Database, arguments: &[&str]) -> (i32, String, String) {
+    run(&mut command(database, arguments))
+}
+
+fn report(number: usize) -> Value {
+    json!({"accountId": "acc", "customerId": "cus", "callSid": format!("CA{number}")})
+}
+
+async fn stored(client: &Client, number: usize) -> u16 {
+    client.report(&report(number)).await.status
+}
+
+/// Reports one call after the other, each once, until it is told to stop; how many there were.
+/// Each has to be stored.
+fn keep_reporting(client: Client) -> (watch::Sender<bool>, JoinHandle<usize>) {
+    let (stop, stopped) = watch::channel(false);
+    let reporting = tokio::spawn(async move {
+        let mut number = 1000;
+        while !*stopped.borrow() {
+            assert_eq!(stored(&client, number).await, 201);
+            number += 1;
+        }
+        number - 1000
+    });
+    (stop, reporting)
+}
+
+/// A database where an SQLite file is to be, in a directory of its own.
+fn elsewhere() -> (Database, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!(
+        "sqlite://{}",
+        directory.path().join("restored.db").display()
+    );
+    (Database::sqlite().at(&url), directory)
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Ends a server as its supervisor does.
+fn stop(mut server: Server) {
+    server.signal("-TERM");
+    assert_eq!(server.wait(), Some(0));
+}
+
+/// The ids of a list and its totals.
+async fn everything(client: &Client) -> (Value, Value) {
+    let list = client.get("/billables?limit=1000").await.json();
+    let days = "startDate=2020-01-01&endDate=2099-12-31";
+    let totals = client.get(&format!("/billing?accountId=acc&{days}")).await;
+    (list["items"].clone(), totals.json()["customers"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_beside_a_running_server_is_whole_and_restores() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let client = server.client();
+    for number in 0..10 {
+        assert_eq!(stored(&client, number).await, 201);
+    }
+    let cursor = client.get("/log?limit=5").await.json()["nextCursor"].clone();
+    let page = client.get("/billables?limit=5").await.json()["nextCursor"].clone();
+    let (stop_reporting, reporting) = keep_reporting(client.clone());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("backup.db");
+    let file_name = file.to_str().unwrap();
+    let (code, said, errors) = call(&database, &["backup", file_name]);
+    assert_eq!((code, &*errors), (0, ""));
+    // It does not go over another one, and leaves nothing else behind.
+    let (code, output, errors) = call(&database, &["backup", file_name]);
+    assert_eq!((code, &*output), (1, ""));
+    assert!(errors.ends_with("backup.db is there already\n"), "{errors}");
+    stop_reporting.send(true).unwrap();
+    let reported = reporting.await.unwrap();
+    assert_eq!(names(directory.path()), ["backup.db"]);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&file), mode(database.file()));
+
+    let (other, beside) = elsewhere();
+    let (code, output, errors) = call(&other, &["restore", file_name]);
+    assert_eq!((code, &*errors), (0, ""), "{output}");
+    assert_eq!(names(beside.path()), ["restored.db"]);
+    assert_eq!(names(directory.path()), ["backup.db"], "it is as it was");
+    let ids = other.ids().await;
+    assert!(ids.len() >= 10 && ids.len() <= 10 + reported);
+    // What is said is what is there.
+    let last = other.entries().await.last().unwrap().1;
+    let counted = format!("{} entries", ids.len());
+    assert!(
+        said.starts_with(&format!("backed up {counted} of the log ")),
+        "{said}"
+    );
+    assert!(
+        said.ends_with(&format!(", up to position {last}\n")),
+        "{said}"
+    );
+    assert!(
+        output.starts_with(&format!("restored {counted}, up to position {last}; ")),
+        "{output}"
+    );
+    // The first ones in the order of commits, none left out.
+    let all = database.ids().await;
+    assert_eq!(ids, all[..ids.len()]);
+    let (code, output, errors) = verify(&other);
+    assert_eq!(code, 0, "{output}{errors}");
+
+    let restored = Server::start_fresh(&other, &[]);
+    let client = restored.client_of(server.secret());
+    assert_eq!(stored(&client, 3).await, 200);
+    assert_eq!(stored(&client, 5000).await, 201);
+    for (cursor, path) in [
+        (cursor, "/log?after="),
+        (page, "/billables?limit=5&cursor="),
+    ] {
+        let path = format!("{path}{}", cursor.as_str().unwrap());
+        let gone = client.get(&path).await;
+        assert_eq!((gone.status, &*gone.error_code()), (410, "CursorGone"));
+        assert_eq!(server.client().get(&path).await.status, 200);
+    }
+    stop(restored);
+    assert_eq!(verify(&other).0, 0);
+}
+
+#[tokio::test]
+async fn a_backup_that_fails_leaves_nothing_behind() {
+    let database = Database::sqlite();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("backup.db");
+    let backup = |database: &Database| call(database, &["backup", file.to_str().unwrap()]);
+    let (code, _, errors) = backup(&database);
+    assert_eq!(
+        (code, errors.contains("cannot read ")),
+        (1, true),
+        "{errors}"
+    );
+    assert!(!database.file().exists(), "nothing is made there");
+    std::fs::write(database.file(), "").unwrap();
+    let (code, _, errors) = backup(&database);
+    assert_eq!(
+        (code, errors.contains(" has no log")),
+        (1, true),
+        "{errors}"
+    );
+    std::fs::write(database.file(), "not a database, but long enough to look").unwrap();
+    let (code, _, errors) = backup(&database);
+    assert_eq!(
+        (code, errors.contains("cannot open the SQLite file")),
+        (1, true),
+        "{errors}"
+    );
+    assert!(names(directory.path()).is_empty());
+    assert_eq!(
+        call(&database, &["backup", directory.path().to_str().unwrap()]).0,
+        2
+    );
+    let (code, _, errors) = call(&database, &["backup", "/nowhere/at/all.db"]);
+    assert_eq!(
+        (
+            code,
+            errors.contains("cannot write ") || errors.contains("cannot read ")
+        ),
+        (1, true),
+        "{errors}"
+    );
+}
+
+#[tokio::test]
+async fn a_restore_is_refused_where_something_would_be_lost() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    assert_eq!(stored(&server.client(), 1).await, 201);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("backup.db");
+    let file_name = file.to_str().unwrap();
+    assert_eq!(call(&database, &["backup", file_name]).0, 0);
+    // Over the database that a server runs on.
+    let (code, _, errors) = call(&database, &["restore", file_name]);
+    assert_eq!(code, 1);
+    assert!(
+        errors.contains("is there already: stop the server and move"),
+        "{errors}"
+    );
+    assert_eq!(stored(&server.client(), 2).await, 201);
+    // From a file that a server writes to.
+    let (other, beside) = elsewhere();
+    let (code, _, errors) = call(&other, &["restore", database.file().to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(
+        errors.contains("is a database in use and not a backup"),
+        "{errors}"
+    );
+    // Beside what is left of another database.
+    for suffix in ["-wal", "-shm"] {
+        let rest = beside.path().join(format!("restored.db{suffix}"));
+        std::fs::write(&rest, "x").unwrap();
+        let (code, _, errors) = call(&other, &["restore", file_name]);
+        assert_eq!(code, 1);
+        assert!(
+            errors.contains(&format!("restored.db{suffix} is there already")),
+            "{errors}"
+        );
+        std::fs::remove_file(rest).unwrap();
+    }
+    // From what is damaged, or is no backup.
+    let damaged = directory.path().join("damaged.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let pages = bytes.len() / 4096;
+    for page in 2..pages {
+        bytes[page * 4096 + 3..page * 4096 + 60].fill(0xff);
+    }
+    std::fs::write(&damaged, &bytes).unwrap();
+    let text = directory.path().join("text.db");
+    std::fs::write(&text, "not a database, but long enough to look").unwrap();
+    let empty = directory.path().join("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    let nowhere = directory.path().join("nowhere.db");
+    for (file, reason) in [
+        (damaged, "damaged.db is damaged: "),
+        (text, "text.db is damaged: file is not a database"),
+        (empty, "empty.db has no log"),
+        (nowhere, "cannot copy "),
+    ] {
+        let (code, _, errors) = call(&other, &["restore", file.to_str().unwrap()]);
+        assert_eq!(
+            (code, errors.contains(reason)),
+            (1, true),
+            "{reason}: {errors}"
+        );
+        assert!(names(beside.path()).is_empty());
+    }
+    // A backup that is kept read-only is as good as any.
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o400)).unwrap();
+    assert_eq!(call(&other, &["restore", file_name]).0, 0);
+    assert_eq!(stored(&Server::start(&other).await.client(), 1).await, 200);
+}
+
+#[tokio::test]
+async fn a_file_that_is_taken_away_under_a_running_server_gets_nothing() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let client = server.client();
+    assert_eq!(stored(&client, 1).await, 201);
+    let directory = database.file().parent().unwrap();
+    let aside = tempfile::tempdir().unwrap();
+    let file = aside.path().join("backup.db");
+    assert_eq!(call(&database, &["backup", file.to_str().unwrap()]).0, 0);
+    for name in names(directory) {
+        std::fs::rename(directory.join(&name), aside.path().join(&name)).unwrap();
+    }
+    // Nobody would ever find it in there.
+    assert_eq!(stored(&client, 2).await, 503);
+    assert!(names(directory).is_empty(), "it makes no file of its own");
+    assert_eq!(call(&database, &["restore", file.to_str().unwrap()]).0, 0);
+    assert_eq!(stored(&client, 2).await, 503);
+    server.until_logged("the database holds another log").await;
+    let again = Server::start(&database).await;
+    assert_eq!(stored(&again.client(), 1).await, 200);
+    assert_eq!(stored(&again.client(), 2).await, 201);
+    // The old one ends without harm to what the new one writes.
+    stop(server);
+    assert_eq!(stored(&again.client(), 3).await, 201);
+    again.kill();
+    assert_eq!(database.ids().await.len(), 3);
+    assert_eq!(verify(&database).0, 0);
+}
+
+on_both_databases! {
+    async fn a_restored_log_is_a_new_one_and_a_running_server_notices(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        for number in 0..4 {
+            assert_eq!(stored(&client, number).await, 201);
+        }
+        let cursor = client.get("/log?limit=2").await.json()["nextCursor"].clone();
+        let after = format!("/log?after={}", cursor.as_str().unwrap());
+        let before = everything(&client).await;
+        let (code, output, errors) = call(&database, &["restore"]);
+        assert_eq!((code, &*errors), (0, ""));
+        assert!(output.starts_with("the log has the new epoch "), "{output}");
+        assert_eq!(client.get(&after).await.status, 503);
+        let refused = async { while stored(&client, 1).await != 503 {} };
+        timeout(PATIENCE, refused).await.expect("the other log is noticed");
+        server.until_logged("the database holds another log").await;
+
+        let again = Server::start_fresh(&database, &[]);
+        let client = again.client_of(server.secret());
+        let gone = client.get(&after).await;
+        assert_eq!((gone.status, &*gone.error_code()), (410, "CursorGone"));
+        assert_eq!(everything(&client).await, before);
+        assert_eq!(stored(&client, 1).await, 200);
+        assert_eq!(stored(&client, 9).await, 201);
+        assert_eq!(client.get("/log?after=AAAA").await.status, 400);
+        assert_eq!(verify(&database).0, 0);
+    }
+
+    async fn what_was_never_a_log_is_not_restored(database: Database) {
+        let (code, output, errors) = call(&database, &["restore"]);
+        assert_eq!((code, &*output), (1, ""));
+        assert!(errors.contains("the database has no log yet"), "{errors}");
+    }
+}
+
+#[tokio::test]
+async fn postgres_is_left_to_its_own_tools() {
+    let database = Database::postgres().await;
+    let (code, output, errors) = call(&database, &["backup", "x"]);
+    assert_eq!((code, &*output), (2, ""));
+    assert!(
+        errors.contains("pg_dump --format=custom --file=FILE"),
+        "{errors}"
+    );
+    let (code, output, errors) = call(&database, &["restore", "x"]);
+    assert_eq!((code, &*output), (2, ""));
+    assert!(errors.contains("pg_restore --exit-on-error"), "{errors}");
+}
+
+/// The commands of the README's block that has this text.
+fn readme(text: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
+    let blocks: Vec<_> = readme.split("```sh\n").skip(1).collect();
+    let block = blocks.into_iter().find(|block| {
+        let (commands, _) = block.split_once("```").unwrap();
+        commands.contains(text)
+    });
+    block.unwrap().split_once("```").unwrap().0.to_owned()
+}
+
+/// Runs the README's commands as they stand, in a directory.
+fn bash(database: &Database, directory: &Path, commands: &str) -> (i32, String, String) {
+    let program = Path::new(env!("CARGO_BIN_EXE_billables"));
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/postgres");
+    let tools = Command::new(scripts).arg("bin").output().unwrap().stdout;
+    let tools = String::from_utf8(tools).unwrap();
+    let path = format!(
+        "{}:{}:/usr/bin:/bin",
+        program.parent().unwrap().display(),
+        tools.trim()
+    );
+    let mut bash = Command::new("bash");
+    bash.args(["-euo", "pipefail", "-c", commands])
+        .env_clear()
+        .env("PATH", path)
+        .env("DATABASE_URL", database.url())
+        .current_dir(directory)
+        .stdin(Stdio::null());
+    run(&mut bash)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_readmes_backup_of_sqlite_restores() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    assert_eq!(stored(&server.client(), 1).await, 201);
+    let directory = tempfile::tempdir().unwrap();
+    let commands = readme("billables backup ");
+    let (code, output, errors) = bash(&database, directory.path(), &commands);
+    assert_eq!(code, 0, "{output}{errors}");
+    let said = [
+        "backed up 1 entries",
+        "restored 1 entries",
+        "verified 1 entries",
+    ];
+    let lines: Vec<_> = output.lines().collect();
+    assert_eq!(lines.len(), said.len(), "{output}");
+    assert!(
+        said.iter()
+            .zip(lines)
+            .all(|(said, line)| line.starts_with(said)),
+        "{output}"
+    );
+    let restored = directory.path().join("restored.db");
+    let restored = database.at(&format!("sqlite://{}", restored.display()));
+    let again = Server::start_fresh(&restored, &[]);
+    assert_eq!(stored(&again.client_of(server.secret()), 1).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_readmes_dump_of_postgres_beside_a_running_server_restores() {
+    // Its own, for the name that the README gives the other database.
+    let cluster = Cluster::start(&[]);
+    let database = Database::created_on(&cluster.url(), "").await;
+    assert_eq!(call(&database, &["migrate", "--partitions", "3"]).0, 0);
+    let server = Server::start(&database).await;
+    let client = server.client();
+    for number in 0..50 {
+        assert_eq!(stored(&client, number).await, 201);
+    }
+    let cursor = client.get("/log?limit=5").await.json()["nextCursor"].clone();
+    let (stop_reporting, reporting) = keep_reporting(client.clone());
+    let directory = tempfile::tempdir().unwrap();
+    let url = cluster.url().replace("/postgres?", "/restored?");
+    let commands = format!("RESTORED_URL='{url}'\n{}", readme("pg_dump "));
+    let (code, output, errors) = bash(&database, directory.path(), &commands);
+    assert_eq!((code, &*errors), (0, ""), "{output}");
+    stop_reporting.send(true).unwrap();
+    let reported = reporting.await.unwrap();
+    assert!(reported > 0);
+    let lines: Vec<_> = output.lines().collect();
+    assert!(
+        lines[0].starts_with("the log has the new epoch "),
+        "{output}"
+    );
+    assert!(
+        lines[1].starts_with("verified ") && lines[1].ends_with(": 0 finding(s)"),
+        "{output}"
+    );
+
+    let restored = database.at(&url);
+    let ids = restored.ids().await;
+    assert!(ids.len() >= 50 && ids.len() <= 50 + reported);
+    let server_2 = Server::start_fresh(&restored, &[]);
+    let client = server_2.client_of(server.secret());
+    let gone = client
+        .get(&format!("/log?after={}", cursor.as_str().unwrap()))
+        .await;
+    assert_eq!((gone.status, &*gone.error_code()), (410, "CursorGone"));
+    assert_eq!(stored(&client, 7).await, 200);
+    assert_eq!(stored(&client, 9999).await, 201);
+    drop(server_2);
+    assert_eq!(verify(&restored).0, 0);
+}

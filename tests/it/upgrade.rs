@@ -1,0 +1,397 @@
+//! Upgrades: every earlier schema, several starts at once, programs of different ages.
+
+use std::time::Duration;
+
+use billables::billable::identity::{attributed_id, voided_id};
+use billables::billable::{ClientName, IdempotencyKey, Identity, Instant, Reported, Text};
+use billables::token::Secret;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::support::client::{Reply, send};
+use crate::support::server::{command, run};
+use crate::support::{Client, Database, Server, on_both_databases};
+use crate::verify::verify;
+
+const ADMIN: &str = "0123456789abcdef0123456789abcdef";
+
+/// The secret of the token that [`fill`] makes.
+const SECRET: &str = "bil_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// The first schema that a program served with: it recorded, and had tokens.
+const FIRST: i64 = 4;
+
+/// The first one with all tables of the program after it, which attributed, voided and kept totals.
+/// What lies between the two was only ever left by a migration that was cut short, so it holds what
+/// the first program wrote; so does nothing at all what lies before.
+const SECOND: i64 = 10;
+
+fn call(database: &Database, arguments: &[&str]) -> (i32, String, String) {
+    run(&mut command(database, arguments))
+}
+
+/// Values as each database's SQL writes them.
+struct Sql(bool);
+
+impl Sql {
+    fn bytes(&self, bytes: &[u8]) -> String {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        match self.0 {
+            true => format!("'\\x{hex}'"),
+            false => format!("x'{hex}'"),
+        }
+    }
+
+    fn uuid(&self, id: Uuid) -> String {
+        match self.0 {
+            true => format!("'{id}'"),
+            false => self.bytes(id.as_bytes()),
+        }
+    }
+}
+
+/// A billable of the old log.
+struct Old {
+    id: Uuid,
+    fields: [Option<&'static str>; 4],
+    key: Option<&'static str>,
+    occurred_at: &'static str,
+    position: i64,
+}
+
+impl Old {
+    fn new(
+        fields: [Option<&'static str>; 4],
+        key: Option<&'static str>,
+        occurred_at: &'static str,
+        position: i64,
+    ) -> Self {
+        let [account_id, customer_id, session_id, call_sid] =
+            fields.map(|field| field.map(|field| Text::trusted(field.to_owned())));
+        let reported = Reported {
+            account_id,
+            customer_id,
+            session_id,
+            call_sid,
+        };
+        let client = ClientName::parse("default").unwrap();
+        let of_key = key.map(|key| IdempotencyKey::parse(key.as_bytes()).unwrap());
+        let identity = Identity::of(of_key, None, &reported);
+        let random = || Uuid::parse_str("019a0000-0000-7000-8000-000000000001").unwrap();
+        Self {
+            id: identity.id(&client, &reported, random),
+            fields,
+            key,
+            occurred_at,
+            position,
+        }
+    }
+
+    /// The statement that puts an entry of it into the log.
+    fn entry(
+        &self,
+        sql: &Sql,
+        (kind, id, position): (u8, Uuid, i64),
+        pair: Option<(&str, &str)>,
+        reason: Option<&str>,
+    ) -> String {
+        let text = |text: Option<&str>| text.map_or("null".to_owned(), |text| format!("'{text}'"));
+        let [account, customer, session, call] = self.fields.map(text);
+        let occurred_at = Instant::parse(self.occurred_at).unwrap().as_micros();
+        format!(
+            "insert into entries (partition, id, position, kind, billable_id, account_id, customer_id, session_id, call_sid,
+                 billed_account_id, billed_customer_id, occurred_at, recorded_at, client, idempotency_key, key_index, reason)
+             values (0, {}, {position}, {kind}, {}, {account}, {customer}, {session}, {call},
+                 {}, {}, {occurred_at}, {}, 'default', {}, null, {});",
+            sql.uuid(id),
+            sql.uuid(self.id),
+            text(pair.map(|pair| pair.0)),
+            text(pair.map(|pair| pair.1)),
+            occurred_at + 1_000_000,
+            text(self.key),
+            text(reason),
+        )
+    }
+
+    fn recorded(&self, sql: &Sql) -> String {
+        let pair = self.fields[0].zip(self.fields[1]);
+        self.entry(sql, (1, self.id, self.position), pair, None)
+    }
+
+    async fn report(&self, client: &Client) -> Reply {
+        let [account, customer, session, call] = self.fields;
+        let report = json!({
+            "accountId": account, "customerId": customer, "sessionId": session, "callSid": call, "occurredAt": self.occurred_at,
+        });
+        match self.key {
+            Some(key) => client.report_keyed(key, &report).await,
+            None => client.report(&report).await,
+        }
+    }
+}
+
+fn old_log() -> [Old; 4] {
+    let pair = [Some("acc"), Some("cus"), None, Some("CA1")];
+    let keyed = [Some("half"), None, Some("S1"), None];
+    let open = [None, None, Some("S2"), Some("CA2")];
+    let random = [None, None, Some("S3"), None];
+    [
+        Old::new(pair, None, "2026-03-01T09:00:00.000000Z", 1),
+        Old::new(keyed, Some("k-1"), "2026-03-01T09:01:00.000000Z", 2),
+        // A repeat took position 3.
+        Old::new(open, None, "2026-03-01T09:02:00.000000Z", 4),
+        Old::new(random, None, "2026-03-01T09:03:00.000000Z", 5),
+    ]
+}
+
+/// Makes the schema of that migration, and in it what a program of the time would have written.
+async fn fill(database: &Database, version: i64) {
+    database.migrate_to(version).await;
+    if version < FIRST {
+        return;
+    }
+    let sql = Sql(database.is_postgres());
+    let epoch = Uuid::new_v8([7; 16]);
+    let old = old_log();
+    let mut statements = format!(
+        "insert into log (id, epoch, partitions, created_at) values (1, {}, 1, 1772355600000000);
+         insert into log_heads (partition, next_position) values (0, 6);
+         insert into tokens (id, client, secret_hash, scopes, accounts, created_at, expires_at, revoked_at)
+         values ({}, 'default', {}, 'report,read,bill', null, 1772355600000000, null, null);",
+        sql.uuid(epoch),
+        sql.uuid(Uuid::new_v8([8; 16])),
+        sql.bytes(Secret::new(SECRET.to_owned()).hash().as_bytes()),
+    );
+    for billable in &old {
+        statements.push_str(&billable.recorded(&sql));
+    }
+    if version >= SECOND {
+        let [pair, keyed, ..] = &old;
+        let attributed = (2, attributed_id(keyed.id), 6);
+        let voided = (3, voided_id(pair.id), 7);
+        statements.push_str(&keyed.entry(&sql, attributed, Some(("acc", "cus-2")), None));
+        statements.push_str(&pair.entry(&sql, voided, Some(("acc", "cus")), Some("a test")));
+        // The totals are as far as position 2.
+        statements.push_str(&format!(
+            "update log_heads set next_position = 8;
+             insert into cursor_keys (id, secret) values (1, {});
+             insert into sessions (session_id, account_id, customer_id, client, decided_at, is_complete)
+             values ('S1', 'acc', 'cus-2', 'default', 1772355600000000, {});
+             insert into session_pairs (partition, session_id, account_id, customer_id) values (0, 'S1', 'acc', 'cus-2');
+             insert into watermarks (partition, position) values (0, 2);",
+            sql.bytes(&[9; 32]),
+            if sql.0 { "true" } else { "1" },
+        ));
+        for (level, starts_at) in [
+            (1, 1_772_355_600_000_000_i64),
+            (2, 1_772_323_200_000_000),
+            (3, 1_772_323_200_000_000),
+        ] {
+            statements.push_str(&format!(
+                "insert into buckets (partition, level, account_id, customer_id, starts_at, billable_count, voided_count)
+                 values (0, {level}, 'acc', 'cus', {starts_at}, 1, 0), (0, {level}, '', '', {starts_at}, 1, 0);"
+            ));
+        }
+    }
+    database.execute_owned(statements).await;
+}
+
+/// The list as (id, state), newest first, and the totals as (customer, billable, voided) with what
+/// nobody is billed for.
+async fn everything(client: &Client) -> (Vec<(Uuid, String)>, Vec<(String, i64, i64)>, i64) {
+    let list = client.get("/billables").await.json();
+    let items = list["items"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let items = items.map(|item| (text(&item["id"]).parse().unwrap(), text(&item["state"])));
+    let path = "/billing?accountId=acc&startDate=2026-03-01&endDate=2026-03-01";
+    let totals = client.get(path).await.json();
+    let customers = totals["customers"].as_array().unwrap().iter();
+    let number = |value: &Value| value.as_i64().unwrap();
+    let customers = customers.map(|row| {
+        let counts = (number(&row["billableCount"]), number(&row["voidedCount"]));
+        (text(&row["customerId"]), counts.0, counts.1)
+    });
+    (
+        items.collect(),
+        customers.collect(),
+        number(&totals["unattributedCount"]),
+    )
+}
+
+/// Checks that a server has all that [`fill`] put there, and works.
+async fn check_old_log(client: &Client, version: i64) {
+    let old = old_log();
+    let is_second = version >= SECOND;
+    let (list, customers, unattributed) = everything(client).await;
+    let states = match is_second {
+        true => ["voided", "billable", "unattributed", "unattributed"],
+        false => ["billable", "unattributed", "unattributed", "unattributed"],
+    };
+    let expected = old.iter().zip(states).rev();
+    let expected: Vec<_> = expected
+        .map(|(old, state)| (old.id, state.to_owned()))
+        .collect();
+    assert_eq!(list, expected);
+    let customer = |customer: &str, billable, voided| (customer.to_owned(), billable, voided);
+    match is_second {
+        true => assert_eq!(customers, [customer("cus", 0, 1), customer("cus-2", 1, 0)]),
+        false => assert_eq!(customers, [customer("cus", 1, 0)]),
+    }
+    assert_eq!(unattributed, if is_second { 2 } else { 3 });
+    for billable in &old[..3] {
+        let reply = billable.report(client).await;
+        assert_eq!((reply.status, reply.id()), (200, billable.id));
+        assert_eq!(reply.header("idempotent-replayed"), Some("true"));
+    }
+    // What is new works on what is old.
+    let pair = json!({"accountId": "acc", "customerId": "cus-2"});
+    for session in ["S1", "S2"] {
+        let request = client.request(Method::PUT, &format!("/sessions/{session}"));
+        assert_eq!(send(request.json(&pair)).await.status, 200);
+    }
+    let late =
+        json!({"sessionId": "S1", "callSid": "CA-late", "occurredAt": "2026-03-01T10:00:00Z"});
+    let late = client.report(&late).await;
+    assert_eq!(
+        (late.status, &late.json()["billedCustomerId"]),
+        (201, &json!("cus-2"))
+    );
+    let void = client.post(&format!("/billables/{}/void", old[0].id));
+    assert_eq!(
+        send(void.json(&json!({"reason": "another"}))).await.status,
+        200
+    );
+    let (list, customers, unattributed) = everything(client).await;
+    assert_eq!((list.len(), unattributed), (5, 1));
+    assert_eq!(customers, [customer("cus", 0, 1), customer("cus-2", 3, 0)]);
+}
+
+fn start(database: &Database) -> Server {
+    Server::start_fresh(database, &[("BILLABLES_ADMIN_TOKEN", ADMIN)])
+}
+
+/// Starts servers at the same moment.
+async fn start_together(database: &Database, count: usize) -> Vec<Server> {
+    let starts = (0..count).map(|_| {
+        let database = database.clone();
+        tokio::task::spawn_blocking(move || start(&database))
+    });
+    let starts: Vec<_> = starts.collect();
+    let mut servers = Vec::new();
+    for started in starts {
+        servers.push(started.await.unwrap());
+    }
+    servers
+}
+
+on_both_databases! {
+    async fn every_earlier_schema_is_brought_up_to_date_with_its_data(database: Database) {
+        let latest = Database::last_migration();
+        for version in 1..=latest {
+            let database = match database.is_postgres() {
+                true => Database::postgres().await,
+                false => Database::sqlite(),
+            };
+            fill(&database, version).await;
+            assert_eq!(database.migrations().await, version);
+            let server = start(&database);
+            if version < FIRST {
+                let client = server.client_of(ADMIN);
+                assert_eq!(everything(&client).await, (vec![], vec![], 0));
+                assert_eq!(client.report(&json!({"sessionId": "S", "callSid": "CA"})).await.status, 201);
+            } else {
+                check_old_log(&server.client_of(SECRET), version).await;
+                let (code, listed, _) = call(&database, &["token", "list"]);
+                assert_eq!((code, listed.lines().count()), (0, 2), "{listed}");
+            }
+            drop(server);
+            assert_eq!(database.migrations().await, latest);
+            let (code, output, errors) = verify(&database);
+            assert_eq!(code, 0, "{version}: {output}{errors}");
+        }
+    }
+
+    async fn several_servers_that_start_at_once_on_an_old_schema_all_serve(database: Database) {
+        for version in [0, FIRST, SECOND, 20] {
+            let database = match database.is_postgres() {
+                true => Database::postgres().await,
+                false => Database::sqlite(),
+            };
+            fill(&database, version).await;
+            let servers = start_together(&database, 5).await;
+            let mut new = 0;
+            for server in &servers {
+                let client = server.client_of(ADMIN);
+                let reply = client.report(&json!({"sessionId": "S1", "callSid": "CA-new"})).await;
+                new += usize::from(reply.status == 201);
+                assert!(matches!(reply.status, 200 | 201), "{reply:?}");
+                if version >= FIRST {
+                    let reply = old_log()[0].report(&server.client_of(SECRET)).await;
+                    assert_eq!((reply.status, reply.id()), (200, old_log()[0].id));
+                }
+            }
+            assert_eq!(new, 1);
+            drop(servers);
+            assert_eq!(database.migrations().await, Database::last_migration());
+            assert_eq!(verify(&database).0, 0);
+        }
+    }
+
+    async fn a_server_goes_on_while_a_newer_program_migrates_and_starts_again_after_it(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let (stop, stopped) = watch::channel(false);
+        let reporting = tokio::spawn({
+            let client = client.clone();
+            async move {
+                let mut number = 0;
+                while !*stopped.borrow() {
+                    let report = json!({"accountId": "acc", "customerId": "cus", "callSid": format!("CA{number}")});
+                    assert_eq!(client.report(&report).await.status, 201);
+                    assert_eq!(client.report(&report).await.status, 200);
+                    assert_eq!(client.get("/billables?accountId=acc&limit=5").await.status, 200);
+                    number += 1;
+                }
+                number
+            }
+        });
+        let (code, before, _) = call(&database, &["token", "create", "--client", "before", "--scope", "read"]);
+        assert_eq!(code, 0);
+        database.migrate_as_newer(&[
+            "alter table tokens add column note text",
+            "alter table entries add column trunk text",
+            "create table statements (id integer primary key)",
+            "create index entries_by_trunk on entries (trunk) where trunk is not null",
+        ]).await;
+        database.execute("update tokens set note = 'of a newer program'").await;
+        // What needs the tables anew, as an older program does it.
+        let (code, after, errors) = call(&database, &["token", "create", "--client", "after", "--scope", "read"]);
+        assert_eq!(code, 0, "{errors}");
+        assert!(errors.contains("a newer program has migrated the database"), "{errors}");
+        stop.send(true).unwrap();
+        assert!(reporting.await.unwrap() > 0);
+        let again = start(&database);
+        again.until_logged("a newer program has migrated the database").await;
+        for (server, secret) in [(&server, &before), (&server, &after), (&again, &before), (&again, &after)] {
+            let client = server.client_of(secret.trim());
+            let read = async { while client.get("/billables").await.status != 200 {} };
+            timeout(Duration::from_secs(60), read).await.expect("a new token holds");
+        }
+        let client = again.client_of(server.secret());
+        let pair = json!({"accountId": "acc", "customerId": "cus"});
+        assert_eq!(client.report(&json!({"sessionId": "S", "callSid": "CA-open"})).await.status, 201);
+        assert_eq!(send(client.request(Method::PUT, "/sessions/S").json(&pair)).await.status, 200);
+        let id = client.report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA0"})).await.id();
+        assert_eq!(send(client.post(&format!("/billables/{id}/void")).json(&json!({}))).await.status, 200);
+        assert_eq!(client.get("/readyz").await.status, 200);
+        let listed: Value = serde_json::from_str(&call(&database, &["token", "list", "--json"]).1).unwrap();
+        let token = listed.as_array().unwrap().iter().find(|token| token["client"] == "after").unwrap();
+        assert_eq!(call(&database, &["token", "revoke", token["id"].as_str().unwrap()]).0, 0);
+        assert_eq!(call(&database, &["rebuild-totals"]).0, 0);
+        assert_eq!(call(&database, &["migrate"]).0, 0);
+        assert_eq!(verify(&database).0, 0);
+    }
+}

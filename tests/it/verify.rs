@@ -1,0 +1,470 @@
+//! `billables verify`: every kind of damage is named, and nothing else is.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::client::send;
+use crate::support::server::{command, run};
+use crate::support::{Client, Database, Server, on_both_databases};
+
+/// Runs `billables verify`: exit code, standard output, standard error.
+pub(crate) fn verify(database: &Database) -> (i32, String, String) {
+    run(&mut command(database, &["verify"]))
+}
+
+async fn report(client: &Client, report: Value) -> String {
+    let reply = client.report(&report).await;
+    assert_eq!(reply.status, 201, "{reply:?}");
+    reply.id().to_string()
+}
+
+async fn void(client: &Client, id: &str) {
+    let request = client.post(&format!("/billables/{id}/void"));
+    let reply = send(request.json(&json!({"reason": "a test"}))).await;
+    assert_eq!(reply.status, 200);
+}
+
+async fn decide(client: &Client, session: &str, account: &str, customer: &str) {
+    let request = client.request(Method::PUT, &format!("/sessions/{session}"));
+    let pair = json!({"accountId": account, "customerId": customer});
+    assert_eq!(send(request.json(&pair)).await.status, 200);
+}
+
+/// A log with every kind of entry, and its totals.
+async fn seed(database: &Database) {
+    let mut server = Server::start(database).await;
+    let client = server.client();
+    let at = "2026-03-01T09:00:00Z";
+    let call = |call: &str| json!({"accountId": "acc", "customerId": "cus", "callSid": call, "occurredAt": at});
+    report(&client, call("CA1")).await;
+    let voided = report(&client, call("CA2")).await;
+    void(&client, &voided).await;
+    let keyed = json!({"sessionId": "S1", "accountId": "half", "occurredAt": at});
+    assert_eq!(client.report_keyed("k-1", &keyed).await.status, 201);
+    let both = json!({"sessionId": "S1", "callSid": "CA-both", "occurredAt": at});
+    let both = report(&client, both).await;
+    decide(&client, "S1", "acc", "cus-2").await;
+    void(&client, &both).await;
+    report(&client, json!({"sessionId": "S1", "callSid": "CA-late"})).await;
+    report(&client, json!({"sessionId": "S2", "callSid": "CA-open"})).await;
+    report(&client, json!({"sessionId": "S3"})).await;
+    server.signal("-TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert_eq!(run(&mut command(database, &["rebuild-totals"])).0, 0);
+}
+
+/// What is done to a log, and what is said of it. `UUID` is an id that nothing has.
+const DAMAGES: &[(&str, &str)] = &[
+    (
+        "update entries set call_sid = 'CA9' where call_sid = 'CA1'",
+        "its id is not the one that its identity gives",
+    ),
+    (
+        "update entries set client = 'other' where idempotency_key = 'k-1'",
+        "its id is not the one that its identity gives",
+    ),
+    (
+        "update entries set id = UUID where call_sid = 'CA1'",
+        "it records another billable than its id says",
+    ),
+    (
+        "update entries set partition = 1 where call_sid = 'CA1'",
+        "the entry at 1/1: the log has no such partition",
+    ),
+    (
+        "update entries set partition = -1 where call_sid = 'CA1'",
+        "the entry at -1/1: the log has no such partition",
+    ),
+    (
+        "update entries set id = UUID where kind = 2 and idempotency_key = 'k-1'",
+        "its id is not derived from its billable's",
+    ),
+    (
+        "update entries set id = UUID where kind = 3 and call_sid = 'CA2'",
+        "its id is not derived from its billable's",
+    ),
+    (
+        "delete from entries where kind = 1 and call_sid = 'CA2'",
+        "its billable was never recorded",
+    ),
+    (
+        "update entries set occurred_at = occurred_at + 1 where kind = 3 and call_sid = 'CA2'",
+        "it has other fields than the entry that records",
+    ),
+    (
+        "update entries set account_id = 'a' where kind = 2 and idempotency_key = 'k-1'",
+        "it has other fields than the entry that records",
+    ),
+    (
+        "update entries set idempotency_key = 'k-2' where kind = 2 and idempotency_key = 'k-1'",
+        "it has other fields than the entry that records",
+    ),
+    (
+        "update log_heads set next_position = 1000; update entries set position = 900 where kind = 1 and idempotency_key = 'k-1'",
+        "it comes before its billable was recorded",
+    ),
+    (
+        "update log_heads set next_position = 1000; update entries set position = 900 where kind = 2 and call_sid = 'CA-both'",
+        "its billable was attributed after it was voided",
+    ),
+    (
+        "update entries set position = 1 where kind = 1 and call_sid = 'CA2'",
+        "another entry has its position",
+    ),
+    (
+        "update entries set position = 0 where call_sid = 'CA1'",
+        "positions begin with 1",
+    ),
+    (
+        "update entries set position = -7 where call_sid = 'CA1'",
+        "positions begin with 1",
+    ),
+    (
+        "update log_heads set next_position = 3",
+        "it is above the head, which is 2",
+    ),
+    (
+        "update log_heads set next_position = 3",
+        "the watermark of partition 0: it is",
+    ),
+    (
+        "update watermarks set position = 1000",
+        "the watermark of partition 0: it is 1000",
+    ),
+    (
+        "update watermarks set position = -1",
+        "the watermark of partition 0: it is -1",
+    ),
+    (
+        "update watermarks set position = position - 1",
+        "the total of the quarter of an hour",
+    ),
+    (
+        "update entries set kind = 2 where call_sid = 'CA1'",
+        "its id is not derived from its billable's",
+    ),
+    (
+        "update entries set session_id = ' ' where session_id = 'S2'",
+        "sessionId, or both accountId and customerId, is required",
+    ),
+    (
+        "update entries set account_id = ' ' where kind = 1 and idempotency_key = 'k-1'",
+        "a field of it is blank",
+    ),
+    (
+        "update entries set session_id = 'a\tb' where session_id = 'S2'",
+        "must not contain the character U+0009",
+    ),
+    (
+        "update entries set occurred_at = 5 where call_sid = 'CA1'",
+        "occurredAt must be from 1980",
+    ),
+    (
+        "update entries set occurred_at = recorded_at + 90000000000 where call_sid = 'CA1'",
+        "24 hours ahead",
+    ),
+    (
+        "update entries set recorded_at = -5 where call_sid = 'CA1'",
+        "its recorded_at is before 1970",
+    ),
+    (
+        "update entries set recorded_at = 9000000000000000000 where call_sid = 'CA1'",
+        "its recorded_at is unusable",
+    ),
+    (
+        "update entries set reason = 'because' where call_sid = 'CA1'",
+        "it has a reason and voids nothing",
+    ),
+    (
+        "update entries set reason = ' ' where kind = 3",
+        "its reason is not one that could be given",
+    ),
+    (
+        "update entries set client = 'no name!' where call_sid = 'CA1'",
+        "its client is unusable",
+    ),
+    (
+        "update entries set idempotency_key = 'a b' where kind = 1 and idempotency_key = 'k-1'",
+        "its idempotency_key is unusable",
+    ),
+    (
+        "update entries set key_index = -1 where kind = 1 and idempotency_key = 'k-1'",
+        "its key_index is unusable",
+    ),
+    (
+        "update entries set key_index = 10000 where idempotency_key = 'k-1'",
+        "its key_index is not one of a batch",
+    ),
+    (
+        "update entries set billed_account_id = 'z' where call_sid = 'CA1'",
+        "it does not bill the pair that it names",
+    ),
+    (
+        "update entries set billed_account_id = null, billed_customer_id = null where call_sid = 'CA1'",
+        "it does not bill the pair that it names",
+    ),
+    (
+        "update entries set billed_account_id = '' where kind = 2",
+        "its billed accountId is not one that could be given",
+    ),
+    (
+        "update entries set billed_customer_id = 'z' where kind = 2",
+        "it bills another pair than its session",
+    ),
+    (
+        "update entries set billed_account_id = null, billed_customer_id = null where kind = 2",
+        "it attributes to nobody",
+    ),
+    (
+        "update entries set billed_customer_id = 'z' where call_sid = 'CA-late'",
+        "it bills a pair that neither it nor its session has",
+    ),
+    (
+        "update entries set billed_account_id = 'a', billed_customer_id = 'c' where call_sid = 'CA-open'",
+        "it bills a pair that neither it nor its session has",
+    ),
+    (
+        "update entries set billed_account_id = 'a', billed_customer_id = 'c' where kind = 1 and call_sid = 'CA-both'",
+        "its billable had a pair already",
+    ),
+    (
+        "update entries set billed_customer_id = 'z' where kind = 3 and call_sid = 'CA2'",
+        "it takes from another pair than the one that was billed",
+    ),
+    (
+        "update entries set billed_customer_id = 'z' where kind = 3 and call_sid = 'CA-both'",
+        "it takes from another pair than the one that was billed",
+    ),
+    (
+        "delete from entries where kind = 2 and idempotency_key = 'k-1'",
+        "its session is decided, and it was not attributed",
+    ),
+    (
+        "delete from session_pairs",
+        "the decision about the session \"S1\": partition 0 does not have it",
+    ),
+    (
+        "update session_pairs set customer_id = 'z'",
+        "partition 0 has it, and it is for another pair there",
+    ),
+    (
+        "delete from sessions",
+        "partition 0 has it, and it was never made",
+    ),
+    (
+        "delete from sessions",
+        "it bills another pair than its session",
+    ),
+    (
+        "update sessions set customer_id = 'z'",
+        "it bills another pair than its session",
+    ),
+    (
+        "update sessions set client = 'no name!'",
+        "the decision about the session \"S1\": its client is unusable",
+    ),
+    (
+        "update sessions set account_id = ' '",
+        "it is not one that could be made",
+    ),
+    (
+        "update buckets set billable_count = billable_count + 1 where level = 1",
+        "the total of the quarter of an hour from 2026-03-01T09:00:00.000000Z, partition 0, account \"acc\", customer \"cus\": it has 2 billable and 1 voided, and should have 1 and 1",
+    ),
+    (
+        "update buckets set voided_count = 0 where level = 2",
+        "the total of the day from 2026-03-01T00:00:00.000000Z, partition 0, account \"acc\", customer \"cus\"",
+    ),
+    (
+        "update buckets set voided_count = 0 where level = 3",
+        "the total of the month from 2026-03-01T00:00:00.000000Z",
+    ),
+    (
+        "delete from buckets where level = 1",
+        "the total of the quarter of an hour",
+    ),
+    (
+        "delete from buckets where level = 2",
+        "the total of the day",
+    ),
+    (
+        "delete from buckets where level = 3",
+        "the total of the month",
+    ),
+    (
+        "insert into buckets values (0, 1, 'x', 'y', 900000000, 1, 0)",
+        "account \"x\", customer \"y\": it has 1 billable and 0 voided, and should have 0 and 0",
+    ),
+    (
+        "insert into buckets values (0, 3, 'x', 'y', 1, 1, 0)",
+        "the total of the month from 1970-01-01T00:00:00.000001Z",
+    ),
+    (
+        "insert into buckets values (7, 2, 'x', 'y', 9000000000000000000, 1, 0)",
+        "the total of the day from 9000000000000000000, partition 7",
+    ),
+];
+
+on_both_databases! {
+    async fn every_kind_of_damage_is_named(database: Database) {
+        seed(&database).await;
+        let (code, output, errors) = verify(&database);
+        assert_eq!((code, &*errors), (0, ""), "{output}");
+        let lines: Vec<_> = output.lines().collect();
+        assert_eq!(lines[0], "1 billable(s) without identity: their ids are random, not checked");
+        assert!(lines[1].starts_with("verified 11 entries, 7 billables, 1 partition(s) in "), "{output}");
+        assert!(lines[1].ends_with(" s: 0 finding(s)"), "{output}");
+        let uuid = match database.is_postgres() {
+            true => "'00000000-0000-8000-8000-000000000001'",
+            false => "x'00000000000080008000000000000001'",
+        };
+        for (damage, finding) in DAMAGES {
+            let damaged = database.copied().await;
+            damaged.execute_owned(damage.replace("UUID", uuid)).await;
+            let (code, output, errors) = verify(&damaged);
+            assert!(output.contains(finding), "{damage}: {output}{errors}");
+            assert_eq!(code, 1, "{damage}: {output}");
+            let count = output.lines().filter(|line| line.contains(": ")).count() - 1;
+            assert!(errors.ends_with(" finding(s)\n"), "{errors}");
+            assert!(count > 0 && output.ends_with(&format!(" s: {}\n", errors.trim().trim_start_matches("billables: "))), "{output}{errors}");
+        }
+    }
+
+    async fn what_an_import_kept_is_not_taken_for_damage(database: Database) {
+        let directory = tempfile::tempdir().unwrap();
+        let rows: String = (0..150).map(|number| {
+            let row = json!({
+                "id": format!("00000000-0000-4000-8000-{number:012}"), "accountId": "a", "customerId": "c", "callSid": format!("CA{number}"),
+                "state": "billable", "billedAccountId": "a2", "billedCustomerId": "c", "occurredAt": "2026-03-01T09:00:00Z", "recordedAt": "2020-01-01T00:00:00Z",
+            });
+            format!("{row}\n")
+        }).collect();
+        let file = directory.path().join("rows.ndjson");
+        std::fs::write(&file, rows).unwrap();
+        let import = |client: &str| run(&mut command(&database, &["import", file.to_str().unwrap(), "--client", client]));
+        assert_eq!(import("import").0, 0);
+        let (code, output, _) = verify(&database);
+        assert_eq!(code, 0, "{output}");
+        assert!(output.starts_with("150 imported billable(s): they kept their ids, not checked\nverified 150 entries, 150 billables"), "{output}");
+        // Only those of a client that is said to have imported.
+        database.execute("update entries set client = 'carrier'").await;
+        let (code, output, errors) = verify(&database);
+        assert_eq!((code, &*errors), (1, "billables: 450 finding(s)\n"), "{output}");
+        assert_eq!(output.lines().count(), 102);
+        assert!(output.contains("\nand 350 more\nverified 150 entries"), "{output}");
+        let (code, output, _) = run(&mut command(&database, &["verify", "--imported", "carrier"]));
+        assert_eq!(code, 0, "{output}");
+        assert_eq!(run(&mut command(&database, &["verify", "--imported", "no name!"])).0, 2);
+    }
+
+    async fn a_server_at_work_is_not_taken_for_damage(database: Database) {
+        let server = Server::start(&database).await;
+        let mut work = JoinSet::new();
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        for worker in 0..3 {
+            let (client, stopped) = (server.client(), stopped.clone());
+            work.spawn(async move {
+                let mut turn = 0;
+                while !*stopped.borrow() {
+                    let session = format!("S{worker}-{}", turn / 5);
+                    let mut ids = Vec::new();
+                    for call in 0..4 {
+                        let open = json!({"sessionId": session, "callSid": format!("CA{worker}-{turn}-{call}")});
+                        ids.push(report(&client, open).await);
+                    }
+                    match turn % 5 {
+                        1 => decide(&client, &session, "acc", "cus").await,
+                        2 | 3 => void(&client, &ids[0]).await,
+                        _ => {}
+                    }
+                    turn += 1;
+                }
+                turn
+            });
+        }
+        for _ in 0..5 {
+            let (code, output, errors) = verify(&database);
+            assert_eq!(code, 0, "{output}{errors}");
+        }
+        stop.send(true).unwrap();
+        let turns = work.join_all().await;
+        assert!(turns.iter().all(|turns| *turns > 3), "{turns:?}");
+        assert_eq!(verify(&database).0, 0);
+    }
+
+    async fn a_decision_that_is_still_carried_out_is_no_damage(database: Database) {
+        seed(&database).await;
+        database.execute("update sessions set is_complete = false").await;
+        database.execute("delete from entries where kind = 2 and idempotency_key = 'k-1'").await;
+        assert_eq!(run(&mut command(&database, &["rebuild-totals"])).0, 0);
+        let (code, output, errors) = verify(&database);
+        assert_eq!(code, 0, "{output}{errors}");
+        assert!(output.contains("1 decision(s) about sessions are not carried out yet"), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn damage_that_only_sqlite_can_have_is_named() {
+    let database = Database::sqlite();
+    seed(&database).await;
+    for (damage, finding) in [
+        (
+            "update entries set id = x'00' where call_sid = 'CA1'",
+            "the entry at 0/1: it cannot be read",
+        ),
+        (
+            "update entries set call_sid = cast(x'ff' as text) where call_sid = 'CA1'",
+            "it cannot be read",
+        ),
+        (
+            "pragma ignore_check_constraints = on; update entries set kind = 9 where call_sid = 'CA1'",
+            "its kind is unusable",
+        ),
+        (
+            "pragma ignore_check_constraints = on; update entries set kind = 9 where call_sid = 'CA1'",
+            "the file: CHECK constraint failed in entries",
+        ),
+    ] {
+        let damaged = database.copied().await;
+        damaged.execute(damage).await;
+        let (code, output, errors) = verify(&damaged);
+        assert!(output.contains(finding), "{damage}: {output}{errors}");
+        assert_eq!(code, 1, "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_billable_in_anothers_partition_is_named() {
+    let database = Database::postgres().await;
+    assert_eq!(
+        run(&mut command(&database, &["migrate", "--partitions", "3"])).0,
+        0
+    );
+    seed(&database).await;
+    let (code, output, errors) = verify(&database);
+    assert_eq!(code, 0, "{output}{errors}");
+    assert!(output.contains("7 billables, 3 partition(s)"), "{output}");
+    for (damage, finding) in [
+        (
+            "update entries set partition = (partition + 1) % 3, position = 1 where call_sid = 'CA1'",
+            "its billable belongs to partition ",
+        ),
+        (
+            "delete from session_pairs where partition = 2",
+            "partition 2 does not have it",
+        ),
+    ] {
+        let damaged = database.copied().await;
+        damaged.execute(damage).await;
+        let (code, output, _) = verify(&damaged);
+        assert!(code == 1 && output.contains(finding), "{damage}: {output}");
+    }
+}
+
+#[test]
+fn a_log_that_is_missing_or_headless_is_said_to_be() {
+    let (code, output, errors) = verify(&Database::sqlite());
+    assert_eq!((code, &*output), (1, ""));
+    assert!(errors.contains("the database has no log yet"), "{errors}");
+}
