@@ -3,6 +3,8 @@
 pub(super) mod entries;
 pub(super) mod totals;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -65,6 +67,13 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         let place = place(path);
+        // A new file is for its owner alone, and so are those that SQLite makes beside it: it has
+        // what everybody is billed for. If it cannot be made, connecting says why.
+        let _ = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
         let connection = connect_checked(&options, &place).await?;
         connection.close().await.map_err(OpenError::Prepare)?;
         // Only now may a file be made: one that is taken away from a running server stays away.

@@ -25,6 +25,19 @@ fn serve(database: &Database) -> Command {
 }
 
 #[tokio::test]
+async fn a_new_file_is_for_its_owner_alone() {
+    let database = Database::sqlite();
+    let server = Server::start_fresh(&database, &[]);
+    let path = database.url().strip_prefix("sqlite://").unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        let file = std::fs::metadata(format!("{path}{suffix}")).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&file.permissions());
+        assert_eq!(mode & 0o777, 0o600, "{suffix}");
+    }
+    drop(server);
+}
+
+#[tokio::test]
 async fn the_first_start_on_sqlite_prints_a_token_once_with_a_curl_that_works() {
     let database = Database::sqlite();
     let mut server = Server::start_fresh(&database, &[]);
