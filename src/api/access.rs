@@ -33,6 +33,8 @@ use crate::telemetry::chain;
 use crate::token::{Grant, Period, Rate, Scope, Secret, SecretHash, Token};
 
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// Until everybody is let in again there is no time to lose.
+const REFRESH_AGAIN_AFTER: Duration = Duration::from_millis(250);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_AGE: Duration = Duration::from_secs(5);
 
@@ -134,17 +136,22 @@ impl Tokens {
 
     /// Reads them again and again, for ever.
     pub async fn keep_fresh(self, store: Store, admin: Option<Secret>) {
+        let mut pause = REFRESH_EVERY;
         loop {
-            sleep(REFRESH_EVERY).await;
+            sleep(pause).await;
             let usages = self.read().usages();
             match Snapshot::read(&store, admin.as_ref(), &usages).await {
                 Ok(snapshot) => {
                     *self
                         .snapshot
                         .write()
-                        .expect("nothing panics under this lock") = snapshot
+                        .expect("nothing panics under this lock") = snapshot;
+                    pause = REFRESH_EVERY;
                 }
-                Err(error) => warn!(error = chain(&error), "cannot read the tokens"),
+                Err(error) => {
+                    warn!(error = chain(&error), "cannot read the tokens");
+                    pause = REFRESH_AGAIN_AFTER;
+                }
             }
         }
     }

@@ -395,24 +395,3 @@ async fn an_admin_token_comes_from_a_file() {
         201
     );
 }
-
-#[tokio::test]
-async fn logs_are_json_when_asked_for() {
-    let database = Database::sqlite();
-    let mut server = Server::start_with(&database, &["--log-format", "json"]).await;
-    server.client().report(&json!({"sessionId": "S"})).await;
-    server.signal("-TERM");
-    server.wait();
-    let lines: Vec<serde_json::Value> = server
-        .log()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let answered = lines
-        .iter()
-        .find(|line| line["message"] == "answered")
-        .unwrap();
-    assert_eq!(answered["http.status"], json!(201));
-    assert!(answered["span"]["request.id"].is_string());
-    assert!(!server.log().contains(server.secret()));
-}
