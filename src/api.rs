@@ -22,6 +22,7 @@ mod report;
 mod sessions;
 mod trace;
 mod turns;
+mod usage;
 mod void;
 
 use std::time::Duration;
@@ -197,7 +198,7 @@ mod tests {
             .log_prepare(None, Instant::now())
             .await
             .expect("a log");
-        let tokens = Tokens::load(&store, None).await.expect("tokens");
+        let tokens = Tokens::load(&store, log, None).await.expect("tokens");
         let (writer, _writing) = Writer::start(&store, log, 1);
         let cursors = Cursors::load(&store, log).await.expect("a key");
         let limits = RequestLimits {

@@ -134,12 +134,14 @@ pub struct Pool {
     pub pool: &'static str,
 }
 
-/// When the gauges of the log's state were read; when the oldest unattributed billable happened, in
-/// microseconds since 1970.
+/// The log's state, and when it was read.
 #[derive(Debug)]
 struct State {
     read_at: Instant,
+    unattributed: i64,
+    /// When the oldest of them happened, in microseconds since 1970.
     oldest_at: Option<i64>,
+    lag: i64,
 }
 
 type Seconds = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -205,7 +207,9 @@ impl Metrics {
             state_age_seconds: Seconds::default(),
             state: Mutex::new(State {
                 read_at: Instant::now(),
+                unattributed: 0,
                 oldest_at: None,
+                lag: 0,
             }),
             tokens_age_seconds: Seconds::default(),
             pool_connections: Family::default(),
@@ -287,11 +291,11 @@ impl Metrics {
     /// when the oldest of them happened (in microseconds since 1970), and how many positions the
     /// totals are behind.
     pub fn state_is(&self, unattributed: i64, oldest_at: Option<i64>, lag: i64) {
-        self.unattributed_billables.set(unattributed);
-        self.roller_lag_entries.set(lag);
         *self.state() = State {
             read_at: Instant::now(),
+            unattributed,
             oldest_at,
+            lag,
         };
     }
 
@@ -299,6 +303,8 @@ impl Metrics {
     pub fn encode(&self, now: i64) -> String {
         let (read, oldest) = {
             let state = self.state();
+            self.unattributed_billables.set(state.unattributed);
+            self.roller_lag_entries.set(state.lag);
             let oldest = state.oldest_at.map(|at| now.saturating_sub(at).max(0));
             (state.read_at.elapsed(), oldest.unwrap_or_default())
         };

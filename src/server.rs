@@ -162,9 +162,6 @@ async fn drive(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
         .max_buf_size(MAX_HEAD)
-        // A client that has ended its sending side still wants its answer. One that has gone is
-        // noticed when something is sent to it.
-        .half_close(true)
         .serve_connection(TokioIo::new(connection), service);
     Ok(watcher.watch(connection).await?)
 }

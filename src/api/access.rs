@@ -6,31 +6,28 @@
 //! were last used is noted aside, too.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use tokio::time::{Instant as Monotonic, sleep, timeout};
 use tracing::warn;
-use uuid::Uuid;
 
 use super::error::FORBIDDEN;
 use super::observe::Observed;
+use super::turns::Turn;
+use super::usage::Usage;
 use super::{ApiError, App};
 use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report, Text};
-use crate::metrics::{Limit, METRICS};
 use crate::reader::Accounts;
-use crate::store::{Store, StoreError};
+use crate::store::{LogInfo, Store, StoreError};
 use crate::telemetry::chain;
-use crate::token::{Grant, Period, Rate, Scope, Secret, SecretHash, Token};
+use crate::token::{Grant, Scope, Secret, SecretHash, Token};
 
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
 /// Until everybody is let in again there is no time to lose.
@@ -40,9 +37,6 @@ const MAX_AGE: Duration = Duration::from_secs(5);
 
 /// How often it is looked at which tokens were used.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
-
-/// How much later a use must be than the one that is noted, in microseconds.
-const NOTE_AFTER: i64 = 60_000_000;
 
 /// The live tokens. A clone is a handle to the same ones.
 #[derive(Clone, Debug)]
@@ -64,83 +58,29 @@ struct Live {
     usage: Arc<Usage>,
 }
 
-/// What a token has been used for, which outlives each reading of the tokens.
-#[derive(Debug)]
-struct Usage {
-    /// The token's id; `None` for the admin token, which is not stored.
-    id: Option<Uuid>,
-    rate: Option<(Rate, DefaultDirectRateLimiter)>,
-    /// When it was last used, and which of its uses is noted in the store, in microseconds since
-    /// 1970; 0 for never.
-    used_at: AtomicI64,
-    noted_at: AtomicI64,
-}
-
-impl Usage {
-    fn new(id: Option<Uuid>, rate: Option<Rate>, last_used_at: Option<Instant>) -> Self {
-        let last_used_at = last_used_at.map_or(0, Instant::as_micros);
-        Self {
-            id,
-            rate: rate.map(|rate| (rate, RateLimiter::direct(quota(rate)))),
-            used_at: AtomicI64::new(last_used_at),
-            noted_at: AtomicI64::new(last_used_at),
-        }
-    }
-
-    fn has_rate(&self, rate: Option<Rate>) -> bool {
-        self.rate.as_ref().map(|(rate, _)| *rate) == rate
-    }
-
-    /// Counts a request.
-    fn begin(&self, now: Instant) -> Result<(), ApiError> {
-        self.used_at.fetch_max(now.as_micros(), Ordering::Relaxed);
-        let Some((_, limiter)) = &self.rate else {
-            return Ok(());
-        };
-        limiter.check().map_err(|until| {
-            METRICS.refused(Limit::Rate);
-            ApiError::TooManyRequests(until.wait_time_from(DefaultClock::default().now()))
-        })
-    }
-
-    /// A use that is to be noted.
-    fn unnoted(&self) -> Option<(Uuid, Instant)> {
-        let (used, noted) = (
-            self.used_at.load(Ordering::Relaxed),
-            self.noted_at.load(Ordering::Relaxed),
-        );
-        let is_due = used >= noted + NOTE_AFTER;
-        is_due.then(|| Some((self.id?, Instant::from_micros(used)?)))?
-    }
-}
-
-fn quota(rate: Rate) -> Quota {
-    match rate.per {
-        Period::Second => Quota::per_second(rate.count),
-        Period::Minute => Quota::per_minute(rate.count),
-        Period::Hour => Quota::per_hour(rate.count),
-    }
-}
-
 impl Tokens {
     /// Reads the tokens for the first time. `admin` is a further token with every scope.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn load(store: &Store, admin: Option<&Secret>) -> Result<Self, StoreError> {
-        let snapshot = Snapshot::read(store, admin, &HashMap::new()).await?;
+    pub async fn load(
+        store: &Store,
+        log: LogInfo,
+        admin: Option<&Secret>,
+    ) -> Result<Self, StoreError> {
+        let snapshot = Snapshot::read(store, log, admin, &HashMap::new()).await?;
         Ok(Self {
             snapshot: Arc::new(RwLock::new(snapshot)),
         })
     }
 
     /// Reads them again and again, for ever.
-    pub async fn keep_fresh(self, store: Store, admin: Option<Secret>) {
+    pub async fn keep_fresh(self, store: Store, log: LogInfo, admin: Option<Secret>) {
         let mut pause = REFRESH_EVERY;
         loop {
             sleep(pause).await;
             let usages = self.read().usages();
-            match Snapshot::read(&store, admin.as_ref(), &usages).await {
+            match Snapshot::read(&store, log, admin.as_ref(), &usages).await {
                 Ok(snapshot) => {
                     *self
                         .snapshot
@@ -161,20 +101,20 @@ impl Tokens {
         loop {
             sleep(NOTE_EVERY).await;
             let usages = self.read().usages();
-            let used: Vec<_> = usages
+            let mut used: Vec<_> = usages
                 .values()
                 .filter_map(|usage| usage.unnoted())
                 .collect();
             if used.is_empty() {
                 continue;
             }
+            // In one order, so that servers that note the same tokens do not deadlock.
+            used.sort();
             match store.tokens_use(&used).await {
                 Ok(()) => {
                     let noted = used.into_iter().collect::<HashMap<_, _>>();
                     for usage in usages.values() {
-                        if let Some(at) = usage.id.and_then(|id| noted.get(&id)) {
-                            usage.noted_at.store(at.as_micros(), Ordering::Relaxed);
-                        }
+                        usage.is_noted(&noted);
                     }
                 }
                 Err(error) => warn!(error = chain(&error), "cannot note when tokens were used"),
@@ -215,11 +155,18 @@ impl Tokens {
 impl Snapshot {
     async fn read(
         store: &Store,
+        log: LogInfo,
         admin: Option<&Secret>,
         usages: &HashMap<SecretHash, Arc<Usage>>,
     ) -> Result<Self, StoreError> {
         let read_at = Monotonic::now();
-        let found = timeout(REFRESH_TIMEOUT, store.tokens_list())
+        let found = async {
+            // Those of another log are not this server's, and nothing of that log is: with no
+            // tokens nobody is let in.
+            store.log_check(log).await?;
+            store.tokens_list().await
+        };
+        let found = timeout(REFRESH_TIMEOUT, found)
             .await
             .map_err(|_| StoreError::TimedOut)??;
         let mut tokens = HashMap::new();
@@ -281,6 +228,8 @@ impl Live {
 pub(super) struct Caller {
     hash: SecretHash,
     grant: Arc<Grant>,
+    /// Held until the request is answered.
+    _place: Option<Arc<Turn>>,
 }
 
 impl Caller {
@@ -361,7 +310,14 @@ impl FromRequestParts<App> for Caller {
         let (grant, usage) = app.tokens.find(&hash, now)?;
         Observed::client(&parts.extensions, &grant.client);
         usage.begin(now)?;
-        Ok(Self { hash, grant })
+        let place = app
+            .in_flight
+            .enter(&parts.method, parts.uri.path(), &grant.client)?;
+        Ok(Self {
+            hash,
+            grant,
+            _place: place.map(Arc::new),
+        })
     }
 }
 

@@ -144,10 +144,6 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     );
     let deadline = first_byte + app.request_timeout + wait(&request);
     let run = async {
-        let _place = match app.in_flight.enter(request.method(), route) {
-            Ok(place) => place,
-            Err(full) => return full.into_response(),
-        };
         let response = timeout_at(deadline, next.run(request)).await;
         response.unwrap_or_else(|_| ApiError::Timeout.into_response())
     };
@@ -243,8 +239,9 @@ fn with_body(
         });
         match held {
             Ok(held) => claim = Some(held),
-            Err(full) => {
-                error = full.into();
+            // A part of a batch may be stored whose conflicts these are.
+            Err(_) => {
+                error = ApiError::StoreUnavailable;
                 response = error.clone().into_response();
                 response.extensions_mut().remove::<ApiError>();
                 (content_type, text) = answer.error(&error, response.status());

@@ -46,7 +46,7 @@ async fn is_ready(app: &App) -> bool {
     match *last {
         Some((at, is_ready)) if at.elapsed() < CACHED => is_ready,
         _ => {
-            let asked = timeout(PATIENCE, app.store.tokens_exist()).await;
+            let asked = timeout(PATIENCE, app.store.log_check(app.log)).await;
             let is_ready = matches!(asked, Ok(Ok(_))) && app.tokens.are_fresh();
             *last = Some((Instant::now(), is_ready));
             is_ready

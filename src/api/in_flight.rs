@@ -1,19 +1,22 @@
 //! How many requests are under way at once. Reports and other requests have places of their own, so
-//! that neither keeps the other out; probes and scrapes need none.
+//! that neither keeps the other out, and of the others no client has more than half; probes and
+//! scrapes need none.
 
 use std::sync::Arc;
 
 use http::Method;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::turns::{Turn, Turns};
 use super::{ApiError, path};
+use crate::billable::ClientName;
 use crate::metrics::{Kind, Limit, METRICS, as_i64};
 
 /// The places. A clone is a handle to the same ones.
 #[derive(Clone, Debug)]
 pub(super) struct InFlight {
     reports: Arc<Semaphore>,
-    others: Arc<Semaphore>,
+    others: Turns,
     limit: usize,
 }
 
@@ -22,37 +25,49 @@ impl InFlight {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             reports: Arc::new(Semaphore::new(limit)),
-            others: Arc::new(Semaphore::new(limit)),
+            others: Turns::new(limit, Limit::Requests),
             limit,
         }
     }
 
-    /// A place for a request, if it needs one.
+    /// A place for a request of a client, unless it is a report: that is only told whether there
+    /// is one. It takes its place when it is all there, so that clients that send slowly, who are
+    /// held to their bytes, hold none.
     ///
     /// # Errors
     /// [`ApiError::Overloaded`], at once: whoever is refused early costs least.
     pub(super) fn enter(
         &self,
         method: &Method,
-        route: &str,
-    ) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
-        let places = match route {
-            path::LIVEZ | path::READYZ | path::METRICS => return Ok(None),
-            path::BILLABLES if *method == Method::POST => &self.reports,
-            path::NEW_BILLABLE | path::NEW_BILLABLES => &self.reports,
-            _ => &self.others,
+        path: &str,
+        client: &ClientName,
+    ) -> Result<Option<Turn>, ApiError> {
+        let is_report = match path {
+            path::METRICS => return Ok(None),
+            path::BILLABLES => *method == Method::POST,
+            path::NEW_BILLABLE | path::NEW_BILLABLES => true,
+            _ => false,
         };
-        places.clone().try_acquire_owned().map(Some).map_err(|_| {
-            METRICS.refused(Limit::Requests);
-            ApiError::Overloaded
-        })
+        match is_report {
+            true if self.reports.available_permits() > 0 => Ok(None),
+            true => Err(full()),
+            false => self.others.take_now(client).map(Some),
+        }
+    }
+
+    /// A place for a report whose body is there.
+    ///
+    /// # Errors
+    /// [`ApiError::Overloaded`].
+    pub(super) fn enter_report(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.reports.clone().try_acquire_owned().map_err(|_| full())
     }
 
     /// Puts into the metrics how many there are.
     pub(super) fn measure(&self) {
-        for (kind, places) in [("report", &self.reports), ("other", &self.others)] {
+        let reports = self.limit.saturating_sub(self.reports.available_permits());
+        for (kind, under_way) in [("report", reports), ("other", self.others.taken())] {
             let kind = Kind { kind };
-            let under_way = self.limit.saturating_sub(places.available_permits());
             METRICS
                 .http_requests_in_flight
                 .get_or_create(&kind)
@@ -63,4 +78,9 @@ impl InFlight {
                 .set(as_i64(self.limit));
         }
     }
+}
+
+fn full() -> ApiError {
+    METRICS.refused(Limit::Requests);
+    ApiError::Overloaded
 }

@@ -71,7 +71,7 @@ impl Observation<'_> {
             client = self.observed.0.get().map(ClientName::as_str),
             http.method = %format_args!("{:.20}", self.method.as_str()),
             http.route = route,
-            http.path = %format_args!("{:.200}", self.path),
+            http.path = %self.path.chars().take(200).collect::<String>().escape_default(),
             http.status = status.as_u16(),
             outcome,
             duration_us = as_micros(took),

@@ -53,6 +53,7 @@ pub(super) async fn report_billables(
         app.request_timeout / 2,
     )
     .await?;
+    let _place = app.in_flight.enter_report()?;
     let now = Instant::now();
     let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
@@ -203,6 +204,11 @@ impl Settled {
     /// A doubt about any item outweighs conflicts of others, because it asks for a repeat.
     fn of(outcomes: Vec<Result<Outcome, WriteError>>, is_batch: bool) -> Self {
         let items = outcomes.len();
+        // That nothing is stored can be said only when it holds for every item: another partition
+        // may have taken its part.
+        let is_all_full = outcomes
+            .iter()
+            .all(|outcome| matches!(outcome, Err(WriteError::Full)));
         let mut billables = Vec::with_capacity(items);
         let mut conflicts = Vec::new();
         let mut failure = None;
@@ -217,7 +223,10 @@ impl Settled {
                     completed.get_or_insert(place);
                 }
                 Err(error) => {
-                    failure.get_or_insert(error);
+                    failure.get_or_insert(match error {
+                        WriteError::Full if !is_all_full => WriteError::Unavailable,
+                        error => error,
+                    });
                     completed.get_or_insert(place);
                 }
             }
@@ -358,6 +367,19 @@ mod tests {
         let error = settled.result.expect_err("a doubt");
         assert_eq!(error.code(), "StoreUnavailable");
         assert_eq!(error.response_status().index, Some(1));
+
+        let code = |outcomes| {
+            let settled = Settled::of(outcomes, true);
+            settled.result.expect_err("a failure").code()
+        };
+        let full = || Err(WriteError::Full);
+        let part = || Ok(Outcome::Stored(billable()));
+        assert_eq!(code(vec![full(), full()]), "Overloaded");
+        assert_eq!(code(vec![full(), part()]), "StoreUnavailable");
+        assert_eq!(
+            code(vec![full(), Err(WriteError::Unavailable)]),
+            "StoreUnavailable"
+        );
 
         let certain = outcomes().into_iter().take(3).collect();
         let settled = Settled::of(certain, true);

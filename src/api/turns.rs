@@ -21,7 +21,7 @@ pub(super) struct Turns {
     all: Arc<Semaphore>,
     /// As many as there are clients; those come from the tokens.
     clients: Arc<Mutex<HashMap<ClientName, Arc<Semaphore>>>>,
-    of_client: usize,
+    count: usize,
     limit: Limit,
 }
 
@@ -38,7 +38,7 @@ impl Turns {
         Self {
             all: Arc::new(Semaphore::new(count)),
             clients: Arc::default(),
-            of_client: count.div_ceil(2),
+            count,
             limit,
         }
     }
@@ -46,7 +46,7 @@ impl Turns {
     /// Waits for a turn.
     ///
     /// # Errors
-    /// [`ApiError::Overloaded`] when none was free for 5 s.
+    /// [`ApiError::Overloaded`] when none came free in time.
     pub(super) async fn take(&self, client: &ClientName) -> Result<Turn, ApiError> {
         let own = self.of_client(client);
         let turn = async {
@@ -58,10 +58,33 @@ impl Turns {
                 _of_all: of_all.expect("the semaphore is never closed"),
             }
         };
-        timeout(PATIENCE, turn).await.map_err(|_| {
-            METRICS.refused(self.limit);
-            ApiError::Overloaded
-        })
+        timeout(PATIENCE, turn).await.map_err(|_| self.refuse())
+    }
+
+    /// Turns that are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.count.saturating_sub(self.all.available_permits())
+    }
+
+    /// A turn, if there is one now.
+    ///
+    /// # Errors
+    /// [`ApiError::Overloaded`].
+    pub(super) fn take_now(&self, client: &ClientName) -> Result<Turn, ApiError> {
+        let own = self.of_client(client);
+        let turn = own.try_acquire_owned().and_then(|of_client| {
+            let of_all = self.all.clone().try_acquire_owned()?;
+            Ok(Turn {
+                _of_client: of_client,
+                _of_all: of_all,
+            })
+        });
+        turn.map_err(|_| self.refuse())
+    }
+
+    fn refuse(&self) -> ApiError {
+        METRICS.refused(self.limit);
+        ApiError::Overloaded
     }
 
     fn of_client(&self, client: &ClientName) -> Arc<Semaphore> {
@@ -69,7 +92,7 @@ impl Turns {
         match clients.get(client) {
             Some(own) => own.clone(),
             None => {
-                let own = Arc::new(Semaphore::new(self.of_client));
+                let own = Arc::new(Semaphore::new(self.count.div_ceil(2)));
                 clients.insert(client.clone(), own.clone());
                 own
             }

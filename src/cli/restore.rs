@@ -74,14 +74,9 @@ async fn place(file: &Path, database: &Path) -> Result<store::FileContents, Fail
             partial.path().display()
         ))
     })?;
-    // A backup may be kept read-only, and this is none.
-    let mut permissions = fs::metadata(partial.path())
-        .map_err(failed(partial.path()))?
-        .permissions();
-    if permissions.readonly() {
-        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
-        fs::set_permissions(partial.path(), permissions).map_err(failed(partial.path()))?;
-    }
+    // A backup may be kept read-only, or for others to read; the database is as a new one.
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(partial.path(), permissions).map_err(failed(partial.path()))?;
     let held = store::file_renew(partial.path(), file).await?;
     partial.place(database)?;
     Ok(held)

@@ -50,11 +50,11 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         first_token(&store, address, tls.is_some()).await?;
     }
 
-    let tokens = Tokens::load(&store, admin.as_ref()).await?;
+    let tokens = Tokens::load(&store, log, admin.as_ref()).await?;
     let (writer, mut writing) = Writer::start(&store, log, args.max_queue as usize);
     let cursors = Cursors::load(&store, log).await?;
     let mut background = JoinSet::new();
-    background.spawn(tokens.clone().keep_fresh(store.clone(), admin));
+    background.spawn(tokens.clone().keep_fresh(store.clone(), log, admin));
     background.spawn(tokens.clone().keep_noting(store.clone()));
     background.spawn(writer.heads().clone().keep_asking(store.clone(), log));
     background.spawn(totals::keep_rolling(store.clone()));

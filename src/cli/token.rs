@@ -172,8 +172,9 @@ fn fresh(
 
 /// When a span from now on ends.
 fn ends(now: Instant, span: Duration) -> Result<Instant, Failure> {
-    let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-    now.plus_seconds(seconds)
+    let micros = i64::try_from(span.as_micros()).ok();
+    micros
+        .and_then(|micros| Instant::from_micros(now.as_micros().checked_add(micros)?))
         .ok_or_else(|| Failure::Usage("the end is too far away".to_owned()))
 }
 

@@ -118,12 +118,21 @@ async fn check_totals(
             2 => "day",
             _ => "month",
         };
+        // Deleting from the log leaves no other trace than this.
+        let is_more =
+            bucket.kept_billables + bucket.kept_voided > bucket.due_billables + bucket.due_voided;
+        let remedy = match is_more {
+            true => {
+                "or entries are missing from the log: compare it with a backup before rebuild-totals"
+            }
+            false => "rebuild-totals mends it",
+        };
         findings.add(
             format_args!(
                 "the total of the {width} from {starts}, partition {partition}, account {account_id:?}, customer {customer_id:?}"
             ),
             format_args!(
-                "it has {} billable and {} voided, and should have {} and {}; rebuild-totals mends it",
+                "it has {} billable and {} voided, and should have {} and {}; {remedy}",
                 bucket.kept_billables, bucket.kept_voided, bucket.due_billables, bucket.due_voided
             ),
         );

@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use tokio::time::timeout;
 
 use super::row::{LOG, LogRow};
-use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, migrate};
+use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, StoreError, migrate};
 use crate::billable::Instant;
 
 pub(super) use entries::{Appender, BEGIN};
@@ -95,6 +95,16 @@ impl Store {
             derived: pool(1),
             options,
         })
+    }
+
+    /// A database has one place; [`super::StoreError::other_log`] is found by its epoch.
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "as in the other database"
+    )]
+    pub(super) fn check_place(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// The migrator holds an advisory lock while it is at work.

@@ -4,7 +4,7 @@ pub(super) mod entries;
 pub(super) mod totals;
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::row::{LOG, LogRow};
-use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, migrate};
+use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, StoreError, migrate};
 use crate::billable::Instant;
 
 pub(super) use entries::Appender;
@@ -41,12 +41,23 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long to wait for another process to finish migrating, which may be indexing a large log.
 const MIGRATION_PATIENCE: Duration = Duration::from_secs(3600);
 
+/// What tells a file from others, whatever it is called: its device and number.
+pub(super) type FileId = (u64, u64);
+
+/// The file that has that name now.
+pub(super) fn file_id(path: &Path) -> Option<FileId> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
 /// A handle to one SQLite file.
 #[derive(Clone, Debug)]
 pub struct Store {
     options: SqliteConnectOptions,
     /// The file, for messages.
     place: String,
+    /// The file that was opened.
+    file: Option<FileId>,
     pub(super) read: SqlitePool,
     pub(super) control: SqlitePool,
     /// For decisions about sessions, which may wait for locks and standbys.
@@ -91,7 +102,17 @@ impl Store {
             derived: pool(options.clone().synchronous(SqliteSynchronous::Normal), 1),
             options,
             place,
+            file: file_id(path),
         })
+    }
+
+    /// Whoever puts another file in the place of the one that was opened, or takes it away, leaves
+    /// this process with one that nobody else will ever read.
+    pub(super) fn check_place(&self) -> Result<(), StoreError> {
+        match file_id(self.options.get_filename()) == self.file {
+            true => Ok(()),
+            false => Err(StoreError::other_log()),
+        }
     }
 
     /// The only write lock is what the migrator does not take by itself: of processes that start

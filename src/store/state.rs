@@ -3,7 +3,8 @@
 
 use sqlx::Pool;
 
-use super::{Level, Store, StoreError, in_time, postgres, sqlite};
+use super::row::{LOG, LogRow};
+use super::{Level, LogInfo, Store, StoreError, in_time, postgres, sqlite};
 
 /// The log's state, up to the watermarks of the totals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,15 @@ macro_rules! state_operations {
                 })
             }
 
+            async fn log_check(&self, log: LogInfo) -> Result<(), StoreError> {
+                self.check_place()?;
+                let found: LogRow = sqlx::query_as(LOG).fetch_one(&self.control).await?;
+                match LogInfo::from(found) == log {
+                    true => Ok(()),
+                    false => Err(StoreError::other_log()),
+                }
+            }
+
             fn pools(&self) -> [PoolState; 4] {
                 [
                     pool("read", &self.read),
@@ -100,6 +110,15 @@ impl Store {
     /// See [`StoreError`].
     pub async fn log_state(&self) -> Result<LogState, StoreError> {
         in_time(async { on_either!(self, log_state()) }).await
+    }
+
+    /// Finds out whether the database still has the log that it had when it was opened: a backup
+    /// may have been restored under a running server.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it has another one, too.
+    pub async fn log_check(&self, log: LogInfo) -> Result<(), StoreError> {
+        on_either!(self, log_check(log))
     }
 
     /// The pools of connections. Each partition's writer has a connection of its own besides.

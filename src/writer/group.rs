@@ -259,6 +259,7 @@ fn outcome(entry: &Entry, first: &Entry, settled: &Settled, is_repeated: bool) -
         // microsecond.
         Some(billable) => {
             let is_own = is_repeated
+                && std::ptr::eq(entry, first)
                 && billable.recorded
                     == Entry {
                         pair: billable.recorded.pair.clone(),

@@ -20,7 +20,7 @@ const MAX_GROUP: usize = 500;
 const STANDS_AFTER: Duration = Duration::from_millis(500);
 
 /// How long a report may wait in a queue that stands; or two commits, if those take longer.
-const MAX_WAIT: Duration = Duration::from_millis(100);
+const MAX_WAIT: Duration = Duration::from_millis(1500);
 
 /// Whether the queue keeps up with what comes. Under overload a queue that is only bounded makes
 /// everybody wait for its whole length; refusing who has waited for long, which stores nothing,
@@ -39,6 +39,15 @@ impl Standing {
         }
     }
 
+    /// Notes how long a turn took. After a long one, or the end of an outage, whatever came
+    /// meanwhile is a burst.
+    fn done(&mut self, took: Duration) {
+        self.commit = took;
+        if took >= STANDS_AFTER {
+            self.emptied_at = Instant::now();
+        }
+    }
+
     /// Refuses those that have waited for too long. While the store is in trouble all wait for it.
     fn refuse(&self, records: &mut Vec<Record>, is_troubled: bool) {
         if is_troubled || self.emptied_at.elapsed() < STANDS_AFTER {
@@ -53,81 +62,79 @@ impl Standing {
     }
 }
 
+/// What was taken from the queue at once.
+#[derive(Default)]
+struct Taken {
+    records: Vec<Record>,
+    voids: Vec<(Vec<Void>, Reply<Settled>)>,
+    /// A step of an attribution, which is done by itself.
+    step: Option<Job>,
+    entries: usize,
+}
+
+impl Taken {
+    /// Adds a job; whether there is room for more.
+    fn add(&mut self, job: Job) -> bool {
+        match job {
+            Job::Record(record) => {
+                self.entries += record.entries.len();
+                self.records.push(record);
+            }
+            Job::Void(voids, reply) => {
+                self.entries += voids.len();
+                self.voids.push((voids, reply));
+            }
+            step @ Job::Attribute(..) => self.step = Some(step),
+        }
+        self.entries < MAX_GROUP && self.step.is_none()
+    }
+}
+
 /// Runs until every handle to the queue is gone, and everything in it is done.
 pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Job>) {
-    let mut records = Vec::new();
-    let mut next = None;
     let mut standing = Standing {
         emptied_at: Instant::now(),
         commit: Duration::ZERO,
     };
     loop {
-        let Some(first) = (match next.take() {
-            Some(job) => Some(job),
-            None => {
-                let was_empty = queue.is_empty();
-                let job = queue.recv().await;
-                if was_empty {
-                    standing.emptied_at = Instant::now();
-                }
-                job
-            }
-        }) else {
+        let was_empty = queue.is_empty();
+        let Some(first) = queue.recv().await else {
             return;
         };
-        match first {
-            Job::Record(record) => {
-                let mut rows = record.entries.len();
-                records.push(record);
-                while rows < MAX_GROUP {
-                    match queue.try_recv() {
-                        Ok(Job::Record(record)) => {
-                            rows += record.entries.len();
-                            records.push(record);
-                        }
-                        Ok(other) => {
-                            next = Some(other);
-                            break;
-                        }
-                        Err(_) => break,
-                    }
-                }
-                standing.look(&queue);
-                // Whoever gave up was told that nothing is certain; under overload this is the
-                // work that need not be done.
-                records.retain(|record| !record.reply.is_closed());
-                standing.refuse(&mut records, group.is_troubled());
-                if !records.is_empty() {
-                    let started = Instant::now();
-                    commit(&mut group, &mut records).await;
-                    standing.commit = started.elapsed();
-                }
-            }
-            Job::Void(first, reply) => {
-                let mut count = first.len();
-                let mut voids = vec![(first, reply)];
-                while count < MAX_GROUP {
-                    match queue.try_recv() {
-                        Ok(Job::Void(more, reply)) => {
-                            count += more.len();
-                            voids.push((more, reply));
-                        }
-                        Ok(other) => {
-                            next = Some(other);
-                            break;
-                        }
-                        Err(_) => break,
-                    }
-                }
-                voids.retain(|(_, reply)| !reply.is_closed());
-                void(&mut group, voids).await;
-            }
-            Job::Attribute(_, _, reply) if reply.is_closed() => {}
-            Job::Attribute(attribution, after, reply) => {
-                let step = group.attribute(&attribution, after).await;
-                let _ = reply.send(step.map_err(|error| failed(&error)));
-            }
+        if was_empty {
+            standing.emptied_at = Instant::now();
         }
+        let mut taken = Taken::default();
+        let mut has_room = taken.add(first);
+        while has_room && let Ok(job) = queue.try_recv() {
+            has_room = taken.add(job);
+        }
+        standing.look(&queue);
+        let Taken {
+            mut records,
+            mut voids,
+            step,
+            ..
+        } = taken;
+        // Whoever gave up was told that nothing is certain; under overload this is the work that
+        // need not be done.
+        records.retain(|record| !record.reply.is_closed());
+        standing.refuse(&mut records, group.is_troubled());
+        voids.retain(|(_, reply)| !reply.is_closed());
+        let started = Instant::now();
+        if !records.is_empty() {
+            commit(&mut group, &mut records).await;
+        }
+        if !voids.is_empty() {
+            void(&mut group, voids).await;
+        }
+        if let Some(Job::Attribute(attribution, after, reply)) = step
+            && !reply.is_closed()
+        {
+            let done = group.attribute(&attribution, after).await;
+            let _ = reply.send(done.map_err(|error| failed(&error)));
+        }
+        standing.done(started.elapsed());
     }
 }
 

@@ -41,15 +41,19 @@ crate::support::on_both_databases! {
         }
     }
 
-    async fn a_client_that_ends_its_sending_side_gets_its_answer(database: Database) {
-        let server = Server::start(&database).await;
-        let lock = database.lock_log().await;
+    async fn a_client_that_goes_is_waited_for_no_longer(database: Database) {
+        let server = Server::start_with(&database, &["--log-format", "json"]).await;
+        let client = server.client();
         let mut connection = Raw::connect(server.address()).await;
-        connection.send(post(&server, "Content-Length: 17\r\n") + r#"{"sessionId":"S"}"#).await;
-        connection.finish().await;
-        timeout(PATIENCE, database.until_waiting_for_lock()).await.expect("the report is not given up");
-        drop(lock);
-        assert!(connection.rest().await.starts_with("HTTP/1.1 201 "));
+        let begun = Instant::now();
+        connection.send(format!("GET /log?wait=60 HTTP/1.1\r\nHost: x\r\nX-Request-Id: gone\r\nAuthorization: Bearer {}\r\n\r\n", server.secret())).await;
+        let waits = async { while !client.get("/metrics").await.body.contains("billables_http_requests_in_flight{kind=\"other\"} 1\n") {} };
+        timeout(PATIENCE, waits).await.expect("it waits for news");
+        drop(connection);
+        server.until_logged("\"outcome\":\"Abandoned\"").await;
+        let ended = async { while !client.get("/metrics").await.body.contains("billables_http_requests_in_flight{kind=\"other\"} 0\n") {} };
+        timeout(PATIENCE, ended).await.expect("its place is free");
+        assert!(begun.elapsed() < Duration::from_secs(50));
     }
 
     async fn a_client_that_has_gone_leaves_its_export_to_others(database: Database) {

@@ -82,13 +82,14 @@ on_both_databases! {
         assert!(whole.iter().all(|rows| (20_000..=20_400).contains(*rows)), "each is as of its own cut: {rows:?}");
     }
 
-    async fn readers_that_wait_leave_reports_their_places(database: Database) {
+    async fn readers_that_wait_leave_reports_and_other_clients_their_places(database: Database) {
+        let modest = token(&database, "modest", &[Scope::Read], None).await;
         let server = Server::start_with(&database, &["--max-requests", "4"]).await;
-        let client = server.client();
+        let (client, modest) = (server.client(), server.client_of(&modest));
         assert_eq!(client.report(&call(0)).await.status, 201);
         let next = client.get("/log").await.header("next-cursor").unwrap().to_owned();
         let mut waiting = JoinSet::new();
-        for _ in 0..4 {
+        for _ in 0..2 {
             let (client, path) = (client.clone(), format!("/log?after={next}&wait=60"));
             waiting.spawn(async move {
                 loop {
@@ -100,7 +101,7 @@ on_both_databases! {
                 }
             });
         }
-        // Other requests find no place any more, probes and reports do.
+        // The client has its half; others find a place, and so do probes and reports.
         let refused = async {
             loop {
                 let reply = client.get("/billables").await;
@@ -112,13 +113,36 @@ on_both_databases! {
         };
         let refused = timeout(PATIENCE, refused).await.expect("the places are taken");
         assert_eq!((&*refused.error_code(), refused.header("retry-after")), ("Overloaded", Some("1")));
+        assert_eq!(modest.get("/billables").await.status, 200);
         assert_eq!(client.get("/readyz").await.status, 200);
         let metrics = client.get("/metrics").await.body;
-        assert!(metrics.contains("billables_http_requests_in_flight{kind=\"other\"} 4\n"), "{metrics}");
-        assert!(metrics.contains("billables_refused_total{limit=\"requests\"} "), "{metrics}");
+        assert!(metrics.contains("billables_http_requests_in_flight{kind=\"other\"} 2\n"), "{metrics}");
+        assert!(!metrics.contains("billables_refused_total{limit=\"requests\"} 0\n"), "{metrics}");
         assert_eq!(client.report(&call(1)).await.status, 201);
         let statuses = timeout(PATIENCE, waiting.join_all()).await.expect("there is news");
-        assert_eq!(statuses, [200; 4]);
+        assert_eq!(statuses, [200; 2]);
+    }
+
+    async fn reports_that_arrive_slowly_leave_their_places_to_others(database: Database) {
+        let server = Server::start_with(&database, &["--max-requests", "2"]).await;
+        let client = server.client();
+        let mut slow = Vec::new();
+        for number in 0..4 {
+            let body = call(number).to_string();
+            let mut connection = Raw::connect(server.address()).await;
+            let head = format!("POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n", server.secret(), body.len());
+            connection.send(head).await;
+            // Told to go on, its body is being waited for.
+            connection.until_readable().await;
+            slow.push((connection, body));
+        }
+        assert_eq!(client.report(&call(10)).await.status, 201);
+        for (mut connection, body) in slow {
+            connection.send(body).await;
+            let answer = connection.until("\r\n\r\n{").await;
+            assert!(answer.contains("HTTP/1.1 201 "), "{answer}");
+        }
+        assert_eq!(database.ids().await.len(), 5);
     }
 
     async fn a_queue_that_is_full_refuses_and_then_takes_again(database: Database) {

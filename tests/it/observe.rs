@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::send;
+use crate::support::raw::Raw;
 use crate::support::server::{command, run, token};
 use crate::support::{Database, Server, on_both_databases};
 
@@ -143,6 +144,16 @@ on_both_databases! {
         assert_eq!((&missing["http.route"], &missing["outcome"], &missing["trace_id"]), (&json!("/billables/{id}"), &json!("NotFound"), &Value::Null));
         let stranger = line(stranger.header("x-request-id").unwrap());
         assert_eq!((&stranger["client"], &stranger["outcome"], &stranger["trace_id"]), (&Value::Null, &json!("Unauthorized"), &Value::Null));
+    }
+
+    async fn a_path_writes_nothing_into_the_log_but_letters(database: Database) {
+        let server = Server::start(&database).await;
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send("GET /\u{9b}31m\u{2028}\u{85}\u{202e}x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        assert!(raw.rest().await.starts_with("HTTP/1.1 404 "));
+        server.until_logged("31m").await;
+        let log = server.log();
+        assert!(log.is_ascii() && log.contains("/\\u{9b}31m\\u{2028}\\u{85}\\u{202e}x"), "{log}");
     }
 
     async fn secrets_are_nowhere_to_be_seen(database: Database) {

@@ -218,7 +218,7 @@ async fn a_queue_that_does_not_empty_refuses_who_has_waited_for_long() {
         .await;
     let is_refused = Arc::new(AtomicBool::new(false));
     let mut load = JoinSet::new();
-    for worker in 0..12 {
+    for worker in 0..24 {
         let (client, is_refused) = (server.client(), is_refused.clone());
         load.spawn(async move {
             let mut stored = 0;

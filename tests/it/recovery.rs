@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::support::client::send;
 use crate::support::proxy::Proxy;
 use crate::support::raw::Raw;
 use crate::support::server::{command, run, token};
@@ -175,7 +176,42 @@ on_both_databases! {
         timeout(PATIENCE, refused).await.expect("the other log is noticed");
         server.until_logged("the database holds another log").await;
         assert_eq!(client.report(&call(1)).await.status, 503);
+        let unready = async { while client.get("/readyz").await.status != 503 {} };
+        timeout(PATIENCE, unready).await.expect("it is not ready");
+        // The tokens are the other log's, too.
+        let refused = async { while client.get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f").await.status != 503 {} };
+        timeout(PATIENCE, refused).await.expect("nobody is let in");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_taken_away_is_not_written_to() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let client = server.client();
+    assert_eq!(client.report(&call(1)).await.status, 201);
+    let path = database.url().strip_prefix("sqlite://").unwrap();
+    std::fs::rename(path, format!("{path}.old")).unwrap();
+    let decision = client.request(reqwest::Method::PUT, "/sessions/S");
+    let decision = decision.json(&json!({"accountId": "a", "customerId": "c"}));
+    for reply in [
+        send(decision).await,
+        client.report(&call(2)).await,
+        client.get("/log").await,
+        client.get("/billables").await,
+        client
+            .get("/billing?startDate=2026-03-01&endDate=2026-03-01")
+            .await,
+        client.get("/readyz").await,
+    ] {
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (503, "StoreUnavailable")
+        );
+    }
+    std::fs::rename(format!("{path}.old"), path).unwrap();
+    let stored = async { while client.report(&call(2)).await.status != 201 {} };
+    timeout(PATIENCE, stored).await.expect("it is back");
 }
 
 #[test]

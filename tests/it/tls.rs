@@ -306,17 +306,6 @@ async fn a_stop_finishes_what_has_begun_and_closes_in_order() {
 }
 
 #[tokio::test]
-async fn a_client_that_ends_its_sending_side_gets_its_answer() {
-    let (database, certificate) = (Database::sqlite(), Certificate::new());
-    let server = start(&database, &certificate, &[]).await;
-    let mut raw = Raw::connect_tls(server.address(), &certificate).await;
-    raw.send(report(&server, "Content-Length: 17\r\n") + r#"{"sessionId":"S"}"#)
-        .await;
-    raw.finish().await;
-    assert!(raw.rest_closed().await.starts_with("HTTP/1.1 201 "));
-}
-
-#[tokio::test]
 async fn the_first_start_prints_a_curl_that_works() {
     let (database, certificate) = (Database::sqlite(), Certificate::new());
     let environment = [

@@ -1,13 +1,11 @@
 //! Entries in SQLite: the group append and look-ups by id.
 
-use std::os::unix::fs::MetadataExt;
-
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection, FromRow, SqliteConnection};
 use uuid::Uuid;
 
-use super::{BEGIN, connect_checked};
+use super::{BEGIN, FileId, connect_checked, file_id};
 use crate::billable::{Entry, IdempotencyKey, Placed, Text};
 use crate::store::row::{EntryRow, InsertedRow, LOG, LogRow, entries, entry_columns, placed};
 use crate::store::{Appended, LogInfo, OpenError, StoreError};
@@ -101,8 +99,8 @@ pub struct Appender {
     log: LogInfo,
     pub(in crate::store) partition: i32,
     pub(in crate::store) connection: Option<SqliteConnection>,
-    /// The file that the connection has open: its device and number.
-    file: Option<(u64, u64)>,
+    /// The file that the connection has open.
+    file: Option<FileId>,
 }
 
 impl Appender {
@@ -155,8 +153,7 @@ impl Appender {
     pub(in crate::store) async fn take_connection(
         &mut self,
     ) -> Result<SqliteConnection, StoreError> {
-        let file = std::fs::metadata(self.options.get_filename());
-        let file = file.ok().map(|file| (file.dev(), file.ino()));
+        let file = file_id(self.options.get_filename());
         let mut connection = match self.connection.take() {
             Some(connection) if file.is_some() && file == self.file => connection,
             _ => connect_checked(&self.options, &self.place)

@@ -82,6 +82,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         self.0.shutdown().await.unwrap();
     }
 
+    /// What comes up to and with a text.
+    pub(crate) async fn until(&mut self, text: &str) -> String {
+        let read = async {
+            let mut bytes = Vec::new();
+            loop {
+                let said = String::from_utf8_lossy(&bytes).into_owned();
+                if said.contains(text) {
+                    return said;
+                }
+                let more = self.0.read_buf(&mut bytes).await.unwrap();
+                assert_ne!(more, 0, "the server closes: {said}");
+            }
+        };
+        timeout(PATIENCE, read).await.expect("it comes")
+    }
+
     /// Everything that comes until the server closes.
     pub(crate) async fn rest(&mut self) -> String {
         String::from_utf8(self.rest_bytes().await).unwrap()
