@@ -290,7 +290,7 @@ impl Metrics {
     /// Notes the log's state as it was read just now: the billables that nobody is billed for yet,
     /// when the oldest of them happened (in microseconds since 1970), and how many positions the
     /// totals are behind.
-    pub fn state_is(&self, unattributed: i64, oldest_at: Option<i64>, lag: i64) {
+    pub fn set_state(&self, unattributed: i64, oldest_at: Option<i64>, lag: i64) {
         *self.state() = State {
             read_at: Instant::now(),
             unattributed,

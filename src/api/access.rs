@@ -114,7 +114,7 @@ impl Tokens {
                 Ok(()) => {
                     let noted = used.into_iter().collect::<HashMap<_, _>>();
                     for usage in usages.values() {
-                        usage.is_noted(&noted);
+                        usage.set_noted(&noted);
                     }
                 }
                 Err(error) => warn!(error = chain(&error), "cannot note when tokens were used"),

@@ -1,5 +1,5 @@
-//! Turns of readers: how many read at once, apart from reports and from each other's kinds; and no
-//! client has more than half of the turns, however slowly it takes what it asked for.
+//! Turns: how many do something at once, each kind apart from the others and from reports; and no
+//! client has more than half of them, however slowly it takes what it asked for.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,10 +12,10 @@ use super::ApiError;
 use crate::billable::ClientName;
 use crate::metrics::{Limit, METRICS};
 
-/// How long a reader waits for a turn.
+/// How long is waited for a turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The turns of one kind of reading. A clone is a handle to the same ones.
+/// The turns of one kind. A clone is a handle to the same ones.
 #[derive(Clone, Debug)]
 pub(super) struct Turns {
     all: Arc<Semaphore>,

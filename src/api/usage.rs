@@ -69,8 +69,8 @@ impl Usage {
         is_due.then(|| Some((self.id?, Instant::from_micros(used)?)))?
     }
 
-    /// Uses that have been noted, this token's perhaps among them.
-    pub(super) fn is_noted(&self, noted: &HashMap<Uuid, Instant>) {
+    /// Takes in which uses have been noted, this token's perhaps among them.
+    pub(super) fn set_noted(&self, noted: &HashMap<Uuid, Instant>) {
         if let Some(at) = self.id.and_then(|id| noted.get(&id)) {
             self.noted_at.store(at.as_micros(), Ordering::Relaxed);
         }

@@ -87,7 +87,7 @@ impl Store {
             .open(path);
         let connection = connect_checked(&options, &place).await?;
         connection.close().await.map_err(OpenError::Prepare)?;
-        // Only now may a file be made: one that is taken away from a running server stays away.
+        // From here on no file is made: one that is taken away from a running server stays away.
         let options = options.create_if_missing(false);
         let pool = |options: SqliteConnectOptions, connections| {
             SqlitePoolOptions::new()

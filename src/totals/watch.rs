@@ -16,7 +16,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub async fn keep_watching(store: Store) {
     loop {
         match store.log_state().await {
-            Ok(state) => METRICS.state_is(state.unattributed, state.oldest_unattributed, state.lag),
+            Ok(state) => {
+                METRICS.set_state(state.unattributed, state.oldest_unattributed, state.lag)
+            }
             Err(error) => warn!(error = chain(&error), "cannot read the log's state"),
         }
         sleep(LOOK_EVERY).await;
