@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -37,6 +38,9 @@ static MIGRATOR: LazyLock<Migrator> =
 
 /// How long a statement waits for another process to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Between two tries where SQLite itself does not wait.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long to wait for another process to finish migrating, which may be indexing a large log.
 const MIGRATION_PATIENCE: Duration = Duration::from_secs(3600);
@@ -85,7 +89,7 @@ impl Store {
             .create_new(true)
             .mode(0o600)
             .open(path);
-        let connection = connect_checked(&options, &place).await?;
+        let connection = connect_first(&options, &place).await?;
         connection.close().await.map_err(OpenError::Prepare)?;
         // From here on no file is made: one that is taken away from a running server stays away.
         let options = options.create_if_missing(false);
@@ -192,6 +196,32 @@ pub(super) fn path_of(url: &str) -> Result<PathBuf, OpenError> {
         );
     }
     Ok(PathBuf::from(path.into_owned()))
+}
+
+/// Connects to a file that may not be in WAL mode yet. Whoever finds another process at the file
+/// just then is refused at once: to change the mode SQLite does not wait for locks.
+async fn connect_first(
+    options: &SqliteConnectOptions,
+    place: &str,
+) -> Result<SqliteConnection, OpenError> {
+    let patience = tokio::time::Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connect_checked(options, place).await {
+            Err(OpenError::Connect { source, .. })
+                if is_busy(&source) && tokio::time::Instant::now() < patience =>
+            {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+/// Whether another connection has the file locked.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    // The primary code is the low byte.
+    code.is_some_and(|code| code.parse().is_ok_and(|code: i32| code & 0xff == 5))
 }
 
 /// Connects, and refuses a file that may lose acknowledged commits.

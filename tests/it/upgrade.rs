@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use billables::billable::identity::{attributed_id, voided_id};
 use billables::billable::{ClientName, IdempotencyKey, Identity, Instant, Reported, Text};
+use billables::store::Store;
 use billables::token::Secret;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -285,6 +286,23 @@ async fn start_together(database: &Database, count: usize) -> Vec<Server> {
         servers.push(started.await.unwrap());
     }
     servers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn servers_that_start_together_wait_for_each_other_on_a_file_that_is_not_in_wal_mode_yet() {
+    for _ in 0..20 {
+        let database = Database::sqlite();
+        database.migrate_to(SECOND).await;
+        let opening: Vec<_> = (0..8)
+            .map(|_| {
+                let url = database.url().to_owned();
+                tokio::spawn(async move { Store::open(&url, 1).await })
+            })
+            .collect();
+        for opening in opening {
+            opening.await.unwrap().unwrap().close().await;
+        }
+    }
 }
 
 on_both_databases! {
