@@ -48,6 +48,8 @@ pub mod totals;
 
 pub mod wire;
 
+pub mod docs;
+
 pub mod api;
 pub mod server;
 

@@ -1,0 +1,12 @@
+//! DTOs.
+
+/// The languages.
+pub const LANGUAGES: &[&str] = &[
+    "typescript",
+    "mjs",
+    "csharp",
+    "python",
+    "java",
+    "kotlin",
+    "curl",
+];

@@ -1,0 +1,115 @@
+//! The operations.
+
+mod deciding;
+mod documentation;
+mod reading;
+mod reporting;
+mod running;
+
+use http::Method;
+
+use super::errors::{ALWAYS, WITH_TOKEN};
+use super::objects;
+use super::types::{Kind, Member, Place};
+use super::{Access, Answer, Body, Group, Operation, RequestBody};
+use crate::token::Scope;
+
+/// A parameter of the query that need not be given.
+const fn query(
+    name: &'static str,
+    kind: Kind,
+    example: &'static str,
+    text: &'static str,
+) -> Member {
+    Member {
+        name,
+        place: Place::Query,
+        kind,
+        is_required: false,
+        text,
+        example,
+    }
+}
+
+/// A header that need not be there.
+const fn header(
+    name: &'static str,
+    kind: Kind,
+    example: &'static str,
+    text: &'static str,
+) -> Member {
+    query(name, kind, example, text).within(Place::Header)
+}
+
+const BILLABLE_ID: Member = objects::BILLABLE_ID
+    .within(Place::Path)
+    .meaning("The billable's id");
+const SESSION_ID: Member = objects::SESSION_ID
+    .within(Place::Path)
+    .required()
+    .meaning("The session");
+
+const IDEMPOTENT_REPLAYED: Member = header(
+    "Idempotent-Replayed",
+    Kind::Choice(&["true"]),
+    "true",
+    "There, when this was done before",
+);
+
+/// An answer without headers of its own.
+const fn ok(body: Body, when: &'static str) -> Answer {
+    Answer {
+        status: 200,
+        when,
+        body,
+        headers: &[],
+    }
+}
+
+/// What most operations are alike in.
+const READING: Operation = Operation {
+    name: "",
+    group: Group::Reading,
+    summary: "",
+    notes: &[],
+    access: Access::Scope(Scope::Read),
+    method: Method::GET,
+    path: "",
+    takes_suffix: false,
+    by_name: None,
+    batch_by_name: None,
+    members: &[],
+    body: RequestBody::Nothing,
+    answers: &[],
+    errors: &[ALWAYS, WITH_TOKEN],
+};
+
+const OPEN: Operation = Operation {
+    access: Access::Open,
+    errors: &[ALWAYS],
+    ..READING
+};
+
+/// Every operation, in the order of the documentation; among routes the more precise one first.
+pub static OPERATIONS: [&Operation; 17] = [
+    &reporting::NEW_BILLABLE,
+    &reading::LIST_BILLABLES,
+    &reading::CHECK_BILLABLES,
+    &reading::GET_BILLABLE,
+    &reading::GET_BILLING,
+    &reading::READ_LOG,
+    &deciding::VOID_BILLABLE,
+    &deciding::ATTRIBUTE_SESSION,
+    &reading::GET_SESSION,
+    &running::GET_LIVEZ,
+    &running::GET_READYZ,
+    &running::GET_METRICS,
+    &documentation::GET_FRONT_PAGE,
+    &documentation::GET_METADATA,
+    &documentation::GET_OPERATION_METADATA,
+    &documentation::GET_TYPES,
+    &documentation::GET_OPEN_API,
+];
+
+/// The media type of pages.
+pub const HTML: &str = "text/html; charset=utf-8";

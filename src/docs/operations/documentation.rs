@@ -1,0 +1,95 @@
+//! The documentation itself.
+
+use super::super::dto::LANGUAGES;
+use super::super::errors::{self, ALWAYS};
+use super::super::types::{Kind, Place};
+use super::super::{Body, Group, Operation, routes};
+use super::{HTML, OPEN, ok, query};
+
+/// What this is, and where to begin.
+pub(super) static GET_FRONT_PAGE: Operation = Operation {
+    name: "GetFrontPage",
+    group: Group::Documentation,
+    summary: "What this is, and where to begin",
+    path: routes::FRONT,
+    answers: &[ok(Body::Document(HTML), "The page")],
+    ..OPEN
+};
+
+/// The operations, as a page.
+pub(super) static GET_METADATA: Operation = Operation {
+    name: "GetMetadata",
+    group: Group::Documentation,
+    summary: "The operations, as a page",
+    path: routes::METADATA,
+    answers: &[ok(Body::Document(HTML), "The page")],
+    ..OPEN
+};
+
+/// One operation, with samples in a format, as a page.
+pub(super) static GET_OPERATION_METADATA: Operation = Operation {
+    name: "GetOperationMetadata",
+    group: Group::Documentation,
+    summary: "One operation, with samples in a format, as a page",
+    path: routes::OPERATION_METADATA,
+    members: &[
+        query(
+            "format",
+            Kind::Choice(&["json", "xml", "jsv", "csv"]),
+            "xml",
+            "The format of the samples",
+        )
+        .within(Place::Path)
+        .required(),
+        query("op", Kind::String, "NewBillable", "The operation").required(),
+        query(
+            "lang",
+            Kind::Choice(LANGUAGES),
+            "typescript",
+            "Show its DTO in this language",
+        ),
+    ],
+    answers: &[ok(Body::Document(HTML), "The page")],
+    errors: &[ALWAYS, &[errors::NOT_FOUND]],
+    ..OPEN
+};
+
+/// The DTOs in a language.
+pub(super) static GET_TYPES: Operation = Operation {
+    name: "GetTypes",
+    group: Group::Documentation,
+    summary: "The DTOs in a language",
+    path: routes::TYPES,
+    members: &[
+        query(
+            "lang",
+            Kind::Choice(LANGUAGES),
+            "typescript",
+            "The language",
+        )
+        .within(Place::Path)
+        .required(),
+        query(
+            "IncludeTypes",
+            Kind::String,
+            "NewBillable",
+            "Only these operations, with commas between them",
+        ),
+    ],
+    answers: &[ok(
+        Body::Document("text/plain; charset=utf-8"),
+        "The source",
+    )],
+    errors: &[ALWAYS, &[errors::NOT_FOUND]],
+    ..OPEN
+};
+
+/// This description for programs, as OpenAPI 3.1.
+pub(super) static GET_OPEN_API: Operation = Operation {
+    name: "GetOpenApi",
+    group: Group::Documentation,
+    summary: "This description for programs, as OpenAPI 3.1",
+    path: routes::OPENAPI,
+    answers: &[ok(Body::Document("application/json"), "The document")],
+    ..OPEN
+};

@@ -1,0 +1,229 @@
+//! Getting everything out.
+
+use http::Method;
+
+use super::super::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_TOKEN};
+use super::super::objects;
+use super::super::types::{Kind, Member, Place};
+use super::super::{Answer, Body, Operation, RequestBody, routes};
+use super::{BILLABLE_ID, READING, SESSION_ID, header, ok, query};
+
+const LIMIT: Member = query(
+    "limit",
+    Kind::Number(1, 1000),
+    "100",
+    "The most items of a page: 1 to 1,000. 100, when it is not given",
+);
+const NEXT_CURSOR: Member = header(
+    "Next-Cursor",
+    Kind::String,
+    "AQzR7dZ2PZ0",
+    "Where to go on, for formats of rows too",
+)
+.required();
+const OF_CURSORS: &[Error] = &[
+    errors::PREDICATE,
+    errors::INVALID_CURSOR,
+    errors::CURSOR_GONE,
+];
+
+/// List billables, newest first.
+pub(super) static LIST_BILLABLES: Operation = Operation {
+    name: "ListBillables",
+    summary: "List billables, newest first",
+    notes: &[
+        "The first page fixes how much of the log counts: all pages, and a whole export, show every billable once, as it was then, whatever comes meanwhile. A page may have fewer items than asked for; the list ends where there is no nextCursor.",
+        "As csv and ndjson it is an export of everything that matches, in one stream. It ends with the trailers Row-Count and Content-SHA256; one that cannot be finished breaks off without the last chunk.",
+    ],
+    path: routes::BILLABLES,
+    takes_suffix: true,
+    by_name: Some(routes::LIST_BILLABLES),
+    members: &[
+        objects::ACCOUNT_ID.within(Place::Query).meaning(
+            "Only what is billed to this account or, while nobody is billed, what names it",
+        ),
+        objects::CUSTOMER_ID
+            .within(Place::Query)
+            .meaning("The same for the customer"),
+        objects::SESSION_ID
+            .within(Place::Query)
+            .meaning("Only this session"),
+        objects::CALL_SID
+            .within(Place::Query)
+            .meaning("Only this call"),
+        objects::IN_STATE,
+        query(
+            "from",
+            Kind::Instant,
+            "2026-03-01T00:00:00Z",
+            "Only what occurred at this instant or later",
+        ),
+        query(
+            "to",
+            Kind::Instant,
+            "2026-04-01T00:00:00Z",
+            "Only what occurred before this instant",
+        ),
+        LIMIT,
+        query(
+            "cursor",
+            Kind::String,
+            "",
+            "The nextCursor of the page before, with the same filters",
+        ),
+    ],
+    answers: &[Answer {
+        status: 200,
+        when: "A page, or an export",
+        body: Body::One(&objects::LIST_OF_BILLABLE),
+        headers: &[header(
+            "Trailer",
+            Kind::String,
+            "row-count, content-sha256",
+            "What an export ends with",
+        )],
+    }],
+    errors: &[
+        ALWAYS,
+        WITH_TOKEN,
+        OF_TEXTS,
+        OF_CURSORS,
+        &[errors::HTTP_VERSION_NOT_SUPPORTED],
+    ],
+    ..READING
+};
+
+/// See which calls or ids are there.
+pub(super) static CHECK_BILLABLES: Operation = Operation {
+    name: "CheckBillables",
+    summary: "See which calls or ids are there",
+    notes: &[
+        "For whoever has a carrier's list: up to 10,000 inputs, each of them present, voided or missing.",
+    ],
+    method: Method::POST,
+    path: routes::CHECK,
+    by_name: Some(routes::CHECK_BILLABLES),
+    members: &[
+        Member {
+            name: "callSids",
+            place: Place::Body,
+            kind: Kind::Texts(10_000),
+            is_required: false,
+            text: "Calls",
+            example: "CA1",
+        },
+        Member {
+            name: "ids",
+            place: Place::Body,
+            kind: Kind::Texts(10_000),
+            is_required: false,
+            text: "Ids of billables; what is none is missing",
+            example: "8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f",
+        },
+    ],
+    body: RequestBody::Json,
+    answers: &[ok(
+        Body::One(&objects::LIST_OF_CHECKED_BILLABLE),
+        "What there is",
+    )],
+    errors: &[ALWAYS, WITH_TOKEN, WITH_BODY, OF_TEXTS, &[errors::TOO_MUCH]],
+    ..READING
+};
+
+/// See one billable.
+pub(super) static GET_BILLABLE: Operation = Operation {
+    name: "GetBillable",
+    summary: "See one billable",
+    path: routes::BILLABLE,
+    by_name: Some(routes::GET_BILLABLE),
+    members: &[BILLABLE_ID],
+    answers: &[ok(
+        Body::One(&objects::BILLABLE),
+        "The billable, with its state",
+    )],
+    errors: &[ALWAYS, WITH_TOKEN, &[errors::NOT_FOUND]],
+    ..READING
+};
+
+/// See what to bill: totals of whole days, by customer.
+pub(super) static GET_BILLING: Operation = Operation {
+    name: "GetBilling",
+    summary: "See what to bill: totals of whole days, by customer",
+    notes: &[
+        "Voided billables are taken off on their own day. Totals are exact at asOf, a place in the log.",
+    ],
+    path: routes::BILLING,
+    takes_suffix: true,
+    by_name: Some(routes::GET_BILLING),
+    members: &[
+        objects::ACCOUNT_ID
+            .within(Place::Query)
+            .meaning("The account; tokens that are limited to accounts must name it"),
+        objects::START_DATE.within(Place::Query),
+        objects::END_DATE.within(Place::Query),
+        objects::CUSTOMER_ID
+            .within(Place::Query)
+            .meaning("Only this customer"),
+        objects::TIME_ZONE.within(Place::Query),
+        query(
+            "groupBy",
+            Kind::Choice(&["day"]),
+            "day",
+            "day: totals of each day, with its date",
+        ),
+    ],
+    answers: &[ok(Body::One(&objects::BILLING_INFO), "The totals")],
+    errors: &[
+        ALWAYS,
+        WITH_TOKEN,
+        OF_TEXTS,
+        &[errors::PREDICATE, errors::NOT_EMPTY, errors::TOO_MUCH],
+    ],
+    ..READING
+};
+
+/// Follow the log: everything that happens, in the order of commits.
+pub(super) static READ_LOG: Operation = Operation {
+    name: "ReadLog",
+    summary: "Follow the log: everything that happens, in the order of commits",
+    notes: &[
+        "For whoever keeps a copy. Going on behind nextCursor skips nothing and repeats nothing, whichever servers write.",
+    ],
+    path: routes::LOG,
+    by_name: Some(routes::READ_LOG),
+    members: &[
+        query(
+            "after",
+            Kind::String,
+            "",
+            "The cursor to go on behind; from the beginning, when it is not given",
+        ),
+        LIMIT,
+        query(
+            "wait",
+            Kind::Number(0, 60),
+            "0",
+            "How many seconds to wait for news, when there is none",
+        ),
+    ],
+    answers: &[Answer {
+        status: 200,
+        when: "What follows, which may be nothing yet",
+        body: Body::One(&objects::LIST_OF_LOG_ENTRY),
+        headers: &[NEXT_CURSOR],
+    }],
+    errors: &[ALWAYS, WITH_TOKEN, OF_CURSORS],
+    ..READING
+};
+
+/// See whom a session is billed to.
+pub(super) static GET_SESSION: Operation = Operation {
+    name: "GetSession",
+    summary: "See whom a session is billed to",
+    path: routes::SESSION,
+    by_name: Some(routes::GET_SESSION),
+    members: &[SESSION_ID],
+    answers: &[ok(Body::One(&objects::SESSION), "What was decided")],
+    errors: &[ALWAYS, WITH_TOKEN, OF_TEXTS, &[errors::NOT_FOUND]],
+    ..READING
+};

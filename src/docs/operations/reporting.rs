@@ -1,0 +1,106 @@
+//! What telephony backends send.
+
+use http::Method;
+
+use super::super::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_TOKEN};
+use super::super::objects;
+use super::super::types::{Kind, Member};
+use super::super::{Access, Answer, Body, Group, Operation, RequestBody, routes};
+use super::{IDEMPOTENT_REPLAYED, header};
+use crate::token::Scope;
+
+const IDEMPOTENCY_KEY: Member = header(
+    "Idempotency-Key",
+    Kind::String,
+    "order-1",
+    "What the report is recognised by, for ever: 1 to 255 visible ASCII characters. Of several reports each is recognised by key and place",
+);
+const PREFER: Member = header(
+    "Prefer",
+    Kind::String,
+    "return=minimal",
+    "return=minimal: a success has no body. return=representation: it shows what is stored, by the operation's name too",
+);
+const LOCATION: Member = header(
+    "Location",
+    Kind::String,
+    "/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f",
+    "The path of the billable",
+);
+const BILLABLE_IDENTITY: Member = header(
+    "Billable-Identity",
+    Kind::String,
+    "call",
+    "What is recognised when it is sent again: key, call, or none; of several reports each kind once",
+);
+const PREFERENCE_APPLIED: Member = header(
+    "Preference-Applied",
+    Kind::String,
+    "return=minimal",
+    "The preference that was heeded",
+);
+const REPORTED: &[Member] = &[
+    LOCATION,
+    IDEMPOTENT_REPLAYED,
+    BILLABLE_IDENTITY,
+    PREFERENCE_APPLIED,
+];
+
+const OF_REPORTS: &[Error] = &[
+    errors::NOT_EMPTY,
+    errors::NOT_A_TEXT,
+    errors::INVALID_INSTANT,
+    errors::INCLUSIVE_BETWEEN,
+    errors::INVALID_IDEMPOTENCY_KEY,
+    errors::IDEMPOTENCY_CONFLICT,
+    errors::STOPPING,
+];
+
+/// Report/create a new billable.
+pub(super) static NEW_BILLABLE: Operation = Operation {
+    name: "NewBillable",
+    group: Group::Reporting,
+    summary: "Report/create a new billable",
+    notes: &[
+        "2xx means stored: the answer is written after the transaction is on disk. A report with a callSid or an Idempotency-Key makes one billable, however often, whenever and wherever it is sent: the same again is answered 200 with the same billable and Idempotent-Replayed.",
+        "An array, JSON lines or an XML ArrayOfNewBillable is a batch of up to 10,000 reports: 2xx means that every one is stored. When any is invalid nothing is stored and each is listed, with its place in meta.AutoBatchIndex.",
+        "Fields may be query parameters too, of a single report. Unknown fields are ignored.",
+    ],
+    access: Access::Scope(Scope::Report),
+    method: Method::POST,
+    path: routes::BILLABLES,
+    takes_suffix: true,
+    by_name: Some(routes::NEW_BILLABLE),
+    batch_by_name: Some(routes::NEW_BILLABLES),
+    members: &[
+        objects::ACCOUNT_ID,
+        objects::CUSTOMER_ID,
+        objects::SESSION_ID,
+        objects::CALL_SID,
+        objects::OCCURRED_AT,
+        IDEMPOTENCY_KEY,
+        PREFER,
+    ],
+    body: RequestBody::Reports,
+    answers: &[
+        Answer {
+            status: 201,
+            when: "Stored; of several reports, when any is new",
+            body: Body::OneOrSeveral(&objects::BILLABLE),
+            headers: REPORTED,
+        },
+        Answer {
+            status: 200,
+            when: "It was stored before",
+            body: Body::OneOrSeveral(&objects::BILLABLE),
+            headers: REPORTED,
+        },
+        Answer {
+            status: 204,
+            when: "Stored, with Prefer: return=minimal",
+            body: Body::Nothing,
+            headers: REPORTED,
+        },
+    ],
+    errors: &[ALWAYS, WITH_TOKEN, WITH_BODY, OF_TEXTS, OF_REPORTS],
+};

@@ -1,0 +1,43 @@
+//! For whoever runs the service.
+
+use super::super::errors::{self, ALWAYS};
+use super::super::objects;
+use super::super::{Access, Body, Group, Operation, routes};
+use super::{OPEN, READING, ok};
+use crate::metrics;
+use crate::token::Scope;
+
+/// See that the process lives.
+pub(super) static GET_LIVEZ: Operation = Operation {
+    name: "GetLivez",
+    group: Group::Running,
+    summary: "See that the process lives",
+    path: routes::LIVEZ,
+    answers: &[ok(Body::One(&objects::HEALTH), "It does")],
+    ..OPEN
+};
+
+/// See that the service can store.
+pub(super) static GET_READYZ: Operation = Operation {
+    name: "GetReadyz",
+    group: Group::Running,
+    summary: "See that the service can store",
+    path: routes::READYZ,
+    answers: &[ok(Body::One(&objects::HEALTH), "It can")],
+    errors: &[ALWAYS, &[errors::STORE_UNAVAILABLE, errors::STOPPING]],
+    ..OPEN
+};
+
+/// See what the process counts, for Prometheus.
+pub(super) static GET_METRICS: Operation = Operation {
+    name: "GetMetrics",
+    group: Group::Running,
+    summary: "See what the process counts, for Prometheus",
+    access: Access::Unlimited(Scope::Read),
+    path: routes::METRICS,
+    answers: &[ok(
+        Body::Document(metrics::CONTENT_TYPE),
+        "Every metric, with what it means",
+    )],
+    ..READING
+};
