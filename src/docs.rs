@@ -5,6 +5,7 @@
 pub mod dto;
 pub mod errors;
 pub mod objects;
+pub mod openapi;
 pub mod operations;
 pub mod routes;
 pub mod types;
