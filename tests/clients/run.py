@@ -1,25 +1,27 @@
-"""ServiceStack's Python client against a running server."""
+"""ServiceStack's Python client against a running server, with the DTOs that the server gives out."""
 
 import json
 import os
 import urllib.request
-from dataclasses import dataclass
-from typing import Optional
+from urllib.parse import parse_qs, urlsplit
 
-from dataclasses_json import LetterCase, Undefined, dataclass_json
-from servicestack import IPost, IReturnVoid, JsonServiceClient, WebServiceException
+from dtos import (
+    AttributeSession,
+    Billable,
+    BillingCustomerInfo,
+    CheckBillables,
+    GetBillable,
+    GetBilling,
+    GetSession,
+    ListBillables,
+    ListOfBillable,
+    NewBillable,
+    ReadLog,
+    VoidBillable,
+)
+from servicestack import JsonServiceClient, WebServiceException
 
 URL, AWAY_URL, TOKEN = (os.environ[name] for name in ("BILLABLES_URL", "BILLABLES_AWAY_URL", "BILLABLES_TOKEN"))
-
-
-# As ServiceStack's generator writes it for an operation that returns nothing.
-@dataclass_json(letter_case=LetterCase.CAMEL, undefined=Undefined.EXCLUDE)
-@dataclass
-class NewBillable(IReturnVoid, IPost):
-    account_id: Optional[str] = None
-    customer_id: Optional[str] = None
-    session_id: Optional[str] = None
-    call_sid: Optional[str] = None
 
 
 calls = 0
@@ -118,4 +120,46 @@ equal(conflict.response_status.errors[0].field_name, "CallSid", "422")
 away = rejection(lambda: client(AWAY_URL).post(report()))
 equal((away.status_code, away.response_status.error_code), (503, "StoreUnavailable"), "503")
 
-print(f"Python client: {calls} reports, every answer as expected")
+
+def items_between(start, end):
+    """The round's billables, and the query that asked for them."""
+    asked = client()
+    urls = []
+    asked.request_filter = lambda info: urls.append(info.url)
+    page = asked.get(ListBillables(session_id="py-session", from_=start, to=end))
+    equal(type(page), ListOfBillable, "ListBillables")
+    return page.items, parse_qs(urlsplit(urls[0]).query)
+
+
+# Every operation. A call of a session that nobody is billed for yet:
+occurred_at = "2026-03-01T08:30:00.123456Z"
+client().post(NewBillable(session_id="py-session", call_sid="py-round", occurred_at=occurred_at))
+found, query = items_between("2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z")
+expected = {"sessionId": ["py-session"], "from": ["2026-03-01T00:00:00Z"], "to": ["2026-04-01T00:00:00Z"]}
+equal(query, expected, "the query of ListBillables")
+[billable] = found
+equal(type(billable), Billable, "an item")
+equal((billable.state, billable.occurred_at, billable.billed_account_id), ("unattributed", occurred_at, None), "an item")
+equal(items_between("2026-04-01T00:00:00Z", None)[0], [], "from")
+equal(items_between(None, "2026-03-01T00:00:00Z")[0], [], "to")
+equal(client().get(GetBillable(id=billable.id)), billable, "GetBillable")
+checked = client().post(CheckBillables(call_sids=["py-round", "py-none"], ids=[billable.id]))
+equal([item.state for item in checked.items], ["present", "missing", "present"], "CheckBillables")
+equal(checked.items[0].ids, [billable.id], "CheckBillables")
+
+session = client().put(AttributeSession(session_id="py-session", account_id="py-acc", customer_id="py-cus"))
+equal((session.account_id, session.customer_id, session.is_complete), ("py-acc", "py-cus", True), "AttributeSession")
+equal(client().get(GetSession(session_id="py-session")), session, "GetSession")
+billing = client().get(GetBilling(
+    account_id="py-acc", start_date="2026-03-01", end_date="2026-03-31", time_zone="Europe/Rome", group_by="day"))
+equal((billing.account_id, billing.time_zone), ("py-acc", "Europe/Rome"), "GetBilling")
+row = BillingCustomerInfo(customer_id="py-cus", date="2026-03-01", billable_count=1, voided_count=0)
+equal(billing.customers, [row], "GetBilling")
+
+voided = client().post(VoidBillable(id=billable.id, reason="a test call"))
+equal((voided.id, voided.state, voided.void_reason), (billable.id, "voided", "a test call"), "VoidBillable")
+log = client().get(ReadLog(after=billing.as_of, limit=10, wait=0))
+equal([(entry.kind, entry.billable_id, entry.reason) for entry in log.items], [("voided", billable.id, "a test call")], "ReadLog")
+equal(client().get(ReadLog(after=log.next_cursor)).items, [], "ReadLog")
+
+print(f"Python client: {calls} reports and every operation, every answer as expected")

@@ -1,22 +1,15 @@
-// ServiceStack's TypeScript client against a running server, with both forms of the DTO.
+// ServiceStack's TypeScript client against a running server, with both forms of the DTO: that of
+// Evo Voice's page, and those that the server gives out.
 import { JsonApiClient, JsonServiceClient } from "@servicestack/client";
-import * as generated from "./generated.js";
+import * as dtos from "./dtos.js";
 import * as page from "./page.js";
+import { check, equal, round } from "./round.js";
 
 declare const process: { env: Record<string, string> };
 
 const { BILLABLES_URL: url, BILLABLES_AWAY_URL: awayUrl, BILLABLES_TOKEN: token } = process.env;
 
 type Fields = { accountId?: string; customerId?: string; sessionId?: string; callSid?: string };
-
-function check(holds: unknown, what: string): asserts holds {
-    if (!holds) throw new Error(what);
-}
-
-function equal(found: unknown, expected: unknown, what: string) {
-    const [one, other] = [JSON.stringify(found), JSON.stringify(expected)];
-    check(one === other, `${what}: ${one} instead of ${other}`);
-}
 
 function client(base = url) {
     const client = new JsonServiceClient(base);
@@ -122,5 +115,6 @@ async function checkForm(form: string, dto: (fields: Fields) => any) {
 }
 
 await checkForm("page", (fields) => new page.NewBillable(fields));
-await checkForm("generated", (fields) => new generated.NewBillable(fields));
-console.log(`TypeScript client: ${calls} reports, every answer as expected`);
+await checkForm("served", (fields) => new dtos.NewBillable(fields));
+await round("ts", dtos, client());
+console.log(`TypeScript client: ${calls} reports and every operation, every answer as expected`);

@@ -101,7 +101,7 @@ fn json_member(member: &Member) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::OPERATIONS;
+    use super::super::super::{OPERATIONS, objects};
     use super::super::{Language, source};
     use super::*;
 
@@ -112,6 +112,7 @@ mod tests {
 
     #[test]
     fn commands_have_the_path_the_method_and_the_examples() {
+        let id = objects::BILLABLE_ID.example;
         for (name, command) in [
             (
                 "NewBillable",
@@ -136,7 +137,7 @@ curl -s 'http://here/billables?accountId=acc&customerId=cus&sessionId=S1' \
             ("ReadLog", "'http://here/log?limit=100&wait=0' "),
             (
                 "CheckBillables",
-                r#"-d '{"callSids":["CA1"],"ids":["8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f"]}'"#,
+                r#"-d '{"callSids":["CA1"],"ids":["ID"]}'"#,
             ),
             (
                 "AttributeSession",
@@ -144,10 +145,11 @@ curl -s 'http://here/billables?accountId=acc&customerId=cus&sessionId=S1' \
   -X PUT
 "#,
             ),
+            ("GetBillable", "'http://here/billables/ID' "),
             ("GetSession", "'http://here/sessions/S1' "),
             ("GetLivez", "\ncurl -s 'http://here/livez'\n"),
         ] {
-            let source = curl(name, "http://here");
+            let source = curl(name, "http://here").replace(id, "ID");
             assert!(source.contains(command), "{command} in {source}");
         }
     }

@@ -1,0 +1,9 @@
+// The DTOs as a JavaScript module, in Node as they are, with every operation.
+import { JsonServiceClient } from "@servicestack/client";
+import * as dtos from "./dtos.mjs";
+import { round } from "./round.js";
+
+const client = new JsonServiceClient(process.env.BILLABLES_URL);
+client.bearerToken = process.env.BILLABLES_TOKEN;
+await round("mjs", dtos, client);
+console.log("JavaScript module: every operation, every answer as expected");
