@@ -7,6 +7,7 @@ mod body;
 mod check;
 mod context;
 mod cursor;
+mod docs;
 mod error;
 mod export;
 mod feed;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 
+use crate::docs::routes;
 use crate::metrics::Limit;
 use crate::store::{LogInfo, Store};
 use crate::writer::Writer;
@@ -42,6 +44,7 @@ use crate::writer::Writer;
 pub use access::Tokens;
 pub use context::FirstByte;
 pub use cursor::Cursors;
+pub use docs::Scheme;
 use error::ApiError;
 use in_flight::InFlight;
 use turns::Turns;
@@ -141,6 +144,18 @@ impl App {
             )
             .route(path::BILLING, get(billing::get_billing))
             .route(path::LOG, get(feed::read_log))
+            .merge(Self::documentation())
+    }
+
+    fn documentation() -> Router<Self> {
+        Router::new()
+            .route(routes::FRONT, get(docs::get_front_page))
+            .route(routes::METADATA, get(docs::get_metadata))
+            .route(routes::TYPES, get(docs::get_types))
+            .route(
+                routes::OPERATION_METADATA,
+                get(docs::get_operation_metadata),
+            )
     }
 
     /// For whoever restarts the process, sends it work, or watches it.

@@ -6,7 +6,9 @@ pub mod dto;
 pub mod errors;
 pub mod objects;
 pub mod operations;
+pub mod pages;
 pub mod routes;
+pub mod samples;
 pub mod types;
 
 use http::Method;

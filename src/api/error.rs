@@ -60,6 +60,8 @@ pub(super) enum ApiError {
     CrossSite,
     /// No such path, or nothing there that the token may see.
     NotFound,
+    /// The documentation has no such page; the message says which there are.
+    NotDescribed(String),
     /// The path has other methods.
     MethodNotAllowed,
     /// The body did not arrive in time.
@@ -160,6 +162,7 @@ impl ApiError {
                 "browsers may send this from the service's own pages only",
             ),
             Self::NotFound => (StatusCode::NOT_FOUND, "NotFound", "there is nothing here"),
+            Self::NotDescribed(message) => (StatusCode::NOT_FOUND, "NotFound", &**message),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "MethodNotAllowed",

@@ -5,6 +5,7 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
+use crate::docs::routes;
 use crate::wire::Format;
 
 /// Reports are posted here.
@@ -33,7 +34,7 @@ pub(super) const READYZ: &str = "/readyz";
 pub(super) const METRICS: &str = "/metrics";
 
 /// Every route of resources, and whether it takes a format suffix.
-const RESOURCES: [(&str, bool); 10] = [
+const RESOURCES: [(&str, bool); 14] = [
     (BILLABLES, true),
     (CHECK, false),
     (BILLABLE, false),
@@ -44,6 +45,10 @@ const RESOURCES: [(&str, bool); 10] = [
     (LIVEZ, false),
     (READYZ, false),
     (METRICS, false),
+    (routes::FRONT, false),
+    (routes::METADATA, false),
+    (routes::TYPES, false),
+    (routes::OPERATION_METADATA, false),
 ];
 
 /// What a path says beside which route it is.
@@ -148,7 +153,7 @@ fn resource(path: &str) -> Option<Canonical> {
 fn matched(route: &str, path: &str) -> Option<String> {
     let mut canonical = String::with_capacity(path.len());
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    for expected in route.split('/').skip(1) {
+    for expected in route.split('/').filter(|segment| !segment.is_empty()) {
         let segment = segments.next()?;
         canonical.push('/');
         match expected.starts_with('{') {
@@ -156,6 +161,9 @@ fn matched(route: &str, path: &str) -> Option<String> {
             false if segment.eq_ignore_ascii_case(expected) => canonical.push_str(expected),
             false => return None,
         }
+    }
+    if canonical.is_empty() {
+        canonical.push('/');
     }
     segments.next().is_none().then_some(canonical)
 }
@@ -184,9 +192,10 @@ mod tests {
             canonical("/Billables/AbC%2F.xml"),
             found("/billables/AbC%2F.xml", "")
         );
+        for front in ["/", "//", ""] {
+            assert_eq!(canonical(front), found("/", ""));
+        }
         for unknown in [
-            "/",
-            "",
             "/billables.XML",
             "/billables.xml/",
             "/billables.other",

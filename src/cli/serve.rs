@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Extension;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Failure, token};
-use crate::api::{App, Cursors, RequestLimits, Tokens};
+use crate::api::{self, App, Cursors, RequestLimits, Tokens};
 use crate::attribution;
 use crate::billable::{ClientName, Instant};
 use crate::config::{self, ServeArgs};
@@ -101,6 +102,9 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
             app
         }
     };
+    // Pages show addresses as clients know them.
+    let is_secure = tls.is_some() || args.behind_proxy;
+    let app = app.layer(Extension(api::Scheme(scheme(is_secure))));
     info!(
         listen = %address, epoch = %log.epoch, partitions = log.partitions, version = env!("CARGO_PKG_VERSION"),
         "listening on {}://{address}", scheme(tls.is_some())
