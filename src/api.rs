@@ -21,6 +21,7 @@ mod prefer;
 mod query;
 mod report;
 mod sessions;
+mod subject;
 mod trace;
 mod turns;
 mod usage;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
@@ -128,23 +129,32 @@ impl App {
     }
 
     fn service() -> Router<Self> {
-        Router::new()
+        let resources = Router::new()
             .route(
-                path::BILLABLES,
+                routes::BILLABLES,
                 post(report::report_billables).get(list::list_billables),
             )
-            .route(path::NEW_BILLABLE, post(report::report_billables))
-            .route(path::NEW_BILLABLES, post(report::report_billables))
-            .route(path::BILLABLE, get(billables::get_billable))
-            .route(path::VOID, post(void::void_billable))
-            .route(path::CHECK, post(check::check_billables))
+            .route(routes::BILLABLE, get(billables::get_billable))
+            .route(routes::VOID, post(void::void_billable))
+            .route(routes::CHECK, post(check::check_billables))
             .route(
-                path::SESSION,
+                routes::SESSION,
                 get(sessions::get_session).put(sessions::attribute_session),
             )
-            .route(path::BILLING, get(billing::get_billing))
-            .route(path::LOG, get(feed::read_log))
-            .merge(Self::documentation())
+            .route(routes::BILLING, get(billing::get_billing))
+            .route(routes::LOG, get(feed::read_log));
+        let by_name = Router::new()
+            .route(routes::NEW_BILLABLE, post(report::report_billables))
+            .route(routes::NEW_BILLABLES, post(report::report_billables))
+            .route(routes::LIST_BILLABLES, get(list::list_billables))
+            .route(routes::GET_BILLABLE, get(billables::get_billable))
+            .route(routes::VOID_BILLABLE, post(void::void_billable))
+            .route(routes::CHECK_BILLABLES, post(check::check_billables))
+            .route(routes::ATTRIBUTE_SESSION, put(sessions::attribute_session))
+            .route(routes::GET_SESSION, get(sessions::get_session))
+            .route(routes::GET_BILLING, get(billing::get_billing))
+            .route(routes::READ_LOG, get(feed::read_log));
+        resources.merge(by_name).merge(Self::documentation())
     }
 
     fn documentation() -> Router<Self> {
@@ -161,9 +171,9 @@ impl App {
     /// For whoever restarts the process, sends it work, or watches it.
     fn probes(metrics: MethodRouter<Self>) -> Router<Self> {
         Router::new()
-            .route(path::LIVEZ, get(health::get_livez))
-            .route(path::READYZ, get(health::get_readyz))
-            .route(path::METRICS, metrics)
+            .route(routes::LIVEZ, get(health::get_livez))
+            .route(routes::READYZ, get(health::get_readyz))
+            .route(routes::METRICS, metrics)
     }
 
     fn surround(self, routes: Router<Self>) -> Router {
@@ -222,8 +232,8 @@ mod tests {
         };
         let stop = CancellationToken::new();
         let app = App::new(store, log, writer, tokens, cursors, limits, stop);
-        let router = app.surround(Router::new().route("/odd", get(handler)));
-        let request = Request::get("/odd")
+        let router = app.surround(Router::new().route(routes::LIVEZ, get(handler)));
+        let request = Request::get(routes::LIVEZ)
             .header("accept", "application/xml")
             .body(Body::empty());
         let response = router

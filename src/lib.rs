@@ -13,6 +13,8 @@
 //! - [`totals`]: counts by account, customer and day; the roller that keeps them.
 //! - [`attribution`]: carries decisions about sessions into the log.
 //! - [`wire`]: the formats. Bodies and queries into reports, billables and errors into bodies.
+//! - [`docs`]: one description of the operations, and the documentation that is made of it. The
+//!   router takes no route that is not described.
 //! - [`api`]: routes and their order of checks, who may do what, status codes.
 //! - [`server`]: connections, TLS, time limits, draining.
 //! - [`cli`]: the commands. [`config`]: the settings. [`telemetry`]: logs.

@@ -18,12 +18,12 @@ use http::request::Parts;
 use tokio::time::{Instant as Monotonic, sleep, timeout};
 use tracing::warn;
 
-use super::error::FORBIDDEN;
 use super::observe::Observed;
 use super::turns::Turn;
 use super::usage::Usage;
 use super::{ApiError, App};
 use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report, Text};
+use crate::docs::errors;
 use crate::reader::Accounts;
 use crate::store::{LogInfo, Store, StoreError};
 use crate::telemetry::chain;
@@ -284,7 +284,7 @@ impl Caller {
         match &report.reported.account_id {
             Some(account) if !self.grant.covers(account.as_str()) => {
                 let message = "the token is limited to other accounts";
-                Err(vec![of_account(FORBIDDEN, message)])
+                Err(vec![of_account(errors::FORBIDDEN.code, message)])
             }
             _ => Ok(report),
         }

@@ -1,12 +1,12 @@
 //! `GET /billables/{id}`: one billable with its state.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use super::access::Caller;
 use super::context::Answer;
+use super::subject::Subject;
 use super::{ApiError, App};
 use crate::billable::Billable;
 use crate::billable::entry::partition_of;
@@ -18,23 +18,20 @@ pub(super) async fn get_billable(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
-    id: Result<Path<String>, PathRejection>,
+    subject: Subject,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
-    let billable = find_billable(&app, &caller, id).await?;
+    let billable = find_billable(&app, &caller, &subject.or(None, "Id")?).await?;
     Ok(answer.record(Record::billable(&billable)).into_response())
 }
 
-/// The billable of a path, if the caller may see it.
+/// The billable of that id, if the caller may see it.
 pub(super) async fn find_billable(
     app: &App,
     caller: &Caller,
-    id: Result<Path<String>, PathRejection>,
+    id: &str,
 ) -> Result<Billable, ApiError> {
-    let id: Uuid = id
-        .ok()
-        .and_then(|Path(id)| id.parse().ok())
-        .ok_or(ApiError::NotFound)?;
+    let id: Uuid = id.parse().map_err(|_| ApiError::NotFound)?;
     let partition = partition_of(id, app.log.partitions);
     let ids = Billable::all_ids(id).map(|id| (partition, id));
     let found = app.store.entries_find(&ids).await?;

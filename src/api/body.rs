@@ -8,12 +8,14 @@ use axum::body::{Body, Bytes};
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
 
 use super::ApiError;
+use super::path::Convention;
 use crate::wire::{BodyFormat, Format};
 use crate::writer::{Budget, Claim};
 
@@ -56,18 +58,24 @@ pub(super) async fn read(
     }
 }
 
-/// Reads a body of JSON. Nothing at all is an object without members.
+/// Reads a body of JSON. Nothing at all is an object without members. On a route by name, whose
+/// format says what the body is, its label does not count.
 pub(super) async fn read_json<T: DeserializeOwned>(
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
     budget: &Budget,
     limit: Duration,
 ) -> Result<(T, Claim), ApiError> {
-    let (bytes, claim) = read(headers, body, budget, limit).await?;
-    let label = headers
+    let (bytes, claim) = read(&head.headers, body, budget, limit).await?;
+    let label = head
+        .headers
         .get(CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
-    if BodyFormat::of(label, &bytes) != Ok(BodyFormat::Plain(Format::Json)) {
+    let is_json = match head.extensions.get() {
+        Some(Convention::Operation { format, .. }) => *format == Format::Json,
+        _ => BodyFormat::of(label, &bytes) == Ok(BodyFormat::Plain(Format::Json)),
+    };
+    if !is_json {
         return Err(ApiError::NotJson);
     }
     let text = bytes.trim_ascii_start();

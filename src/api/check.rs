@@ -28,7 +28,9 @@ const MAX_FOUND: u32 = 20_000;
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct CheckIn {
+    #[serde(alias = "CallSids")]
     call_sids: Inputs,
+    #[serde(alias = "Ids")]
     ids: Inputs,
 }
 
@@ -83,7 +85,7 @@ pub(super) async fn check_billables(
     let (head, body) = request.into_parts();
     let limit = app.request_timeout / 2;
     let (wanted, claim): (CheckIn, _) =
-        body::read_json(&head.headers, body, app.writer.budget(), limit).await?;
+        body::read_json(&head, body, app.writer.budget(), limit).await?;
     let CheckIn {
         call_sids: Inputs(call_sids),
         ids: Inputs(ids),

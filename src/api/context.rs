@@ -22,6 +22,7 @@ use super::path::{self, Canonical, Convention};
 use super::query::Query;
 use super::trace::TraceParent;
 use super::{ApiError, App};
+use crate::docs::routes;
 use crate::wire::Format;
 use crate::wire::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
 use crate::wire::parameters::Parameters;
@@ -122,7 +123,9 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
         .get()
         .map_or(started, |FirstByte(at)| *at);
     let request_id = request_id(request.headers());
-    let (route, convention) = canonicalise(request.uri_mut());
+    let canonical = canonicalise(request.uri_mut());
+    let unknown = ("other", Convention::Resource { suffix: None });
+    let (route, convention) = canonical.unwrap_or(unknown);
     let answer = negotiated(&request, convention);
     let observed = Observed::default();
     let extensions = request.extensions_mut();
@@ -148,11 +151,14 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     );
     let deadline = first_byte + app.request_timeout + wait(&request);
     let run = async {
+        if canonical.is_none() {
+            return ApiError::NotFound.into_response();
+        }
         let response = timeout_at(deadline, next.run(request)).await;
         response.unwrap_or_else(|_| ApiError::Timeout.into_response())
     };
     let response = run.instrument(span).await;
-    let file = file_name(route, convention);
+    let file = file_name(route);
     let (mut response, error) = dress(response, answer, file, app.writer.budget());
     observation.answered(&response, error);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
@@ -193,18 +199,20 @@ fn dress(
 }
 
 /// What a browser calls an answer of rows that it saves.
-fn file_name(route: &str, convention: Convention) -> &'static str {
-    match (convention, route) {
-        (Convention::Operation { .. }, _) => "NewBillable",
-        (_, path::BILLING) => "billing",
-        (_, path::LOG) => "log",
-        _ => "billables",
+fn file_name(route: &'static str) -> &'static str {
+    match route {
+        routes::BILLING => "billing",
+        routes::LOG => "log",
+        other => match other.strip_prefix("/api/") {
+            Some(name) => name.trim_end_matches("[]"),
+            None => "billables",
+        },
     }
 }
 
 /// How much longer than others a request may take because it asks to wait.
 fn wait(request: &Request) -> Duration {
-    if request.uri().path() != path::LOG {
+    if !matches!(request.uri().path(), routes::LOG | routes::READ_LOG) {
         return Duration::ZERO;
     }
     let wait = Query::parse(request.uri().query()).and_then(|query| query.wait());
@@ -287,8 +295,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     }
 }
 
-/// Rewrites the path to the route's spelling, and returns the route and what the path says besides.
-fn canonicalise(uri: &mut Uri) -> (&'static str, Convention) {
+/// Rewrites the path to the route's spelling, and returns the route and what the path says besides;
+/// `None` when no operation that is described has this path.
+fn canonicalise(uri: &mut Uri) -> Option<(&'static str, Convention)> {
     let rewritten = || {
         let Canonical {
             route,
@@ -302,13 +311,9 @@ fn canonicalise(uri: &mut Uri) -> (&'static str, Convention) {
         let uri = format!("{path}{}", query.unwrap_or_default());
         Some((uri.parse().ok()?, route, convention))
     };
-    match rewritten() {
-        Some((canonical, route, convention)) => {
-            *uri = canonical;
-            (route, convention)
-        }
-        None => ("other", Convention::Resource { suffix: None }),
-    }
+    let (canonical, route, convention) = rewritten()?;
+    *uri = canonical;
+    Some((route, convention))
 }
 
 /// Resources heed suffix, query, `Accept` and the body's type; operations their own format and

@@ -10,12 +10,10 @@ use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use crate::billable::{Field, FieldError};
+use crate::docs::errors::{self, Error};
 use crate::token::Scope;
 use crate::wire::ReadError;
 use crate::wire::status::{ResponseError, ResponseStatus};
-
-/// The code of a refused account, whose status is 403.
-pub(super) const FORBIDDEN: &str = "Forbidden";
 
 /// An error as the API knows it.
 #[derive(Clone, Debug)]
@@ -94,43 +92,32 @@ pub(super) enum ApiError {
 
 impl ApiError {
     #[expect(clippy::too_many_lines, reason = "a table, a row for each error")]
-    fn parts(&self) -> (StatusCode, &'static str, String) {
-        let (status, code, message) = match self {
-            Self::Malformed(reason) => {
-                (StatusCode::BAD_REQUEST, "SerializationException", &**reason)
-            }
+    fn parts(&self) -> (Error, String) {
+        let (error, message) = match self {
+            Self::Malformed(reason) => (errors::MALFORMED, &**reason),
             Self::Invalid(errors) => return invalid(errors),
             Self::Parameter { code, message, .. } => {
-                return (StatusCode::BAD_REQUEST, code, message.clone());
+                return (Error::of_field(code), message.clone());
             }
             Self::InvalidCursor => (
-                StatusCode::BAD_REQUEST,
-                "InvalidCursor",
+                errors::INVALID_CURSOR,
                 "the cursor must be one that this service gave for the same request",
             ),
             Self::CursorGone => (
-                StatusCode::GONE,
-                "CursorGone",
+                errors::CURSOR_GONE,
                 "the log that the cursor belongs to is gone, a backup was restored; begin anew",
             ),
             Self::OldVersion => (
-                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                "HttpVersionNotSupported",
+                errors::HTTP_VERSION_NOT_SUPPORTED,
                 "an export needs HTTP/1.1, where one that is cut is seen to be (behind nginx: proxy_http_version 1.1)",
             ),
             Self::NotJson => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UnsupportedMediaType",
+                errors::UNSUPPORTED_MEDIA_TYPE,
                 "the body must be JSON here, in UTF-8",
             ),
-            Self::OtherAccount => (
-                StatusCode::FORBIDDEN,
-                FORBIDDEN,
-                "the token is limited to other accounts",
-            ),
+            Self::OtherAccount => (errors::FORBIDDEN, "the token is limited to other accounts"),
             Self::Limited => (
-                StatusCode::FORBIDDEN,
-                FORBIDDEN,
+                errors::FORBIDDEN,
                 "the token is limited to accounts; this takes one that is not",
             ),
             Self::AttributionConflict(fields) => {
@@ -139,57 +126,46 @@ impl ApiError {
                     "the session is billed to another {}; that was decided once",
                     names.join(", ")
                 );
-                return (StatusCode::CONFLICT, "AttributionConflict", message);
+                return (errors::ATTRIBUTION_CONFLICT, message);
             }
-            Self::TooMuch(what) => (StatusCode::UNPROCESSABLE_ENTITY, "TooMuch", *what),
+            Self::TooMuch(what) => (errors::TOO_MUCH, *what),
             Self::BadKey => (
-                StatusCode::BAD_REQUEST,
-                "InvalidIdempotencyKey",
+                errors::INVALID_IDEMPOTENCY_KEY,
                 "Idempotency-Key must be given once and have 1 to 255 visible ASCII characters",
             ),
             Self::Unauthorized => (
-                StatusCode::UNAUTHORIZED,
-                "Unauthorized",
+                errors::UNAUTHORIZED,
                 "a valid token is required, as Authorization: Bearer TOKEN or as the password of Basic",
             ),
             Self::MissingScope(scope) => {
                 let message = format!("the token does not have the scope {}", scope.as_str());
-                return (StatusCode::FORBIDDEN, FORBIDDEN, message);
+                return (errors::FORBIDDEN, message);
             }
             Self::CrossSite => (
-                StatusCode::FORBIDDEN,
-                FORBIDDEN,
+                errors::FORBIDDEN,
                 "browsers may send this from the service's own pages only",
             ),
-            Self::NotFound => (StatusCode::NOT_FOUND, "NotFound", "there is nothing here"),
-            Self::NotDescribed(message) => (StatusCode::NOT_FOUND, "NotFound", &**message),
+            Self::NotFound => (errors::NOT_FOUND, "there is nothing here"),
+            Self::NotDescribed(message) => (errors::NOT_FOUND, &**message),
             Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "MethodNotAllowed",
+                errors::METHOD_NOT_ALLOWED,
                 "this path has other methods, see the Allow header",
             ),
-            Self::BodyTimeout => (
-                StatusCode::REQUEST_TIMEOUT,
-                "RequestTimeout",
-                "the body did not arrive in time",
-            ),
+            Self::BodyTimeout => (errors::REQUEST_TIMEOUT, "the body did not arrive in time"),
             Self::TooLarge(limit) => {
                 let message = format!("the body must have at most {limit} bytes");
-                return (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", message);
+                return (errors::PAYLOAD_TOO_LARGE, message);
             }
             Self::TooManyItems => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "PayloadTooLarge",
+                errors::PAYLOAD_TOO_LARGE,
                 &*ReadError::TooManyItems.to_string(),
             ),
             Self::UnsupportedMediaType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UnsupportedMediaType",
+                errors::UNSUPPORTED_MEDIA_TYPE,
                 "the body must be JSON, XML, JSV, CSV, JSON lines or a form, as its Content-Type says, in UTF-8",
             ),
             Self::UnsupportedCoding => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UnsupportedMediaType",
+                errors::UNSUPPORTED_MEDIA_TYPE,
                 "Content-Encoding must be gzip or deflate, once",
             ),
             Self::AtItem(_, error) => return error.parts(),
@@ -202,44 +178,34 @@ impl ApiError {
                     at(first),
                     names.join(", ")
                 );
-                return (
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "IdempotencyConflict",
-                    message,
-                );
+                return (errors::IDEMPOTENCY_CONFLICT, message);
             }
             Self::Overloaded => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Overloaded",
+                errors::OVERLOADED,
                 "too much is under way, send it again later",
             ),
             Self::TooManyRequests(_) => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "TooManyRequests",
+                errors::TOO_MANY_REQUESTS,
                 "the token has sent as many requests as it may, send it again later",
             ),
             Self::StoreUnavailable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "StoreUnavailable",
+                errors::STORE_UNAVAILABLE,
                 "the store did not confirm; nothing is certain, send it again later",
             ),
             Self::Stopping => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Stopping",
+                errors::STOPPING,
                 "the server is stopping, ask another one or later",
             ),
             Self::Timeout => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Timeout",
+                errors::TIMEOUT,
                 "the request took too long; nothing is certain, send it again later",
             ),
             Self::Internal => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "InternalServerError",
+                errors::INTERNAL_SERVER_ERROR,
                 "the server failed; its log has the reason under this answer's X-Request-Id",
             ),
         };
-        (status, code, message.to_owned())
+        (error, message.to_owned())
     }
 
     /// What is wrong with which field.
@@ -260,7 +226,14 @@ impl ApiError {
                     |field: &Field| format!("{} differs from the stored one", field.camel());
                 conflicts
                     .iter()
-                    .map(|(index, field)| of(index, "IdempotencyConflict", field, differs(field)))
+                    .map(|(index, field)| {
+                        of(
+                            index,
+                            errors::IDEMPOTENCY_CONFLICT.code,
+                            field,
+                            differs(field),
+                        )
+                    })
                     .collect()
             }
             Self::AttributionConflict(fields) => {
@@ -268,7 +241,14 @@ impl ApiError {
                     |field: &Field| format!("{} differs from the decided one", field.camel());
                 fields
                     .iter()
-                    .map(|field| of(&None, "AttributionConflict", field, differs(field)))
+                    .map(|field| {
+                        of(
+                            &None,
+                            errors::ATTRIBUTION_CONFLICT.code,
+                            field,
+                            differs(field),
+                        )
+                    })
                     .collect()
             }
             Self::Parameter {
@@ -287,24 +267,35 @@ impl ApiError {
 
     /// An error of a parameter, whose name is as .NET writes it.
     pub(super) fn parameter(name: &'static str, rule: impl AsRef<str>) -> Self {
+        Self::of_parameter(name, errors::PREDICATE.code, rule.as_ref())
+    }
+
+    fn of_parameter(name: &'static str, code: &'static str, rule: &str) -> Self {
         let camel = name[..1].to_ascii_lowercase() + &name[1..];
         Self::Parameter {
             name,
-            code: "Predicate",
-            message: format!("{camel} {}", rule.as_ref()),
+            code,
+            message: format!("{camel} {rule}"),
         }
+    }
+
+    /// An error of a parameter that has to be given and is not. Its name is as .NET writes it.
+    pub(super) fn missing(name: &'static str) -> Self {
+        let code = errors::NOT_EMPTY.code;
+        Self::of_parameter(name, code, "is required")
     }
 
     /// The body of this error.
     pub(super) fn response_status(&self) -> ResponseStatus {
-        let (_, error_code, message) = self.parts();
+        let (Error { code, .. }, message) = self.parts();
         let errors = self.errors();
         let index = match self {
             Self::AtItem(index, _) => Some(*index),
+            Self::Invalid(errors) => standing(errors).and_then(|(index, _)| *index),
             _ => errors.first().and_then(|error| error.index),
         };
         ResponseStatus {
-            error_code,
+            error_code: code,
             message,
             errors,
             index,
@@ -313,7 +304,7 @@ impl ApiError {
 
     /// Its stable code, for the log.
     pub(super) fn code(&self) -> &'static str {
-        self.parts().1
+        self.parts().0.code
     }
 
     /// The error that stands for a bare status of the framework.
@@ -328,27 +319,29 @@ impl ApiError {
 
 /// One failure's code and sentence stand for it; of several, the first one's, and all sentences.
 /// Those of a batch may be thousands, which are in the list of errors and not here again.
-fn invalid(errors: &[(Option<usize>, FieldError)]) -> (StatusCode, &'static str, String) {
-    let is_forbidden = errors.iter().all(|(_, error)| error.code == FORBIDDEN);
-    let status = match is_forbidden && !errors.is_empty() {
-        true => StatusCode::FORBIDDEN,
-        false => StatusCode::BAD_REQUEST,
+fn invalid(errors: &[(Option<usize>, FieldError)]) -> (Error, String) {
+    let Some((index, first)) = standing(errors) else {
+        return (errors::NOT_EMPTY, String::new());
     };
-    let (code, message) = match errors {
-        [] => ("Invalid", String::new()),
-        [(None, only)] => (only.code, only.message.clone()),
-        [(None, first), ..] => {
+    let message = match (index, errors) {
+        (None, [_, _, ..]) => {
             let lines = errors
                 .iter()
                 .map(|(_, error)| format!("\n  - {} [{}]", error.message, error.field.pascal()));
-            (
-                first.code,
-                first.message.clone() + &lines.collect::<String>(),
-            )
+            first.message.clone() + &lines.collect::<String>()
         }
-        [(index, first), ..] => (first.code, at(*index) + &first.message),
+        _ => at(*index) + &first.message,
     };
-    (status, code, message)
+    (Error::of_field(first.code), message)
+}
+
+/// The failure that stands for all: the first one, unless some are about accounts and some are
+/// not; then sending it with another token would be no use.
+fn standing(errors: &[(Option<usize>, FieldError)]) -> Option<&(Option<usize>, FieldError)> {
+    errors
+        .iter()
+        .find(|(_, error)| error.code != errors::FORBIDDEN.code)
+        .or(errors.first())
 }
 
 /// Which item a sentence is about.
@@ -360,7 +353,7 @@ fn at(index: Option<usize>) -> String {
 /// which travels in the extensions.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.parts().0;
+        let status = StatusCode::from_u16(self.parts().0.status).expect("a status");
         let mut response = status.into_response();
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use http::Method;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::ApiError;
 use super::turns::{Turn, Turns};
-use super::{ApiError, path};
 use crate::billable::ClientName;
+use crate::docs::routes;
 use crate::metrics::{Kind, Limit, METRICS, as_i64};
 
 /// The places. A clone is a handle to the same ones.
@@ -43,9 +44,9 @@ impl InFlight {
         client: &ClientName,
     ) -> Result<Option<Turn>, ApiError> {
         let is_report = match path {
-            path::METRICS => return Ok(None),
-            path::BILLABLES => *method == Method::POST,
-            path::NEW_BILLABLE | path::NEW_BILLABLES => true,
+            routes::METRICS => return Ok(None),
+            routes::BILLABLES => *method == Method::POST,
+            routes::NEW_BILLABLE | routes::NEW_BILLABLES => true,
             _ => false,
         };
         match is_report {

@@ -1,55 +1,13 @@
 //! Paths as ServiceStack takes them: literal segments in any letter case, empty segments
 //! dropped, a format suffix where a route has one, an operation under each of its names; and the
-//! canonical path they stand for.
+//! canonical path they stand for. Which routes there are is said in the description of the
+//! operations, and by nothing else.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use crate::docs::routes;
+use crate::docs::{OPERATIONS, Operation};
 use crate::wire::Format;
-
-/// Reports are posted here.
-pub(super) const BILLABLES: &str = "/billables";
-/// One billable.
-pub(super) const BILLABLE: &str = "/billables/{id}";
-/// A billable is voided here.
-pub(super) const VOID: &str = "/billables/{id}/void";
-/// Which billables are there.
-pub(super) const CHECK: &str = "/billables/check";
-/// A session.
-pub(super) const SESSION: &str = "/sessions/{sessionId}";
-/// Totals.
-pub(super) const BILLING: &str = "/billing";
-/// The feed.
-pub(super) const LOG: &str = "/log";
-/// The operation by its name: one report.
-pub(super) const NEW_BILLABLE: &str = "/api/NewBillable";
-/// The operation's batch.
-pub(super) const NEW_BILLABLES: &str = "/api/NewBillable[]";
-/// Whether the process lives.
-pub(super) const LIVEZ: &str = "/livez";
-/// Whether it can serve.
-pub(super) const READYZ: &str = "/readyz";
-/// What it counts.
-pub(super) const METRICS: &str = "/metrics";
-
-/// Every route of resources, and whether it takes a format suffix.
-const RESOURCES: [(&str, bool); 14] = [
-    (BILLABLES, true),
-    (CHECK, false),
-    (BILLABLE, false),
-    (VOID, false),
-    (SESSION, false),
-    (BILLING, true),
-    (LOG, false),
-    (LIVEZ, false),
-    (READYZ, false),
-    (METRICS, false),
-    (routes::FRONT, false),
-    (routes::METADATA, false),
-    (routes::TYPES, false),
-    (routes::OPERATION_METADATA, false),
-];
 
 /// What a path says beside which route it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +52,7 @@ pub(super) fn canonical(path: &str) -> Option<Canonical> {
 }
 
 /// `/api/NewBillable[.format]`, where a trailing slash would name no operation; and
-/// `/{format}/{reply or oneway}/NewBillable`. Either has a batch with `[]` behind the name.
+/// `/{format}/{reply or oneway}/NewBillable`. Some have a batch with `[]` behind the name.
 fn operation(path: &str) -> Option<Canonical> {
     let segments: Vec<_> = path
         .split('/')
@@ -114,11 +72,12 @@ fn operation(path: &str) -> Option<Canonical> {
     let brackets = ["[]", "%5B%5D", "%5b%5d"];
     let single = brackets.iter().find_map(|end| name.strip_suffix(end));
     let is_batch = single.is_some();
+    let operation = Operation::find(single.unwrap_or(name))?;
     let route = match is_batch {
-        true => NEW_BILLABLES,
-        false => NEW_BILLABLE,
+        true => operation.batch_by_name?,
+        false => operation.by_name?,
     };
-    is(single.unwrap_or(name), "NewBillable").then(|| Canonical {
+    Some(Canonical {
         route,
         path: route.to_owned(),
         convention: Convention::Operation { format, is_batch },
@@ -136,9 +95,10 @@ fn resource(path: &str) -> Option<Canonical> {
     let suffixed = path
         .rsplit_once('.')
         .and_then(|(stem, suffix)| Some((stem, Format::from_name(suffix)?)));
-    RESOURCES.iter().find_map(|(route, takes_suffix)| {
+    OPERATIONS.into_iter().find_map(|operation| {
+        let route = operation.path;
         let (path, suffix) = match suffixed {
-            Some((stem, format)) if *takes_suffix => (matched(route, stem)?, Some(format)),
+            Some((stem, format)) if operation.takes_suffix => (matched(route, stem)?, Some(format)),
             _ => (matched(route, path)?, None),
         };
         Some(Canonical {
@@ -192,9 +152,9 @@ mod tests {
             canonical("/Billables/AbC%2F.xml"),
             found("/billables/AbC%2F.xml", "")
         );
-        for front in ["/", "//", ""] {
-            assert_eq!(canonical(front), found("/", ""));
-        }
+        assert_eq!(canonical("/"), found("/", ""));
+        assert_eq!(canonical("//"), found("/", ""));
+        assert_eq!(canonical("/XML/metadata/"), found("/XML/metadata", ""));
         for unknown in [
             "/billables.XML",
             "/billables.xml/",
@@ -216,7 +176,7 @@ mod tests {
             } = canonical(path)?;
             match convention {
                 Convention::Operation { format, is_batch } => {
-                    assert_eq!(path == NEW_BILLABLES, is_batch);
+                    assert_eq!(path.ends_with("[]"), is_batch);
                     Some((format.name(), is_batch))
                 }
                 Convention::Resource { .. } => None,
@@ -231,12 +191,15 @@ mod tests {
             ("/JSV/Reply/NEWBILLABLE/", "jsv", false),
             ("/json//oneway/NewBillable%5b%5d", "json", true),
             ("/xml/oneway/NewBillable", "xml", false),
+            ("/api/getbilling.csv", "csv", false),
         ] {
             assert_eq!(found(path), Some((format, is_batch)), "{path}");
         }
         for path in [
             "/api/",
             "/api/NewBillable/",
+            "/api/GetBilling[]",
+            "/api/GetLivez",
             "/api/NewBillable[]/",
             "/api/NewBillable.XML",
             "/api/NewBillable.other",

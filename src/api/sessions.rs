@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
@@ -12,6 +11,7 @@ use tracing::Instrument;
 
 use super::access::Caller;
 use super::context::Answer;
+use super::subject::Subject;
 use super::{ApiError, App, body};
 use crate::attribution::carry_out;
 use crate::billable::{Attribution, Field, FieldError, Instant, Pair, Text};
@@ -26,7 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct SessionIn {
+    #[serde(alias = "SessionId")]
+    session_id: Option<String>,
+    #[serde(alias = "AccountId")]
     account_id: Option<String>,
+    #[serde(alias = "CustomerId")]
     customer_id: Option<String>,
 }
 
@@ -35,21 +39,21 @@ pub(super) async fn attribute_session(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
-    id: Result<Path<String>, PathRejection>,
+    subject: Subject,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Bill)?;
     let (head, body) = request.into_parts();
     let limit = app.request_timeout / 2;
-    let (wanted, _claim): (SessionIn, _) =
-        body::read_json(&head.headers, body, app.writer.budget(), limit).await?;
+    let (mut wanted, _claim): (SessionIn, _) =
+        body::read_json(&head, body, app.writer.budget(), limit).await?;
     let now = Instant::now();
     let caller = caller.renewed(&app.tokens, now)?;
     // It may give billables of anybody to anybody.
     if caller.accounts().is_some() {
         return Err(ApiError::Limited);
     }
-    let session_id = session_id(id)?;
+    let session_id = session_id(subject.or(wanted.session_id.take(), "SessionId")?)?;
     let pair = pair(wanted)?;
     let wanted = Attribution {
         session_id,
@@ -100,10 +104,10 @@ pub(super) async fn get_session(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
-    id: Result<Path<String>, PathRejection>,
+    subject: Subject,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
-    let id = session_id(id)?;
+    let id = session_id(subject.or(None, "SessionId")?)?;
     let found = app.store.session_find(id.as_str()).await?;
     let found = found.filter(|found| {
         let account = &found.attribution.pair.account_id;
@@ -129,8 +133,7 @@ fn shown(answer: Answer, found: &SessionFound) -> Response {
     answer.record(Record::new("Session", members))
 }
 
-fn session_id(id: Result<Path<String>, PathRejection>) -> Result<Text, ApiError> {
-    let Path(id) = id.map_err(|_| ApiError::NotFound)?;
+fn session_id(id: String) -> Result<Text, ApiError> {
     Text::parse(Field::SessionId, id).map_err(|error| vec![error].into())
 }
 

@@ -1,7 +1,6 @@
 //! `POST /billables/{id}/void`: a billable is not to be billed.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use serde::Deserialize;
@@ -10,6 +9,7 @@ use super::access::Caller;
 use super::billables::find_billable;
 use super::context::Answer;
 use super::report::IDEMPOTENT_REPLAYED;
+use super::subject::Subject;
 use super::{ApiError, App, body};
 use crate::billable::{Instant, Text, Void};
 use crate::token::Scope;
@@ -18,6 +18,9 @@ use crate::wire::record::Record;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct VoidIn {
+    #[serde(alias = "Id")]
+    id: Option<String>,
+    #[serde(alias = "Reason")]
     reason: Option<String>,
 }
 
@@ -26,14 +29,14 @@ pub(super) async fn void_billable(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
-    id: Result<Path<String>, PathRejection>,
+    subject: Subject,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Bill)?;
     let (head, body) = request.into_parts();
     let limit = app.request_timeout / 2;
-    let (VoidIn { reason }, _claim) =
-        body::read_json(&head.headers, body, app.writer.budget(), limit).await?;
+    let (VoidIn { id, reason }, _claim) =
+        body::read_json(&head, body, app.writer.budget(), limit).await?;
     let reason = reason.filter(|reason| !reason.trim().is_empty());
     let reason = reason
         .map(|reason| Text::named("reason", reason))
@@ -45,7 +48,7 @@ pub(super) async fn void_billable(
     })?;
     let now = Instant::now();
     let caller = caller.renewed(&app.tokens, now)?;
-    let billable = find_billable(&app, &caller, id).await?;
+    let billable = find_billable(&app, &caller, &subject.or(id, "Id")?).await?;
     let void = Void {
         billable_id: billable.recorded.id,
         reason,

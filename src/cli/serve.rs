@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Extension;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -102,9 +102,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
             app
         }
     };
-    // Pages show addresses as clients know them.
-    let is_secure = tls.is_some() || args.behind_proxy;
-    let app = app.layer(Extension(api::Scheme(scheme(is_secure))));
+    let app = with_scheme(app, tls.is_some() || args.behind_proxy);
     info!(
         listen = %address, epoch = %log.epoch, partitions = log.partitions, version = env!("CARGO_PKG_VERSION"),
         "listening on {}://{address}", scheme(tls.is_some())
@@ -170,6 +168,11 @@ async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result
          -H 'Content-Type: application/json' -d '{{\"sessionId\":\"S1\",\"callSid\":\"CA1\"}}'\n"
     );
     Ok(())
+}
+
+/// Pages show addresses as clients know them.
+fn with_scheme(app: Router, is_secure: bool) -> Router {
+    app.layer(Extension(api::Scheme(scheme(is_secure))))
 }
 
 fn scheme(is_tls: bool) -> &'static str {

@@ -44,7 +44,7 @@ on_both_databases! {
         let server = Server::start(&database).await;
         let client = server.client();
         let cases = [
-            (Method::GET, "/nope", 404, "NotFound"),
+            (Method::GET, "/nothing", 404, "NotFound"),
             (Method::POST, "/billable", 404, "NotFound"),
             (Method::POST, "/billables.XML", 404, "NotFound"),
             (Method::POST, "/billables.xml/", 404, "NotFound"),

@@ -7,7 +7,7 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::client::send;
+use crate::support::client::{Reply, send};
 use crate::support::{Database, Server, on_both_databases};
 
 const REPORT: &str = r#"{"sessionId":"S1","callSid":"CA1"}"#;
@@ -34,6 +34,62 @@ on_both_databases! {
             assert_eq!(reply.header("idempotent-replayed"), (number > 0).then_some("true"));
         }
         assert_eq!(database.ids().await.len(), 1);
+    }
+
+    async fn every_operation_is_called_by_its_name_and_answers_as_on_its_path(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let get = async |path: &str| {
+            let reply = client.get(path).await;
+            assert_eq!(reply.status, 200, "{path}: {reply:?}");
+            reply
+        };
+        assert_eq!(client.report(&json!({"sessionId": "S/1", "callSid": "CA1"})).await.status, 201);
+        let id = client.report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA2"})).await.id();
+        for (by_name, path) in [
+            (format!("/api/GetBillable?ID={id}"), format!("/billables/{id}")),
+            (format!("/xml/reply/getbillable?id={id}"), format!("/billables/{id}?format=xml")),
+            ("/api/ListBillables.csv?accountId=acc".to_owned(), "/billables.csv?accountId=acc".to_owned()),
+            ("/jsv/reply/GetBilling?startDate=2026-01-01&endDate=2026-01-02&accountId=none".to_owned(), "/billing.jsv?startDate=2026-01-01&endDate=2026-01-02&accountId=none".to_owned()),
+        ] {
+            let (one, other) = (get(&by_name).await, get(&path).await);
+            assert_eq!(one.header("content-type"), other.header("content-type"));
+            let cursorless = |reply: &Reply| reply.body.split("asOf").next().unwrap().to_owned();
+            assert_eq!(cursorless(&one), cursorless(&other), "{by_name}");
+        }
+        assert_eq!(get("/api/ReadLog?limit=10").await.json()["items"].as_array().unwrap().len(), 2);
+        let csv = get("/csv/reply/ReadLog").await;
+        assert_eq!(csv.header("content-disposition"), Some("attachment; filename=\"ReadLog.csv\""));
+
+        // As a client of JavaScript labels it, and one of .NET writes it.
+        let posted = async |method: Method, path: &str, body: &str| {
+            send(client.request(method, path).header("Content-Type", "text/plain").body(body.to_owned())).await
+        };
+        let checked = posted(Method::POST, "/api/CheckBillables", r#"{"CallSids":["CA1"]}"#).await;
+        assert_eq!((checked.status, &checked.json()["items"][0]["state"]), (200, &json!("present")));
+        let decided = posted(Method::PUT, "/json/reply/AttributeSession", r#"{"sessionId":"S/1","AccountId":"acc","customerId":"cus"}"#).await;
+        assert_eq!((decided.status, &decided.json()["isComplete"]), (200, &json!(true)), "{decided:?}");
+        assert_eq!(get("/api/GetSession?sessionId=S%2F1").await.json(), decided.json());
+        let voided = posted(Method::POST, "/api/VoidBillable", &format!(r#"{{"id":"{id}","Reason":"a test"}}"#)).await;
+        assert_eq!((voided.status, &voided.json()["voidReason"]), (200, &json!("a test")));
+        let again = posted(Method::POST, &format!("/api/VoidBillable?id={id}"), "").await;
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+
+        for (method, path, name) in [
+            (Method::GET, "/api/GetBillable", "Id"), (Method::POST, "/api/VoidBillable", "Id"),
+            (Method::GET, "/api/GetSession?sessionId=", "SessionId"),
+        ] {
+            let missing = posted(method, path, "{}").await;
+            assert_eq!((missing.status, missing.field_errors()), (400, vec![(name.to_owned(), "NotEmpty".to_owned())]), "{path}");
+        }
+        let xml = posted(Method::POST, "/xml/reply/VoidBillable", "<VoidBillable/>").await;
+        assert_eq!((xml.status, &*xml.error_code()), (415, "UnsupportedMediaType"));
+        for (method, path, allowed) in [(Method::POST, "/api/GetBilling", "GET,HEAD"), (Method::GET, "/api/VoidBillable", "POST")] {
+            let wrong = posted(method, path, "").await;
+            assert_eq!((wrong.status, wrong.header("allow")), (405, Some(allowed)), "{path}");
+        }
+        assert_eq!(client.get("/api/GetBilling[]").await.status, 404);
+        assert_eq!(client.get("/api/GetMetrics").await.status, 404);
     }
 
     async fn an_operations_errors_are_in_its_format_whatever_is_accepted(database: Database) {

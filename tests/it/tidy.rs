@@ -70,6 +70,10 @@ fn a_module_knows_only_what_stands_to_its_right() {
             "wire",
             "axum sqlx:: http:: crate::store crate::writer crate::token crate::api",
         ),
+        (
+            "docs",
+            "axum sqlx:: crate::store crate::writer crate::reader crate::totals crate::api crate::config",
+        ),
         ("api", "sqlx:: crate::server crate::cli crate::config"),
         (
             "server",

@@ -44,7 +44,7 @@ pub(super) static VOID_BILLABLE: Operation = Operation {
         WITH_TOKEN,
         WITH_BODY,
         OF_TEXTS,
-        &[errors::NOT_FOUND, errors::STOPPING],
+        &[errors::NOT_EMPTY, errors::NOT_FOUND, errors::STOPPING],
     ],
     ..READING
 };

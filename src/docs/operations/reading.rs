@@ -141,7 +141,7 @@ pub(super) static GET_BILLABLE: Operation = Operation {
         Body::One(&objects::BILLABLE),
         "The billable, with its state",
     )],
-    errors: &[ALWAYS, WITH_TOKEN, &[errors::NOT_FOUND]],
+    errors: &[ALWAYS, WITH_TOKEN, &[errors::NOT_EMPTY, errors::NOT_FOUND]],
     ..READING
 };
 
@@ -224,6 +224,11 @@ pub(super) static GET_SESSION: Operation = Operation {
     by_name: Some(routes::GET_SESSION),
     members: &[SESSION_ID],
     answers: &[ok(Body::One(&objects::SESSION), "What was decided")],
-    errors: &[ALWAYS, WITH_TOKEN, OF_TEXTS, &[errors::NOT_FOUND]],
+    errors: &[
+        ALWAYS,
+        WITH_TOKEN,
+        OF_TEXTS,
+        &[errors::NOT_EMPTY, errors::NOT_FOUND],
+    ],
     ..READING
 };

@@ -61,7 +61,8 @@ fn xml(body: &str) -> String {
         let is_end = tag.starts_with('/');
         depth = depth.saturating_sub(is_end.into());
         out.push_str(text);
-        if !(is_end && is_leaf) && !out.is_empty() {
+        let stays = out.is_empty() || is_end && is_leaf;
+        if !stays {
             break_line(&mut out, depth);
         }
         out.extend(["<", tag, ">"]);
