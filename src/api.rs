@@ -7,6 +7,7 @@ mod body;
 mod check;
 mod context;
 mod cursor;
+mod docs;
 mod error;
 mod export;
 mod feed;
@@ -44,6 +45,7 @@ use crate::writer::Writer;
 pub use access::Tokens;
 pub use context::FirstByte;
 pub use cursor::Cursors;
+pub use docs::Scheme;
 use error::ApiError;
 use in_flight::InFlight;
 use turns::Turns;
@@ -152,7 +154,19 @@ impl App {
             .route(routes::GET_SESSION, get(sessions::get_session))
             .route(routes::GET_BILLING, get(billing::get_billing))
             .route(routes::READ_LOG, get(feed::read_log));
-        resources.merge(by_name)
+        resources.merge(by_name).merge(Self::documentation())
+    }
+
+    fn documentation() -> Router<Self> {
+        Router::new()
+            .route(routes::FRONT, get(docs::get_front_page))
+            .route(routes::METADATA, get(docs::get_metadata))
+            .route(routes::TYPES, get(docs::get_types))
+            .route(routes::OPENAPI, get(docs::get_openapi))
+            .route(
+                routes::OPERATION_METADATA,
+                get(docs::get_operation_metadata),
+            )
     }
 
     /// For whoever restarts the process, sends it work, or watches it.

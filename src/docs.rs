@@ -7,7 +7,9 @@ pub mod errors;
 pub mod objects;
 pub mod openapi;
 pub mod operations;
+pub mod pages;
 pub mod routes;
+pub mod samples;
 pub mod types;
 
 use http::Method;
@@ -141,8 +143,8 @@ pub enum Body {
     One(&'static Type),
     /// An object for one report; for several, an array of such objects, in order.
     OneOrSeveral(&'static Type),
-    /// A document of that media type.
-    Document(&'static str),
+    /// A document of one of these media types.
+    Document(&'static [&'static str]),
 }
 
 impl Operation {

@@ -111,6 +111,10 @@ impl<S: Sync> FromRequestParts<S> for Answer {
     }
 }
 
+/// Marks an answer whose body stays as it is, whatever its status.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written;
+
 /// The outermost layer.
 pub(super) async fn surround(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
@@ -176,7 +180,10 @@ fn dress(
         (response, None) => (response, None),
     };
     let headers = response.headers_mut();
-    if answer.format.is_rows() {
+    let content_type = headers.get(CONTENT_TYPE);
+    if answer.format.is_rows()
+        && content_type.is_none_or(|content_type| content_type == answer.format.content_type())
+    {
         let file = format!("attachment; filename=\"{file}.{}\"", answer.format.name());
         let file = HeaderValue::from_str(&file).expect("names are visible ASCII");
         headers.insert(CONTENT_DISPOSITION, file);
@@ -218,7 +225,8 @@ fn error_of(mut response: Response) -> (Response, Option<ApiError>) {
         return (response, Some(error));
     }
     let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
+    let is_success = !status.is_client_error() && !status.is_server_error();
+    if is_success || response.extensions().get::<Written>().is_some() {
         return (response, None);
     }
     let error = ApiError::from_status(status);

@@ -58,6 +58,8 @@ pub(super) enum ApiError {
     CrossSite,
     /// No such path, or nothing there that the token may see.
     NotFound,
+    /// The documentation has no such page; the message says which there are.
+    NotDescribed(String),
     /// The path has other methods.
     MethodNotAllowed,
     /// The body did not arrive in time.
@@ -144,6 +146,7 @@ impl ApiError {
                 "browsers may send this from the service's own pages only",
             ),
             Self::NotFound => (errors::NOT_FOUND, "there is nothing here"),
+            Self::NotDescribed(message) => (errors::NOT_FOUND, &**message),
             Self::MethodNotAllowed => (
                 errors::METHOD_NOT_ALLOWED,
                 "this path has other methods, see the Allow header",

@@ -41,7 +41,8 @@ pub(super) async fn get_readyz(
     }
 }
 
-async fn is_ready(app: &App) -> bool {
+/// Whether the service can store.
+pub(super) async fn is_ready(app: &App) -> bool {
     let mut last = app.readiness.lock().await;
     match *last {
         Some((at, is_ready)) if at.elapsed() < CACHED => is_ready,

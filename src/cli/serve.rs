@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Failure, token};
-use crate::api::{App, Cursors, RequestLimits, Tokens};
+use crate::api::{self, App, Cursors, RequestLimits, Tokens};
 use crate::attribution;
 use crate::billable::{ClientName, Instant};
 use crate::config::{self, ServeArgs};
@@ -101,6 +102,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
             app
         }
     };
+    let app = with_scheme(app, tls.is_some() || args.behind_proxy);
     info!(
         listen = %address, epoch = %log.epoch, partitions = log.partitions, version = env!("CARGO_PKG_VERSION"),
         "listening on {}://{address}", scheme(tls.is_some())
@@ -166,6 +168,11 @@ async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result
          -H 'Content-Type: application/json' -d '{{\"sessionId\":\"S1\",\"callSid\":\"CA1\"}}'\n"
     );
     Ok(())
+}
+
+/// Pages show addresses as clients know them.
+fn with_scheme(app: Router, is_secure: bool) -> Router {
+    app.layer(Extension(api::Scheme(scheme(is_secure))))
 }
 
 fn scheme(is_tls: bool) -> &'static str {

@@ -2,7 +2,8 @@
 
 use super::types::{Kind, Member, Place, Type, always, maybe};
 
-const ID: &str = "8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f";
+/// The id that the report of the examples gets.
+pub const ID: &str = "4a9f3520-2c9d-8620-b8ed-069900bed70a";
 
 /// The account.
 pub const ACCOUNT_ID: Member = maybe("accountId", Kind::Text, "acc", "The account to bill");

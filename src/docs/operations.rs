@@ -106,8 +106,8 @@ pub static OPERATIONS: [&Operation; 17] = [
     &running::GET_METRICS,
     &documentation::GET_FRONT_PAGE,
     &documentation::GET_METADATA,
-    &documentation::GET_OPERATION_METADATA,
     &documentation::GET_TYPES,
+    &documentation::GET_OPERATION_METADATA,
     &documentation::GET_OPEN_API,
 ];
 

@@ -3,8 +3,35 @@
 use super::super::dto::LANGUAGES;
 use super::super::errors::{self, ALWAYS};
 use super::super::types::{Kind, Place};
-use super::super::{Body, Group, Operation, routes};
-use super::{HTML, OPEN, ok, query};
+use super::super::{Answer, Body, Group, Operation, routes};
+use super::{HTML, OPEN, header, ok, query};
+
+/// A page, which may load nothing from elsewhere.
+const PAGE: Answer = Answer {
+    status: 200,
+    when: "The page",
+    body: Body::Document(&[HTML]),
+    headers: &[
+        header(
+            "Content-Security-Policy",
+            Kind::String,
+            "",
+            "What the page may load and do",
+        ),
+        header(
+            "Referrer-Policy",
+            Kind::String,
+            "",
+            "That its links tell nobody where they stood",
+        ),
+        header(
+            "Cross-Origin-Opener-Policy",
+            Kind::String,
+            "",
+            "That no other page has a hold on it",
+        ),
+    ],
+};
 
 /// What this is, and where to begin.
 pub(super) static GET_FRONT_PAGE: Operation = Operation {
@@ -12,7 +39,7 @@ pub(super) static GET_FRONT_PAGE: Operation = Operation {
     group: Group::Documentation,
     summary: "What this is, and where to begin",
     path: routes::FRONT,
-    answers: &[ok(Body::Document(HTML), "The page")],
+    answers: &[PAGE],
     ..OPEN
 };
 
@@ -22,7 +49,7 @@ pub(super) static GET_METADATA: Operation = Operation {
     group: Group::Documentation,
     summary: "The operations, as a page",
     path: routes::METADATA,
-    answers: &[ok(Body::Document(HTML), "The page")],
+    answers: &[PAGE],
     ..OPEN
 };
 
@@ -49,8 +76,8 @@ pub(super) static GET_OPERATION_METADATA: Operation = Operation {
             "Show its DTO in this language",
         ),
     ],
-    answers: &[ok(Body::Document(HTML), "The page")],
-    errors: &[ALWAYS, &[errors::NOT_FOUND]],
+    answers: &[PAGE],
+    errors: &[ALWAYS, &[errors::MALFORMED, errors::NOT_FOUND]],
     ..OPEN
 };
 
@@ -77,10 +104,10 @@ pub(super) static GET_TYPES: Operation = Operation {
         ),
     ],
     answers: &[ok(
-        Body::Document("text/plain; charset=utf-8"),
+        Body::Document(&["text/plain", "text/javascript"]),
         "The source",
     )],
-    errors: &[ALWAYS, &[errors::NOT_FOUND]],
+    errors: &[ALWAYS, &[errors::MALFORMED, errors::NOT_FOUND]],
     ..OPEN
 };
 
@@ -90,6 +117,6 @@ pub(super) static GET_OPEN_API: Operation = Operation {
     group: Group::Documentation,
     summary: "This description for programs, as OpenAPI 3.1",
     path: routes::OPENAPI,
-    answers: &[ok(Body::Document("application/json"), "The document")],
+    answers: &[ok(Body::Document(&["application/json"]), "The document")],
     ..OPEN
 };

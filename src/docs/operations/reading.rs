@@ -118,7 +118,7 @@ pub(super) static CHECK_BILLABLES: Operation = Operation {
             kind: Kind::Texts(10_000),
             is_required: false,
             text: "Ids of billables; what is none is missing",
-            example: "8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f",
+            example: objects::ID,
         },
     ],
     body: RequestBody::Json,

@@ -24,7 +24,7 @@ const PREFER: Member = header(
 const LOCATION: Member = header(
     "Location",
     Kind::String,
-    "/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f",
+    "/billables/4a9f3520-2c9d-8620-b8ed-069900bed70a",
     "The path of the billable",
 );
 const BILLABLE_IDENTITY: Member = header(

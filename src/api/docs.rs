@@ -1,0 +1,173 @@
+//! The documentation: pages, DTOs. The same for everybody, so it takes no token.
+
+use std::convert::Infallible;
+
+use axum::extract::{FromRequestParts, Path, RawQuery, State};
+use axum::response::{Html, IntoResponse, Response};
+use http::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderMap, HeaderName, REFERRER_POLICY,
+};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+
+use super::context::Written;
+use super::observe::Outcome;
+use super::query::Query;
+use super::{ApiError, App, health};
+use crate::docs::dto::{self, Language};
+use crate::docs::{OPERATIONS, Operation, openapi, pages};
+use crate::wire::Format;
+
+/// Where clients reach the service that do not say it themselves.
+const DEFAULT_HOST: &str = "127.0.0.1:8080";
+
+/// The longest host that is shown on a page.
+const MAX_HOST: usize = 255;
+
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+/// `https` where clients speak TLS, with this process or with the proxy in front of it; in the
+/// extensions of requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Scheme(pub &'static str);
+
+/// The address by which the client reaches the service, without a slash at its end.
+pub(super) struct BaseUrl(String);
+
+impl<S: Sync> FromRequestParts<S> for BaseUrl {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let Scheme(scheme) = parts.extensions.get().copied().unwrap_or(Scheme("http"));
+        let is_sane = |byte: u8| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte);
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.filter(|host| (1..=MAX_HOST).contains(&host.len()));
+        let host = host.filter(|host| host.bytes().all(is_sane));
+        Ok(Self(format!("{scheme}://{}", host.unwrap_or(DEFAULT_HOST))))
+    }
+}
+
+/// What this is, how it is, where to begin.
+pub(super) async fn get_front_page(State(app): State<App>, BaseUrl(base): BaseUrl) -> Response {
+    let is_ready = !app.stop.is_cancelled() && health::is_ready(&app).await;
+    page(pages::front(is_ready, &base))
+}
+
+/// The operations.
+pub(super) async fn get_metadata() -> Response {
+    page(pages::index())
+}
+
+/// One operation.
+pub(super) async fn get_operation_metadata(
+    Path(format): Path<String>,
+    RawQuery(query): RawQuery,
+    BaseUrl(base): BaseUrl,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let format = pages::FORMATS
+        .into_iter()
+        .find(|known| known.name().eq_ignore_ascii_case(&format))
+        .ok_or(ApiError::NotFound)?;
+    let query = Query::parse(query.as_deref())?;
+    let name = query.get("op").unwrap_or_default();
+    let Some(operation) = Operation::find(name) else {
+        return no_operation(name, &headers);
+    };
+    let language = query.get("lang").map(language).transpose()?;
+    Ok(page(pages::operation(operation, format, language, &base)))
+}
+
+/// The DTOs of the operations in a language.
+pub(super) async fn get_types(
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    BaseUrl(base): BaseUrl,
+) -> Result<Response, ApiError> {
+    let language = language(&name)?;
+    let query = Query::parse(query.as_deref())?;
+    let list = query.get("IncludeTypes").unwrap_or_default();
+    let operations = dto::included(list).map_err(ApiError::NotDescribed)?;
+    let source = dto::source(language, &operations, &base);
+    Ok(([(CONTENT_TYPE, language.media_type())], source).into_response())
+}
+
+/// The description for programs.
+pub(super) async fn get_openapi() -> Response {
+    let media_type = Format::Json.content_type();
+    ([(CONTENT_TYPE, media_type)], openapi::text()).into_response()
+}
+
+/// The language of that name, in any letter case.
+fn language(name: &str) -> Result<Language, ApiError> {
+    Language::from_name(&name.to_ascii_lowercase()).ok_or_else(|| {
+        let names = Language::ALL.map(Language::name).join(", ");
+        ApiError::NotDescribed(format!("there are these languages: {names}"))
+    })
+}
+
+/// A page for those who want one, an error for the others; either has the list.
+fn no_operation(name: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let mut accepted = headers.get_all(ACCEPT).iter();
+    let is_browser = accepted.any(|ranges| {
+        let ranges = ranges.to_str().unwrap_or_default();
+        ranges.to_ascii_lowercase().contains("text/html")
+    });
+    if !is_browser {
+        let names = OPERATIONS.map(|operation| operation.name).join(", ");
+        let message = format!("there are these operations: {names}");
+        return Err(ApiError::NotDescribed(message));
+    }
+    let mut response = page(pages::unknown_operation(name));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    let extensions = response.extensions_mut();
+    extensions.insert(Written);
+    extensions.insert(Outcome("NotFound"));
+    Ok(response)
+}
+
+/// A page, which may load nothing from elsewhere and tells nobody where its reader was.
+fn page(html: String) -> Response {
+    let policy = HeaderValue::from_static(pages::content_security_policy());
+    let headers = [
+        (CONTENT_SECURITY_POLICY, policy),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (OPENER_POLICY, HeaderValue::from_static("same-origin")),
+    ];
+    (headers, Html(html)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::Request;
+
+    use super::*;
+
+    async fn base(host: Option<&[u8]>, scheme: Option<Scheme>) -> String {
+        let mut request = Request::new(());
+        if let Some(host) = host {
+            let host = HeaderValue::from_bytes(host).expect("a value");
+            request.headers_mut().insert(HOST, host);
+        }
+        if let Some(scheme) = scheme {
+            request.extensions_mut().insert(scheme);
+        }
+        let (mut parts, ()) = request.into_parts();
+        let BaseUrl(base) = BaseUrl::from_request_parts(&mut parts, &())
+            .await
+            .expect("infallible");
+        base
+    }
+
+    #[tokio::test]
+    async fn a_page_shows_only_a_host_that_is_one() {
+        let https = Some(Scheme("https"));
+        assert_eq!(base(Some(b"a.example"), https).await, "https://a.example");
+        assert_eq!(base(Some(b"[::1]:80"), None).await, "http://[::1]:80");
+        let default = "http://127.0.0.1:8080";
+        for host in [&b""[..], b"a b", b"a'b", b"a/b", b"\xe9", &[b'a'; 256]] {
+            assert_eq!(base(Some(host), None).await, default);
+        }
+        assert_eq!(base(None, None).await, default);
+    }
+}

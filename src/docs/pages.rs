@@ -1,0 +1,97 @@
+//! The documentation as pages: whole without JavaScript, and one request each, since style and
+//! script are in the page. The policy names both by their hashes and allows nothing else.
+
+mod form;
+mod front;
+mod index;
+mod operation;
+mod parts;
+
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+use super::routes;
+pub use front::front;
+pub use index::{index, missing, unknown_operation};
+pub use operation::{FORMATS, operation};
+
+const STYLE: &str = include_str!("pages/style.css");
+const SCRIPT: &str = include_str!("pages/script.js");
+
+/// Without one browsers ask for `/favicon.ico`: a ledger's lines, in the colour of links.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='3' fill='%2300525c'/%3E%3Cpath d='M4 5h8M4 8h8M4 11h5' stroke='%23fff' stroke-width='1.5' stroke-linecap='round'/%3E%3C/svg%3E";
+
+/// What a page may load and do: its own style and script, requests to this server.
+pub fn content_security_policy() -> &'static str {
+    static POLICY: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "default-src 'none'; style-src '{}'; script-src '{}'; connect-src 'self'; img-src data:; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            source_hash(STYLE),
+            source_hash(SCRIPT)
+        )
+    });
+    &POLICY
+}
+
+fn source_hash(text: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
+}
+
+/// What pages are alike in. `path` is the page's own, which its links mark.
+fn layout(title: &str, path: &str, content: &Markup) -> String {
+    let link = |to: &str, text: &str| {
+        html! { a href=(to) aria-current=[(to == path).then_some("page")] { (text) } }
+    };
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                title { (title) }
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                link rel="icon" href=(ICON);
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#content" { "Skip to the content" }
+                header.site {
+                    nav aria-label="Documentation" {
+                        (link(routes::FRONT, "Billables"))
+                        (link(routes::METADATA, "All operations"))
+                    }
+                }
+                main #content tabindex="-1" { (content) }
+                p.unseen #said role="status" {}
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn style_and_script_end_where_their_elements_do() {
+        for text in [STYLE, SCRIPT] {
+            assert!(!text.contains("</") && !text.contains("<!--"));
+        }
+        assert!(STYLE.lines().count() < 200 && SCRIPT.lines().count() < 120);
+    }
+
+    #[test]
+    fn a_page_has_what_the_policy_names() {
+        let page = index();
+        let (_, rest) = page.split_once("<style>").expect("a style");
+        let (style, _) = rest.split_once("</style>").expect("its end");
+        assert!(content_security_policy().contains(&source_hash(style)));
+    }
+}

@@ -1,0 +1,68 @@
+//! The form that sends a request, where there is JavaScript; the script reads its data attributes.
+
+use maud::{Markup, html};
+
+use crate::docs::samples::http::{body_format, has_formats, laid_out_body, media_type};
+use crate::docs::types::{Member, Place};
+use crate::docs::{Access, Operation};
+use crate::wire::Format;
+
+/// A field for each parameter of the path, the query and the headers, and one for the body.
+pub(super) fn form(operation: &Operation, format: Format) -> Markup {
+    let accept = match has_formats(operation) {
+        true => media_type(format),
+        false => "*/*",
+    };
+    let content_type = body_format(operation, format).map(media_type);
+    let members = operation.members.iter();
+    let fields = members.filter(|member| member.place != Place::Body);
+    let body = laid_out_body(operation, format);
+    html! {
+        section #send hidden {
+            h2 { "Send it" }
+            p { "To this server, from this page. The token is kept nowhere." }
+            form data-method=(operation.method) data-path=(operation.path) data-accept=(accept)
+                data-content-type=[content_type] {
+                @if operation.access != Access::Open {
+                    div.field {
+                        label for="token" { "Token" }
+                        input #token type="password" autocomplete="off" spellcheck="false" required;
+                    }
+                }
+                @for member in fields { (field(member)) }
+                @if let Some(body) = body {
+                    div.field.wide {
+                        label for="body" { "Body" }
+                        textarea #body rows=(body.lines().count().clamp(3, 16)) spellcheck="false"
+                            autocapitalize="off" { (body) }
+                    }
+                }
+                p.wide { button type="submit" { "Send " (operation.method) } }
+            }
+            p #outcome role="status" {}
+            pre #answer role="group" tabindex="0" aria-label="Answer" hidden { code {} }
+        }
+    }
+}
+
+/// What is not required stays empty, which is not sent.
+fn field(member: &Member) -> Markup {
+    let id = format!("field-{}", member.name);
+    let value = match member.is_required {
+        true => member.example,
+        false => "",
+    };
+    let place = match member.place {
+        Place::Path => "path",
+        Place::Header => "header",
+        Place::Query | Place::Body => "query",
+    };
+    html! {
+        div.field {
+            label for=(id) { (member.name) @if !member.is_required { small { " optional" } } }
+            input id=(id) name=(member.name) data-place=(place) value=(value)
+                placeholder=(member.example) required[member.is_required] autocomplete="off"
+                spellcheck="false" autocapitalize="off";
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Copies code and sends requests. Pages are whole without it.
+"use strict";
+
+const said = document.getElementById("said");
+
+/** Copies a text; without a secure context browsers have only the older way, which selects it. */
+async function copy(code) {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(code.textContent);
+    return;
+  }
+  getSelection().selectAllChildren(code);
+  if (!document.execCommand("copy")) throw new Error("the browser does not copy");
+}
+
+for (const button of document.querySelectorAll("button.copy")) {
+  const label = button.firstChild;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    let outcome = "Copied";
+    try {
+      await copy(button.parentElement.querySelector("code"));
+    } catch {
+      outcome = "Not copied";
+    }
+    label.data = outcome;
+    said.textContent = outcome;
+    setTimeout(() => {
+      label.data = "Copy";
+      said.textContent = "";
+    }, 2000);
+  });
+}
+
+/** What the form asks for: parameters stand in the path, the query or a header; empty ones nowhere. */
+function request(form) {
+  const { method, path, accept, contentType } = form.dataset;
+  const headers = new Headers({ accept });
+  const query = new URLSearchParams();
+  let target = path;
+  for (const { name, value, dataset } of form.querySelectorAll("[data-place]")) {
+    if (dataset.place === "path") target = target.replace(`{${name}}`, encodeURIComponent(value));
+    else if (value === "") continue;
+    else if (dataset.place === "query") query.append(name, value);
+    else headers.set(name, value);
+  }
+  const token = form.querySelector("#token");
+  if (token) headers.set("authorization", `Bearer ${token.value.trim()}`);
+  if (contentType) headers.set("content-type", contentType);
+  if (query.size > 0) target += `?${query}`;
+  // Without credentials, so that the browser does not ask for a password when the token is wrong.
+  const options = { method, headers, credentials: "omit", cache: "no-store" };
+  if (contentType) options.body = form.querySelector("#body").value;
+  return [target, options];
+}
+
+const form = document.querySelector("#send form");
+if (form) {
+  const button = form.querySelector("button");
+  const outcome = document.getElementById("outcome");
+  const answer = document.getElementById("answer");
+  document.getElementById("send").hidden = false;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    answer.hidden = true;
+    outcome.textContent = "Sending …";
+    const started = performance.now();
+    try {
+      const response = await fetch(...request(form));
+      const text = await response.text();
+      const took = Math.round(performance.now() - started);
+      outcome.textContent = `${response.status} ${response.statusText} in ${took} ms`;
+      answer.firstChild.textContent = text;
+      answer.hidden = text === "";
+    } catch (error) {
+      outcome.textContent = `No answer: ${error.message}`;
+    }
+    button.disabled = false;
+  });
+}

@@ -1,0 +1,323 @@
+//! Requests and answers as they go over the wire: made of the examples in the description, by the
+//! writers that the service itself answers with.
+
+pub mod http;
+mod layout;
+
+use std::ptr;
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::types::{Kind, Member, Place, Type};
+use super::{Answer, Body, Operation, RequestBody, objects};
+use crate::billable::{
+    Billable, ClientName, Entry, Field, Given, Identity, Instant, Placed, RawReport, Report, Text,
+    Void,
+};
+use crate::wire::Format;
+use crate::wire::billing::{BillingCustomerInfo, BillingInfo};
+use crate::wire::record::{Record, page};
+use crate::wire::value::Value;
+pub use layout::laid_out;
+
+/// What ends a value in a path or a query.
+const RESERVED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'&')
+    .add(b'+')
+    .add(b'<')
+    .add(b'=')
+    .add(b'>')
+    .add(b'?');
+
+/// The path and the query with every parameter that has an example.
+pub fn target(operation: &Operation) -> String {
+    let mut target = operation.path.to_owned();
+    let mut separator = '?';
+    for member in operation.members {
+        let value = utf8_percent_encode(member.example, RESERVED).to_string();
+        match member.place {
+            Place::Path => target = target.replace(&format!("{{{}}}", member.name), &value),
+            Place::Query if !value.is_empty() => {
+                target.push_str(&format!("{separator}{}={value}", member.name));
+                separator = '&';
+            }
+            Place::Query | Place::Header | Place::Body => {}
+        }
+    }
+    target
+}
+
+/// The body of a request in a format; of an operation that takes JSON alone it is that.
+pub fn request_body(operation: &Operation, format: Format) -> Option<String> {
+    match operation.body {
+        RequestBody::Nothing => None,
+        RequestBody::Reports => Some(Record::report(&report()).write(format)),
+        RequestBody::Json => {
+            let members = operation.members.iter();
+            let members = members.filter(|member| member.place == Place::Body);
+            let members = members.map(|member| (member.name, value(member)));
+            Some(Value::Object(members.collect()).to_json())
+        }
+    }
+}
+
+/// The body of an answer in a format.
+pub fn answer(operation: &Operation, answer: &Answer, format: Format) -> Option<String> {
+    let of = match answer.body {
+        Body::One(of) | Body::OneOrSeveral(of) => of,
+        Body::Nothing | Body::Document(_) => return None,
+    };
+    let reason = operation.fields().find(|member| member.name == "reason");
+    if ptr::eq(of, &objects::BILLING_INFO) {
+        return Some(billing().pieces(format).collect());
+    }
+    let Some(Kind::List(item)) = member(of, "items").map(|items| items.kind) else {
+        return Some(with_record(of, reason, |record| record.write(format)));
+    };
+    let inputs = operation
+        .fields()
+        .filter(|_| ptr::eq(item, &objects::CHECKED_BILLABLE));
+    let mut items: Vec<_> = inputs
+        .enumerate()
+        .map(|(place, input)| checked(input).write_item(format, place == 0))
+        .collect();
+    if items.is_empty() {
+        items.push(with_record(item, None, |record| {
+            record.write_item(format, true)
+        }));
+    }
+    let next = member(of, "nextCursor").map(|next| next.example);
+    Some(page(item.name, items.into_iter(), next, format).collect())
+}
+
+/// The example of a member.
+pub fn value(member: &Member) -> Value<'static> {
+    let text = Value::text(Some(member.example));
+    match member.kind {
+        Kind::Text | Kind::String | Kind::Id | Kind::Instant | Kind::Date | Kind::Choice(_) => text,
+        Kind::Number(..) => Value::Number(member.example.parse().expect("a number")),
+        Kind::Bool => Value::Bool(member.example == "true"),
+        Kind::Texts(_) | Kind::Ids(_) => Value::List(vec![text]),
+        Kind::List(of) => Value::List(vec![Value::Object(values(of))]),
+    }
+}
+
+fn values(of: &Type) -> Vec<(&'static str, Value<'static>)> {
+    let members = of.members.iter();
+    members.map(|member| (member.name, value(member))).collect()
+}
+
+fn member(of: &Type, name: &str) -> Option<&'static Member> {
+    of.members.iter().find(|member| member.name == name)
+}
+
+fn example(of: &Type, name: &str) -> &'static str {
+    member(of, name).expect("a member").example
+}
+
+/// The record of a flat type. Billables and entries of the log are made by the rules that real
+/// ones are made by.
+fn with_record<T>(
+    of: &Type,
+    void_reason: Option<&Member>,
+    then: impl FnOnce(Record<'_>) -> T,
+) -> T {
+    let mut billable = billable();
+    if ptr::eq(of, &objects::LOG_ENTRY) {
+        let number = |name| example(of, name).parse::<u32>().expect("a number");
+        let placed = Placed {
+            partition: number("partition"),
+            position: number("position").into(),
+            entry: billable.recorded,
+        };
+        return then(Record::log_entry(&placed, true));
+    }
+    if !ptr::eq(of, &objects::BILLABLE) {
+        return then(Record::new(of.name, values(of)));
+    }
+    if let Some(reason) = void_reason {
+        let void = Void {
+            billable_id: billable.recorded.id,
+            reason: Some(Text::trusted(reason.example.to_owned())),
+            client: billable.recorded.client.clone(),
+            at: billable.recorded.recorded_at,
+            accounts: None,
+        };
+        billable.voided = Some(Box::new(billable.void(&void)));
+    }
+    then(Record::billable(&billable))
+}
+
+fn recorded_at() -> Instant {
+    Instant::parse(example(&objects::BILLABLE, "recordedAt")).expect("an instant")
+}
+
+fn report() -> Report {
+    let mut raw = RawReport::default();
+    for field in Field::ALL {
+        let text = example(&objects::BILLABLE, field.camel()).to_owned();
+        raw.set(field, Some(Given::Text(text)));
+    }
+    Report::parse(raw, recorded_at()).expect("the examples hold the rules")
+}
+
+fn billable() -> Billable {
+    let report = report();
+    let identity = Identity::of(None, None, &report.reported);
+    let client = ClientName::parse("default").expect("a name");
+    let id = identity.id(&client, &report.reported, || {
+        unreachable!("the example has a call")
+    });
+    let recorded = Entry::recorded(id, report, identity, client, recorded_at());
+    Billable::new(recorded)
+}
+
+/// What there is of an input.
+fn checked(input: &'static Member) -> Record<'static> {
+    let mut members = values(&objects::CHECKED_BILLABLE);
+    for (name, value) in &mut members {
+        if *name == "input" {
+            *value = Value::text(Some(input.example));
+        }
+    }
+    Record::new(objects::CHECKED_BILLABLE.name, members)
+}
+
+/// Totals as the example asks for them: of one account, each day by itself.
+fn billing() -> BillingInfo {
+    let text = |name| example(&objects::BILLING_INFO, name).to_owned();
+    let of_customer = |name| example(&objects::BILLING_CUSTOMER_INFO, name);
+    let count = |example: &str| example.parse().expect("a number");
+    BillingInfo {
+        account_id: Some(text("accountId")),
+        start_date: text("startDate"),
+        end_date: text("endDate"),
+        time_zone: text("timeZone"),
+        as_of: text("asOf"),
+        customers: vec![BillingCustomerInfo {
+            account_id: None,
+            customer_id: of_customer("customerId").to_owned(),
+            date: Some(of_customer("date").to_owned()),
+            billable_count: count(of_customer("billableCount")),
+            voided_count: count(of_customer("voidedCount")),
+        }],
+        unattributed_count: Some(count(&text("unattributedCount"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, from_str};
+
+    use super::*;
+    use crate::docs::OPERATIONS;
+    use crate::wire::BodyFormat;
+
+    fn find(name: &str) -> &'static Operation {
+        Operation::find(name).expect("an operation")
+    }
+
+    fn first_answer(name: &str, format: Format) -> String {
+        let operation = find(name);
+        answer(operation, &operation.answers[0], format).expect("a body")
+    }
+
+    /// Every member of a sample is described; every member that is always there is in it.
+    fn check(of: &Type, object: &Json) {
+        let object = object.as_object().expect("an object");
+        for (name, value) in object {
+            let member = member(of, name).unwrap_or_else(|| panic!("{}.{name}", of.name));
+            if let Kind::List(item) = member.kind {
+                for value in value.as_array().expect("an array") {
+                    check(item, value);
+                }
+            }
+        }
+        for member in of.members {
+            let is_there = object.contains_key(member.name);
+            assert!(
+                is_there || !member.is_required,
+                "{}.{}",
+                of.name,
+                member.name
+            );
+        }
+    }
+
+    #[test]
+    fn the_sample_of_an_answer_has_the_members_that_are_described() {
+        for operation in OPERATIONS {
+            for answered in operation.answers {
+                let (Body::One(of) | Body::OneOrSeveral(of)) = answered.body else {
+                    continue;
+                };
+                let json = answer(operation, answered, Format::Json).expect("a body");
+                check(of, &from_str(&json).expect("JSON"));
+                for format in Format::ALL {
+                    assert!(answer(operation, answered, format).is_some());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_examples_are_those_of_one_report() {
+        let billable: Json = from_str(&first_answer("GetBillable", Format::Json)).expect("JSON");
+        for (name, value) in billable.as_object().expect("an object") {
+            assert_eq!(value, example(&objects::BILLABLE, name), "{name}");
+        }
+        let location = find("NewBillable").answers[0].headers[0].example;
+        assert_eq!(location, format!("/billables/{}", objects::ID));
+        let voided: Json = from_str(&first_answer("VoidBillable", Format::Json)).expect("JSON");
+        assert_eq!(
+            (&voided["state"], &voided["voidReason"]),
+            (&"voided".into(), &"a test call".into())
+        );
+    }
+
+    #[test]
+    fn a_report_is_read_back_in_every_format_and_layout() {
+        for format in Format::ALL {
+            let body = request_body(find("NewBillable"), format).expect("a body");
+            for body in [laid_out(&body, format), body] {
+                let read = BodyFormat::Plain(format).read(body.as_bytes());
+                let raw = read.expect("a document").into_reports().remove(0);
+                let read = Report::parse(raw, recorded_at());
+                assert_eq!(read, Ok(report()), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_has_the_examples_in_it() {
+        assert_eq!(target(find("NewBillable")), "/billables");
+        assert_eq!(
+            target(find("VoidBillable")),
+            format!("/billables/{}/void", objects::ID)
+        );
+        assert_eq!(
+            target(find("GetBilling")),
+            "/billing?accountId=acc&startDate=2026-03-01&endDate=2026-03-31&customerId=cus&timeZone=Europe/Rome&groupBy=day"
+        );
+        assert_eq!(
+            target(find("GetOperationMetadata")),
+            "/xml/metadata?op=NewBillable&lang=typescript"
+        );
+    }
+
+    #[test]
+    fn bodies_of_json_alone_are_that() {
+        assert_eq!(
+            request_body(find("VoidBillable"), Format::Xml).as_deref(),
+            Some(r#"{"reason":"a test call"}"#)
+        );
+        let checked = first_answer("CheckBillables", Format::Json);
+        let checked: Json = from_str(&checked).expect("JSON");
+        assert_eq!(checked["items"].as_array().map(Vec::len), Some(2));
+        assert_eq!(request_body(find("GetBillable"), Format::Json), None);
+    }
+}

@@ -1,0 +1,100 @@
+//! Bodies with line breaks, for people. White space between the parts of JSON and of XML means
+//! nothing, so they stay the same bodies.
+
+use crate::wire::Format;
+
+const INDENT: &str = "  ";
+
+/// The body with a line for each member. Formats in which white space counts stay as they are.
+pub fn laid_out(body: &str, format: Format) -> String {
+    match format {
+        Format::Json => json(body),
+        Format::Xml => xml(body),
+        Format::Jsv | Format::Csv | Format::Ndjson => body.to_owned(),
+    }
+}
+
+fn break_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.push_str(&INDENT.repeat(depth));
+}
+
+/// Takes JSON without blanks.
+fn json(body: &str) -> String {
+    let mut out = String::with_capacity(body.len() * 2);
+    let mut depth: usize = 0;
+    let (mut is_text, mut is_escaped, mut has_begun) = (false, false, false);
+    for c in body.chars() {
+        if is_text {
+            out.push(c);
+            is_text = c != '"' || is_escaped;
+            is_escaped = c == '\\' && !is_escaped;
+            continue;
+        }
+        let is_end = matches!(c, '}' | ']');
+        depth = depth.saturating_sub(is_end.into());
+        // Before the first member and behind the last one; what is empty stays together.
+        if has_begun != is_end {
+            break_line(&mut out, depth);
+        }
+        out.push(c);
+        has_begun = matches!(c, '{' | '[');
+        match c {
+            '"' => is_text = true,
+            '{' | '[' => depth += 1,
+            ',' => break_line(&mut out, depth),
+            ':' => out.push(' '),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Takes XML as it is written here: no comments, and no `>` that does not end a tag.
+fn xml(body: &str) -> String {
+    let mut out = String::with_capacity(body.len() * 2);
+    let mut depth: usize = 0;
+    let mut rest = body;
+    let mut is_leaf = false;
+    while let Some((text, tagged)) = rest.split_once('<') {
+        let (tag, behind) = tagged.split_once('>').unwrap_or((tagged, ""));
+        let is_end = tag.starts_with('/');
+        depth = depth.saturating_sub(is_end.into());
+        out.push_str(text);
+        let stays = out.is_empty() || is_end && is_leaf;
+        if !stays {
+            break_line(&mut out, depth);
+        }
+        out.extend(["<", tag, ">"]);
+        is_leaf = !is_end && !tag.starts_with('?') && !tag.ends_with('/');
+        depth += usize::from(is_leaf);
+        rest = behind;
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_member_of_json_has_a_line() {
+        let body = r#"{"a":"x\"{,:\\","b":[],"c":[{"d":1}],"e":{}}"#;
+        let expected = "{\n  \"a\": \"x\\\"{,:\\\\\",\n  \"b\": [],\n  \"c\": [\n    {\n      \"d\": 1\n    }\n  ],\n  \"e\": {}\n}";
+        assert_eq!(laid_out(body, Format::Json), expected);
+    }
+
+    #[test]
+    fn each_element_of_xml_has_a_line() {
+        let body = r#"<?xml version="1.0"?><A xmlns="u"><B>x &gt; y</B><C i:nil="true" /><D></D><E><F>1</F></E></A>"#;
+        let expected = "<?xml version=\"1.0\"?>\n<A xmlns=\"u\">\n  <B>x &gt; y</B>\n  <C i:nil=\"true\" />\n  <D></D>\n  <E>\n    <F>1</F>\n  </E>\n</A>";
+        assert_eq!(laid_out(body, Format::Xml), expected);
+    }
+
+    #[test]
+    fn where_white_space_counts_nothing_changes() {
+        for format in [Format::Jsv, Format::Csv, Format::Ndjson] {
+            assert_eq!(laid_out("{a:[1]}", format), "{a:[1]}");
+        }
+    }
+}
