@@ -141,11 +141,9 @@ mod tests {
             let host = HeaderValue::from_bytes(host).expect("a value");
             request.headers_mut().insert(HOST, host);
         }
-        request.extensions_mut().extend(scheme.map(|scheme| {
-            let mut extensions = http::Extensions::new();
-            extensions.insert(scheme);
-            extensions
-        }));
+        if let Some(scheme) = scheme {
+            request.extensions_mut().insert(scheme);
+        }
         let (mut parts, ()) = request.into_parts();
         let BaseUrl(base) = BaseUrl::from_request_parts(&mut parts, &())
             .await
