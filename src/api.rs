@@ -162,6 +162,7 @@ impl App {
             .route(routes::FRONT, get(docs::get_front_page))
             .route(routes::METADATA, get(docs::get_metadata))
             .route(routes::TYPES, get(docs::get_types))
+            .route(routes::OPENAPI, get(docs::get_openapi))
             .route(
                 routes::OPERATION_METADATA,
                 get(docs::get_operation_metadata),

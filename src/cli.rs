@@ -8,6 +8,7 @@ mod export;
 mod healthcheck;
 mod import;
 mod migrate;
+mod openapi;
 mod partial;
 mod progress;
 mod rebuild_totals;
@@ -70,6 +71,8 @@ enum Command {
     Backup(backup::Args),
     /// Put a backup in the database's place, and make the log that is there a new one.
     Restore(restore::Args),
+    /// Print the description of the HTTP interface, as `/openapi.json` has it.
+    Openapi,
     /// Check the whole log against its own rules. Exit code 1 when anything is wrong.
     Verify(verify::Args),
 }
@@ -147,6 +150,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(Command::Check(args)) => check::run(&url, args).await,
             Some(Command::Copy(args)) => copy::run(args).await,
             Some(Command::RebuildTotals) => rebuild_totals::run(&url).await,
+            Some(Command::Openapi) => {
+                openapi::run();
+                Ok(())
+            }
             Some(Command::Backup(args)) => backup::run(&url, args).await,
             Some(Command::Restore(args)) => restore::run(&url, args).await,
             Some(Command::Verify(args)) => verify::run(&url, args).await,

@@ -5,6 +5,7 @@
 pub mod dto;
 pub mod errors;
 pub mod objects;
+pub mod openapi;
 pub mod operations;
 pub mod pages;
 pub mod routes;
@@ -142,7 +143,7 @@ pub enum Body {
     One(&'static Type),
     /// An object for one report; for several, an array of such objects, in order.
     OneOrSeveral(&'static Type),
-    /// A document of that media type.
+    /// A document of that media type, or of one of those.
     Document(&'static str),
 }
 

@@ -1,4 +1,4 @@
-//! The documentation: pages, DTOs. The same for everybody, so it takes no token.
+//! The documentation: pages, DTOs, OpenAPI. The same for everybody, so it takes no token.
 
 use std::convert::Infallible;
 
@@ -15,7 +15,7 @@ use super::observe::Outcome;
 use super::query::Query;
 use super::{ApiError, App, health};
 use crate::docs::dto::{self, Language};
-use crate::docs::{OPERATIONS, Operation, pages};
+use crate::docs::{OPERATIONS, Operation, openapi, pages};
 
 /// Where clients reach the service that do not say it themselves.
 const DEFAULT_HOST: &str = "127.0.0.1:8080";
@@ -85,14 +85,20 @@ pub(super) async fn get_types(
 ) -> Result<Response, ApiError> {
     let language = language(&name)?;
     let query = Query::parse(query.as_deref())?;
-    let operations = dto::included(query.get("IncludeTypes"));
+    let included = query.get("IncludeTypes").unwrap_or_default();
+    let operations = dto::included(included).map_err(ApiError::NotDescribed)?;
     let source = dto::source(language, &operations, &base);
     Ok(([(CONTENT_TYPE, language.media_type())], source).into_response())
 }
 
+/// All of it for programs.
+pub(super) async fn get_openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], openapi::text()).into_response()
+}
+
 /// The language of that name, in any letter case.
 fn language(name: &str) -> Result<Language, ApiError> {
-    Language::from_name(&name.to_ascii_lowercase()).ok_or_else(|| {
+    Language::from_name(name).ok_or_else(|| {
         let names = Language::ALL.map(Language::name).join(", ");
         ApiError::NotDescribed(format!("there are these languages: {names}"))
     })

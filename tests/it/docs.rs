@@ -395,6 +395,7 @@ async fn the_samples_of_all_operations_are_taken_and_answered_as_shown() {
         "GetMetadata",
         "GetOperationMetadata",
         "GetTypes",
+        "GetOpenApi",
     ];
     for name in in_order {
         let operation = Operation::find(name).unwrap();

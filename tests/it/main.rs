@@ -4,6 +4,7 @@
 //! - `report`: what a report becomes, and when it is recognised
 //! - `input`: what is refused, with which error, and that nothing is stored
 //! - `answers`: formats, headers and the shape of errors
+//! - `openapi`: the description for programs; `support/description.rs` holds every reply to it
 //! - `operation`: ServiceStack's routes; formats, preferences, compression
 //! - `batch`: several reports in one request
 //! - `senders`: stock telephony senders, to the byte, as the README sets them up
@@ -49,6 +50,7 @@ mod input;
 mod limits;
 mod model;
 mod observe;
+mod openapi;
 mod operation;
 mod outages;
 mod plans;

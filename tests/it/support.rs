@@ -3,6 +3,7 @@
 pub(crate) mod certificate;
 pub(crate) mod client;
 mod database;
+pub(crate) mod description;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod server;

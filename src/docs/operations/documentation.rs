@@ -3,8 +3,38 @@
 use super::super::dto::LANGUAGES;
 use super::super::errors::{self, ALWAYS};
 use super::super::types::{Kind, Place};
-use super::super::{Body, Group, Operation, routes};
-use super::{HTML, OPEN, ok, query};
+use super::super::{Answer, Body, Group, Operation, routes};
+use super::{HTML, OPEN, header, ok, query};
+
+/// A page may load nothing, and tells nobody where its reader was.
+const PAGE: Answer = Answer {
+    status: 200,
+    when: "The page",
+    body: Body::Document(HTML),
+    headers: &[
+        header(
+            "Content-Security-Policy",
+            Kind::String,
+            "default-src 'none'",
+            "What the page may load and do: nothing from elsewhere",
+        )
+        .required(),
+        header(
+            "Referrer-Policy",
+            Kind::Choice(&["no-referrer"]),
+            "no-referrer",
+            "Nobody is told where the reader was",
+        )
+        .required(),
+        header(
+            "Cross-Origin-Opener-Policy",
+            Kind::Choice(&["same-origin"]),
+            "same-origin",
+            "Pages from elsewhere have no hold on it",
+        )
+        .required(),
+    ],
+};
 
 /// What this is, and where to begin.
 pub(super) static GET_FRONT_PAGE: Operation = Operation {
@@ -12,7 +42,7 @@ pub(super) static GET_FRONT_PAGE: Operation = Operation {
     group: Group::Documentation,
     summary: "What this is, and where to begin",
     path: routes::FRONT,
-    answers: &[ok(Body::Document(HTML), "The page")],
+    answers: &[PAGE],
     ..OPEN
 };
 
@@ -22,7 +52,7 @@ pub(super) static GET_METADATA: Operation = Operation {
     group: Group::Documentation,
     summary: "The operations, as a page",
     path: routes::METADATA,
-    answers: &[ok(Body::Document(HTML), "The page")],
+    answers: &[PAGE],
     ..OPEN
 };
 
@@ -49,7 +79,7 @@ pub(super) static GET_OPERATION_METADATA: Operation = Operation {
             "Show its DTO in this language",
         ),
     ],
-    answers: &[ok(Body::Document(HTML), "The page")],
+    answers: &[PAGE],
     errors: &[ALWAYS, &[errors::NOT_FOUND]],
     ..OPEN
 };
@@ -77,8 +107,8 @@ pub(super) static GET_TYPES: Operation = Operation {
         ),
     ],
     answers: &[ok(
-        Body::Document("text/plain; charset=utf-8"),
-        "The source",
+        Body::Document("text/plain; charset=utf-8, text/javascript; charset=utf-8"),
+        "The source; that of the JavaScript module is text/javascript",
     )],
     errors: &[ALWAYS, &[errors::NOT_FOUND]],
     ..OPEN

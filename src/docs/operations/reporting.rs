@@ -49,6 +49,7 @@ const REPORTED: &[Member] = &[
 const OF_REPORTS: &[Error] = &[
     errors::NOT_EMPTY,
     errors::NOT_A_TEXT,
+    errors::PREDICATE,
     errors::INVALID_INSTANT,
     errors::INCLUSIVE_BETWEEN,
     errors::INVALID_IDEMPOTENCY_KEY,

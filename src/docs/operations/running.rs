@@ -1,11 +1,14 @@
 //! For whoever runs the service.
 
-use super::super::errors::{self, ALWAYS};
+use super::super::errors::{self, ALWAYS, Error, WITH_TOKEN};
 use super::super::objects;
 use super::super::{Access, Body, Group, Operation, routes};
 use super::{OPEN, READING, ok};
 use crate::metrics;
 use crate::token::Scope;
+
+/// What is answered where probes and metrics have an address of their own.
+const ELSEWHERE: &[Error] = &[errors::NOT_FOUND];
 
 /// See that the process lives.
 pub(super) static GET_LIVEZ: Operation = Operation {
@@ -14,6 +17,7 @@ pub(super) static GET_LIVEZ: Operation = Operation {
     summary: "See that the process lives",
     path: routes::LIVEZ,
     answers: &[ok(Body::One(&objects::HEALTH), "It does")],
+    errors: &[ALWAYS, ELSEWHERE],
     ..OPEN
 };
 
@@ -24,7 +28,11 @@ pub(super) static GET_READYZ: Operation = Operation {
     summary: "See that the service can store",
     path: routes::READYZ,
     answers: &[ok(Body::One(&objects::HEALTH), "It can")],
-    errors: &[ALWAYS, &[errors::STORE_UNAVAILABLE, errors::STOPPING]],
+    errors: &[
+        ALWAYS,
+        ELSEWHERE,
+        &[errors::STORE_UNAVAILABLE, errors::STOPPING],
+    ],
     ..OPEN
 };
 
@@ -39,5 +47,6 @@ pub(super) static GET_METRICS: Operation = Operation {
         Body::Document(metrics::CONTENT_TYPE),
         "Every metric, with what it means",
     )],
+    errors: &[ALWAYS, WITH_TOKEN, ELSEWHERE],
     ..READING
 };

@@ -7,6 +7,8 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::description;
+
 /// A caller with a token.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -68,20 +70,24 @@ impl Client {
 
 /// Sends a request and checks what holds for every reply.
 pub(crate) async fn send(request: RequestBuilder) -> Reply {
-    let reply = try_send(request).await.unwrap();
-    reply.check();
-    reply
+    try_send(request).await.unwrap()
 }
 
 /// The same, where the connection may break.
 pub(crate) async fn try_send(request: RequestBuilder) -> reqwest::Result<Reply> {
-    let response = request.send().await?;
+    let (client, request) = request.build_split();
+    let request = request?;
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = client.execute(request).await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Ok(Reply {
+    let reply = Reply {
         status,
         headers,
         body: response.text().await?,
-    })
+    };
+    reply.check();
+    description::check(&method, &path, &reply);
+    Ok(reply)
 }
 
 impl Reply {

@@ -1,0 +1,8 @@
+//! `billables openapi`.
+
+use crate::docs::openapi;
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(super) fn run() {
+    print!("{}", openapi::text());
+}

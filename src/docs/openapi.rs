@@ -1,0 +1,101 @@
+//! The description as OpenAPI 3.1: every route with its parameters, bodies, answers and errors.
+
+mod paths;
+mod responses;
+mod schemas;
+
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+
+use super::{Access, Group, OPERATIONS, Operation};
+use paths::Route;
+
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let text = serde_json::to_string_pretty(&document()).expect("texts serialise");
+    text + "\n"
+});
+
+/// The document, as it is served and printed.
+pub fn text() -> &'static str {
+    &DOCUMENT
+}
+
+/// The document.
+fn document() -> Value {
+    let (mut paths, mut responses) = (Map::new(), Map::new());
+    for operation in OPERATIONS {
+        for route in Route::all(operation) {
+            let item = paths.entry(&*route.path).or_insert_with(|| json!({}));
+            let method = operation.method.as_str().to_ascii_lowercase();
+            item[method] = described(operation, &route, &mut responses);
+        }
+    }
+    let tags = Group::ALL.map(|group| json!({"name": group.title()}));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Billables",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": env!("CARGO_PKG_DESCRIPTION"),
+            "description": INFO,
+            "license": {"name": "MIT or Apache 2.0", "identifier": "MIT OR Apache-2.0"},
+        },
+        "servers": [{"url": "/", "description": "The server that this comes from"}],
+        "tags": tags,
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A token"},
+                "basic": {"type": "http", "scheme": "basic", "description": "A token as the password, with any user name"},
+            },
+            "headers": schemas::common_headers(),
+            "parameters": paths::common_parameters(),
+            "responses": responses,
+            "schemas": schemas::all(),
+        },
+    })
+}
+
+const INFO: &str = "Records billable telephony events. 2xx means stored. A report with a callSid or an \
+Idempotency-Key is one billable for ever. An answer is in the format of the path's suffix, else as \
+`format` in the query says, else as `Accept`, else as the request's body, else JSON. Paths may be in \
+any letter case. A method that a path does not have is 405 with `Allow`; every error has a \
+`responseStatus`. What is no HTTP at all is refused with 400 or 431 and no body.";
+
+fn described(operation: &Operation, route: &Route, shared: &mut Map<String, Value>) -> Value {
+    let mut described = json!({
+        "operationId": format!("{}{}", operation.name, route.id),
+        "tags": [operation.group.title()],
+        "summary": operation.summary,
+        "parameters": paths::parameters(operation, route),
+        "responses": responses::all(operation, route, shared),
+    });
+    let mut notes: Vec<_> = operation
+        .notes
+        .iter()
+        .map(|note| (*note).to_owned())
+        .collect();
+    match operation.access {
+        Access::Open => described["security"] = json!([]),
+        Access::Scope(scope) => {
+            notes.push(format!("Takes a token with the scope {}.", scope.as_str()));
+            described["security"] = json!([{"bearer": []}, {"basic": []}]);
+        }
+        Access::Unlimited(scope) => {
+            notes.push(format!(
+                "Takes a token with the scope {} that is not limited to accounts.",
+                scope.as_str()
+            ));
+            described["security"] = json!([{"bearer": []}, {"basic": []}]);
+        }
+    }
+    notes.extend(route.note.map(str::to_owned));
+    if !notes.is_empty() {
+        described["description"] = notes.join("\n\n").into();
+    }
+    if let Some(body) = paths::request_body(operation, route) {
+        described["requestBody"] = body;
+    }
+    described
+}

@@ -1,0 +1,206 @@
+//! What the routes of an operation answer.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::super::errors::Error;
+use super::super::types::{Kind, Member};
+use super::super::{Body, Operation, RequestBody};
+use super::paths::{Route, RouteKind};
+use super::schemas::{self, error_examples, reference, schema};
+use crate::wire::Format;
+
+/// The successes and the errors of a route, by status. Routes of an operation share most of them,
+/// and operations their errors, so they are kept in `shared`, under names.
+pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String, Value>) -> Value {
+    let mut responses = json!({});
+    let mut respond = |status: u16, name: String, response: &dyn Fn() -> Value| {
+        let reference = format!("#/components/responses/{name}");
+        shared.entry(name).or_insert_with(response);
+        responses[status.to_string()] = json!({"$ref": reference});
+    };
+    for (status, when, body, headers) in successes(operation, route) {
+        let kind = match route.kind {
+            RouteKind::Resource => "",
+            RouteKind::ByName => "_by_name",
+            RouteKind::Batch => "s_by_name",
+        };
+        respond(
+            status,
+            format!("{}{kind}_{status}", operation.name),
+            &|| {
+                json!({
+                    "description": when,
+                    "headers": described_headers(headers.iter().copied(), &[]),
+                    "content": content(&body),
+                })
+            },
+        );
+    }
+    let mut by_status: BTreeMap<u16, Vec<Error>> = BTreeMap::new();
+    for error in operation.errors() {
+        by_status.entry(error.status).or_default().push(error);
+    }
+    for (status, errors) in by_status {
+        let codes: Vec<_> = errors.iter().map(|error| error.code).collect();
+        let mut headers: Vec<_> = of_reports(operation).collect();
+        let mut kind = match &*headers {
+            [] => "",
+            _ => "_of_reports",
+        };
+        if route.kind == RouteKind::Batch {
+            headers.push(schemas::X_AUTOBATCH_COMPLETED);
+            kind = "_of_batches";
+        }
+        let further: &[&str] = match status {
+            401 => &["WWW-Authenticate"],
+            429 | 503 => &["Retry-After"],
+            _ => &[],
+        };
+        respond(
+            status,
+            format!("{status}_{}{kind}", codes.join("_")),
+            &|| {
+                let said: Vec<_> = errors
+                    .iter()
+                    .map(|error| format!("{}: {}", error.code, error.means))
+                    .collect();
+                json!({
+                    "description": said.join("\n\n"),
+                    "headers": described_headers(headers.iter().copied(), further),
+                    "content": error_content(&errors),
+                })
+            },
+        );
+    }
+    responses
+}
+
+/// Headers of a report's answers that errors have as well, when it was readable.
+fn of_reports(operation: &Operation) -> impl Iterator<Item = Member> {
+    let first = operation
+        .answers
+        .first()
+        .map_or(&[][..], |answer| answer.headers);
+    let name = "Billable-Identity";
+    first
+        .iter()
+        .copied()
+        .filter(move |header| header.name == name)
+}
+
+type Success = (u16, &'static str, JsonBody, Vec<Member>);
+
+/// What a success holds in JSON.
+enum JsonBody {
+    Of(Body),
+    /// One object or nothing, of each of several.
+    Several(&'static str, bool),
+}
+
+fn successes(operation: &Operation, route: &Route) -> Vec<Success> {
+    let mut successes = Vec::new();
+    for answer in operation.answers {
+        let mut headers = answer.headers.to_vec();
+        let body = match (answer.body, route.kind) {
+            (Body::OneOrSeveral(of), RouteKind::ByName) => JsonBody::Of(Body::One(of)),
+            (Body::OneOrSeveral(of), RouteKind::Batch) => {
+                JsonBody::Several(of.name, answer.status == 200)
+            }
+            (body, _) => JsonBody::Of(body),
+        };
+        let when = match (operation.body, route.kind, answer.status) {
+            (RequestBody::Reports, RouteKind::Resource, _) => answer.when,
+            (RequestBody::Reports, RouteKind::ByName, 204) => "Stored",
+            (RequestBody::Reports, RouteKind::Batch, 200) => {
+                "Every one is stored. With Prefer: return=representation they are shown"
+            }
+            (RequestBody::Reports, RouteKind::Batch, 204) => answer.when,
+            (RequestBody::Reports, _, 201) => {
+                "Stored, some of it new, with Prefer: return=representation"
+            }
+            (RequestBody::Reports, _, _) => {
+                "It was stored before, with Prefer: return=representation"
+            }
+            _ => answer.when,
+        };
+        if route.kind == RouteKind::Batch {
+            headers.push(schemas::X_AUTOBATCH_COMPLETED);
+        }
+        successes.push((answer.status, when, body, headers));
+    }
+    successes
+}
+
+fn content(body: &JsonBody) -> Value {
+    let in_formats = |schema: Value, sample: Value| {
+        let mut content = json!({"application/json": {"schema": schema, "example": sample}});
+        for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
+            content[format.content_type()] = json!({"schema": {"type": "string"}});
+        }
+        content
+    };
+    match *body {
+        JsonBody::Of(Body::Nothing) => json!({}),
+        JsonBody::Of(Body::One(of)) => in_formats(reference(of.name), schemas::sample(of)),
+        JsonBody::Of(Body::OneOrSeveral(of)) => {
+            let several = json!({"type": "array", "items": reference(of.name)});
+            let schema = json!({"oneOf": [reference(of.name), several]});
+            in_formats(schema, schemas::sample(of))
+        }
+        JsonBody::Of(Body::Document("application/json")) => {
+            json!({"application/json": {"schema": {"type": "object"}}})
+        }
+        JsonBody::Of(Body::Document(media_types)) => {
+            let media_types = media_types.split(", ");
+            let essences = media_types.map(|one| one.split(';').next().unwrap_or_default());
+            essences
+                .map(|one| (one.to_owned(), json!({"schema": {"type": "string"}})))
+                .collect()
+        }
+        JsonBody::Several(name, has_nulls) => {
+            let mut several =
+                vec![json!({"type": "array", "items": reference(name), "minItems": 1})];
+            if has_nulls {
+                several.push(json!({"type": "array", "items": {"type": "null"}}));
+            }
+            in_formats(json!({"oneOf": several}), json!([null]))
+        }
+    }
+}
+
+fn error_content(errors: &[Error]) -> Value {
+    let codes: Vec<_> = errors.iter().map(|error| error.code).collect();
+    let coded =
+        json!({"properties": {"responseStatus": {"properties": {"errorCode": {"enum": codes}}}}});
+    let mut content = json!({
+        "application/json": {
+            "schema": {"allOf": [reference("ErrorResponse"), coded]},
+            "examples": error_examples(errors),
+        },
+        "application/problem+json": {"schema": {"allOf": [reference("Problem"), coded]}},
+    });
+    for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
+        content[format.content_type()] = json!({"schema": {"type": "string"}});
+    }
+    content
+}
+
+fn described_headers(of_answer: impl Iterator<Item = Member>, further: &[&str]) -> Value {
+    let mut headers = json!({});
+    for name in schemas::ALWAYS.iter().chain(further) {
+        headers[*name] = json!({"$ref": format!("#/components/headers/{name}")});
+    }
+    for header in of_answer {
+        headers[header.name] = json!({
+            "description": header.text,
+            "required": header.is_required,
+            "schema": match header.kind {
+                Kind::Choice(_) => schema(header.kind),
+                _ => json!({"type": "string"}),
+            },
+        });
+    }
+    headers
+}

@@ -1,0 +1,233 @@
+//! The objects and values as JSON schemas, with examples.
+
+use serde_json::{Map, Value, json};
+
+use super::super::errors::Error;
+use super::super::objects;
+use super::super::types::{Kind, MAX_CHARACTERS, Member, Place, Type};
+use super::super::{Operation, RequestBody};
+
+/// Headers that every answer may have.
+pub(super) const ALWAYS: [&str; 5] = [
+    "Content-Disposition",
+    "X-Request-Id",
+    "Cache-Control",
+    "Vary",
+    "X-Content-Type-Options",
+];
+
+/// How far ServiceStack's clients count a batch.
+pub(super) const X_AUTOBATCH_COMPLETED: Member = Member {
+    name: "X-AutoBatch-Completed",
+    place: Place::Header,
+    kind: Kind::Number(0, 10_000),
+    is_required: false,
+    text: "How many items are stored, from the first one on",
+    example: "1",
+};
+
+/// What is not a control character (Cc), U+FFFE or U+FFFF.
+const TEXT: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F\\uFFFE\\uFFFF]*$";
+
+/// Every object that has one.
+static OBJECTS: [&Type; 10] = [
+    &objects::BILLABLE,
+    &objects::LIST_OF_BILLABLE,
+    &objects::CHECKED_BILLABLE,
+    &objects::LIST_OF_CHECKED_BILLABLE,
+    &objects::LOG_ENTRY,
+    &objects::LIST_OF_LOG_ENTRY,
+    &objects::SESSION,
+    &objects::BILLING_CUSTOMER_INFO,
+    &objects::BILLING_INFO,
+    &objects::HEALTH,
+];
+
+/// The schemas of all objects, of requests and of errors.
+pub(super) fn all() -> Value {
+    let mut schemas = Map::new();
+    for of in OBJECTS {
+        let members = of.members.iter().copied();
+        let mut schema = object(of.text, members);
+        // What is not described is not there: that is what a client may rely on.
+        schema["additionalProperties"] = false.into();
+        schemas.insert(of.name.to_owned(), schema);
+    }
+    for operation in Operation::messages() {
+        let in_body = |member: &Member| member.place == Place::Body;
+        let members = operation.members.iter().copied();
+        if operation.body != RequestBody::Nothing {
+            let schema = object(operation.summary, members.clone().filter(in_body));
+            schemas.insert(operation.name.to_owned(), schema);
+        }
+        if operation.body == RequestBody::Json {
+            let schema = object(operation.summary, members);
+            schemas.insert(format!("{}ByName", operation.name), schema);
+        }
+    }
+    schemas.insert("ErrorResponse".to_owned(), error_response());
+    schemas.insert("ResponseStatus".to_owned(), response_status());
+    schemas.insert("Problem".to_owned(), problem());
+    Value::Object(schemas)
+}
+
+fn object(text: &str, members: impl Iterator<Item = Member> + Clone) -> Value {
+    let required: Vec<_> = members
+        .clone()
+        .filter(|member| member.is_required)
+        .map(|member| member.name)
+        .collect();
+    let properties: Map<_, _> = members
+        .map(|member| {
+            let mut property = schema(member.kind);
+            property["description"] = member.text.into();
+            (member.name.to_owned(), property)
+        })
+        .collect();
+    let mut object = json!({"type": "object", "description": text, "properties": properties});
+    if !required.is_empty() {
+        object["required"] = json!(required);
+    }
+    object
+}
+
+/// The schema of a value.
+pub(super) fn schema(kind: Kind) -> Value {
+    let texts = |most: usize, items: Value| match most {
+        usize::MAX => json!({"type": "array", "items": items}),
+        most => json!({"type": "array", "items": items, "maxItems": most}),
+    };
+    match kind {
+        Kind::Text => json!({"type": "string", "maxLength": MAX_CHARACTERS, "pattern": TEXT}),
+        Kind::String => json!({"type": "string"}),
+        Kind::Id => json!({"type": "string", "format": "uuid"}),
+        Kind::Instant => json!({"type": "string", "format": "date-time"}),
+        Kind::Date => json!({"type": "string", "format": "date"}),
+        Kind::Choice(words) => json!({"type": "string", "enum": words}),
+        Kind::Number(least, i64::MAX) => {
+            json!({"type": "integer", "format": "int64", "minimum": least})
+        }
+        Kind::Number(least, most) => {
+            json!({"type": "integer", "minimum": least, "maximum": most})
+        }
+        Kind::Bool => json!({"type": "boolean"}),
+        Kind::Texts(most) => texts(most, json!({"type": "string"})),
+        Kind::Ids(most) => texts(most, json!({"type": "string", "format": "uuid"})),
+        Kind::List(of) => json!({"type": "array", "items": reference(of.name)}),
+    }
+}
+
+/// A reference to an object's schema.
+pub(super) fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+/// An example of a value.
+pub(super) fn example(kind: Kind, text: &str) -> Value {
+    match kind {
+        Kind::Number(..) => text.parse::<i64>().map_or(Value::Null, Value::from),
+        Kind::Bool => Value::Bool(text == "true"),
+        Kind::Texts(_) | Kind::Ids(_) => json!([text]),
+        Kind::List(of) => json!([sample(of)]),
+        Kind::Text | Kind::String | Kind::Id | Kind::Instant | Kind::Date | Kind::Choice(_) => {
+            text.into()
+        }
+    }
+}
+
+/// An example of an object: a billable that is to be billed, and what belongs to it.
+pub(super) fn sample(of: &Type) -> Value {
+    let only_of_voided = ["voidReason", "reason", "replayed", "date"];
+    let members = of.members.iter();
+    let shown = members.filter(|member| !only_of_voided.contains(&member.name));
+    let members: Map<_, _> = shown
+        .map(|member| (member.name.to_owned(), example(member.kind, member.example)))
+        .collect();
+    Value::Object(members)
+}
+
+/// An example of each error.
+pub(super) fn error_examples(errors: &[Error]) -> Value {
+    let examples: Map<_, _> = errors
+        .iter()
+        .map(|error| {
+            let value = json!({"responseStatus": {"errorCode": error.code, "message": error.means, "errors": []}});
+            (error.code.to_owned(), json!({"summary": error.means, "value": value}))
+        })
+        .collect();
+    Value::Object(examples)
+}
+
+/// The headers that answers have, whatever they are about.
+pub(super) fn common_headers() -> Value {
+    let header = |text: &str, schema: Value| json!({"description": text, "required": true, "schema": schema});
+    json!({
+        "X-Request-Id": header("The name of this request, in the log too", json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"})),
+        "Cache-Control": header("Nothing is to be kept", json!({"type": "string", "enum": ["no-store"]})),
+        "Vary": header("What the answer depends on", json!({"type": "string", "enum": ["Accept", "Accept, Accept-Encoding"]})),
+        "X-Content-Type-Options": header("The type is as said", json!({"type": "string", "enum": ["nosniff"]})),
+        "Content-Disposition": {"description": "The name of a file, when the answer is rows", "schema": {"type": "string"}},
+        "WWW-Authenticate": header("How to authenticate: Bearer and Basic", json!({"type": "string"})),
+        "Retry-After": header("When to send it again, in seconds", json!({"type": "string", "pattern": "^[0-9]+$"})),
+    })
+}
+
+fn error_response() -> Value {
+    json!({
+        "type": "object",
+        "description": "An error",
+        "properties": {"responseStatus": reference("ResponseStatus")},
+        "required": ["responseStatus"],
+    })
+}
+
+fn response_status() -> Value {
+    let meta = json!({
+        "type": "object",
+        "description": "The place of the item at fault in a batch, from 0",
+        "properties": {"AutoBatchIndex": {"type": "string", "pattern": "^[0-9]+$"}},
+        "additionalProperties": false,
+    });
+    json!({
+        "type": "object",
+        "description": "What is wrong",
+        "properties": {
+            "errorCode": {"type": "string", "description": "A stable code"},
+            "message": {"type": "string", "description": "A sentence"},
+            "errors": {
+                "type": "array",
+                "description": "What is wrong with which field",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "errorCode": {"type": "string", "description": "A stable code"},
+                        "fieldName": {"type": "string", "description": "The field, as .NET writes it: CallSid"},
+                        "message": {"type": "string", "description": "A sentence"},
+                        "meta": meta,
+                    },
+                    "required": ["errorCode", "fieldName", "message"],
+                    "additionalProperties": false,
+                },
+            },
+            "meta": meta,
+        },
+        "required": ["errorCode", "message", "errors"],
+        "additionalProperties": false,
+    })
+}
+
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "description": "An error as problem details (RFC 9457)",
+        "properties": {
+            "type": {"type": "string", "enum": ["about:blank"]},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "responseStatus": reference("ResponseStatus"),
+        },
+        "required": ["type", "title", "status", "detail", "responseStatus"],
+        "additionalProperties": false,
+    })
+}

@@ -1,0 +1,169 @@
+//! Holds every reply to the description that the service itself serves: what a route answers, with
+//! which headers, members and error codes, has to be in there.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
+
+use jsonschema::Validator;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::client::Reply;
+
+/// The document.
+pub(crate) static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(billables::docs::openapi::text()).unwrap());
+
+static VALIDATORS: LazyLock<Mutex<HashMap<String, &'static Validator>>> =
+    LazyLock::new(Mutex::default);
+
+/// Headers of HTTP itself, and of what a client asks for by other headers.
+const OF_HTTP: [&str; 8] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "trailer",
+    "transfer-encoding",
+];
+
+/// Checks a reply.
+pub(crate) fn check(method: &Method, path: &str, reply: &Reply) {
+    let status = reply.status.to_string();
+    let described = template_of(path).filter(|_| reply.status != 405);
+    let Some(template) = described else {
+        assert!(
+            matches!(reply.status, 404 | 405),
+            "{path} is not described: {reply:?}"
+        );
+        return;
+    };
+    if *method == Method::HEAD {
+        return;
+    }
+    let operation = &DOCUMENT["paths"][template][method.as_str().to_ascii_lowercase()];
+    let response = resolved(&operation["responses"][&status]);
+    assert!(
+        response.is_object(),
+        "{method} {template} does not say {status}: {reply:?}"
+    );
+    for (name, _) in &reply.headers {
+        let name = name.as_str();
+        let described = response["headers"].as_object().unwrap();
+        let is_described = described
+            .keys()
+            .any(|known| known.eq_ignore_ascii_case(name));
+        assert!(
+            is_described || OF_HTTP.contains(&name),
+            "{method} {template} {status} does not say {name}"
+        );
+    }
+    for (name, header) in response["headers"].as_object().unwrap() {
+        let header = resolved(header);
+        if header["required"] == true {
+            assert!(
+                reply.header(&name.to_ascii_lowercase()).is_some(),
+                "{template} {status}: no {name}"
+            );
+        }
+    }
+    let Some(content_type) = reply.header("content-type") else {
+        assert_eq!(
+            (&*reply.body, &response["content"]),
+            ("", &json!({})),
+            "{method} {template}"
+        );
+        return;
+    };
+    let media_type = content_type.split(';').next().unwrap();
+    let schema = &response["content"][media_type]["schema"];
+    assert!(
+        schema.is_object(),
+        "{method} {template} {status} does not say {media_type}"
+    );
+    if media_type.ends_with("json") && media_type != "application/x-ndjson" {
+        let key = format!("{method} {template} {status} {media_type}");
+        let validator = validator(&key, schema);
+        let body = serde_json::from_str(&reply.body).unwrap();
+        let errors: Vec<_> = validator
+            .iter_errors(&body)
+            .map(|error| format!("{error} at {}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{key}: {errors:?}: {}", reply.body);
+    }
+}
+
+/// What a reference stands for.
+fn resolved(value: &'static Value) -> &'static Value {
+    match value["$ref"].as_str() {
+        Some(reference) => DOCUMENT.pointer(&reference[1..]).unwrap(),
+        None => value,
+    }
+}
+
+fn validator(key: &str, schema: &Value) -> &'static Validator {
+    let mut validators = VALIDATORS
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    validators.entry(key.to_owned()).or_insert_with(|| {
+        let whole = json!({"allOf": [schema], "components": DOCUMENT["components"]});
+        Box::leak(Box::new(jsonschema::draft202012::new(&whole).unwrap()))
+    })
+}
+
+/// The path of the document that a request's path is meant by: the one with the most literals.
+fn template_of(path: &str) -> Option<&'static str> {
+    let paths = DOCUMENT["paths"].as_object().unwrap();
+    let matching = paths
+        .iter()
+        .filter_map(|(template, item)| Some((literals(template, item, path)?, template)));
+    matching.max().map(|(_, template)| &**template)
+}
+
+/// How many segments of a path are those of the template; `None` when it does not match.
+fn literals(template: &str, item: &Value, path: &str) -> Option<usize> {
+    let formats = item
+        .as_object()?
+        .values()
+        .flat_map(|operation| operation["parameters"].as_array().unwrap())
+        .find(|parameter| parameter["name"] == "format" && parameter["in"] == "path");
+    let is_format = |word: &str| {
+        formats.is_some_and(|format| {
+            format["schema"]["enum"]
+                .as_array()
+                .unwrap()
+                .contains(&word.into())
+        })
+    };
+    // A trailing slash ends neither an operation's name nor a suffix.
+    if path.ends_with('/') && (template.starts_with("/api/") || template.ends_with(".{format}")) {
+        return None;
+    }
+    let segments = |path: &str| -> Vec<String> {
+        let path = path.replace("[]", "%5B%5D").replace("%5b%5d", "%5B%5D");
+        path.split('/')
+            .filter(|segment| !segment.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let (expected, found) = (segments(template), segments(path));
+    if expected.len() != found.len() {
+        return None;
+    }
+    let mut literals = 0;
+    for (expected, found) in expected.iter().zip(&found) {
+        if expected == "{format}" {
+            is_format(&found.to_ascii_lowercase()).then_some(())?;
+        } else if let Some(stem) = expected.strip_suffix("{format}") {
+            let (name, format) = found.split_at_checked(stem.len())?;
+            (name.eq_ignore_ascii_case(stem) && is_format(format)).then_some(())?;
+            literals += 1;
+        } else if !expected.starts_with('{') {
+            found.eq_ignore_ascii_case(expected).then_some(())?;
+            literals += 1;
+        }
+    }
+    Some(literals)
+}
