@@ -1,8 +1,18 @@
-//! DTOs.
+//! DTOs: the operations and the types that they return, as source in the languages of clients.
+//! A language has a file of its own; what they have in common is here.
+
+mod csharp;
+mod curl;
+mod java;
+mod kotlin;
+mod mjs;
+mod python;
+mod typescript;
 
 use super::Operation;
+use super::types::{Kind, Member, Type};
 
-/// The languages.
+/// The names of the languages, in the order of [`Language::ALL`].
 pub const LANGUAGES: &[&str] = &[
     "typescript",
     "mjs",
@@ -13,60 +23,378 @@ pub const LANGUAGES: &[&str] = &[
     "curl",
 ];
 
-/// A language.
+/// A language of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Language(&'static str);
+pub enum Language {
+    /// TypeScript, for the npm package `@servicestack/client`.
+    TypeScript,
+    /// The same as a module that needs no compiler.
+    Mjs,
+    /// C#.
+    CSharp,
+    /// Python, for the PyPI package `servicestack`.
+    Python,
+    /// Java.
+    Java,
+    /// Kotlin.
+    Kotlin,
+    /// Commands for a shell, which need no DTO.
+    Curl,
+}
 
 impl Language {
-    /// All.
+    /// Every language.
     pub const ALL: [Self; 7] = [
-        Self("typescript"),
-        Self("mjs"),
-        Self("csharp"),
-        Self("python"),
-        Self("java"),
-        Self("kotlin"),
-        Self("curl"),
+        Self::TypeScript,
+        Self::Mjs,
+        Self::CSharp,
+        Self::Python,
+        Self::Java,
+        Self::Kotlin,
+        Self::Curl,
     ];
-    /// Name.
+
+    /// The name, as in `/types/NAME`.
     pub fn name(self) -> &'static str {
-        self.0
+        LANGUAGES[self as usize]
     }
-    /// From name.
+
+    /// The language of that name, in any letter case.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|language| language.0 == name)
+        Self::ALL
+            .into_iter()
+            .find(|language| language.name().eq_ignore_ascii_case(name))
     }
-    /// Title.
+
+    /// The name for people.
     pub fn title(self) -> &'static str {
-        self.0
-    }
-    /// Media type.
-    pub fn media_type(self) -> &'static str {
-        "text/plain; charset=utf-8"
-    }
-}
-
-/// Source.
-pub fn source(language: Language, operations: &[&Operation], base_url: &str) -> String {
-    let mut text = format!("// {} {base_url}\n", language.name());
-    for operation in operations {
-        text.push_str(&format!(
-            "// {}\nexport class {} {{\n",
-            operation.summary, operation.name
-        ));
-        for member in operation.fields() {
-            text.push_str(&format!(
-                "    // {}\n    public {}?: string;\n",
-                member.text, member.name
-            ));
+        match self {
+            Self::TypeScript => "TypeScript",
+            Self::Mjs => "JavaScript module",
+            Self::CSharp => "C#",
+            Self::Python => "Python",
+            Self::Java => "Java",
+            Self::Kotlin => "Kotlin",
+            Self::Curl => "curl",
         }
-        text.push_str("}\n");
     }
-    text
+
+    /// The media type of its source. Browsers import a module by its own type only.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Mjs => "text/javascript; charset=utf-8",
+            Self::TypeScript
+            | Self::CSharp
+            | Self::Python
+            | Self::Java
+            | Self::Kotlin
+            | Self::Curl => "text/plain; charset=utf-8",
+        }
+    }
 }
 
-/// Included.
-pub fn included(list: Option<&str>) -> Vec<&'static Operation> {
-    let _ = list;
-    Operation::messages().collect()
+/// The source for these operations, and once for each type that they refer to, which stands before
+/// what refers to it.
+///
+/// `base_url` is where curl finds the service.
+pub fn source(language: Language, operations: &[&Operation], base_url: &str) -> String {
+    let (dtos, note) = (
+        Dto::of(operations),
+        format!("The DTOs of Billables, from /types/{}.", language.name()),
+    );
+    match language {
+        Language::TypeScript => typescript::source(&note, &dtos),
+        Language::Mjs => mjs::source(&note, &dtos),
+        Language::CSharp => csharp::source(&note, &dtos),
+        Language::Python => python::source(&note, &dtos),
+        Language::Java => java::source(&note, &dtos),
+        Language::Kotlin => kotlin::source(&note, &dtos),
+        Language::Curl => curl::source(operations, base_url),
+    }
+}
+
+/// The operations that a list such as `NewBillable,GetBilling.*` names; all, when it names none.
+///
+/// They are in the order of the documentation. `.*` asks for their types, which they always come
+/// with.
+///
+/// # Errors
+/// A name is unknown; which one, the text says.
+pub fn included(list: &str) -> Result<Vec<&'static Operation>, String> {
+    let names: Vec<_> = list
+        .split(',')
+        .map(|name| name.trim().trim_end_matches(".*"))
+        .filter(|name| !name.is_empty())
+        .collect();
+    let is = |operation: &Operation, name: &str| operation.name.eq_ignore_ascii_case(name);
+    let unknown = names
+        .iter()
+        .find(|name| !Operation::messages().any(|operation| is(operation, name)));
+    if let Some(name) = unknown {
+        return Err(format!("there is no operation {name} that has a DTO"));
+    }
+    Ok(Operation::messages()
+        .filter(|operation| names.is_empty() || names.iter().any(|name| is(operation, name)))
+        .collect())
+}
+
+/// A class of the source.
+struct Dto<'a> {
+    name: &'static str,
+    text: &'static str,
+    members: Vec<&'static Member>,
+    /// The operation, when it is no mere type.
+    operation: Option<&'a Operation>,
+}
+
+impl<'a> Dto<'a> {
+    fn of(operations: &[&'a Operation]) -> Vec<Self> {
+        let mut types = Vec::new();
+        for operation in operations {
+            operation
+                .returns()
+                .into_iter()
+                .for_each(|of| collect(of, &mut types));
+            collect_from(operation.fields(), &mut types);
+        }
+        let types = types.into_iter().map(|of| Self {
+            name: of.name,
+            text: of.text,
+            members: of.members.iter().collect(),
+            operation: None,
+        });
+        let operations = operations.iter().map(|operation| Self {
+            name: operation.name,
+            text: operation.summary,
+            members: operation.fields().collect(),
+            operation: Some(operation),
+        });
+        types.chain(operations).collect()
+    }
+
+    /// What stands for its interfaces behind `word`: what it returns, and its method.
+    fn interfaces(&self, word: &str, [open, close]: [&str; 2]) -> String {
+        let Some(operation) = self.operation else {
+            return String::new();
+        };
+        let verb = pascal(&operation.method.as_str().to_ascii_lowercase());
+        match operation.returns() {
+            Some(of) => format!("{word}IReturn{open}{}{close}, I{verb}", of.name),
+            None => format!("{word}IReturnVoid, I{verb}"),
+        }
+    }
+}
+
+/// Appends a type behind those that it has.
+fn collect(of: &'static Type, types: &mut Vec<&'static Type>) {
+    if types.iter().all(|known| known.name != of.name) {
+        collect_from(of.members.iter(), types);
+        types.push(of);
+    }
+}
+
+fn collect_from(members: impl Iterator<Item = &'static Member>, types: &mut Vec<&'static Type>) {
+    for member in members {
+        if let Kind::List(item) = member.kind {
+            collect(item, types);
+        }
+    }
+}
+
+/// The type of a value. Instants and days are texts everywhere: clients' own types for them would
+/// lose microseconds, and write other formats.
+fn value(kind: Kind, [text, number, bool]: [&str; 3], list: fn(&str) -> String) -> String {
+    match kind {
+        Kind::Number(..) => number.to_owned(),
+        Kind::Bool => bool.to_owned(),
+        Kind::Texts(_) | Kind::Ids(_) => list(text),
+        Kind::List(of) => list(of.name),
+        Kind::Text | Kind::String | Kind::Id | Kind::Instant | Kind::Date | Kind::Choice(_) => {
+            text.to_owned()
+        }
+    }
+}
+
+/// `billable` and `accountId` as `Billable` and `AccountId`.
+fn pascal(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
+/// A text on one line, whatever the language takes for the end of a line.
+fn line(text: &str) -> String {
+    text.replace(
+        |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'),
+        " ",
+    )
+}
+
+/// A text as a comment that ends where it ends. Kotlin's comments nest, and Java reads `\u` in
+/// comments too.
+fn comment(text: &str) -> String {
+    let text = line(text)
+        .replace("*/", "* /")
+        .replace("/*", "/ *")
+        .replace("\\u", "\\ u");
+    format!("/** {text} */")
+}
+
+/// A text in double quotes, as C#, Java and Kotlin read it.
+fn literal(text: &str) -> String {
+    serde_json::Value::from(line(text)).to_string()
+}
+
+/// A text in single quotes, as JavaScript reads it.
+fn quoted(text: &str) -> String {
+    let text = line(text).replace('\\', "\\\\").replace('\'', "\\'");
+    format!("'{text}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::types::{always, maybe};
+    use super::*;
+
+    /// A text that tries to leave where it stands, in every language.
+    const HOSTILE: &str =
+        "*/ /**//*/ */* \"\"\" ''' `$x ${x} \\u002a\\ \\\" </summary>&\r\n\u{85}\u{2028}x = 1;\\";
+    static ODD: Type = Type {
+        name: "Odd",
+        text: HOSTILE,
+        members: &[
+            always("state", Kind::Choice(&["it's\\"]), "", HOSTILE),
+            maybe("count", Kind::Number(0, 1), "", HOSTILE),
+        ],
+    };
+
+    fn odd() -> Vec<Dto<'static>> {
+        vec![Dto {
+            name: ODD.name,
+            text: ODD.text,
+            members: ODD.members.iter().collect(),
+            operation: None,
+        }]
+    }
+
+    #[test]
+    fn languages_are_found_by_their_names() {
+        assert_eq!(Language::ALL.map(Language::name), LANGUAGES);
+        for language in Language::ALL {
+            let name = language.name().to_uppercase();
+            assert_eq!(Language::from_name(&name), Some(language));
+        }
+        assert_eq!(Language::CSharp.name(), "csharp");
+        assert_eq!(Language::Curl.name(), "curl");
+        assert_eq!(Language::from_name("cobol"), None);
+    }
+
+    #[test]
+    fn operations_are_included_by_name_in_any_letter_case_with_or_without_their_types() {
+        let names = |list| -> Vec<_> {
+            let operations = included(list).expect("known names");
+            operations.iter().map(|operation| operation.name).collect()
+        };
+        assert_eq!(
+            names(" getbilling.* ,, NEWBILLABLE"),
+            ["NewBillable", "GetBilling"]
+        );
+        assert_eq!(names(" , ").len(), Operation::messages().count());
+        for unknown in ["GetBillings", "GetLivez", "GetBilling.*x"] {
+            let error = included(&format!("NewBillable,{unknown}")).expect_err("an error");
+            assert!(error.contains(unknown), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_type_stands_once_before_what_refers_to_it() {
+        let operations: Vec<_> = Operation::messages().collect();
+        let names: Vec<_> = Dto::of(&operations).iter().map(|dto| dto.name).collect();
+        let at = |name| {
+            let mut found = names
+                .iter()
+                .enumerate()
+                .filter(|(_, known)| **known == name);
+            let (at, _) = found.next().expect(name);
+            assert!(found.next().is_none(), "{name}");
+            at
+        };
+        assert!(at("Billable") < at("ListOfBillable"));
+        assert!(at("ListOfBillable") < at("ListBillables"));
+        assert!(at("BillingCustomerInfo") < at("BillingInfo"));
+        assert_eq!(names.len(), 9 + operations.len());
+        let session = included("GetSession").expect("a known name");
+        let names: Vec<_> = Dto::of(&session).iter().map(|dto| dto.name).collect();
+        assert_eq!(names, ["Session", "GetSession"]);
+    }
+
+    #[test]
+    fn every_language_has_every_class_with_every_member() {
+        let operations: Vec<_> = Operation::messages().collect();
+        for language in Language::ALL.into_iter().filter(|l| *l != Language::Curl) {
+            let source = source(language, &operations, "");
+            assert!(source.contains(&format!("/types/{}", language.name())));
+            assert!(!source.contains("Idempotency"), "headers are no members");
+            for dto in Dto::of(&operations) {
+                assert!(
+                    source.contains(&format!("class {}", dto.name)),
+                    "{}",
+                    dto.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_member_is_a_word_of_java_or_kotlin_or_the_name_of_its_class() {
+        let reserved = "abstract as assert boolean break byte case catch char class const \
+            continue default do double else enum extends false final finally float for fun goto \
+            if implements import in instanceof int interface is long native new null object \
+            package private protected public responseType return short static super switch \
+            synchronized this throw throws transient true try typealias typeof val var void \
+            volatile when while";
+        let operations: Vec<_> = Operation::messages().collect();
+        for dto in Dto::of(&operations) {
+            for member in &dto.members {
+                assert!(!reserved.split(' ').any(|word| word == member.name));
+                assert_ne!(pascal(member.name), dto.name);
+            }
+        }
+    }
+
+    #[test]
+    fn texts_end_where_they_ought_to() {
+        let one_line = |text: &str| {
+            text.lines()
+                .all(|line| !line.contains(['\u{85}', '\u{2028}']))
+        };
+        for text in [
+            typescript::source("", &odd()),
+            mjs::source("", &odd()).replace("/** @param {Partial<Odd>} [init] */", ""),
+            java::source("", &odd()),
+            kotlin::source("", &odd()),
+        ] {
+            // Of the class and of two members.
+            assert_eq!(text.matches("*/").count(), 3, "{text}");
+            assert_eq!(text.matches("/*").count(), 3, "{text}");
+            assert!(!text.contains("\\u"), "{text}");
+            assert!(one_line(&text) && !text.contains("\nx = 1"), "{text}");
+        }
+        assert_eq!(quoted("it's\\"), "'it\\'s\\\\'");
+
+        let csharp = csharp::source("", &odd());
+        assert!(one_line(&csharp) && csharp.contains("&lt;/summary&gt;&amp;"));
+        let literals = csharp.lines().filter_map(|line| {
+            let (_, rest) = line.split_once("Description=")?;
+            Some(rest.split(", IsRequired").next()?.trim_end_matches(")]"))
+        });
+        let literals: Vec<String> = literals
+            .map(|literal| serde_json::from_str(literal).expect("a literal"))
+            .collect();
+        assert_eq!(literals, [line(HOSTILE), line(HOSTILE)]);
+
+        let python = python::source("", &odd());
+        assert!(one_line(&python) && !python.contains("\nx = 1"), "{python}");
+        assert_eq!(python.matches("\"\"\"").count(), 2 + 2, "{python}");
+    }
 }

@@ -1,0 +1,180 @@
+//! Commands for a shell, which ask for each operation on its own path with the description's
+//! examples.
+
+use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::super::types::{Kind, Member, Place};
+use super::super::{Access, Operation};
+use super::line;
+
+/// What a segment of a path, and a value of a query, may not have as it is.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':');
+
+/// How many parameters of a query are shown, where they need not be given.
+const PARAMETERS: usize = 3;
+
+pub(super) fn source(operations: &[&Operation], base_url: &str) -> String {
+    let commands = operations
+        .iter()
+        .map(|operation| command(operation, base_url));
+    let head = "# The operations of Billables, from /types/curl. TOKEN holds a token.\n".to_owned();
+    std::iter::once(head).chain(commands).collect()
+}
+
+fn command(operation: &Operation, base_url: &str) -> String {
+    let given = |place| {
+        operation
+            .fields()
+            .filter(move |field| field.place == place && !field.example.is_empty())
+    };
+    let path = given(Place::Path).fold(operation.path.to_owned(), |path, field| {
+        path.replace(&format!("{{{}}}", field.name), &escaped(field.example))
+    });
+    let required = given(Place::Query)
+        .filter(|field| field.is_required)
+        .count();
+    let mut optional = PARAMETERS.saturating_sub(required);
+    let shown = given(Place::Query).filter(|field| {
+        let is_shown = field.is_required || optional > 0;
+        optional = optional.saturating_sub(usize::from(!field.is_required));
+        is_shown
+    });
+    let query: Vec<_> = shown
+        .map(|field| format!("{}={}", escaped(field.name), escaped(field.example)))
+        .collect();
+    let mark = if query.is_empty() { "" } else { "?" };
+    let url = format!("{base_url}{path}{mark}{}", query.join("&"));
+    let body: Vec<_> = given(Place::Body).map(json_member).collect();
+
+    let mut parts = vec![format!("curl -s {}", quoted(&url))];
+    if operation.access != Access::Open {
+        parts.push("-H \"Authorization: Bearer $TOKEN\"".to_owned());
+    }
+    if !body.is_empty() {
+        parts.push("-H 'Content-Type: application/json'".to_owned());
+        parts.push(format!("-d {}", quoted(&format!("{{{}}}", body.join(",")))));
+    }
+    // The method that curl uses by itself.
+    let usual = if body.is_empty() {
+        Method::GET
+    } else {
+        Method::POST
+    };
+    if operation.method != usual {
+        parts.push(format!("-X {}", operation.method));
+    }
+    format!(
+        "\n# {}: {}\n{}\n",
+        operation.name,
+        line(operation.summary),
+        parts.join(" \\\n  ")
+    )
+}
+
+fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, ESCAPED).to_string()
+}
+
+/// A text in single quotes, as a shell reads it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The example of a member, in a JSON object.
+fn json_member(member: &Member) -> String {
+    let json = |text: &str| serde_json::Value::from(text).to_string();
+    let value = match member.kind {
+        Kind::Number(..) | Kind::Bool => member.example.to_owned(),
+        Kind::Texts(_) | Kind::Ids(_) | Kind::List(_) => format!("[{}]", json(member.example)),
+        Kind::Text | Kind::String | Kind::Id | Kind::Instant | Kind::Date | Kind::Choice(_) => {
+            json(member.example)
+        }
+    };
+    format!("{}:{value}", json(member.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::OPERATIONS;
+    use super::super::{Language, source};
+    use super::*;
+
+    fn curl(name: &str, base_url: &str) -> String {
+        let operation = Operation::find(name).expect("an operation");
+        source(Language::Curl, &[operation], base_url)
+    }
+
+    #[test]
+    fn commands_have_the_path_the_method_and_the_examples() {
+        for (name, command) in [
+            (
+                "NewBillable",
+                r#"# NewBillable: Report/create a new billable
+curl -s 'http://here/billables' \
+  -H "Authorization: Bearer $TOKEN" \
+  -H 'Content-Type: application/json' \
+  -d '{"accountId":"acc","customerId":"cus","sessionId":"S1","callSid":"CA1","occurredAt":"2026-03-01T08:30:00.000000Z"}'
+"#,
+            ),
+            (
+                "ListBillables",
+                r#"
+curl -s 'http://here/billables?accountId=acc&customerId=cus&sessionId=S1' \
+  -H "Authorization: Bearer $TOKEN"
+"#,
+            ),
+            (
+                "GetBilling",
+                "'http://here/billing?accountId=acc&startDate=2026-03-01&endDate=2026-03-31' ",
+            ),
+            ("ReadLog", "'http://here/log?limit=100&wait=0' "),
+            (
+                "CheckBillables",
+                r#"-d '{"callSids":["CA1"],"ids":["8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f"]}'"#,
+            ),
+            (
+                "AttributeSession",
+                r#"-d '{"accountId":"acc","customerId":"cus"}' \
+  -X PUT
+"#,
+            ),
+            ("GetSession", "'http://here/sessions/S1' "),
+            ("GetLivez", "\ncurl -s 'http://here/livez'\n"),
+        ] {
+            let source = curl(name, "http://here");
+            assert!(source.contains(command), "{command} in {source}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_open() {
+        for operation in OPERATIONS {
+            let command = command(operation, "");
+            let (url, _) = command.split_once(" \\").unwrap_or((&command, ""));
+            assert!(!url.contains(['{', '}']), "{command}");
+        }
+    }
+
+    #[test]
+    fn what_a_shell_or_a_url_would_heed_is_quoted() {
+        assert_eq!(quoted("it's $x"), r"'it'\''s $x'");
+        assert_eq!(escaped("a/b c&é:"), "a%2Fb%20c%26%C3%A9:");
+        let source = curl("GetLivez", "http://x'; rm -r .; '");
+        assert!(source.contains(r"curl -s 'http://x'\''; rm -r .; '\''/livez'"));
+        let member = Member {
+            name: "a",
+            place: Place::Body,
+            kind: Kind::Text,
+            is_required: true,
+            text: "",
+            example: "\"\\",
+        };
+        assert_eq!(json_member(&member), r#""a":"\"\\""#);
+    }
+}
