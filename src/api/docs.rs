@@ -1,4 +1,4 @@
-//! The documentation: pages, DTOs. The same for everybody, so it takes no token.
+//! The documentation: pages, DTOs, OpenAPI. The same for everybody, so it takes no token.
 
 use std::convert::Infallible;
 
@@ -86,8 +86,8 @@ pub(super) async fn get_types(
 ) -> Result<Response, ApiError> {
     let language = language(&name)?;
     let query = Query::parse(query.as_deref())?;
-    let list = query.get("IncludeTypes").unwrap_or_default();
-    let operations = dto::included(list).map_err(ApiError::NotDescribed)?;
+    let included = query.get("IncludeTypes").unwrap_or_default();
+    let operations = dto::included(included).map_err(ApiError::NotDescribed)?;
     let source = dto::source(language, &operations, &base);
     Ok(([(CONTENT_TYPE, language.media_type())], source).into_response())
 }
@@ -100,7 +100,7 @@ pub(super) async fn get_openapi() -> Response {
 
 /// The language of that name, in any letter case.
 fn language(name: &str) -> Result<Language, ApiError> {
-    Language::from_name(&name.to_ascii_lowercase()).ok_or_else(|| {
+    Language::from_name(name).ok_or_else(|| {
         let names = Language::ALL.map(Language::name).join(", ");
         ApiError::NotDescribed(format!("there are these languages: {names}"))
     })

@@ -64,6 +64,7 @@ fn layout(title: &str, path: &str, content: &Markup) -> String {
                     nav aria-label="Documentation" {
                         (link(routes::FRONT, "Billables"))
                         (link(routes::METADATA, "All operations"))
+                        (link(routes::OPENAPI, "OpenAPI"))
                     }
                 }
                 main #content tabindex="-1" { (content) }

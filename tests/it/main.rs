@@ -24,6 +24,7 @@
 //! - `faults`: killed servers, databases that go away, several processes
 //! - `outages`: databases that refuse, fill up, change their role or hang
 //! - `recovery`: what a database comes back as; what is wrong with one row
+//! - `docs`: pages, DTOs and samples of the documentation
 //! - `observe`: metrics, the log, and secrets that are in neither
 //! - `properties`: what holds for every input
 //! - `model`: random histories against a model in memory; everything that is read agrees
@@ -42,6 +43,7 @@ mod batch;
 mod billing;
 mod commands;
 mod connections;
+mod docs;
 mod faults;
 mod feed;
 mod input;

@@ -18,7 +18,7 @@ pub(super) fn form(operation: &Operation, format: Format) -> Markup {
     let fields = members.filter(|member| member.place != Place::Body);
     let body = laid_out_body(operation, format);
     html! {
-        section #send hidden {
+        section #send.scripted hidden {
             h2 { "Send it" }
             p { "To this server, from this page. The token is kept nowhere." }
             form data-method=(operation.method) data-path=(operation.path) data-accept=(accept)

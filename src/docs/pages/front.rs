@@ -6,6 +6,7 @@ use super::index::types;
 use super::layout;
 use super::operation::path_of;
 use super::parts::code;
+use crate::docs::samples::http::laid_out_body;
 use crate::docs::samples::{self, laid_out};
 use crate::docs::{Operation, routes};
 use crate::wire::Format;
@@ -57,11 +58,11 @@ fn state(is_ready: bool) -> Markup {
 
 fn first_report(base_url: &str) -> Markup {
     let report = Operation::find("NewBillable");
-    let body = report.and_then(|report| samples::request_body(report, Format::Json));
+    let body = report.and_then(|report| laid_out_body(report, Format::Json));
     let command = format!(
         "curl {base_url}{} \\\n  -H \"Authorization: Bearer $TOKEN\" \\\n  -H 'Content-Type: application/json' \\\n  -d '{}'\n",
         routes::BILLABLES,
-        body.unwrap_or_default()
+        body.unwrap_or_default().replace('\n', "\n  ")
     );
     let answer = report.and_then(|report| {
         let answer = samples::answer(report, report.answers.first()?, Format::Json)?;

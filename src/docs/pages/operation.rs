@@ -34,6 +34,7 @@ pub fn operation(
     let language = language.filter(|_| operation.by_name.is_some());
     let content = html! {
         (head(operation))
+        (jump())
         (routes_of(operation))
         section #types {
             h2 { (language.map_or("Parameters", Language::title)) }
@@ -74,6 +75,21 @@ fn head(operation: &Operation) -> Markup {
     }
 }
 
+/// The parts of the page. The last one needs JavaScript, and so does its link.
+fn jump() -> Markup {
+    html! {
+        nav.jump aria-label="On this page" {
+            ul.links {
+                li { a href="#routes" { "Routes" } }
+                li { a href="#types" { "Parameters" } }
+                li { a href="#answers" { "Answers" } }
+                li { a href="#samples" { "Samples" } }
+                li.scripted hidden { a href="#send" { "Send it" } }
+            }
+        }
+    }
+}
+
 /// Every way to ask for it.
 fn routes_of(operation: &Operation) -> Markup {
     let path = match operation.takes_suffix {
@@ -87,30 +103,16 @@ fn routes_of(operation: &Operation) -> Markup {
     };
     let mut rows = vec![(path, note)];
     if operation.by_name.is_some() {
-        rows.extend([
-            (
-                format!("/api/{}[.{{format}}]", operation.name),
-                "By its name, in that format: both the body and the answer. JSON without a suffix",
-            ),
-            (format!("/{{format}}/reply/{}", operation.name), "The same"),
-            (format!("/{{format}}/oneway/{}", operation.name), "The same"),
-        ]);
+        let is_void = operation.returns().is_none();
+        let note = match is_void {
+            true => "By its name: the body is in that format, or in JSON; 204 means stored",
+            false => "By its name: body and answer are in that format, or in JSON",
+        };
+        rows.extend(by_name(operation.name, note));
     }
     if operation.batch_by_name.is_some() {
-        rows.extend([
-            (
-                format!("/api/{}[][.{{format}}]", operation.name),
-                "Several at once",
-            ),
-            (
-                format!("/{{format}}/reply/{}[]", operation.name),
-                "The same",
-            ),
-            (
-                format!("/{{format}}/oneway/{}[]", operation.name),
-                "The same",
-            ),
-        ]);
+        let name = format!("{}[]", operation.name);
+        rows.extend(by_name(&name, "Several at once: 200, and a null for each"));
     }
     let rows: Vec<_> = rows
         .into_iter()
@@ -123,11 +125,25 @@ fn routes_of(operation: &Operation) -> Markup {
         })
         .collect();
     html! {
-        section {
+        section #routes {
             h2 { "Routes" }
             (table("Routes", "routes", &["Verb", "Path", "Notes"], &rows))
         }
     }
+}
+
+fn by_name(name: &str, note: &'static str) -> [(String, &'static str); 3] {
+    [
+        (format!("/api/{name}[.{{format}}]"), note),
+        (
+            format!("/{{format}}/reply/{name}"),
+            "The same, as older clients call it",
+        ),
+        (
+            format!("/{{format}}/oneway/{name}"),
+            "The same: it is done before it is answered",
+        ),
+    ]
 }
 
 fn languages(operation: &Operation, format: Format, shown: Option<Language>) -> Markup {
@@ -235,8 +251,10 @@ fn answers(operation: &Operation) -> Markup {
             ]
         })
         .collect();
-    let errors: Vec<_> = operation
-        .errors()
+    let mut errors: Vec<_> = operation.errors().collect();
+    errors.sort_by_key(|error| error.status);
+    let errors: Vec<_> = errors
+        .iter()
         .map(|error| {
             vec![
                 html! { (error.status) },
@@ -246,7 +264,7 @@ fn answers(operation: &Operation) -> Markup {
         })
         .collect();
     html! {
-        section {
+        section #answers {
             h2 { "Answers" }
             (table("Successes", "answers", &["Status", "Holds", "When"], &successes))
             h3 { "Errors" }

@@ -59,7 +59,7 @@ if (form) {
   const button = form.querySelector("button");
   const outcome = document.getElementById("outcome");
   const answer = document.getElementById("answer");
-  document.getElementById("send").hidden = false;
+  for (const part of document.querySelectorAll(".scripted")) part.hidden = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     button.disabled = true;

@@ -1,0 +1,228 @@
+// Every page of the documentation in a real browser, as scripts/test-browser runs it: light and
+// dark, on a phone and on a wide screen, on paper, with the keyboard, without JavaScript.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+const require = createRequire(import.meta.url);
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const { BILLABLES_URL: url, BILLABLES_TOKEN: token, BILLABLES_SCREENSHOTS: screenshots } = process.env;
+
+const PHONE = { width: 390, height: 844 };
+const SMALL_PHONE = { width: 360, height: 740 };
+const DESK = { width: 1280, height: 900 };
+const page_of = (name) => `/json/metadata?op=${name}`;
+
+let checks = 0;
+function check(holds, what) {
+    if (!holds) throw new Error(what);
+    checks += 1;
+}
+
+function equal(found, expected, what) {
+    const [one, other] = [JSON.stringify(found), JSON.stringify(expected)];
+    check(one === other, `${what}: ${one} instead of ${other}`);
+}
+
+/** A page whose errors, warnings and requests elsewhere are noted; a failure is named by its text. */
+async function open(browser, options) {
+    const context = await browser.newContext({ baseURL: url, reducedMotion: "reduce", ...options });
+    await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: url });
+    const page = await context.newPage();
+    const troubles = [];
+    page.on("console", (message) => {
+        if (["error", "warning"].includes(message.type())) troubles.push(`console: ${message.text()}`);
+    });
+    page.on("pageerror", (error) => troubles.push(`error: ${error.message}`));
+    page.on("request", (request) => {
+        const to = request.url();
+        if (new URL(to).origin !== url && !to.startsWith("data:")) troubles.push(`request to ${to}`);
+    });
+    return { context, page, troubles };
+}
+
+/** What holds for every page as it is shown now. */
+async function inspect(page, troubles, name) {
+    equal(troubles, [], name);
+    const [wide, inner] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    check(wide <= inner, `${name} is ${wide} wide in ${inner}`);
+    await page.evaluate(axe);
+    const violations = await page.evaluate(async () => {
+        // All rules, those too that are not run by default.
+        const rules = Object.fromEntries(axe.getRules().map(({ ruleId }) => [ruleId, { enabled: true }]));
+        const { violations } = await axe.run(document, { rules, resultTypes: ["violations"] });
+        return violations.map(({ id, nodes }) => [id, ...nodes.slice(0, 3).map((node) => node.html.slice(0, 160))]);
+    });
+    equal(violations, [], `axe: ${name}`);
+}
+
+let shots = 0;
+async function shoot(page, name) {
+    if (!screenshots) return;
+    await page.screenshot({ path: `${screenshots}/${name}.png`, fullPage: true });
+    shots += 1;
+}
+
+/** Every page, every tab of NewBillable and of the formats, as a reader clicks through them. */
+async function look(browser, colorScheme, viewport) {
+    const { context, page, troubles } = await open(browser, { colorScheme, viewport });
+    const about = (name) => `${name}-${colorScheme}-${viewport.width}`;
+    for (const [name, path] of [["front", "/"], ["index", "/metadata"]]) {
+        await page.goto(path);
+        await inspect(page, troubles, about(name));
+        await shoot(page, about(name));
+    }
+    const operations = await page.locator(".operations h3 a").allTextContents();
+    check(operations.includes("NewBillable") && operations.length > 10, "the index lists the operations");
+    for (const name of operations) {
+        const response = await page.goto(page_of(name));
+        equal(response.status(), 200, name);
+        await inspect(page, troubles, about(name));
+        await shoot(page, about(name));
+    }
+    await page.goto(page_of("NewBillable"));
+    for (const bar of ["Languages", "Formats"]) {
+        const tabs = await page.locator(`nav[aria-label=${bar}] a`).allTextContents();
+        for (const tab of tabs) {
+            await page.locator(`nav[aria-label=${bar}] a`, { hasText: new RegExp(`^${tab.replace(/\W/g, "\\$&")}$`) }).click();
+            await page.waitForLoadState();
+            equal(await page.locator(`nav[aria-label=${bar}] [aria-current=page]`).allTextContents(), [tab], bar);
+            await inspect(page, troubles, about(`NewBillable ${tab}`));
+            await shoot(page, about(`NewBillable-${tab.replace(/\W/g, "")}`));
+        }
+    }
+    const missing = await page.goto("/json/metadata?op=Nope");
+    equal(missing.status(), 404, "an unknown operation");
+    // The browser itself notes the status, which is what was asked for.
+    troubles.splice(0, 1);
+    await inspect(page, troubles, about("unknown"));
+    await shoot(page, about("unknown"));
+    await context.close();
+}
+
+/** Sends reports from the form, and looks for them by the API. */
+async function send(browser) {
+    const { context, page, troubles } = await open(browser, { viewport: PHONE });
+    for (const format of ["json", "xml", "jsv", "csv"]) {
+        const call = `CA-${format}`;
+        await page.goto(`/${format}/metadata?op=NewBillable`);
+        const body = page.getByLabel("Body");
+        await body.fill((await body.inputValue()).replaceAll("CA1", call));
+        await page.getByLabel("Token").fill(token);
+        await page.getByRole("button", { name: "Send POST" }).click();
+        await page.locator("#outcome", { hasText: /^201 Created in \d+ ms$/ }).waitFor();
+        check((await page.locator("#answer").textContent()).includes(call), `the answer in ${format}`);
+        const found = await fetch(`${url}/billables?callSid=${call}`, { headers: { authorization: `Bearer ${token}` } });
+        equal((await found.json()).items.map((item) => item.callSid), [call], "what is stored");
+        await inspect(page, troubles, `sent as ${format}`);
+        if (format === "json") await shoot(page, "sent");
+    }
+    await page.goto(page_of("GetBilling"));
+    await page.getByLabel("Token").fill(token);
+    await page.getByLabel("startDate").fill("2026-02-01");
+    await page.getByRole("button", { name: "Send GET" }).click();
+    await page.locator("#outcome", { hasText: /^200 / }).waitFor();
+    check((await page.locator("#answer").textContent()).includes('"startDate":"2026-02-01"'), "a parameter of the query");
+    const billables = await fetch(`${url}/billables`, { headers: { authorization: `Bearer ${token}` } });
+    const { id } = (await billables.json()).items[0];
+    await page.goto(page_of("GetBillable"));
+    await page.getByLabel("Token").fill(token);
+    await page.getByLabel("id", { exact: true }).fill(id);
+    await page.getByRole("button", { name: "Send GET" }).click();
+    await page.locator("#outcome", { hasText: /^200 / }).waitFor();
+    check((await page.locator("#answer").textContent()).includes(id), "a parameter of the path");
+    equal(troubles, [], "sending");
+    await page.getByLabel("Token").fill("wrong");
+    await page.getByRole("button", { name: "Send GET" }).click();
+    await page.locator("#outcome", { hasText: /^401 / }).waitFor();
+    check((await page.locator("#answer").textContent()).includes("Unauthorized"), "a wrong token");
+    equal(await page.evaluate(() => [localStorage.length, sessionStorage.length, document.cookie]), [0, 0, ""], "what is kept");
+    await context.close();
+}
+
+/** Copies, and says so. */
+async function copy(browser) {
+    const { context, page } = await open(browser, { viewport: DESK });
+    await page.goto(`${page_of("NewBillable")}&lang=typescript`);
+    for (const block of await page.locator(".code").all()) {
+        const button = block.locator("button");
+        await button.click();
+        await page.locator("#said", { hasText: /^Copied$/ }).waitFor();
+        check((await button.textContent()).startsWith("Copied"), "the button says so");
+        const copied = await page.evaluate(() => navigator.clipboard.readText());
+        equal(copied, await block.locator("code").textContent(), "what is copied");
+    }
+    await context.close();
+}
+
+/** Reaches everything that can be used with the keyboard, the first time through in this order. */
+async function walk(browser) {
+    const { context, page } = await open(browser, { viewport: DESK });
+    await page.goto(page_of("NewBillable"));
+    const usable = await page.evaluate(() => {
+        const all = [...document.querySelectorAll("a[href], button, input, textarea, pre[tabindex]")];
+        const shown = all.filter((one) => one.checkVisibility());
+        shown.forEach((one, place) => one.setAttribute("data-place-in-order", place));
+        return shown.length;
+    });
+    for (let place = 0; place < usable; place += 1) {
+        await page.keyboard.press("Tab");
+        const [reached, outline] = await page.evaluate(() => {
+            const one = document.activeElement;
+            return [one.getAttribute("data-place-in-order"), getComputedStyle(one).outlineStyle];
+        });
+        equal(reached, String(place), "the order of the keyboard");
+        check(outline !== "none", `the focus on the element ${place} is seen`);
+    }
+    await page.goto(page_of("NewBillable"));
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    equal(await page.evaluate(() => document.activeElement.id), "content", "the first link skips to the content");
+    await context.close();
+}
+
+/** Without JavaScript all is there but what needs it. */
+async function plain(browser) {
+    const { context, page, troubles } = await open(browser, { viewport: PHONE, javaScriptEnabled: false });
+    await page.goto(page_of("NewBillable"));
+    check(await page.locator("#samples pre").first().isVisible(), "samples without JavaScript");
+    equal(await page.locator("#send, .copy").evaluateAll((all) => all.length), 3, "what is hidden");
+    for (const hidden of await page.locator("#send, .copy").all()) check(await hidden.isHidden(), "hidden");
+    await page.locator("nav[aria-label=Languages] a", { hasText: "Python" }).click();
+    check(await page.locator("#types pre").isVisible(), "a tab without JavaScript");
+    equal(troubles, [], "without JavaScript");
+    await context.close();
+}
+
+/** On paper there is nothing to press, and everything to read. */
+async function print(browser) {
+    const { context, page } = await open(browser, { viewport: DESK, colorScheme: "dark" });
+    await page.goto(page_of("NewBillable"));
+    await page.emulateMedia({ media: "print" });
+    for (const part of await page.locator(".site, .bar, .copy, #send, .skip").all()) {
+        check(await part.isHidden(), "bars, buttons and forms are not printed");
+    }
+    const [paper, ink] = await page.evaluate(() => {
+        const { backgroundColor, color } = getComputedStyle(document.documentElement);
+        return [backgroundColor, color];
+    });
+    equal([paper, ink], ["rgb(255, 255, 255)", "rgb(0, 0, 0)"], "ink on paper");
+    check(await page.locator("#samples pre").first().isVisible(), "samples on paper");
+    await shoot(page, "print");
+    await context.close();
+}
+
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+try {
+    for (const colorScheme of ["light", "dark"]) {
+        for (const viewport of [PHONE, DESK]) await look(browser, colorScheme, viewport);
+    }
+    const { context, page, troubles } = await open(browser, { viewport: SMALL_PHONE });
+    await page.goto(page_of("NewBillable"));
+    await inspect(page, troubles, "a small phone");
+    await context.close();
+    for (const part of [send, copy, walk, plain, print]) await part(browser);
+} finally {
+    await browser.close();
+}
+console.log(`${checks} checks hold in the browser${shots ? `, ${shots} screenshots` : ""}`);
