@@ -143,8 +143,8 @@ pub enum Body {
     One(&'static Type),
     /// An object for one report; for several, an array of such objects, in order.
     OneOrSeveral(&'static Type),
-    /// A document of that media type, or of one of those.
-    Document(&'static str),
+    /// A document of one of these media types.
+    Document(&'static [&'static str]),
 }
 
 impl Operation {

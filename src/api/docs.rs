@@ -16,6 +16,7 @@ use super::query::Query;
 use super::{ApiError, App, health};
 use crate::docs::dto::{self, Language};
 use crate::docs::{OPERATIONS, Operation, openapi, pages};
+use crate::wire::Format;
 
 /// Where clients reach the service that do not say it themselves.
 const DEFAULT_HOST: &str = "127.0.0.1:8080";
@@ -91,9 +92,10 @@ pub(super) async fn get_types(
     Ok(([(CONTENT_TYPE, language.media_type())], source).into_response())
 }
 
-/// All of it for programs.
+/// The description for programs.
 pub(super) async fn get_openapi() -> Response {
-    ([(CONTENT_TYPE, "application/json")], openapi::text()).into_response()
+    let media_type = Format::Json.content_type();
+    ([(CONTENT_TYPE, media_type)], openapi::text()).into_response()
 }
 
 /// The language of that name, in any letter case.

@@ -34,7 +34,7 @@ async fn the_command_prints_what_is_served() {
     let served = server.client_of("").get("/openapi.json").await;
     assert_eq!(
         (served.status, served.header("content-type")),
-        (200, Some("application/json"))
+        (200, Some("application/json; charset=utf-8"))
     );
     assert!(served.body == printed);
 }

@@ -136,7 +136,7 @@ curl -s 'http://here/billables?accountId=acc&customerId=cus&sessionId=S1' \
             ("ReadLog", "'http://here/log?limit=100&wait=0' "),
             (
                 "CheckBillables",
-                r#"-d '{"callSids":["CA1"],"ids":["8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f"]}'"#,
+                r#"-d '{"callSids":["CA1"],"ids":["4a9f3520-2c9d-8620-b8ed-069900bed70a"]}'"#,
             ),
             (
                 "AttributeSession",

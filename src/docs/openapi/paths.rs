@@ -14,7 +14,8 @@ pub(super) struct Route {
     /// What its `operationId` ends in.
     pub(super) id: &'static str,
     /// The formats that a parameter of the path may have.
-    formats: Option<&'static [&'static str]>,
+    pub(super) formats: Option<&'static [&'static str]>,
+    /// How it is called.
     pub(super) kind: RouteKind,
     /// What is different on this route.
     pub(super) note: Option<&'static str>,

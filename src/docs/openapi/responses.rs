@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::super::errors::Error;
+use super::super::errors::{self, Error};
+use super::super::operations::HTML;
 use super::super::types::{Kind, Member};
 use super::super::{Body, Operation, RequestBody};
 use super::paths::{Route, RouteKind};
@@ -39,55 +40,62 @@ pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String,
         );
     }
     let mut by_status: BTreeMap<u16, Vec<Error>> = BTreeMap::new();
-    for error in operation.errors() {
+    // A format or an action that is none makes a path that is none.
+    let of_path = route.formats.map(|_| errors::NOT_FOUND);
+    let of_path = of_path.filter(|error| !operation.errors().any(|known| known == *error));
+    for error in operation.errors().chain(of_path) {
         by_status.entry(error.status).or_default().push(error);
     }
     for (status, errors) in by_status {
         let codes: Vec<_> = errors.iter().map(|error| error.code).collect();
-        let mut headers: Vec<_> = of_reports(operation).collect();
-        let mut kind = match &*headers {
-            [] => "",
-            _ => "_of_reports",
-        };
+        let mut headers: Vec<_> = of_errors_too(operation).collect();
         if route.kind == RouteKind::Batch {
             headers.push(schemas::X_AUTOBATCH_COMPLETED);
-            kind = "_of_batches";
+        }
+        let mut name = format!("{status}_{}", codes.join("_"));
+        if let Some(last) = headers.last() {
+            name.extend(["_with_", last.name]);
         }
         let further: &[&str] = match status {
             401 => &["WWW-Authenticate"],
             429 | 503 => &["Retry-After"],
             _ => &[],
         };
-        respond(
-            status,
-            format!("{status}_{}{kind}", codes.join("_")),
-            &|| {
-                let said: Vec<_> = errors
-                    .iter()
-                    .map(|error| format!("{}: {}", error.code, error.means))
-                    .collect();
-                json!({
-                    "description": said.join("\n\n"),
-                    "headers": described_headers(headers.iter().copied(), further),
-                    "content": error_content(&errors),
-                })
-            },
-        );
+        respond(status, name, &|| {
+            let said: Vec<_> = errors
+                .iter()
+                .map(|error| format!("{}: {}", error.code, error.means))
+                .collect();
+            json!({
+                "description": said.join("\n\n"),
+                "headers": described_headers(headers.iter().copied(), further),
+                "content": error_content(&errors, is_page(operation)),
+            })
+        });
     }
     responses
 }
 
-/// Headers of a report's answers that errors have as well, when it was readable.
-fn of_reports(operation: &Operation) -> impl Iterator<Item = Member> {
-    let first = operation
-        .answers
-        .first()
-        .map_or(&[][..], |answer| answer.headers);
-    let name = "Billable-Identity";
-    first
+/// Headers of successes that errors may have as well: a report's when it was readable, a page's when
+/// it is one that says what is wrong.
+fn of_errors_too(operation: &Operation) -> impl Iterator<Item = Member> {
+    let first = operation.answers.first();
+    let headers = first
+        .map_or(&[][..], |answer| answer.headers)
         .iter()
-        .copied()
-        .filter(move |header| header.name == name)
+        .copied();
+    let is_page = is_page(operation);
+    headers.filter(move |header| is_page || header.name == "Billable-Identity")
+}
+
+/// Whether it answers pages, also when something is wrong.
+fn is_page(operation: &Operation) -> bool {
+    let answers = operation.answers.iter();
+    let mut documents = answers.filter_map(|answer| match answer.body {
+        Body::Document(media_types) => Some(media_types),
+        _ => None,
+    });
+    documents.any(|media_types| media_types.contains(&HTML))
 }
 
 type Success = (u16, &'static str, JsonBody, Vec<Member>);
@@ -149,15 +157,16 @@ fn content(body: &JsonBody) -> Value {
             let schema = json!({"oneOf": [reference(of.name), several]});
             in_formats(schema, schemas::sample(of))
         }
-        JsonBody::Of(Body::Document("application/json")) => {
-            json!({"application/json": {"schema": {"type": "object"}}})
-        }
         JsonBody::Of(Body::Document(media_types)) => {
-            let media_types = media_types.split(", ");
-            let essences = media_types.map(|one| one.split(';').next().unwrap_or_default());
-            essences
-                .map(|one| (one.to_owned(), json!({"schema": {"type": "string"}})))
-                .collect()
+            let described = media_types.iter().map(|media_type| {
+                let essence = media_type.split(';').next().unwrap_or_default();
+                let kind = match essence {
+                    "application/json" => "object",
+                    _ => "string",
+                };
+                (essence.to_owned(), json!({"schema": {"type": kind}}))
+            });
+            Value::Object(described.collect())
         }
         JsonBody::Several(name, has_nulls) => {
             let mut several =
@@ -170,7 +179,7 @@ fn content(body: &JsonBody) -> Value {
     }
 }
 
-fn error_content(errors: &[Error]) -> Value {
+fn error_content(errors: &[Error], is_page: bool) -> Value {
     let codes: Vec<_> = errors.iter().map(|error| error.code).collect();
     let coded =
         json!({"properties": {"responseStatus": {"properties": {"errorCode": {"enum": codes}}}}});
@@ -183,6 +192,9 @@ fn error_content(errors: &[Error]) -> Value {
     });
     for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
         content[format.content_type()] = json!({"schema": {"type": "string"}});
+    }
+    if is_page {
+        content["text/html"] = json!({"schema": {"type": "string"}});
     }
     content
 }

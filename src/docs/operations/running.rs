@@ -44,7 +44,7 @@ pub(super) static GET_METRICS: Operation = Operation {
     access: Access::Unlimited(Scope::Read),
     path: routes::METRICS,
     answers: &[ok(
-        Body::Document(metrics::CONTENT_TYPE),
+        Body::Document(&[metrics::CONTENT_TYPE]),
         "Every metric, with what it means",
     )],
     errors: &[ALWAYS, WITH_TOKEN, ELSEWHERE],

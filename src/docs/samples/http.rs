@@ -68,7 +68,7 @@ pub fn response(operation: &Operation, format: Format) -> String {
         return String::new();
     };
     let content_type = match success.body {
-        Body::Document(media_types) => media_types.split(", ").next().unwrap_or_default(),
+        Body::Document(media_types) => media_types[0],
         Body::Nothing | Body::One(_) | Body::OneOrSeveral(_) => format.content_type(),
     };
     let reason = StatusCode::from_u16(success.status).ok();
