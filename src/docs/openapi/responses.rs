@@ -85,6 +85,10 @@ fn of_errors_too(operation: &Operation) -> impl Iterator<Item = Member> {
         .iter()
         .copied();
     let is_page = is_page(operation);
+    let headers = headers.map(|header| Member {
+        is_required: false,
+        ..header
+    });
     headers.filter(move |header| is_page || header.name == "Billable-Identity")
 }
 

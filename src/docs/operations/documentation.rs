@@ -6,7 +6,7 @@ use super::super::types::{Kind, Place};
 use super::super::{Answer, Body, Group, Operation, routes};
 use super::{HTML, OPEN, header, ok, query};
 
-/// A page, which may load nothing from elsewhere.
+/// A page may load nothing, and tells nobody where its reader was.
 const PAGE: Answer = Answer {
     status: 200,
     when: "The page",
@@ -15,21 +15,24 @@ const PAGE: Answer = Answer {
         header(
             "Content-Security-Policy",
             Kind::String,
-            "",
-            "What the page may load and do",
-        ),
+            "default-src 'none'",
+            "What the page may load and do: nothing from elsewhere",
+        )
+        .required(),
         header(
             "Referrer-Policy",
-            Kind::String,
-            "",
-            "That its links tell nobody where they stood",
-        ),
+            Kind::Choice(&["no-referrer"]),
+            "no-referrer",
+            "Nobody is told where the reader was",
+        )
+        .required(),
         header(
             "Cross-Origin-Opener-Policy",
-            Kind::String,
-            "",
-            "That no other page has a hold on it",
-        ),
+            Kind::Choice(&["same-origin"]),
+            "same-origin",
+            "Pages from elsewhere have no hold on it",
+        )
+        .required(),
     ],
 };
 
