@@ -100,6 +100,16 @@ async function look(browser, colorScheme, viewport) {
     await context.close();
 }
 
+/** The narrowest screen. */
+async function small(browser) {
+    const { context, page, troubles } = await open(browser, { viewport: SMALL_PHONE });
+    for (const path of ["/", page_of("NewBillable"), page_of("GetBilling")]) {
+        await page.goto(path);
+        await inspect(page, troubles, `${path} on a small phone`);
+    }
+    await context.close();
+}
+
 /** Sends reports from the form, and looks for them by the API. */
 async function send(browser) {
     const { context, page, troubles } = await open(browser, { viewport: PHONE });
@@ -214,13 +224,8 @@ async function print(browser) {
 
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
 try {
-    for (const colorScheme of ["light", "dark"]) {
-        for (const viewport of [PHONE, DESK]) await look(browser, colorScheme, viewport);
-    }
-    const { context, page, troubles } = await open(browser, { viewport: SMALL_PHONE });
-    await page.goto(page_of("NewBillable"));
-    await inspect(page, troubles, "a small phone");
-    await context.close();
+    const looks = ["light", "dark"].flatMap((scheme) => [PHONE, DESK].map((size) => look(browser, scheme, size)));
+    await Promise.all([...looks, small(browser)]);
     for (const part of [send, copy, walk, plain, print]) await part(browser);
 } finally {
     await browser.close();

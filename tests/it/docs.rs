@@ -343,7 +343,7 @@ fn names(value: &Value, prefix: &str, names: &mut BTreeSet<String>) {
 #[tokio::test]
 async fn the_sample_report_is_taken_in_every_format_and_answered_as_shown() {
     let report = Operation::find("NewBillable").unwrap();
-    for format in Format::ALL {
+    for format in pages::FORMATS {
         let database = Database::sqlite();
         let server = Server::start(&database).await;
         let request = server.client().post(&samples::target(report));

@@ -32,7 +32,13 @@ async fn probes_move_to_an_address_of_their_own() {
     assert_eq!(metrics.status().as_u16(), 200);
     assert_eq!(public.get("/metrics").await.status, 404);
     // What is described is elsewhere, so these replies are not held to the description.
-    for path in ["/billables", "/log", "/billing", "/api/NewBillable", "/metadata"] {
+    for path in [
+        "/billables",
+        "/log",
+        "/billing",
+        "/api/NewBillable",
+        "/metadata",
+    ] {
         let reply = admin.bare(Method::GET, path).send().await.unwrap();
         assert_eq!(reply.status().as_u16(), 404, "{path}");
     }

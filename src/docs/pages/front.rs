@@ -72,8 +72,8 @@ fn first_report(base_url: &str) -> Markup {
         section {
             h2 { "A first report" }
             p {
-                "It takes a token with the scope " code { "report" } ". Where the server runs, "
-                code { "billables token create" } " makes one."
+                "It takes a token with the scope " code { "report" } ", which "
+                code { "billables token create" } " makes where the server runs."
             }
             (code("First report", &command))
             p {

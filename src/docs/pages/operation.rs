@@ -7,7 +7,7 @@ use super::{form, layout};
 use crate::docs::dto::{self, Language};
 use crate::docs::samples::http::{has_formats, media_type, request, response};
 use crate::docs::types::{Kind, Member, Type};
-use crate::docs::{Access, Body, Operation, routes};
+use crate::docs::{Access, Body, Operation, RequestBody, routes};
 use crate::wire::Format;
 
 /// The formats that have pages, as on ServiceStack.
@@ -103,16 +103,24 @@ fn routes_of(operation: &Operation) -> Markup {
     };
     let mut rows = vec![(path, note)];
     if operation.by_name.is_some() {
-        let is_void = operation.returns().is_none();
-        let note = match is_void {
-            true => "By its name: the body is in that format, or in JSON; 204 means stored",
-            false => "By its name: body and answer are in that format, or in JSON",
+        // A body that is JSON alone has no other format on these routes either.
+        let (format, suffix) = match operation.body {
+            RequestBody::Json => ("json", ""),
+            RequestBody::Nothing | RequestBody::Reports => ("{format}", "[.{format}]"),
         };
-        rows.extend(by_name(operation.name, note));
+        let note = match operation.body {
+            RequestBody::Nothing => "By its name: the answer is in that format, or in JSON",
+            RequestBody::Json => "By its name: the answer is in JSON, or as ?format= says",
+            RequestBody::Reports => {
+                "By its name: the body is in that format, or in JSON; 204 means stored"
+            }
+        };
+        rows.extend(by_name(operation.name, format, suffix, note));
     }
     if operation.batch_by_name.is_some() {
         let name = format!("{}[]", operation.name);
-        rows.extend(by_name(&name, "Several at once: 200, and a null for each"));
+        let note = "Several at once: 200, and a null for each";
+        rows.extend(by_name(&name, "{format}", "[.{format}]", note));
     }
     let rows: Vec<_> = rows
         .into_iter()
@@ -132,15 +140,21 @@ fn routes_of(operation: &Operation) -> Markup {
     }
 }
 
-fn by_name(name: &str, note: &'static str) -> [(String, &'static str); 3] {
+/// The routes that have the operation's name.
+fn by_name(
+    name: &str,
+    format: &str,
+    suffix: &str,
+    note: &'static str,
+) -> [(String, &'static str); 3] {
     [
-        (format!("/api/{name}[.{{format}}]"), note),
+        (format!("/api/{name}{suffix}"), note),
         (
-            format!("/{{format}}/reply/{name}"),
+            format!("/{format}/reply/{name}"),
             "The same, as older clients call it",
         ),
         (
-            format!("/{{format}}/oneway/{name}"),
+            format!("/{format}/oneway/{name}"),
             "The same: it is done before it is answered",
         ),
     ]
