@@ -58,8 +58,8 @@ pub(super) async fn read(
     }
 }
 
-/// Reads a body of JSON. Nothing at all is an object without members. On a route by name, whose
-/// format says what the body is, its label does not count.
+/// Reads a body of JSON. Nothing at all is an object without members. On a route by name
+/// and of JSON its label does not count, as nowhere on routes by name.
 pub(super) async fn read_json<T: DeserializeOwned>(
     head: &Parts,
     body: Body,
@@ -72,7 +72,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(
         .get(CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
     let is_json = match head.extensions.get() {
-        Some(Convention::Operation { format, .. }) => *format == Format::Json,
+        Some(Convention::Operation { format, .. }) if *format == Format::Json => true,
         _ => BodyFormat::of(label, &bytes) == Ok(BodyFormat::Plain(Format::Json)),
     };
     if !is_json {
