@@ -84,7 +84,7 @@ on_both_databases! {
         }
         let xml = posted(Method::POST, "/xml/reply/VoidBillable", "<VoidBillable/>").await;
         assert_eq!((xml.status, &*xml.error_code()), (415, "UnsupportedMediaType"));
-        let shown = send(client.post("/xml/reply/VoidBillable").json(&json!({"id": id}))).await;
+        let shown = send(client.post("/xml/reply/VoidBillable").json(&json!({"id": id.to_string()}))).await;
         assert_eq!((shown.status, shown.header("content-type")), (200, Some("application/xml")));
         for (method, path, allowed) in [(Method::POST, "/api/GetBilling", "GET,HEAD"), (Method::GET, "/api/VoidBillable", "POST")] {
             let wrong = posted(method, path, "").await;
