@@ -8,6 +8,7 @@ pub mod objects;
 pub mod openapi;
 pub mod operations;
 pub mod pages;
+pub mod route;
 pub mod routes;
 pub mod samples;
 pub mod types;
@@ -176,6 +177,12 @@ impl Operation {
         self.members
             .iter()
             .filter(|member| member.place != types::Place::Header)
+    }
+
+    /// Whether answers are in whatever format is asked for.
+    pub fn has_formats(&self) -> bool {
+        let mut answers = self.answers.iter();
+        !answers.any(|answer| matches!(answer.body, Body::Document(_)))
     }
 
     /// Every error that it may answer.

@@ -4,6 +4,7 @@
 pub mod billing;
 pub mod csv;
 mod document;
+pub mod folded;
 mod form;
 pub mod json;
 mod jsv;

@@ -277,7 +277,7 @@ impl Caller {
             let mut errors = parsed.err().unwrap_or_default();
             errors.retain(|error| error.field != Field::AccountId);
             let message = "accountId is required, because the token is limited to accounts";
-            errors.insert(0, of_account("NotEmpty", message));
+            errors.insert(0, of_account(errors::NOT_EMPTY.code, message));
             return Err(errors);
         }
         let report = parsed?;

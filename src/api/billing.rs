@@ -8,6 +8,7 @@ use super::context::Answer;
 use super::query::Query;
 use super::{ApiError, App};
 use crate::billable::{Field, FieldError};
+use crate::docs::errors;
 use crate::token::Scope;
 use crate::totals::{Days, DaysError, Total, TotalsOf, Zone, read_totals};
 use crate::wire::billing::{BillingCustomerInfo, BillingInfo};
@@ -36,7 +37,12 @@ pub(super) async fn get_billing(
     let is_limited = caller.accounts().is_some();
     if account.is_none() && is_limited {
         let message = "accountId is required, because the token is limited to accounts";
-        return Err(vec![FieldError::new(Field::AccountId, "NotEmpty", message)].into());
+        return Err(vec![FieldError::new(
+            Field::AccountId,
+            errors::NOT_EMPTY.code,
+            message,
+        )]
+        .into());
     }
     let by_day = match query.get("groupBy") {
         None => false,

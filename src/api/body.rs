@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::ApiError;
 use super::path::Convention;
-use crate::wire::{BodyFormat, Format};
+use crate::wire::{BodyFormat, Format, folded};
 use crate::writer::{Budget, Claim};
 
 /// The largest body, in bytes, compressed or not: 8 MiB.
@@ -58,8 +58,8 @@ pub(super) async fn read(
     }
 }
 
-/// Reads a body of JSON. Nothing at all is an object without members. On a route by name
-/// and of JSON its label does not count, as nowhere on routes by name.
+/// Reads a body of JSON, whose member names are known in any letter case. Nothing at all is an
+/// object without members. On routes by name whose format is JSON the label does not count.
 pub(super) async fn read_json<T: DeserializeOwned>(
     head: &Parts,
     body: Body,
@@ -80,11 +80,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     }
     let text = bytes.trim_ascii_start();
     let text = if text.is_empty() { b"{}" } else { text };
-    // An array of values would pass for an object's.
-    if !text.starts_with(b"{") {
-        return Err(ApiError::Malformed("the JSON must be an object".to_owned()));
-    }
-    let value = serde_json::from_slice(text).map_err(|error| {
+    let value = folded::from_slice(text).map_err(|error| {
         // The parser's own words may repeat the text.
         let (line, column) = (error.line(), error.column());
         ApiError::Malformed(format!(

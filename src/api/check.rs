@@ -12,6 +12,7 @@ use super::context::Answer;
 use super::{ApiError, App, body};
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, Field, FieldError, Placed, State as BillableState, Text};
+use crate::docs::errors;
 use crate::token::Scope;
 use crate::wire::record::{Record, page};
 use crate::wire::value::Value;
@@ -28,10 +29,8 @@ const MAX_FOUND: u32 = 20_000;
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct CheckIn {
-    #[serde(alias = "CallSids")]
-    call_sids: Inputs,
-    #[serde(alias = "Ids")]
-    ids: Inputs,
+    call_sids: Option<Inputs>,
+    ids: Option<Inputs>,
 }
 
 /// Inputs, up to one more than there may be: what is too long is not even collected.
@@ -86,10 +85,17 @@ pub(super) async fn check_billables(
     let limit = app.request_timeout / 2;
     let (wanted, claim): (CheckIn, _) =
         body::read_json(&head, body, app.writer.budget(), limit).await?;
-    let CheckIn {
-        call_sids: Inputs(call_sids),
-        ids: Inputs(ids),
-    } = wanted;
+    // Somebody who compares lists must not take a misspelt name for an empty list.
+    let CheckIn { call_sids, ids } = wanted;
+    if call_sids.is_none() && ids.is_none() {
+        return Err(ApiError::Parameter {
+            name: "CallSids",
+            code: errors::NOT_EMPTY.code,
+            message: "callSids or ids is required".to_owned(),
+        });
+    }
+    let Inputs(call_sids) = call_sids.unwrap_or_default();
+    let Inputs(ids) = ids.unwrap_or_default();
     if call_sids.len() + ids.len() > MAX_INPUTS {
         return Err(ApiError::TooManyItems);
     }

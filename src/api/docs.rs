@@ -14,12 +14,16 @@ use super::context::Written;
 use super::observe::Outcome;
 use super::query::Query;
 use super::{ApiError, App, health};
-use crate::docs::dto::{self, Language};
-use crate::docs::{OPERATIONS, Operation, openapi, pages};
+use crate::docs::dto::{self, LANGUAGES, Language};
+use crate::docs::{OPERATIONS, Operation, errors, openapi, pages};
 use crate::wire::Format;
+use crate::wire::negotiation::accepts;
 
 /// Where clients reach the service that do not say it themselves.
 const DEFAULT_HOST: &str = "127.0.0.1:8080";
+
+/// The media type of pages.
+const PAGE: &str = "text/html";
 
 /// The longest host that is shown on a page.
 const MAX_HOST: usize = 255;
@@ -65,16 +69,28 @@ pub(super) async fn get_operation_metadata(
     BaseUrl(base): BaseUrl,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let format = pages::FORMATS
-        .into_iter()
-        .find(|known| known.name().eq_ignore_ascii_case(&format))
-        .ok_or(ApiError::NotFound)?;
+    let mut formats = pages::FORMATS.into_iter();
+    let Some(format) = formats.find(|known| known.name().eq_ignore_ascii_case(&format)) else {
+        return missing(
+            &headers,
+            "format",
+            &format,
+            &pages::FORMATS.map(Format::name),
+        );
+    };
     let query = Query::parse(query.as_deref())?;
     let name = query.get("op").unwrap_or_default();
     let Some(operation) = Operation::find(name) else {
-        return no_operation(name, &headers);
+        let names = OPERATIONS.map(|operation| operation.name);
+        return missing(&headers, "operation", name, &names);
     };
-    let language = query.get("lang").map(language).transpose()?;
+    let language = query
+        .get("lang")
+        .map(|name| (name, Language::from_name(name)));
+    if let Some((name, None)) = language {
+        return missing(&headers, "language", name, LANGUAGES);
+    }
+    let language = language.and_then(|(_, language)| language);
     Ok(page(pages::operation(operation, format, language, &base)))
 }
 
@@ -84,7 +100,8 @@ pub(super) async fn get_types(
     RawQuery(query): RawQuery,
     BaseUrl(base): BaseUrl,
 ) -> Result<Response, ApiError> {
-    let language = language(&name)?;
+    let language = Language::from_name(&name);
+    let language = language.ok_or_else(|| not_described("language", &name, LANGUAGES))?;
     let query = Query::parse(query.as_deref())?;
     let included = query.get("IncludeTypes").unwrap_or_default();
     let operations = dto::included(included).map_err(ApiError::NotDescribed)?;
@@ -98,32 +115,30 @@ pub(super) async fn get_openapi() -> Response {
     ([(CONTENT_TYPE, media_type)], openapi::text()).into_response()
 }
 
-/// The language of that name, in any letter case.
-fn language(name: &str) -> Result<Language, ApiError> {
-    Language::from_name(name).ok_or_else(|| {
-        let names = Language::ALL.map(Language::name).join(", ");
-        ApiError::NotDescribed(format!("there are these languages: {names}"))
-    })
-}
-
-/// A page for those who want one, an error for the others; either has the list.
-fn no_operation(name: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+/// That there is no such thing, and what there is: a page for those who want one, an error for the
+/// others.
+fn missing(
+    headers: &HeaderMap,
+    thing: &str,
+    name: &str,
+    there_are: &[&str],
+) -> Result<Response, ApiError> {
     let mut accepted = headers.get_all(ACCEPT).iter();
-    let is_browser = accepted.any(|ranges| {
-        let ranges = ranges.to_str().unwrap_or_default();
-        ranges.to_ascii_lowercase().contains("text/html")
-    });
+    let is_browser = accepted.any(|ranges| accepts(ranges.to_str().unwrap_or_default(), PAGE));
     if !is_browser {
-        let names = OPERATIONS.map(|operation| operation.name).join(", ");
-        let message = format!("there are these operations: {names}");
-        return Err(ApiError::NotDescribed(message));
+        return Err(not_described(thing, name, there_are));
     }
-    let mut response = page(pages::unknown_operation(name));
+    let mut response = page(pages::missing(&format!("There is no {thing} {name}")));
     *response.status_mut() = StatusCode::NOT_FOUND;
     let extensions = response.extensions_mut();
     extensions.insert(Written);
-    extensions.insert(Outcome("NotFound"));
+    extensions.insert(Outcome(errors::NOT_FOUND.code));
     Ok(response)
+}
+
+fn not_described(thing: &str, name: &str, there_are: &[&str]) -> ApiError {
+    let names = there_are.join(", ");
+    ApiError::NotDescribed(format!("there is no {thing} {name}; there are {names}"))
 }
 
 /// A page, which may load nothing from elsewhere and tells nobody where its reader was.

@@ -15,6 +15,7 @@ use super::subject::Subject;
 use super::{ApiError, App, body};
 use crate::attribution::carry_out;
 use crate::billable::{Attribution, Field, FieldError, Instant, Pair, Text};
+use crate::docs::errors;
 use crate::store::SessionFound;
 use crate::token::Scope;
 use crate::wire::record::Record;
@@ -26,11 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct SessionIn {
-    #[serde(alias = "SessionId")]
     session_id: Option<String>,
-    #[serde(alias = "AccountId")]
     account_id: Option<String>,
-    #[serde(alias = "CustomerId")]
     customer_id: Option<String>,
 }
 
@@ -145,7 +143,7 @@ fn pair(wanted: SessionIn) -> Result<Pair, ApiError> {
             Some(value) => Text::parse(field, value),
             None => {
                 let message = format!("{} is required", field.camel());
-                Err(FieldError::new(field, "NotEmpty", message))
+                Err(FieldError::new(field, errors::NOT_EMPTY.code, message))
             }
         };
         parsed.map_err(|error| errors.push(error)).ok()

@@ -12,25 +12,36 @@ use crate::docs::types::Place;
 
 /// What a request is about.
 #[derive(Clone, Debug)]
-pub(super) struct Subject(
-    /// It, if it is not in the body.
-    Option<String>,
-);
+pub(super) enum Subject {
+    /// The parameter of the path.
+    OfPath(String),
+    /// What the query says, on a route by name.
+    ByName(Option<String>),
+}
 
 impl Subject {
-    /// What it is, which a body may say where neither path nor query does. `name` is the member's,
-    /// as .NET writes it.
+    /// What it is, which a body may say where the path does not. `name` is the member's, as .NET
+    /// writes it.
     ///
     /// # Errors
-    /// Nothing says it.
+    /// Nothing says it, or query and body say different things: what is done to it is for ever.
     pub(super) fn or(
         self,
         in_body: Option<String>,
         name: &'static str,
     ) -> Result<String, ApiError> {
-        let Self(said) = self;
-        let given = in_body.filter(|value| !value.trim().is_empty());
-        said.or(given).ok_or_else(|| ApiError::missing(name))
+        let is_given = |value: &String| !value.trim().is_empty();
+        let (said, in_body) = match self {
+            Self::OfPath(said) => (Some(said), None),
+            Self::ByName(said) => (said.filter(is_given), in_body.filter(is_given)),
+        };
+        match (said, in_body) {
+            (Some(said), Some(other)) if said != other => Err(ApiError::parameter(
+                name,
+                "must be the same in the query and in the body",
+            )),
+            (said, in_body) => said.or(in_body).ok_or_else(|| ApiError::missing(name)),
+        }
     }
 }
 
@@ -43,7 +54,7 @@ impl<S: Sync + Send> FromRequestParts<S> for Subject {
             Convention::Resource { .. } => {
                 let path = Path::<String>::from_request_parts(parts, state).await;
                 let Path(value) = path.map_err(|_| ApiError::NotFound)?;
-                Ok(Self(Some(value)))
+                Ok(Self::OfPath(value))
             }
             Convention::Operation { .. } => {
                 let route = Some(parts.uri.path());
@@ -53,7 +64,7 @@ impl<S: Sync + Send> FromRequestParts<S> for Subject {
                     .map(|member| member.name)
                     .ok_or(ApiError::NotFound)?;
                 let query = Query::parse(parts.uri.query())?;
-                Ok(Self(query.get(name).map(str::to_owned)))
+                Ok(Self::ByName(query.get(name).map(str::to_owned)))
             }
         }
     }

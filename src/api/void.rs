@@ -18,9 +18,7 @@ use crate::wire::record::Record;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct VoidIn {
-    #[serde(alias = "Id")]
     id: Option<String>,
-    #[serde(alias = "Reason")]
     reason: Option<String>,
 }
 

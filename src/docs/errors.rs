@@ -23,7 +23,7 @@ macro_rules! errors {
 errors! {
     MALFORMED = 400 "SerializationException" "The body or the query cannot be read; mend it.";
     NOT_EMPTY = 400 "NotEmpty" "Something that is required is not given.";
-    LENGTH = 400 "Length" "A text has more than 256 characters.";
+    LENGTH = 400 "Length" "A text has more than 256 characters, or none.";
     INVALID_CHARACTER = 400 "InvalidCharacter" "A text has a control character, U+FFFE or U+FFFF.";
     NOT_A_TEXT = 400 "NotAText" "An object or an array stands where a text belongs.";
     INVALID_INSTANT = 400 "InvalidInstant" "An instant is not as RFC 3339 has it.";
@@ -56,13 +56,14 @@ pub const ALWAYS: &[Error] = &[INTERNAL_SERVER_ERROR, TIMEOUT];
 
 /// What every operation may answer that takes a token.
 pub const WITH_TOKEN: &[Error] = &[
-    MALFORMED,
     UNAUTHORIZED,
     FORBIDDEN,
     TOO_MANY_REQUESTS,
-    OVERLOADED,
     STORE_UNAVAILABLE,
 ];
+
+/// What every operation may answer that reads a query or a body, and takes a place for that long.
+pub const WITH_INPUT: &[Error] = &[MALFORMED, OVERLOADED];
 
 /// What every operation may answer that takes a body.
 pub const WITH_BODY: &[Error] = &[REQUEST_TIMEOUT, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];
@@ -76,10 +77,7 @@ impl Error {
         let known = ALL
             .iter()
             .find(|error| error.code == code && matches!(error.status, 400 | 403));
-        known.copied().unwrap_or(Self {
-            status: 400,
-            code,
-            means: "",
-        })
+        debug_assert!(known.is_some(), "the code {code} is not described");
+        known.copied().unwrap_or(Self { code, ..PREDICATE })
     }
 }

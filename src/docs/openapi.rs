@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
+use super::route::Route;
 use super::{Access, Group, OPERATIONS, Operation};
-use paths::Route;
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let text = serde_json::to_string_pretty(&document()).expect("texts serialise");
@@ -26,7 +26,8 @@ fn document() -> Value {
     let (mut paths, mut responses) = (Map::new(), Map::new());
     for operation in OPERATIONS {
         for route in Route::all(operation) {
-            let item = paths.entry(&*route.path).or_insert_with(|| json!({}));
+            let path = route.path.replace("[]", "%5B%5D");
+            let item = paths.entry(path).or_insert_with(|| json!({}));
             let method = operation.method.as_str().to_ascii_lowercase();
             item[method] = described(operation, &route, &mut responses);
         }
@@ -61,7 +62,7 @@ const INFO: &str = "Records billable telephony events. 2xx means stored. A repor
 Idempotency-Key is one billable for ever. An answer is in the format of the path's suffix, else as \
 `format` in the query says, else as `Accept`, else as the request's body, else JSON. Paths may be in \
 any letter case. A method that a path does not have is 405 with `Allow`; every error has a \
-`responseStatus`. What is no HTTP at all is refused with 400 or 431 and no body.";
+`responseStatus`. What is no HTTP at all is refused with 400, 414 or 431 and no body. HEAD is answered as GET is, without the body.";
 
 fn described(operation: &Operation, route: &Route, shared: &mut Map<String, Value>) -> Value {
     let mut described = json!({
@@ -90,7 +91,7 @@ fn described(operation: &Operation, route: &Route, shared: &mut Map<String, Valu
             described["security"] = json!([{"bearer": []}, {"basic": []}]);
         }
     }
-    notes.extend(route.note.map(str::to_owned));
+    notes.extend(route.note.map(|note| format!("{note}.")));
     if !notes.is_empty() {
         described["description"] = notes.join("\n\n").into();
     }

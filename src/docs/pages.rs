@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::routes;
 pub use front::front;
-pub use index::{index, missing, unknown_operation};
+pub use index::{index, missing};
 pub use operation::{FORMATS, operation};
 
 const STYLE: &str = include_str!("pages/style.css");

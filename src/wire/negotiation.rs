@@ -75,8 +75,13 @@ fn accepted(accept: &str, request: Option<Format>) -> Option<Format> {
 /// weight above zero, and neither suffix nor `?format=` names a format.
 pub fn wants_problem(wishes: Wishes<'_>) -> bool {
     let is_named = wishes.suffix.is_some() || named(wishes.format).is_some();
-    let mut ranges = wishes.accept.unwrap_or_default().split(',');
-    !is_named && ranges.any(|range| essence(range) == PROBLEM && weight(range) > 0)
+    !is_named && accepts(wishes.accept.unwrap_or_default(), PROBLEM)
+}
+
+/// Whether `Accept` names a media type itself, with a weight above zero.
+pub fn accepts(accept: &str, media_type: &str) -> bool {
+    let mut ranges = accept.split(',');
+    ranges.any(|range| essence(range) == media_type && weight(range) > 0)
 }
 
 /// Whether an `Accept-Encoding` takes gzip: by name, or by `*` when it is not named.

@@ -150,7 +150,7 @@ fn nothing_of_the_description_is_missing_from_the_pages() {
     }
     for page in [
         pages::index(),
-        pages::unknown_operation("<Nope>"),
+        pages::missing("There is no operation <Nope>"),
         pages::front(true, base),
         pages::front(false, base),
     ] {
@@ -163,7 +163,9 @@ fn nothing_of_the_description_is_missing_from_the_pages() {
             .all(|operation| index.contains(operation.name) && index.contains(operation.summary))
     );
     assert!(text_of(&pages::front(false, base)).contains("Nothing can be stored now"));
-    assert!(text_of(&pages::front(true, base)).contains("curl http://host.example:8080/billables"));
+    assert!(
+        text_of(&pages::front(true, base)).contains("curl 'http://host.example:8080/billables'")
+    );
 }
 
 #[tokio::test]

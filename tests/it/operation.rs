@@ -75,8 +75,25 @@ on_both_databases! {
         let again = posted(Method::POST, &format!("/api/VoidBillable?id={id}"), "").await;
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
 
+        // What is done is for ever: query and body must mean the same billable.
+        let other = client.report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA3"})).await.id();
+        let doubtful = posted(Method::POST, &format!("/api/VoidBillable?id={other}"), &format!(r#"{{"id":"{id}"}}"#)).await;
+        assert_eq!((doubtful.status, doubtful.field_errors()), (400, vec![("Id".to_owned(), "Predicate".to_owned())]));
+        let decided = posted(Method::PUT, "/api/AttributeSession?sessionId=S2", r#"{"sessionId":"S3","accountId":"a","customerId":"c"}"#).await;
+        assert_eq!(decided.field_errors(), [("SessionId".to_owned(), "Predicate".to_owned())]);
+        assert_eq!(get(&format!("/api/GetBillable?id={other}")).await.json()["state"], "billable");
+        // Names in any letter case, null for nothing; and no name at all is no empty list.
+        let shouted = posted(Method::POST, "/api/VoidBillable", &format!(r#"{{"ID":"{other}","REASON":"why","Other":[1]}}"#)).await;
+        assert_eq!((shouted.status, &shouted.json()["voidReason"]), (200, &json!("why")));
+        let checked = posted(Method::POST, "/billables/check", r#"{"callsids":["CA3"],"ids":null}"#).await;
+        assert_eq!(checked.status, 415, "a text is no JSON there");
+        let checked = send(client.post("/billables/check").json(&json!({"callsids": ["CA3"], "ids": null}))).await;
+        assert_eq!(checked.json()["items"][0]["state"], "voided");
+        let misspelt = send(client.post("/billables/check").json(&json!({"calls": ["CA3"]}))).await;
+        assert_eq!((misspelt.status, misspelt.field_errors()), (400, vec![("CallSids".to_owned(), "NotEmpty".to_owned())]));
+
         for (method, path, name) in [
-            (Method::GET, "/api/GetBillable", "Id"), (Method::POST, "/api/VoidBillable", "Id"),
+            (Method::GET, "/api/GetBillable", "Id"), (Method::POST, "/api/VoidBillable?id=%20", "Id"), (Method::POST, "/api/VoidBillable", "Id"),
             (Method::GET, "/api/GetSession?sessionId=", "SessionId"),
         ] {
             let missing = posted(method, path, "{}").await;

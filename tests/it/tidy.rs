@@ -43,32 +43,35 @@ fn a_module_knows_only_what_stands_to_its_right() {
     let rules = [
         (
             "billable",
-            "axum sqlx:: serde tokio crate::token crate::store crate::writer crate::wire crate::api",
+            "axum sqlx:: serde tokio crate::docs crate::token crate::store crate::writer crate::wire crate::api",
         ),
         (
             "token",
-            "axum sqlx:: serde tokio crate::store crate::writer crate::wire crate::api",
+            "axum sqlx:: serde tokio crate::docs crate::store crate::writer crate::wire crate::api",
         ),
         (
             "store",
-            "axum crate::writer crate::wire crate::api crate::config",
+            "axum crate::docs crate::writer crate::wire crate::api crate::config",
         ),
-        ("writer", "axum sqlx:: crate::wire crate::api crate::config"),
+        (
+            "writer",
+            "axum sqlx:: crate::docs crate::wire crate::api crate::config",
+        ),
         (
             "reader",
-            "axum sqlx:: crate::writer crate::wire crate::api crate::config",
+            "axum sqlx:: crate::docs crate::writer crate::wire crate::api crate::config",
         ),
         (
             "totals",
-            "axum sqlx:: crate::writer crate::wire crate::api crate::config",
+            "axum sqlx:: crate::docs crate::writer crate::wire crate::api crate::config",
         ),
         (
             "attribution",
-            "axum sqlx:: crate::wire crate::api crate::config",
+            "axum sqlx:: crate::docs crate::wire crate::api crate::config",
         ),
         (
             "wire",
-            "axum sqlx:: http:: crate::store crate::writer crate::token crate::api",
+            "axum sqlx:: http:: crate::docs crate::store crate::writer crate::token crate::api",
         ),
         (
             "docs",

@@ -2,6 +2,7 @@
 
 use super::ApiError;
 use crate::billable::{Field, FieldError};
+use crate::docs::errors;
 use crate::store::StoreError;
 use crate::telemetry::chain;
 use crate::wire::{BindError, ReadError};
@@ -24,7 +25,7 @@ impl From<BindError> for ApiError {
                 "{} can't be a query parameter beside several reports",
                 field.camel()
             );
-            FieldError::new(field, "Predicate", message)
+            FieldError::new(field, errors::PREDICATE.code, message)
         };
         match error {
             BindError::Read(error) => error.into(),

@@ -1,109 +1,12 @@
-//! The routes of an operation, and what each takes.
+//! What the routes of an operation take.
 
 use serde_json::{Value, json};
 
+use super::super::route::{Route, RouteKind, SUFFIXES};
 use super::super::types::Place;
-use super::super::{Answer, Body, Operation, RequestBody};
+use super::super::{Operation, RequestBody};
 use super::schemas::{example, reference, schema};
 use crate::wire::Format;
-
-/// One of the paths of an operation.
-pub(super) struct Route {
-    /// The path, with parameters in braces.
-    pub(super) path: String,
-    /// What its `operationId` ends in.
-    pub(super) id: &'static str,
-    /// The formats that a parameter of the path may have.
-    pub(super) formats: Option<&'static [&'static str]>,
-    /// How it is called.
-    pub(super) kind: RouteKind,
-    /// What is different on this route.
-    pub(super) note: Option<&'static str>,
-}
-
-/// How a route is called.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum RouteKind {
-    /// The operation's path.
-    Resource,
-    /// `/api/NAME` and its like.
-    ByName,
-    /// The same for several.
-    Batch,
-}
-
-const SUFFIXES: &[&str] = &["json", "xml", "jsv", "csv", "ndjson"];
-const FORMATS: &[&str] = &["json", "xml", "jsv", "csv"];
-
-const BY_NAME: &str = "As ServiceStack's clients call it: the body is in the route's format whatever its label says, and so is the answer.";
-const SINGLE: &str = "As ServiceStack's clients call it: the body is in the route's format whatever its label says, the body wins over the query, and a success has no body unless Prefer asks for it.";
-const BATCH: &str =
-    "Several at once, as ServiceStack's clients send them: one null for each that is stored.";
-
-impl Route {
-    /// The paths that an operation has.
-    pub(super) fn all(operation: &Operation) -> Vec<Self> {
-        let mut routes = vec![Self {
-            path: operation.path.to_owned(),
-            id: "",
-            formats: None,
-            kind: RouteKind::Resource,
-            note: None,
-        }];
-        if operation.takes_suffix {
-            routes.push(Self {
-                path: format!("{}.{{format}}", operation.path),
-                id: "_suffix",
-                formats: Some(SUFFIXES),
-                kind: RouteKind::Resource,
-                note: Some("The suffix is the format of the answer."),
-            });
-        }
-        let note = match operation.body {
-            RequestBody::Reports => SINGLE,
-            RequestBody::Json | RequestBody::Nothing => BY_NAME,
-        };
-        if operation.by_name.is_some() {
-            let ids = ["_api", "_api_suffix", "_reply"];
-            routes.extend(Self::by_name(operation.name, ids, RouteKind::ByName, note));
-        }
-        if operation.batch_by_name.is_some() {
-            let ids = ["s_api", "s_api_suffix", "s_reply"];
-            let name = format!("{}%5B%5D", operation.name);
-            routes.extend(Self::by_name(&name, ids, RouteKind::Batch, BATCH));
-        }
-        routes
-    }
-
-    fn by_name(
-        name: &str,
-        ids: [&'static str; 3],
-        kind: RouteKind,
-        note: &'static str,
-    ) -> [Self; 3] {
-        let [api, suffix, reply] = ids;
-        let route = |path, id, formats| Self {
-            path,
-            id,
-            formats,
-            kind,
-            note: Some(note),
-        };
-        [
-            route(format!("/api/{name}"), api, None),
-            route(format!("/api/{name}.{{format}}"), suffix, Some(FORMATS)),
-            route(
-                format!("/{{format}}/{{action}}/{name}"),
-                reply,
-                Some(FORMATS),
-            ),
-        ]
-    }
-
-    fn is_by_name(&self) -> bool {
-        self.kind != RouteKind::Resource
-    }
-}
 
 /// What stands in the path, the query and the headers.
 pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
@@ -128,7 +31,6 @@ pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
     }
     for member in operation.members {
         let place = match (member.place, route.is_by_name()) {
-            (Place::Path, true) if operation.body == RequestBody::Json => continue,
             (Place::Path, true) => Place::Query,
             // Fields of a single report may stand in the query.
             (Place::Body, _)
@@ -142,7 +44,8 @@ pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
         let mut parameter = json!({
             "name": member.name,
             "in": place.as_str(),
-            "required": member.is_required,
+            // The body may say it instead.
+            "required": member.is_required && (operation.body == RequestBody::Nothing || place == Place::Path),
             "description": member.text,
             "schema": schema(member.kind),
         });
@@ -151,8 +54,15 @@ pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
         }
         parameters.push(parameter);
     }
-    if has_formats(operation) {
-        parameters.push(json!({"$ref": "#/components/parameters/format"}));
+    if operation.has_formats() {
+        let name = match route.is_by_name() {
+            true => "format_by_name",
+            false => "format",
+        };
+        parameters.push(json!({"$ref": format!("#/components/parameters/{name}")}));
+    }
+    if operation.body != RequestBody::Nothing {
+        parameters.push(json!({"$ref": "#/components/parameters/Content-Encoding"}));
     }
     parameters.push(json!({"$ref": "#/components/parameters/X-Request-Id"}));
     Value::Array(parameters)
@@ -168,6 +78,20 @@ pub(super) fn common_parameters() -> Value {
             "description": "The format of the answer, which a suffix of the path outweighs and Accept does not",
             "schema": {"type": "string", "enum": SUFFIXES},
         },
+        "format_by_name": {
+            "name": "format",
+            "in": "query",
+            "required": false,
+            "description": "The format of the answer, which outweighs that of the route; Accept does not count",
+            "schema": {"type": "string", "enum": SUFFIXES},
+        },
+        "Content-Encoding": {
+            "name": "Content-Encoding",
+            "in": "header",
+            "required": false,
+            "description": "How the body is compressed",
+            "schema": {"type": "string", "enum": ["identity", "gzip", "deflate"]},
+        },
         "X-Request-Id": {
             "name": "X-Request-Id",
             "in": "header",
@@ -176,17 +100,6 @@ pub(super) fn common_parameters() -> Value {
             "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
         },
     })
-}
-
-/// Whether answers are in whatever format is asked for.
-fn has_formats(operation: &Operation) -> bool {
-    !matches!(
-        operation.answers,
-        [Answer {
-            body: Body::Document(_),
-            ..
-        }]
-    )
 }
 
 /// The body of requests.
@@ -224,5 +137,10 @@ pub(super) fn request_body(operation: &Operation, route: &Route) -> Option<Value
             }
         }
     }
-    Some(json!({"required": false, "content": content}))
+    let mut of_body = operation
+        .members
+        .iter()
+        .filter(|member| member.place == Place::Body);
+    let is_required = of_body.any(|member| member.is_required);
+    Some(json!({"required": is_required, "content": content}))
 }

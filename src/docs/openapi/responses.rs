@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::super::errors::{self, Error};
 use super::super::operations::HTML;
+use super::super::route::{Route, RouteKind};
 use super::super::types::{Kind, Member};
 use super::super::{Body, Operation, RequestBody};
-use super::paths::{Route, RouteKind};
 use super::schemas::{self, error_examples, reference, schema};
 use crate::wire::Format;
 
@@ -49,14 +49,19 @@ pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String,
     for (status, errors) in by_status {
         let codes: Vec<_> = errors.iter().map(|error| error.code).collect();
         let mut headers: Vec<_> = of_errors_too(operation).collect();
-        if route.kind == RouteKind::Batch {
-            headers.push(schemas::X_AUTOBATCH_COMPLETED);
+        let has_page = status == 404 && is_page(operation);
+        if !has_page {
+            headers.retain(|header| OF_REPORTS.contains(&header.name));
         }
         let mut name = format!("{status}_{}", codes.join("_"));
         if let Some(last) = headers.last() {
             name.extend(["_with_", last.name]);
         }
+        if route.is_by_name() {
+            name.push_str("_by_name");
+        }
         let further: &[&str] = match status {
+            415 => &["Accept-Encoding"],
             401 => &["WWW-Authenticate"],
             429 | 503 => &["Retry-After"],
             _ => &[],
@@ -69,12 +74,15 @@ pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String,
             json!({
                 "description": said.join("\n\n"),
                 "headers": described_headers(headers.iter().copied(), further),
-                "content": error_content(&errors, is_page(operation)),
+                "content": error_content(&errors, has_page, route.is_by_name()),
             })
         });
     }
     responses
 }
+
+/// Headers of a report's successes that its errors have as well.
+const OF_REPORTS: [&str; 2] = ["Billable-Identity", "X-AutoBatch-Completed"];
 
 /// Headers of successes that errors may have as well: a report's when it was readable, a page's when
 /// it is one that says what is wrong.
@@ -89,7 +97,7 @@ fn of_errors_too(operation: &Operation) -> impl Iterator<Item = Member> {
         is_required: false,
         ..header
     });
-    headers.filter(move |header| is_page || header.name == "Billable-Identity")
+    headers.filter(move |header| is_page || OF_REPORTS.contains(&header.name))
 }
 
 /// Whether it answers pages, also when something is wrong.
@@ -114,7 +122,7 @@ enum JsonBody {
 fn successes(operation: &Operation, route: &Route) -> Vec<Success> {
     let mut successes = Vec::new();
     for answer in operation.answers {
-        let mut headers = answer.headers.to_vec();
+        let headers = answer.headers.to_vec();
         let body = match (answer.body, route.kind) {
             (Body::OneOrSeveral(of), RouteKind::ByName) => JsonBody::Of(Body::One(of)),
             (Body::OneOrSeveral(of), RouteKind::Batch) => {
@@ -137,9 +145,6 @@ fn successes(operation: &Operation, route: &Route) -> Vec<Success> {
             }
             _ => answer.when,
         };
-        if route.kind == RouteKind::Batch {
-            headers.push(schemas::X_AUTOBATCH_COMPLETED);
-        }
         successes.push((answer.status, when, body, headers));
     }
     successes
@@ -183,7 +188,7 @@ fn content(body: &JsonBody) -> Value {
     }
 }
 
-fn error_content(errors: &[Error], is_page: bool) -> Value {
+fn error_content(errors: &[Error], has_page: bool, is_by_name: bool) -> Value {
     let codes: Vec<_> = errors.iter().map(|error| error.code).collect();
     let coded =
         json!({"properties": {"responseStatus": {"properties": {"errorCode": {"enum": codes}}}}});
@@ -192,12 +197,16 @@ fn error_content(errors: &[Error], is_page: bool) -> Value {
             "schema": {"allOf": [reference("ErrorResponse"), coded]},
             "examples": error_examples(errors),
         },
-        "application/problem+json": {"schema": {"allOf": [reference("Problem"), coded]}},
     });
+    // Accept, which asks for it, does not count by name.
+    if !is_by_name {
+        content["application/problem+json"] =
+            json!({"schema": {"allOf": [reference("Problem"), coded]}});
+    }
     for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
         content[format.content_type()] = json!({"schema": {"type": "string"}});
     }
-    if is_page {
+    if has_page {
         content["text/html"] = json!({"schema": {"type": "string"}});
     }
     content

@@ -16,16 +16,6 @@ pub(super) const ALWAYS: [&str; 5] = [
     "X-Content-Type-Options",
 ];
 
-/// How far ServiceStack's clients count a batch.
-pub(super) const X_AUTOBATCH_COMPLETED: Member = Member {
-    name: "X-AutoBatch-Completed",
-    place: Place::Header,
-    kind: Kind::Number(0, 10_000),
-    is_required: false,
-    text: "How many items are stored, from the first one on",
-    example: "1",
-};
-
 /// What is not a control character (Cc), U+FFFE or U+FFFF.
 const TEXT: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F\\uFFFE\\uFFFF]*$";
 
@@ -61,6 +51,11 @@ pub(super) fn all() -> Value {
             schemas.insert(operation.name.to_owned(), schema);
         }
         if operation.body == RequestBody::Json {
+            // What stands in the path may stand in the query instead.
+            let members = members.map(|member| Member {
+                is_required: member.is_required && in_body(&member),
+                ..member
+            });
             let schema = object(operation.summary, members);
             schemas.insert(format!("{}ByName", operation.name), schema);
         }
@@ -167,6 +162,7 @@ pub(super) fn common_headers() -> Value {
         "Vary": header("What the answer depends on", json!({"type": "string", "enum": ["Accept", "Accept, Accept-Encoding"]})),
         "X-Content-Type-Options": header("The type is as said", json!({"type": "string", "enum": ["nosniff"]})),
         "Content-Disposition": {"description": "The name of a file, when the answer is rows", "schema": {"type": "string"}},
+        "Accept-Encoding": {"description": "The codings that a body may have", "schema": {"type": "string"}},
         "WWW-Authenticate": header("How to authenticate: Bearer and Basic", json!({"type": "string"})),
         "Retry-After": header("When to send it again, in seconds", json!({"type": "string", "pattern": "^[0-9]+$"})),
     })

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::super::errors::{self, ALWAYS, OF_TEXTS, WITH_BODY, WITH_TOKEN};
+use super::super::errors::{self, ALWAYS, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use super::super::objects;
 use super::super::types::{Kind, Member, Place};
 use super::super::{Access, Answer, Body, Group, Operation, RequestBody, routes};
@@ -42,9 +42,10 @@ pub(super) static VOID_BILLABLE: Operation = Operation {
     errors: &[
         ALWAYS,
         WITH_TOKEN,
+        WITH_INPUT,
         WITH_BODY,
         OF_TEXTS,
-        &[errors::NOT_EMPTY, errors::NOT_FOUND, errors::STOPPING],
+        &[errors::NOT_EMPTY, errors::PREDICATE, errors::NOT_FOUND],
     ],
     ..READING
 };
@@ -82,13 +83,14 @@ pub(super) static ATTRIBUTE_SESSION: Operation = Operation {
     errors: &[
         ALWAYS,
         WITH_TOKEN,
+        WITH_INPUT,
         WITH_BODY,
         OF_TEXTS,
         &[
             errors::NOT_EMPTY,
             errors::NOT_FOUND,
             errors::ATTRIBUTION_CONFLICT,
-            errors::STOPPING,
+            errors::PREDICATE,
         ],
     ],
     ..READING

@@ -107,7 +107,10 @@ pub(super) static GET_TYPES: Operation = Operation {
         ),
     ],
     answers: &[ok(
-        Body::Document(&["text/plain", "text/javascript"]),
+        Body::Document(&[
+            "text/plain; charset=utf-8",
+            "text/javascript; charset=utf-8",
+        ]),
         "The source",
     )],
     errors: &[ALWAYS, &[errors::MALFORMED, errors::NOT_FOUND]],
@@ -120,6 +123,9 @@ pub(super) static GET_OPEN_API: Operation = Operation {
     group: Group::Documentation,
     summary: "This description for programs, as OpenAPI 3.1",
     path: routes::OPENAPI,
-    answers: &[ok(Body::Document(&["application/json"]), "The document")],
+    answers: &[ok(
+        Body::Document(&["application/json; charset=utf-8"]),
+        "The document",
+    )],
     ..OPEN
 };

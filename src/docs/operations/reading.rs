@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::super::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_TOKEN};
+use super::super::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use super::super::objects;
 use super::super::types::{Kind, Member, Place};
 use super::super::{Answer, Body, Operation, RequestBody, routes};
@@ -71,21 +71,42 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
             "",
             "The nextCursor of the page before, with the same filters",
         ),
+        header(
+            "Accept-Encoding",
+            Kind::String,
+            "gzip",
+            "An export is compressed when this takes gzip",
+        ),
+        header(
+            "TE",
+            Kind::String,
+            "trailers",
+            "Whether the trailers of an export are wanted",
+        ),
     ],
     answers: &[Answer {
         status: 200,
         when: "A page, or an export",
         body: Body::One(&objects::LIST_OF_BILLABLE),
-        headers: &[header(
-            "Trailer",
-            Kind::String,
-            "row-count, content-sha256",
-            "What an export ends with",
-        )],
+        headers: &[
+            header(
+                "Content-Encoding",
+                Kind::Choice(&["gzip"]),
+                "gzip",
+                "How an export is compressed, when Accept-Encoding takes it",
+            ),
+            header(
+                "Trailer",
+                Kind::String,
+                "row-count, content-sha256",
+                "What an export ends with",
+            ),
+        ],
     }],
     errors: &[
         ALWAYS,
         WITH_TOKEN,
+        WITH_INPUT,
         OF_TEXTS,
         OF_CURSORS,
         &[errors::HTTP_VERSION_NOT_SUPPORTED],
@@ -126,7 +147,14 @@ pub(super) static CHECK_BILLABLES: Operation = Operation {
         Body::One(&objects::LIST_OF_CHECKED_BILLABLE),
         "What there is",
     )],
-    errors: &[ALWAYS, WITH_TOKEN, WITH_BODY, OF_TEXTS, &[errors::TOO_MUCH]],
+    errors: &[
+        ALWAYS,
+        WITH_TOKEN,
+        WITH_INPUT,
+        WITH_BODY,
+        OF_TEXTS,
+        &[errors::NOT_EMPTY, errors::TOO_MUCH],
+    ],
     ..READING
 };
 
@@ -141,7 +169,12 @@ pub(super) static GET_BILLABLE: Operation = Operation {
         Body::One(&objects::BILLABLE),
         "The billable, with its state",
     )],
-    errors: &[ALWAYS, WITH_TOKEN, &[errors::NOT_EMPTY, errors::NOT_FOUND]],
+    errors: &[
+        ALWAYS,
+        WITH_TOKEN,
+        WITH_INPUT,
+        &[errors::NOT_EMPTY, errors::NOT_FOUND],
+    ],
     ..READING
 };
 
@@ -176,6 +209,7 @@ pub(super) static GET_BILLING: Operation = Operation {
     errors: &[
         ALWAYS,
         WITH_TOKEN,
+        WITH_INPUT,
         OF_TEXTS,
         &[errors::PREDICATE, errors::NOT_EMPTY, errors::TOO_MUCH],
     ],
@@ -212,7 +246,7 @@ pub(super) static READ_LOG: Operation = Operation {
         body: Body::One(&objects::LIST_OF_LOG_ENTRY),
         headers: &[NEXT_CURSOR],
     }],
-    errors: &[ALWAYS, WITH_TOKEN, OF_CURSORS],
+    errors: &[ALWAYS, WITH_TOKEN, WITH_INPUT, OF_CURSORS],
     ..READING
 };
 
@@ -227,6 +261,7 @@ pub(super) static GET_SESSION: Operation = Operation {
     errors: &[
         ALWAYS,
         WITH_TOKEN,
+        WITH_INPUT,
         OF_TEXTS,
         &[errors::NOT_EMPTY, errors::NOT_FOUND],
     ],

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::super::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_TOKEN};
+use super::super::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use super::super::objects;
 use super::super::types::{Kind, Member};
 use super::super::{Access, Answer, Body, Group, Operation, RequestBody, routes};
@@ -39,7 +39,14 @@ const PREFERENCE_APPLIED: Member = header(
     "return=minimal",
     "The preference that was heeded",
 );
+const X_AUTOBATCH_COMPLETED: Member = header(
+    "X-AutoBatch-Completed",
+    Kind::Number(0, 10_000),
+    "1",
+    "By the operation's name, of several reports: how many are stored, from the first one on",
+);
 const REPORTED: &[Member] = &[
+    X_AUTOBATCH_COMPLETED,
     LOCATION,
     IDEMPOTENT_REPLAYED,
     BILLABLE_IDENTITY,
@@ -54,7 +61,6 @@ const OF_REPORTS: &[Error] = &[
     errors::INCLUSIVE_BETWEEN,
     errors::INVALID_IDEMPOTENCY_KEY,
     errors::IDEMPOTENCY_CONFLICT,
-    errors::STOPPING,
 ];
 
 /// Report/create a new billable.
@@ -66,6 +72,7 @@ pub(super) static NEW_BILLABLE: Operation = Operation {
         "2xx means stored: the answer is written after the transaction is on disk. A report with a callSid or an Idempotency-Key makes one billable, however often, whenever and wherever it is sent: the same again is answered 200 with the same billable and Idempotent-Replayed.",
         "An array, JSON lines or an XML ArrayOfNewBillable is a batch of up to 10,000 reports: 2xx means that every one is stored. When any is invalid nothing is stored and each is listed, with its place in meta.AutoBatchIndex.",
         "Fields may be query parameters too, of a single report. Unknown fields are ignored.",
+        "What FreeSWITCH and Twilio send by themselves is read as it is: a call detail record's uuid and a callback's CallSid are the callSid.",
     ],
     access: Access::Scope(Scope::Report),
     method: Method::POST,
@@ -103,5 +110,7 @@ pub(super) static NEW_BILLABLE: Operation = Operation {
             headers: REPORTED,
         },
     ],
-    errors: &[ALWAYS, WITH_TOKEN, WITH_BODY, OF_TEXTS, OF_REPORTS],
+    errors: &[
+        ALWAYS, WITH_TOKEN, WITH_INPUT, WITH_BODY, OF_TEXTS, OF_REPORTS,
+    ],
 };

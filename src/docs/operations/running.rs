@@ -41,6 +41,7 @@ pub(super) static GET_METRICS: Operation = Operation {
     name: "GetMetrics",
     group: Group::Running,
     summary: "See what the process counts, for Prometheus",
+    notes: &["Where probes have an address of their own it is there, and needs no token."],
     access: Access::Unlimited(Scope::Read),
     path: routes::METRICS,
     answers: &[ok(

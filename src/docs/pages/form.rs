@@ -2,14 +2,14 @@
 
 use maud::{Markup, html};
 
-use crate::docs::samples::http::{body_format, has_formats, laid_out_body, media_type};
+use crate::docs::samples::http::{body_format, laid_out_body, media_type};
 use crate::docs::types::{Member, Place};
 use crate::docs::{Access, Operation};
 use crate::wire::Format;
 
 /// A field for each parameter of the path, the query and the headers, and one for the body.
 pub(super) fn form(operation: &Operation, format: Format) -> Markup {
-    let accept = match has_formats(operation) {
+    let accept = match operation.has_formats() {
         true => media_type(format),
         false => "*/*",
     };

@@ -60,7 +60,7 @@ fn first_report(base_url: &str) -> Markup {
     let report = Operation::find("NewBillable");
     let body = report.and_then(|report| laid_out_body(report, Format::Json));
     let command = format!(
-        "curl {base_url}{} \\\n  -H \"Authorization: Bearer $TOKEN\" \\\n  -H 'Content-Type: application/json' \\\n  -d '{}'\n",
+        "curl '{base_url}{}' \\\n  -H \"Authorization: Bearer $TOKEN\" \\\n  -H 'Content-Type: application/json' \\\n  -d '{}'\n",
         routes::BILLABLES,
         body.unwrap_or_default().replace('\n', "\n  ")
     );

@@ -5,7 +5,6 @@ use maud::{Markup, html};
 use super::layout;
 use super::operation::{FORMATS, path_of};
 use crate::docs::dto::Language;
-use crate::docs::samples::http::has_formats;
 use crate::docs::{Group, OPERATIONS, Operation, routes};
 use crate::wire::Format;
 
@@ -18,14 +17,6 @@ pub fn index() -> String {
         (types())
     };
     layout("All operations – Billables", routes::METADATA, &content)
-}
-
-/// There is no operation of that name.
-pub fn unknown_operation(name: &str) -> String {
-    missing(&match name {
-        "" => "The address names no operation".to_owned(),
-        name => format!("There is no operation {name}"),
-    })
 }
 
 /// There is no such page; here is what there is.
@@ -59,7 +50,7 @@ fn entry(operation: &Operation) -> Markup {
         h3 { a href=(path_of(operation, Format::Json, None)) { (operation.name) } }
         p.route { span.verb { (operation.method) } " " code { (operation.path) } }
         p { (operation.summary) }
-        @if has_formats(operation) {
+        @if operation.has_formats() {
             p.formats {
                 @for format in FORMATS {
                     a href=(path_of(operation, format, None)) {

@@ -1,13 +1,15 @@
-//! The page of an operation. Its parts and their order are those that Evo Voice's has.
+//! The page of an operation. Its parts come in the order that Evo Voice's has, and what it answers
+//! stands before the samples.
 
 use maud::{Markup, html};
 
 use super::parts::{Tab, bar, code, sentence, table};
 use super::{form, layout};
 use crate::docs::dto::{self, Language};
-use crate::docs::samples::http::{has_formats, media_type, request, response};
+use crate::docs::route::Route;
+use crate::docs::samples::http::{media_type, request, response};
 use crate::docs::types::{Kind, Member, Type};
-use crate::docs::{Access, Body, Operation, RequestBody, routes};
+use crate::docs::{Access, Body, Operation, routes};
 use crate::wire::Format;
 
 /// The formats that have pages, as on ServiceStack.
@@ -92,38 +94,14 @@ fn jump() -> Markup {
 
 /// Every way to ask for it.
 fn routes_of(operation: &Operation) -> Markup {
-    let path = match operation.takes_suffix {
-        true => format!("{}[.{{format}}]", operation.path),
-        false => operation.path.to_owned(),
-    };
-    let note = match (operation.takes_suffix, has_formats(operation)) {
-        (true, _) => "The suffix is the format of the answer",
-        (false, true) => "The format of the answer is as Accept or ?format= says",
-        (false, false) => "",
-    };
-    let mut rows = vec![(path, note)];
-    if operation.by_name.is_some() {
-        // A body that is JSON alone has no other format on these routes either.
-        let (format, suffix) = match operation.body {
-            RequestBody::Json => ("json", ""),
-            RequestBody::Nothing | RequestBody::Reports => ("{format}", "[.{format}]"),
+    let rows = Route::all(operation).into_iter().map(|route| {
+        let of_accept = match operation.has_formats() {
+            true => "The format of the answer is as Accept or format in the query says",
+            false => "",
         };
-        let note = match operation.body {
-            RequestBody::Nothing => "By its name: the answer is in that format, or in JSON",
-            RequestBody::Json => "By its name: the answer is in JSON, or as ?format= says",
-            RequestBody::Reports => {
-                "By its name: the body is in that format, or in JSON; 204 means stored"
-            }
-        };
-        rows.extend(by_name(operation.name, format, suffix, note));
-    }
-    if operation.batch_by_name.is_some() {
-        let name = format!("{}[]", operation.name);
-        let note = "Several at once: 200, and a null for each";
-        rows.extend(by_name(&name, "{format}", "[.{format}]", note));
-    }
+        (route.path, route.note.unwrap_or(of_accept))
+    });
     let rows: Vec<_> = rows
-        .into_iter()
         .map(|(path, note)| {
             vec![
                 html! { span.verb { (operation.method) } },
@@ -138,26 +116,6 @@ fn routes_of(operation: &Operation) -> Markup {
             (table("Routes", "routes", &["Verb", "Path", "Notes"], &rows))
         }
     }
-}
-
-/// The routes that have the operation's name.
-fn by_name(
-    name: &str,
-    format: &str,
-    suffix: &str,
-    note: &'static str,
-) -> [(String, &'static str); 3] {
-    [
-        (format!("/api/{name}{suffix}"), note),
-        (
-            format!("/{format}/reply/{name}"),
-            "The same, as older clients call it",
-        ),
-        (
-            format!("/{format}/oneway/{name}"),
-            "The same: it is done before it is answered",
-        ),
-    ]
 }
 
 fn languages(operation: &Operation, format: Format, shown: Option<Language>) -> Markup {
@@ -299,7 +257,7 @@ fn samples(
     let host = base_url
         .split_once("://")
         .map_or(base_url, |(_, host)| host);
-    let is_written = has_formats(operation);
+    let is_written = operation.has_formats();
     let title = match is_written {
         true => format!("HTTP + {}", format.name().to_uppercase()),
         false => "HTTP".to_owned(),

@@ -47,7 +47,7 @@ function request(form) {
   const token = form.querySelector("#token");
   if (token) headers.set("authorization", `Bearer ${token.value.trim()}`);
   if (contentType) headers.set("content-type", contentType);
-  if (query.size > 0) target += `?${query}`;
+  if (String(query)) target += `?${query}`;
   // Without credentials, so that the browser does not ask for a password when the token is wrong.
   const options = { method, headers, credentials: "omit", cache: "no-store" };
   if (contentType) options.body = form.querySelector("#body").value;

@@ -9,13 +9,6 @@ use crate::wire::Format;
 /// What an answer to one new report has of the headers that are not in every one.
 const OF_ONE_REPORT: [&str; 2] = ["Location", "Billable-Identity"];
 
-/// Whether answers are in the format that is asked for.
-pub fn has_formats(operation: &Operation) -> bool {
-    let is_written = |body| matches!(body, Body::One(_) | Body::OneOrSeveral(_));
-    let mut answers = operation.answers.iter();
-    answers.any(|answer| is_written(answer.body))
-}
-
 /// The format of a request's body, if it has one.
 pub fn body_format(operation: &Operation, format: Format) -> Option<Format> {
     match operation.body {
@@ -50,7 +43,7 @@ pub fn request(operation: &Operation, format: Format, host: &str) -> String {
     if operation.access != Access::Open {
         text.push_str("Authorization: Bearer TOKEN\n");
     }
-    if has_formats(operation) {
+    if operation.has_formats() {
         text.push_str(&format!("Accept: {}\n", media_type(format)));
     }
     if let Some(format) = body_format(operation, format) {

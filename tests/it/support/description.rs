@@ -17,15 +17,12 @@ pub(crate) static DOCUMENT: LazyLock<Value> =
 static VALIDATORS: LazyLock<Mutex<HashMap<String, &'static Validator>>> =
     LazyLock::new(Mutex::default);
 
-/// Headers of HTTP itself, and of what a client asks for by other headers.
-const OF_HTTP: [&str; 8] = [
-    "accept-encoding",
+/// Headers of HTTP itself.
+const OF_HTTP: [&str; 5] = [
     "connection",
-    "content-encoding",
     "content-length",
     "content-type",
     "date",
-    "trailer",
     "transfer-encoding",
 ];
 
