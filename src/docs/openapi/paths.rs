@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::route::{Route, RouteKind, SUFFIXES};
 use super::super::types::Place;
-use super::super::{Operation, RequestBody};
-use super::schemas::{example, reference, schema};
+use super::super::{Operation, RequestBody, samples};
+use super::schemas::{self, reference, schema};
 use crate::wire::Format;
 
 /// What stands in the path, the query and the headers.
@@ -50,7 +50,7 @@ pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
             "schema": schema(member.kind),
         });
         if !member.example.is_empty() {
-            parameter["example"] = example(member.kind, member.example);
+            parameter["example"] = json!(samples::value(member));
         }
         parameters.push(parameter);
     }
@@ -116,19 +116,24 @@ pub(super) fn request_body(operation: &Operation, route: &Route) -> Option<Value
         (RequestBody::Reports, RouteKind::Batch) => several,
         _ => reference(&one),
     };
-    let mut content = json!({"application/json": {"schema": of_json}});
+    let mut sample = schemas::parsed(&samples::request_body(operation, Format::Json)?);
+    if route.is_by_name() {
+        let of_path = operation
+            .members
+            .iter()
+            .filter(|member| member.place == Place::Path);
+        of_path.for_each(|member| sample[member.name] = json!(samples::value(member)));
+    }
+    if route.kind == RouteKind::Batch {
+        sample = json!([sample]);
+    }
+    let mut content = json!({"application/json": {"schema": of_json, "example": sample}});
     if operation.body == RequestBody::Reports {
-        let fields = operation.fields();
-        let sample: serde_json::Map<_, _> = fields
-            .map(|field| (field.name.to_owned(), example(field.kind, field.example)))
-            .collect();
-        content["application/json"]["example"] = match route.kind {
-            RouteKind::Batch => json!([sample]),
-            RouteKind::Resource | RouteKind::ByName => json!(sample),
-        };
         for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
             if format != Format::Ndjson || !route.is_by_name() {
-                content[format.content_type()] = json!({"schema": {"type": "string"}});
+                let one = samples::request_body(operation, format);
+                let example = one.filter(|_| route.kind != RouteKind::Batch);
+                content[format.content_type()] = schemas::text(example);
             }
         }
         if route.kind != RouteKind::Batch {

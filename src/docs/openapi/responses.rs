@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 use super::super::errors::{self, Error};
 use super::super::operations::HTML;
 use super::super::route::{Route, RouteKind};
-use super::super::types::{Kind, Member};
-use super::super::{Body, Operation, RequestBody};
+use super::super::types::{Kind, Member, Type};
+use super::super::{Answer, Body, Operation, samples};
 use super::schemas::{self, error_examples, reference, schema};
 use crate::wire::Format;
+use crate::wire::record::write_nulls;
 
 /// The successes and the errors of a route, by status. Routes of an operation share most of them,
 /// and operations their errors, so they are kept in `shared`, under names.
@@ -21,7 +22,8 @@ pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String,
         shared.entry(name).or_insert_with(response);
         responses[status.to_string()] = json!({"$ref": reference});
     };
-    for (status, when, body, headers) in successes(operation, route) {
+    for answer in operation.answers {
+        let status = answer.status;
         let kind = match route.kind {
             RouteKind::Resource => "",
             RouteKind::ByName => "_by_name",
@@ -32,9 +34,9 @@ pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String,
             format!("{}{kind}_{status}", operation.name),
             &|| {
                 json!({
-                    "description": when,
-                    "headers": described_headers(headers.iter().copied(), &[]),
-                    "content": content(&body),
+                    "description": when(answer, route.kind),
+                    "headers": described_headers(answer.headers.iter().copied(), &[]),
+                    "content": content(operation, answer, route.kind),
                 })
             },
         );
@@ -110,82 +112,70 @@ fn is_page(operation: &Operation) -> bool {
     documents.any(|media_types| media_types.contains(&HTML))
 }
 
-type Success = (u16, &'static str, JsonBody, Vec<Member>);
-
-/// What a success holds in JSON.
-enum JsonBody {
-    Of(Body),
-    /// One object or nothing, of each of several.
-    Several(&'static str, bool),
-}
-
-fn successes(operation: &Operation, route: &Route) -> Vec<Success> {
-    let mut successes = Vec::new();
-    for answer in operation.answers {
-        let headers = answer.headers.to_vec();
-        let body = match (answer.body, route.kind) {
-            (Body::OneOrSeveral(of), RouteKind::ByName) => JsonBody::Of(Body::One(of)),
-            (Body::OneOrSeveral(of), RouteKind::Batch) => {
-                JsonBody::Several(of.name, answer.status == 200)
-            }
-            (body, _) => JsonBody::Of(body),
-        };
-        let when = match (operation.body, route.kind, answer.status) {
-            (RequestBody::Reports, RouteKind::Resource, _) => answer.when,
-            (RequestBody::Reports, RouteKind::ByName, 204) => "Stored",
-            (RequestBody::Reports, RouteKind::Batch, 200) => {
-                "Every one is stored. With Prefer: return=representation they are shown"
-            }
-            (RequestBody::Reports, RouteKind::Batch, 204) => answer.when,
-            (RequestBody::Reports, _, 201) => {
-                "Stored, some of it new, with Prefer: return=representation"
-            }
-            (RequestBody::Reports, _, _) => {
-                "It was stored before, with Prefer: return=representation"
-            }
-            _ => answer.when,
-        };
-        successes.push((answer.status, when, body, headers));
-    }
-    successes
-}
-
-fn content(body: &JsonBody) -> Value {
-    let in_formats = |schema: Value, sample: Value| {
-        let mut content = json!({"application/json": {"schema": schema, "example": sample}});
-        for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
-            content[format.content_type()] = json!({"schema": {"type": "string"}});
+/// When a success is given: by its name an operation that reports shows nothing unless asked to.
+fn when(answer: &Answer, kind: RouteKind) -> &'static str {
+    match (answer.body, kind, answer.status) {
+        (Body::OneOrSeveral(_), RouteKind::Batch, 200) => {
+            "Every one is stored. With Prefer: return=representation they are shown"
         }
-        content
+        (Body::OneOrSeveral(_), RouteKind::ByName | RouteKind::Batch, 201) => {
+            "Stored, some of it new, with Prefer: return=representation"
+        }
+        (Body::OneOrSeveral(_), RouteKind::ByName, _) => {
+            "It was stored before, with Prefer: return=representation"
+        }
+        (Body::Nothing, RouteKind::ByName, _) => "Stored",
+        _ => answer.when,
+    }
+}
+
+fn content(operation: &Operation, answer: &Answer, kind: RouteKind) -> Value {
+    let several = |of: &Type| json!({"type": "array", "items": reference(of.name)});
+    let (schema, nulls) = match (answer.body, kind) {
+        (Body::Nothing, _) => return json!({}),
+        (Body::Document(media_types), _) => return documents(media_types),
+        (Body::One(of), _) | (Body::OneOrSeveral(of), RouteKind::ByName) => {
+            (reference(of.name), false)
+        }
+        (Body::OneOrSeveral(of), RouteKind::Resource) => {
+            (json!({"oneOf": [reference(of.name), several(of)]}), false)
+        }
+        (Body::OneOrSeveral(of), RouteKind::Batch) if answer.status == 200 => {
+            let nulls = json!({"type": "array", "items": {"type": "null"}});
+            (json!({"anyOf": [nulls, several(of)]}), true)
+        }
+        (Body::OneOrSeveral(of), RouteKind::Batch) => (several(of), false),
     };
-    match *body {
-        JsonBody::Of(Body::Nothing) => json!({}),
-        JsonBody::Of(Body::One(of)) => in_formats(reference(of.name), schemas::sample(of)),
-        JsonBody::Of(Body::OneOrSeveral(of)) => {
-            let several = json!({"type": "array", "items": reference(of.name)});
-            let schema = json!({"oneOf": [reference(of.name), several]});
-            in_formats(schema, schemas::sample(of))
-        }
-        JsonBody::Of(Body::Document(media_types)) => {
-            let described = media_types.iter().map(|media_type| {
-                let essence = media_type.split(';').next().unwrap_or_default();
-                let kind = match essence {
-                    "application/json" => "object",
-                    _ => "string",
-                };
-                (essence.to_owned(), json!({"schema": {"type": kind}}))
-            });
-            Value::Object(described.collect())
-        }
-        JsonBody::Several(name, has_nulls) => {
-            let mut several =
-                vec![json!({"type": "array", "items": reference(name), "minItems": 1})];
-            if has_nulls {
-                several.push(json!({"type": "array", "items": {"type": "null"}}));
-            }
-            in_formats(json!({"oneOf": several}), json!([null]))
-        }
+    let example = |format| match (kind, nulls) {
+        (_, true) => Some(write_nulls(1, format)),
+        (RouteKind::Batch, false) => None,
+        _ => samples::answer(operation, answer, format),
+    };
+    in_formats(&schema, example)
+}
+
+/// A body in every format, with examples of it.
+fn in_formats(schema: &Value, example: impl Fn(Format) -> Option<String>) -> Value {
+    let mut content = json!({"application/json": {"schema": schema}});
+    if let Some(example) = example(Format::Json) {
+        content["application/json"]["example"] = schemas::parsed(&example);
     }
+    for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
+        content[format.content_type()] = schemas::text(example(format));
+    }
+    content
+}
+
+fn documents(media_types: &[&str]) -> Value {
+    let described = media_types.iter().map(|media_type| {
+        let essence = media_type.split(';').next().unwrap_or_default();
+        let kind = match essence {
+            "application/json" => "object",
+            _ => "string",
+        };
+        (essence.to_owned(), json!({"schema": {"type": kind}}))
+    });
+    Value::Object(described.collect())
 }
 
 fn error_content(errors: &[Error], has_page: bool, is_by_name: bool) -> Value {
@@ -204,10 +194,10 @@ fn error_content(errors: &[Error], has_page: bool, is_by_name: bool) -> Value {
             json!({"schema": {"allOf": [reference("Problem"), coded]}});
     }
     for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
-        content[format.content_type()] = json!({"schema": {"type": "string"}});
+        content[format.content_type()] = schemas::text(None);
     }
     if has_page {
-        content["text/html"] = json!({"schema": {"type": "string"}});
+        content["text/html"] = schemas::text(None);
     }
     content
 }

@@ -117,28 +117,18 @@ pub(super) fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
-/// An example of a value.
-pub(super) fn example(kind: Kind, text: &str) -> Value {
-    match kind {
-        Kind::Number(..) => text.parse::<i64>().map_or(Value::Null, Value::from),
-        Kind::Bool => Value::Bool(text == "true"),
-        Kind::Texts(_) | Kind::Ids(_) => json!([text]),
-        Kind::List(of) => json!([sample(of)]),
-        Kind::Text | Kind::String | Kind::Id | Kind::Instant | Kind::Date | Kind::Choice(_) => {
-            text.into()
-        }
-    }
+/// JSON as a value of the document.
+pub(super) fn parsed(json: &str) -> Value {
+    serde_json::from_str(json).expect("our own JSON")
 }
 
-/// An example of an object: a billable that is to be billed, and what belongs to it.
-pub(super) fn sample(of: &Type) -> Value {
-    let only_of_voided = ["voidReason", "reason", "replayed", "date"];
-    let members = of.members.iter();
-    let shown = members.filter(|member| !only_of_voided.contains(&member.name));
-    let members: Map<_, _> = shown
-        .map(|member| (member.name.to_owned(), example(member.kind, member.example)))
-        .collect();
-    Value::Object(members)
+/// A text in a format that schemas do not describe, with an example.
+pub(super) fn text(example: Option<String>) -> Value {
+    let mut text = json!({"schema": {"type": "string"}});
+    if let Some(example) = example {
+        text["example"] = example.into();
+    }
+    text
 }
 
 /// An example of each error.

@@ -46,11 +46,11 @@ const X_AUTOBATCH_COMPLETED: Member = header(
     "By the operation's name, of several reports: how many are stored, from the first one on",
 );
 const REPORTED: &[Member] = &[
-    X_AUTOBATCH_COMPLETED,
     LOCATION,
     IDEMPOTENT_REPLAYED,
     BILLABLE_IDENTITY,
     PREFERENCE_APPLIED,
+    X_AUTOBATCH_COMPLETED,
 ];
 
 const OF_REPORTS: &[Error] = &[
