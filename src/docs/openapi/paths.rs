@@ -131,8 +131,10 @@ pub(super) fn request_body(operation: &Operation, route: &Route) -> Option<Value
     if operation.body == RequestBody::Reports {
         for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
             if format != Format::Ndjson || !route.is_by_name() {
+                // Programs that send examples write no other text as it is.
+                let is_sent = matches!(format, Format::Xml | Format::Csv);
                 let one = samples::request_body(operation, format);
-                let example = one.filter(|_| route.kind != RouteKind::Batch);
+                let example = one.filter(|_| is_sent && route.kind != RouteKind::Batch);
                 content[format.content_type()] = schemas::text(example);
             }
         }
