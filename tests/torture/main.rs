@@ -44,7 +44,16 @@ use support::Database;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The numbers of the cases and what they are called.
-const CASES: &[(u32, &str)] = &[(1, "kill"), (2, "reply lost"), (6, "copies"), (7, "trace")];
+const CASES: &[(u32, &str)] = &[
+    (1, "kill"),
+    (2, "reply lost"),
+    (3, "outages"),
+    (4, "disk"),
+    (5, "several"),
+    (6, "copies"),
+    (7, "trace"),
+    (9, "upgrade"),
+];
 
 /// What a case is told.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use crate::random::Random;
 use crate::support::{Database, client, start};
 
 pub(crate) async fn run(torture: &Torture) {
-    let rounds = torture.rounds(8, 60);
+    let rounds = torture.rounds(4, 60);
     let place = directory();
     let cluster = Cluster::start(&place.path().join("pg"), &[], &["max_connections=40"]);
     let database = Database::created_on(&cluster.url(), "").await;
@@ -61,9 +61,8 @@ pub(crate) async fn outage(
             database.execute(read_only).await;
             database.execute("select pg_reload_conf()").await;
             load.until_refused().await;
-            // A session may always say that it wants to write.
             database
-                .execute("set default_transaction_read_only = off; alter system reset default_transaction_read_only")
+                .execute("alter system reset default_transaction_read_only")
                 .await;
             database.execute("select pg_reload_conf()").await;
         }
