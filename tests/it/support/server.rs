@@ -68,7 +68,8 @@ impl Server {
         Self::spawn(serve(database, &[], environment), String::new())
     }
 
-    fn spawn(mut command: Command, secret: String) -> Self {
+    /// Starts a server by that command, which [`serve`] made.
+    pub(crate) fn spawn(mut command: Command, secret: String) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -190,7 +191,11 @@ impl Drop for Server {
 }
 
 /// The server on a database, on a port of its own.
-fn serve(database: &Database, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+pub(crate) fn serve(
+    database: &Database,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Command {
     let mut command = command(database, &["serve"]);
     command
         .env("BILLABLES_LISTEN", "127.0.0.1:0")

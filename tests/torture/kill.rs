@@ -1,0 +1,35 @@
+//! Case 1: the server is killed at random moments under load.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::Torture;
+use crate::check::check;
+use crate::load::Load;
+use crate::support::{client, start};
+
+pub(crate) async fn run(torture: &Torture) {
+    let kills = torture.rounds(50, 250);
+    for (name, database) in torture.both().await {
+        let mut random = torture.random(name);
+        let mut server = start(&database);
+        let mut load = Load::start(torture, vec![client(&server)], 48);
+        for _ in 0..kills {
+            load.until_acknowledged(1 + random.below(120)).await;
+            // Acknowledgements follow commits; a moment more, and it may be amid the next one.
+            let moment = u64::try_from(random.below(25_000)).unwrap();
+            sleep(Duration::from_micros(moment)).await;
+            server.kill();
+            server = start(&database);
+            load.aim(vec![client(&server)]);
+        }
+        let ledger = load.finish().await;
+        let found = check(&database, &client(&server), &ledger.acknowledged).await;
+        torture.say(&format!(
+            "{name}: {kills} kills, {} repeated, {} sent again, {found}",
+            ledger.repeated, ledger.resent
+        ));
+        found.hold();
+    }
+}

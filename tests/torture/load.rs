@@ -1,0 +1,214 @@
+//! Clients that repeat each report until it is acknowledged, whatever becomes of the server.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::support::Client;
+use crate::{PATIENCE, Torture};
+
+/// Between two tries, as a client does that means well.
+const BACK_OFF: Duration = Duration::from_millis(15);
+
+/// Longer than the server takes for anything; who waits for longer was forgotten.
+const PATIENT: Duration = Duration::from_secs(60);
+
+/// One of the reports, which is the same whenever it is sent, and different from all others.
+pub(crate) fn report(number: usize) -> (Option<String>, Value) {
+    let (account, customer) = (format!("a{}", number % 3), format!("c{}", number / 3 % 5));
+    let (call, session) = (format!("CA{number}"), format!("S{}", number % 40));
+    let at = format!(
+        "2026-03-{:02}T{:02}:{:02}:00Z",
+        1 + number % 28,
+        number % 24,
+        number % 60
+    );
+    match number % 4 {
+        0 => (
+            None,
+            json!({"accountId": account, "customerId": customer, "callSid": call, "occurredAt": at}),
+        ),
+        1 => (
+            None,
+            json!({"sessionId": session, "callSid": call, "occurredAt": at}),
+        ),
+        2 => (
+            Some(format!("key-{number}")),
+            json!({"accountId": account, "customerId": customer, "occurredAt": at}),
+        ),
+        _ => (
+            None,
+            json!({"accountId": account, "customerId": customer, "sessionId": session, "callSid": call, "occurredAt": at}),
+        ),
+    }
+}
+
+/// What the clients know in the end.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// The id of each report.
+    pub(crate) acknowledged: HashMap<usize, Uuid>,
+    /// Reports that were not acknowledged at once.
+    pub(crate) repeated: usize,
+    /// Tries that were not acknowledged.
+    pub(crate) refused: usize,
+    /// Reports that were sent again although they had been acknowledged.
+    pub(crate) resent: usize,
+}
+
+impl Ledger {
+    fn add(&mut self, other: Self) {
+        self.acknowledged.extend(other.acknowledged);
+        self.repeated += other.repeated;
+        self.refused += other.refused;
+        self.resent += other.resent;
+    }
+}
+
+/// A load of different reports.
+pub(crate) struct Load {
+    targets: watch::Sender<Vec<Client>>,
+    stop: watch::Sender<bool>,
+    acknowledged: watch::Receiver<usize>,
+    refused: watch::Receiver<usize>,
+    workers: JoinSet<Ledger>,
+}
+
+/// One connection's worth of it.
+struct Worker {
+    random: crate::Random,
+    targets: watch::Receiver<Vec<Client>>,
+    acknowledge: watch::Sender<usize>,
+    refuse: watch::Sender<usize>,
+    ledger: Ledger,
+}
+
+impl Load {
+    /// Starts it, with as many connections, to whatever of the targets.
+    pub(crate) fn start(torture: &Torture, targets: Vec<Client>, connections: usize) -> Self {
+        let (targets, _) = watch::channel(targets);
+        let (stop, _) = watch::channel(false);
+        let (acknowledge, acknowledged) = watch::channel(0);
+        let (refuse, refused) = watch::channel(0);
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut workers = JoinSet::new();
+        for connection in 0..connections {
+            let worker = Worker {
+                random: torture.random(&format!("connection {connection}")),
+                targets: targets.subscribe(),
+                acknowledge: acknowledge.clone(),
+                refuse: refuse.clone(),
+                ledger: Ledger::default(),
+            };
+            workers.spawn(worker.run(next.clone(), stop.subscribe()));
+        }
+        Self {
+            targets,
+            stop,
+            acknowledged,
+            refused,
+            workers,
+        }
+    }
+
+    /// Reports go there from now on.
+    pub(crate) fn aim(&self, targets: Vec<Client>) {
+        self.targets.send_replace(targets);
+    }
+
+    /// Returns when as many more are acknowledged.
+    pub(crate) async fn until_acknowledged(&mut self, more: usize) {
+        let count = *self.acknowledged.borrow() + more;
+        timeout(PATIENCE, self.acknowledged.wait_for(|seen| *seen >= count))
+            .await
+            .expect("the load goes on")
+            .unwrap();
+    }
+
+    /// Returns when one more try was not acknowledged.
+    pub(crate) async fn until_refused(&mut self) {
+        let before = *self.refused.borrow();
+        timeout(PATIENCE, self.refused.wait_for(|seen| *seen > before))
+            .await
+            .expect("the load is refused")
+            .unwrap();
+    }
+
+    /// Ends it when each report that was begun is acknowledged.
+    pub(crate) async fn finish(self) -> Ledger {
+        self.stop.send_replace(true);
+        let ledgers = timeout(PATIENCE, self.workers.join_all())
+            .await
+            .expect("the load ends");
+        let mut all = Ledger::default();
+        ledgers.into_iter().for_each(|ledger| all.add(ledger));
+        all
+    }
+}
+
+impl Worker {
+    async fn run(mut self, next: Arc<AtomicUsize>, stop: watch::Receiver<bool>) -> Ledger {
+        let mut sent = Vec::new();
+        while !*stop.borrow() {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let (_, id, tries) = self.until_acknowledged(number).await;
+            self.ledger.repeated += usize::from(tries > 1);
+            self.ledger.acknowledged.insert(number, id);
+            self.acknowledge.send_modify(|count| *count += 1);
+            sent.push((number, id));
+            if self.random.once_in(8) {
+                let (number, id) = *self.random.of(&sent);
+                let (status, again, _) = self.until_acknowledged(number).await;
+                assert_eq!((status, again), (200, id), "report {number} is known");
+                self.ledger.resent += 1;
+            }
+        }
+        self.ledger
+    }
+
+    async fn until_acknowledged(&mut self, number: usize) -> (u16, Uuid, usize) {
+        for tries in 1.. {
+            let client = {
+                let targets = self.targets.borrow_and_update();
+                self.random.of(&targets).clone()
+            };
+            if let Some((status, id)) = send(&client, number).await {
+                return (status, id, tries);
+            }
+            self.ledger.refused += 1;
+            self.refuse.send_modify(|count| *count += 1);
+            sleep(BACK_OFF).await;
+        }
+        unreachable!("it goes on until it is acknowledged")
+    }
+}
+
+/// One try: the status and the id of a success, nothing when it is to be repeated.
+async fn send(client: &Client, number: usize) -> Option<(u16, Uuid)> {
+    let (key, body) = report(number);
+    let mut request = client.post("/billables").json(&body).timeout(PATIENT);
+    if let Some(key) = key {
+        request = request.header("Idempotency-Key", key);
+    }
+    let response = request.send().await.ok()?;
+    let status = response.status().as_u16();
+    let may_repeat = response.headers().contains_key("retry-after");
+    let replayed = response.headers().contains_key("idempotent-replayed");
+    let body = response.text().await.ok()?;
+    match status {
+        200 | 201 => {
+            assert_eq!(status == 200, replayed, "report {number}: {body}");
+            let body: Value = serde_json::from_str(&body).unwrap();
+            Some((status, body["id"].as_str().unwrap().parse().unwrap()))
+        }
+        503 if may_repeat => None,
+        _ => panic!("report {number}: {status}: {body}"),
+    }
+}

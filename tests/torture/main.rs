@@ -1,0 +1,161 @@
+//! Everything that may go wrong, under load, for minutes. Run with `scripts/torture`; what each
+//! case does and what it found is in `docs/proof.md`.
+//!
+//! - `load`: clients that repeat each report until it is acknowledged
+//! - `check`: what was acknowledged against what is stored, read in every way there is
+//! - `follow`: readers of the feed that notice what is skipped or out of order
+//! - `cut`: proxies that lose replies
+//! - `shim`: a disk that fails when it is told to
+//! - one file for each case
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may stop at the first surprise, and says what it counted"
+)]
+
+mod support;
+
+mod check;
+mod cluster;
+mod cut;
+mod follow;
+mod load;
+mod random;
+mod shim;
+
+mod copies;
+mod disk;
+mod kill;
+mod outages;
+mod reply_lost;
+mod several;
+mod trace;
+mod upgrade;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use random::Random;
+use support::Database;
+
+/// Longer than anything that a case waits for; a case that reaches it has failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The numbers of the cases and what they are called.
+const CASES: &[(u32, &str)] = &[
+    (1, "kill"),
+    (2, "reply lost"),
+    (3, "outages"),
+    (4, "disk"),
+    (5, "several"),
+    (6, "copies"),
+    (7, "trace"),
+    (9, "upgrade"),
+];
+
+/// What a case is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Torture {
+    name: String,
+    seed: u64,
+    is_long: bool,
+}
+
+impl Torture {
+    /// Random numbers of this case for one purpose.
+    fn random(&self, purpose: &str) -> Random {
+        Random::new(self.seed, &format!("{} {purpose}", self.name))
+    }
+
+    /// As many as the form has.
+    fn rounds(&self, short: usize, long: usize) -> usize {
+        if self.is_long { long } else { short }
+    }
+
+    /// What came of it.
+    fn say(&self, what: &str) {
+        println!("case {}, {what}", self.name);
+    }
+
+    /// What this machine does not have: a part of the case is left out, unless all is wanted.
+    fn lack(&self, what: &str) {
+        self.say(&format!("LEFT OUT, for lack of {what}"));
+        assert!(!self.is_long, "the long form leaves nothing out");
+    }
+
+    /// The databases of a case that is the same on both.
+    async fn both(&self) -> [(&'static str, Database); 2] {
+        [
+            ("sqlite", Database::sqlite()),
+            ("postgres", Database::postgres().await),
+        ]
+    }
+}
+
+async fn run(torture: Torture, case: u32) {
+    match case {
+        1 => kill::run(&torture).await,
+        2 => reply_lost::run(&torture).await,
+        3 => outages::run(&torture).await,
+        4 => disk::run(&torture).await,
+        5 => several::run(&torture).await,
+        6 => copies::run(&torture).await,
+        7 => trace::run(&torture).await,
+        9 => upgrade::run(&torture).await,
+        _ => unreachable!("a case of the table"),
+    }
+}
+
+fn main() -> ExitCode {
+    let seed = match std::env::var("BILLABLES_TORTURE_SEED") {
+        Ok(seed) => seed.parse().expect("BILLABLES_TORTURE_SEED is a number"),
+        Err(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs(),
+    };
+    let is_long = std::env::var("BILLABLES_TORTURE").is_ok_and(|length| length == "long");
+    let form = if is_long { "long" } else { "short" };
+    println!("the {form} form, with BILLABLES_TORTURE_SEED={seed}");
+    let chosen: Vec<u32> = std::env::args()
+        .skip(1)
+        .map(|case| case.parse().expect("the numbers of cases"))
+        .collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut failed = 0;
+    let begun = Instant::now();
+    for (case, name) in CASES {
+        if !(chosen.is_empty() || chosen.contains(case)) {
+            continue;
+        }
+        let torture = Torture {
+            name: format!("{case} {name}"),
+            seed,
+            is_long,
+        };
+        let started = Instant::now();
+        // A case that panics ends itself and no other.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            runtime.block_on(run(torture.clone(), *case));
+        }));
+        let seconds = started.elapsed().as_secs();
+        match ended {
+            Ok(()) => torture.say(&format!("{seconds} s: it holds")),
+            Err(_) => {
+                failed += 1;
+                torture.say(&format!("{seconds} s: FAILED"));
+            }
+        }
+    }
+    println!(
+        "{failed} failed, {} s; again with BILLABLES_TORTURE_SEED={seed}",
+        begun.elapsed().as_secs()
+    );
+    ExitCode::from(u8::from(failed > 0))
+}

@@ -1,0 +1,69 @@
+//! Case 9: a new program comes and the old one goes, under load, again and again.
+
+use std::process::Command;
+
+use crate::Torture;
+use crate::check::check;
+use crate::load::Load;
+use crate::support::{Database, Server, client, old_server, start};
+
+/// Names the program of an earlier version; without it, it is this one that comes and goes, with a
+/// schema that becomes newer than it knows.
+const OLD: &str = "BILLABLES_TORTURE_OLD";
+
+pub(crate) async fn run(torture: &Torture) {
+    let old = std::env::var(OLD).ok();
+    if old.is_none() && torture.is_long {
+        torture.lack("an older program, which BILLABLES_TORTURE_OLD names");
+    }
+    let times = torture.rounds(5, 40);
+    for (name, database) in torture.both().await {
+        let mut random = torture.random(name);
+        let mut server = begin(&database, old.as_deref());
+        let mut load = Load::start(torture, vec![client(&server)], 24);
+        for time in 0..times {
+            load.until_acknowledged(20 + random.below(100)).await;
+            // A program of the next version migrates as it starts.
+            if time == times / 2 {
+                let statements = [
+                    "create table torture_of_tomorrow (id integer primary key)",
+                    "alter table entries add column of_tomorrow integer",
+                    "create index entries_of_tomorrow on entries (client, occurred_at)",
+                ];
+                database.migrate_as_newer(&statements).await;
+            }
+            let new = start(&database);
+            load.aim(vec![client(&server), client(&new)]);
+            load.until_acknowledged(10 + random.below(50)).await;
+            load.aim(vec![client(&new)]);
+            server.signal("-TERM");
+            assert_eq!(tokio::task::block_in_place(|| server.wait()), Some(0));
+            server = new;
+        }
+        // And back, in the middle of it.
+        if old.is_some() {
+            let back = begin(&database, old.as_deref());
+            load.aim(vec![client(&server), client(&back)]);
+            load.until_acknowledged(50).await;
+            load.aim(vec![client(&server)]);
+            drop(back);
+        }
+        let ledger = load.finish().await;
+        let found = check(&database, &client(&server), &ledger.acknowledged).await;
+        let program = old
+            .as_ref()
+            .map_or("the same program", |_| "an older program");
+        torture.say(&format!(
+            "{name}: {program} replaced, {times} replacements, {} repeated, {found}",
+            ledger.repeated
+        ));
+        found.hold();
+    }
+}
+
+fn begin(database: &Database, old: Option<&str>) -> Server {
+    match old {
+        Some(old) => old_server(database, Command::new(old)),
+        None => start(database),
+    }
+}
