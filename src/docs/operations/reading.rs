@@ -33,7 +33,7 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
     summary: "List billables, newest first",
     notes: &[
         "The first page fixes how much of the log counts: all pages, and a whole export, show every billable once, as it was then, whatever comes meanwhile. A page may have fewer items than asked for; the list ends where there is no nextCursor.",
-        "As csv and ndjson it is an export of everything that matches, in one stream. It ends with the trailers Row-Count and Content-SHA256; one that cannot be finished breaks off without the last chunk.",
+        "As csv and ndjson it is an export of everything that matches, in one stream. It ends with the trailers Row-Count and Content-SHA256; one that cannot be finished breaks off without the last chunk. Accept-Encoding: gzip and TE: trailers are heeded.",
     ],
     path: routes::BILLABLES,
     takes_suffix: true,
@@ -70,18 +70,6 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
             Kind::String,
             "",
             "The nextCursor of the page before, with the same filters",
-        ),
-        header(
-            "Accept-Encoding",
-            Kind::String,
-            "gzip",
-            "An export is compressed when this takes gzip",
-        ),
-        header(
-            "TE",
-            Kind::String,
-            "trailers",
-            "Whether the trailers of an export are wanted",
         ),
     ],
     answers: &[Answer {
