@@ -96,6 +96,7 @@ impl Store {
         let pool = |options: SqliteConnectOptions, connections| {
             SqlitePoolOptions::new()
                 .max_connections(connections)
+                .after_release(|connection, _| Box::pin(is_out_of_transactions(connection)))
                 .connect_lazy_with(options)
         };
         let read = pool(options.clone().read_only(true), read_connections);
@@ -196,6 +197,15 @@ pub(super) fn path_of(url: &str) -> Result<PathBuf, OpenError> {
         );
     }
     Ok(PathBuf::from(path.into_owned()))
+}
+
+/// Whether a connection that is given back can be used again. A transaction that fails for lack of
+/// space or by an error of the disk is rolled back by SQLite itself, after which the driver's own
+/// rollback fails, and it takes the connection for one amid a transaction for ever.
+async fn is_out_of_transactions(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback that is under way comes first.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// Connects to a file that may not be in WAL mode yet. Whoever finds another process at the file

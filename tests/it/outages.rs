@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -73,7 +74,25 @@ async fn a_file_that_cannot_grow_refuses_reports_until_it_can() {
     assert_eq!(client.get("/billables").await.status, 200);
     let ids = database.ids().await.len();
     assert!(ids == stored || ids == stored + 1, "{ids} {stored}");
+    // Decisions have connections of their own, which SQLite rolls back by itself.
+    let decide = async |session: usize| {
+        let put = client.request(Method::PUT, &format!("/sessions/D{session}"));
+        let pair = json!({"accountId": "a", "customerId": "c"});
+        send(put.json(&pair)).await
+    };
+    let mut refused = 0;
+    for session in 0.. {
+        let reply = decide(session).await;
+        if reply.status != 200 {
+            assert_unavailable(&reply);
+            refused += 1;
+        }
+        if refused == 8 {
+            break;
+        }
+    }
     limit_files(&server, "unlimited");
+    assert_eq!(decide(0).await.status, 200);
     until_stored(&client, stored).await;
     assert_eq!(database.ids().await.len(), stored + 1);
 }

@@ -24,8 +24,9 @@ pub(crate) async fn run(torture: &Torture) {
         Some(disk) => full_sqlite(torture, &disk).await,
         None => torture.lack("the right to mount a small file system"),
     }
-    if let Some(disk) = SmallDisk::mount("120m") {
-        full_postgres(torture, &disk).await;
+    match SmallDisk::mount("120m") {
+        Some(disk) => full_postgres(torture, &disk).await,
+        None => torture.lack("the right to mount a small file system for PostgreSQL"),
     }
 }
 
@@ -105,13 +106,14 @@ async fn postgres(torture: &Torture, shim: &Shim) {
             true => (*random.of(b"nif"), "/pg_wal/"),
             false => (*random.of(b"ni"), "/base/"),
         };
-        let every = if random.once_in(2) {
-            1
-        } else {
-            2 + random.below(4)
-        };
+        // An outage that lasts, of a log that cannot be written at all; others pass by themselves.
+        let lasts = is_log && (round == 0 || random.once_in(3));
+        let every = if lasts { 1 } else { 2 + random.below(4) };
         shim.arm(mode, u8::try_from(every).unwrap(), file);
         shim.until_failed(1).await;
+        if lasts {
+            load.until_refused().await;
+        }
         failed += shim.disarm();
         cluster.until_up().await;
     }
@@ -190,7 +192,7 @@ async fn full_postgres(torture: &Torture, disk: &SmallDisk) {
 }
 
 async fn fill_and_empty(torture: &Torture, name: &str, disk: &SmallDisk, database: &Database) {
-    let times = torture.rounds(2, 5);
+    let times = torture.rounds(1, 5);
     let server = start(database);
     let mut load = Load::start(torture, vec![client(&server)], 16);
     for _ in 0..times {
