@@ -77,19 +77,19 @@ fn described(operation: &Operation, route: &Route, shared: &mut Map<String, Valu
         .iter()
         .map(|note| (*note).to_owned())
         .collect();
-    match operation.access {
-        Access::Open => described["security"] = json!([]),
-        Access::Scope(scope) => {
-            notes.push(format!("Takes a token with the scope {}.", scope.as_str()));
-            described["security"] = json!([{"bearer": []}, {"basic": []}]);
-        }
-        Access::Unlimited(scope) => {
-            notes.push(format!(
-                "Takes a token with the scope {} that is not limited to accounts.",
-                scope.as_str()
-            ));
-            described["security"] = json!([{"bearer": []}, {"basic": []}]);
-        }
+    described["security"] = match operation.access.scope() {
+        None => json!([]),
+        Some(_) => json!([{"bearer": []}, {"basic": []}]),
+    };
+    if let Some(scope) = operation.access.scope() {
+        let limit = match operation.access {
+            Access::Unlimited(_) => " that is not limited to accounts",
+            Access::Open | Access::Scope(_) => "",
+        };
+        notes.push(format!(
+            "Takes a token with the scope {}{limit}.",
+            scope.as_str()
+        ));
     }
     notes.extend(route.note.map(|note| format!("{note}.")));
     if !notes.is_empty() {

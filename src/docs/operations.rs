@@ -10,7 +10,7 @@ use http::Method;
 
 use super::errors::{ALWAYS, WITH_TOKEN};
 use super::objects;
-use super::types::{Kind, Member, Place};
+use super::types::{Kind, Member, Place, maybe};
 use super::{Access, Answer, Body, Group, Operation, RequestBody};
 use crate::token::Scope;
 
@@ -21,14 +21,7 @@ const fn query(
     example: &'static str,
     text: &'static str,
 ) -> Member {
-    Member {
-        name,
-        place: Place::Query,
-        kind,
-        is_required: false,
-        text,
-        example,
-    }
+    maybe(name, kind, example, text).within(Place::Query)
 }
 
 /// A header that need not be there.

@@ -1,7 +1,5 @@
 //! How requests and objects are described, member by member.
 
-use crate::billable::report::MAX_TEXT;
-
 /// An object.
 #[derive(Debug)]
 pub struct Type {
@@ -97,9 +95,6 @@ impl Kind {
         }
     }
 }
-
-/// The largest text, for the documentation.
-pub const MAX_CHARACTERS: usize = MAX_TEXT;
 
 /// Something that is always there, in a body.
 pub(super) const fn always(

@@ -129,7 +129,7 @@ pub(super) fn request_body(operation: &Operation, route: &Route) -> Option<Value
     }
     let mut content = json!({"application/json": {"schema": of_json, "example": sample}});
     if operation.body == RequestBody::Reports {
-        for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
+        for format in schemas::TEXTS {
             if format != Format::Ndjson || !route.is_by_name() {
                 // Programs that send examples write no other text as it is.
                 let is_sent = matches!(format, Format::Xml | Format::Csv);

@@ -50,11 +50,8 @@ pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String,
     }
     for (status, errors) in by_status {
         let codes: Vec<_> = errors.iter().map(|error| error.code).collect();
-        let mut headers: Vec<_> = of_errors_too(operation).collect();
         let has_page = status == 404 && is_page(operation);
-        if !has_page {
-            headers.retain(|header| OF_REPORTS.contains(&header.name));
-        }
+        let headers: Vec<_> = of_errors_too(operation, has_page).collect();
         let mut name = format!("{status}_{}", codes.join("_"));
         if let Some(last) = headers.last() {
             name.extend(["_with_", last.name]);
@@ -88,21 +85,17 @@ const OF_REPORTS: [&str; 2] = ["Billable-Identity", "X-AutoBatch-Completed"];
 
 /// Headers of successes that errors may have as well: a report's when it was readable, a page's when
 /// it is one that says what is wrong.
-fn of_errors_too(operation: &Operation) -> impl Iterator<Item = Member> {
+fn of_errors_too(operation: &Operation, is_page: bool) -> impl Iterator<Item = Member> {
     let first = operation.answers.first();
-    let headers = first
-        .map_or(&[][..], |answer| answer.headers)
-        .iter()
-        .copied();
-    let is_page = is_page(operation);
-    let headers = headers.map(|header| Member {
+    let headers = first.map_or(&[][..], |answer| answer.headers);
+    let headers = headers.iter().map(|header| Member {
         is_required: false,
-        ..header
+        ..*header
     });
     headers.filter(move |header| is_page || OF_REPORTS.contains(&header.name))
 }
 
-/// Whether it answers pages, also when something is wrong.
+/// Whether it answers pages.
 fn is_page(operation: &Operation) -> bool {
     let answers = operation.answers.iter();
     let mut documents = answers.filter_map(|answer| match answer.body {
@@ -160,7 +153,7 @@ fn in_formats(schema: &Value, example: impl Fn(Format) -> Option<String>) -> Val
     if let Some(example) = example(Format::Json) {
         content["application/json"]["example"] = schemas::parsed(&example);
     }
-    for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
+    for format in schemas::TEXTS {
         content[format.content_type()] = schemas::text(example(format));
     }
     content
@@ -193,7 +186,7 @@ fn error_content(errors: &[Error], has_page: bool, is_by_name: bool) -> Value {
         content["application/problem+json"] =
             json!({"schema": {"allOf": [reference("Problem"), coded]}});
     }
-    for format in [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson] {
+    for format in schemas::TEXTS {
         content[format.content_type()] = schemas::text(None);
     }
     if has_page {

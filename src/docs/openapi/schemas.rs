@@ -4,8 +4,13 @@ use serde_json::{Map, Value, json};
 
 use super::super::errors::Error;
 use super::super::objects;
-use super::super::types::{Kind, MAX_CHARACTERS, Member, Place, Type};
+use super::super::types::{Kind, Member, Place, Type};
 use super::super::{Operation, RequestBody};
+use crate::billable::report::MAX_TEXT;
+use crate::wire::Format;
+
+/// Formats of bodies that schemas do not describe.
+pub(super) const TEXTS: [Format; 4] = [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson];
 
 /// Headers that every answer may have.
 pub(super) const ALWAYS: [&str; 5] = [
@@ -93,7 +98,7 @@ pub(super) fn schema(kind: Kind) -> Value {
         most => json!({"type": "array", "items": items, "maxItems": most}),
     };
     match kind {
-        Kind::Text => json!({"type": "string", "maxLength": MAX_CHARACTERS, "pattern": TEXT}),
+        Kind::Text => json!({"type": "string", "maxLength": MAX_TEXT, "pattern": TEXT}),
         Kind::String => json!({"type": "string"}),
         Kind::Id => json!({"type": "string", "format": "uuid"}),
         Kind::Instant => json!({"type": "string", "format": "date-time"}),

@@ -2,6 +2,7 @@
 
 use super::super::dto::LANGUAGES;
 use super::super::errors::{self, ALWAYS};
+use super::super::route::FORMATS;
 use super::super::types::{Kind, Place};
 use super::super::{Answer, Body, Group, Operation, routes};
 use super::{HTML, OPEN, header, ok, query};
@@ -65,7 +66,7 @@ pub(super) static GET_OPERATION_METADATA: Operation = Operation {
     members: &[
         query(
             "format",
-            Kind::Choice(&["json", "xml", "jsv", "csv"]),
+            Kind::Choice(FORMATS),
             "xml",
             "The format of the samples",
         )
