@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use axum::extract::{FromRequestParts, Path, RawQuery, State};
+use axum::extract::{FromRequestParts, RawQuery, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::header::{
     ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderMap, HeaderName, REFERRER_POLICY,
@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode};
 use super::context::Written;
 use super::observe::Outcome;
 use super::query::Query;
+use super::subject::Subject;
 use super::{ApiError, App, health};
 use crate::docs::dto::{self, LANGUAGES, Language};
 use crate::docs::{OPERATIONS, Operation, errors, openapi, pages};
@@ -64,11 +65,12 @@ pub(super) async fn get_metadata() -> Response {
 
 /// One operation.
 pub(super) async fn get_operation_metadata(
-    Path(format): Path<String>,
+    subject: Subject,
     RawQuery(query): RawQuery,
     BaseUrl(base): BaseUrl,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let format = subject.or(None, "Format")?;
     let mut formats = pages::FORMATS.into_iter();
     let Some(format) = formats.find(|known| known.name().eq_ignore_ascii_case(&format)) else {
         return missing(
@@ -96,10 +98,11 @@ pub(super) async fn get_operation_metadata(
 
 /// The DTOs of the operations in a language.
 pub(super) async fn get_types(
-    Path(name): Path<String>,
+    subject: Subject,
     RawQuery(query): RawQuery,
     BaseUrl(base): BaseUrl,
 ) -> Result<Response, ApiError> {
+    let name = subject.or(None, "Lang")?;
     let language = Language::from_name(&name);
     let language = language.ok_or_else(|| not_described("language", &name, LANGUAGES))?;
     let query = Query::parse(query.as_deref())?;

@@ -290,6 +290,15 @@ async fn what_is_not_there_is_answered_with_what_is() {
             assert!(names(&reply.body));
         }
     }
+    // What is no text is no name either.
+    for path in ["/types/%FF", "/%FF/metadata?op=NewBillable", "/types/"] {
+        let reply = client.get(path).await;
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (404, "NotFound"),
+            "{path}"
+        );
+    }
     server.until_logged("/json/metadata").await;
     let log = server.log();
     assert!(
