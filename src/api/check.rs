@@ -26,6 +26,13 @@ const STRETCH: usize = 500;
 /// The most entries that they may have between them: 20,000 of 600 bytes are 12 MB.
 const MAX_FOUND: u32 = 20_000;
 
+/// The most ids that an answer lists: a call that is asked for again is listed again.
+const MAX_LISTED: usize = 200_000;
+
+const TOO_MUCH: ApiError = ApiError::TooMuch(
+    "these calls have too many billables between them; ask for fewer at once",
+);
+
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct CheckIn {
@@ -101,8 +108,9 @@ pub(super) async fn check_billables(
     }
     let permit = app.reads.take(caller.client()).await?;
     let mut checked = Vec::new();
+    let mut room = MAX_LISTED;
     for calls in call_sids.chunks(STRETCH) {
-        checked.extend(check_calls(&app, &caller, calls).await?);
+        checked.extend(check_calls(&app, &caller, calls, &mut room).await?);
     }
     for ids in ids.chunks(STRETCH) {
         checked.extend(check_ids(&app, &caller, ids).await?);
@@ -123,10 +131,12 @@ pub(super) async fn check_billables(
     Ok(answer.pieces(page("CheckedBillable", items, None, format)))
 }
 
+/// `room` is how many ids the answer may still list.
 async fn check_calls(
     app: &App,
     caller: &Caller,
     calls: &[String],
+    room: &mut usize,
 ) -> Result<Vec<Checked>, ApiError> {
     for call in calls {
         // An empty one would be no call at all.
@@ -140,9 +150,7 @@ async fn check_calls(
         .entries_of_calls(&calls_given, accounts.as_deref(), MAX_FOUND);
     let mut found = found.await?;
     if found.len() >= MAX_FOUND as usize {
-        return Err(ApiError::TooMuch(
-            "these calls have too many billables between them; ask for fewer at once",
-        ));
+        return Err(TOO_MUCH);
     }
     if accounts.is_some() {
         // Of a billable whose pair came later only some entries are the account's.
@@ -161,9 +169,11 @@ async fn check_calls(
     }
     let checked = calls.iter().map(|call| {
         let found = by_call.get(&**call).map(Vec::as_slice);
-        checked(call, found.unwrap_or_default())
+        let found = found.unwrap_or_default();
+        *room = room.checked_sub(found.len()).ok_or(TOO_MUCH)?;
+        Ok(checked(call, found))
     });
-    Ok(checked.collect())
+    checked.collect()
 }
 
 async fn check_ids(app: &App, caller: &Caller, ids: &[String]) -> Result<Vec<Checked>, ApiError> {

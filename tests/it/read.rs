@@ -255,6 +255,10 @@ on_both_databases! {
         let all = json!({"callSids": vec!["CA"; 3]});
         let all = send(server.client().post("/billables/check").json(&all)).await;
         assert_eq!(all.json()["items"][2]["ids"].as_array().unwrap().len(), 7_002);
+        // A body of 50 kB is not answered with 70 million ids.
+        let again = json!({"callSids": vec!["CA"; 10_000]});
+        let again = send(server.client().post("/billables/check").json(&again)).await;
+        assert_eq!((again.status, &*again.error_code()), (422, "TooMuch"));
     }
 
     async fn an_export_over_http_1_0_is_refused(database: Database) {
