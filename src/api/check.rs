@@ -29,9 +29,8 @@ const MAX_FOUND: u32 = 20_000;
 /// The most ids that an answer lists: a call that is asked for again is listed again.
 const MAX_LISTED: usize = 200_000;
 
-const TOO_MUCH: ApiError = ApiError::TooMuch(
-    "these calls have too many billables between them; ask for fewer at once",
-);
+const TOO_MUCH: ApiError =
+    ApiError::TooMuch("these calls have too many billables between them; ask for fewer at once");
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
