@@ -1,0 +1,156 @@
+//! Load over plain sockets, for the benchmarks: one request at a time on each connection, and as
+//! little work as there can be beside the server's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+/// Where requests go, and what they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    address: String,
+    /// Between the request line and the length.
+    headers: String,
+    body: fn(usize) -> String,
+    next: Arc<AtomicUsize>,
+}
+
+/// What came back, with how long it took from the moment it was sent; each in order of size.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) accepted: Vec<Duration>,
+    pub(crate) refused: Vec<Duration>,
+    pub(crate) other: usize,
+    lasted: Duration,
+}
+
+impl Seen {
+    /// Accepted requests a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.accepted.len() as f64 / self.lasted.as_secs_f64()
+    }
+}
+
+impl Target {
+    /// Requests to a server, whose bodies are made from ever higher numbers, from `first` on.
+    pub(crate) fn new(address: &str, token: &str, first: usize, body: fn(usize) -> String) -> Self {
+        Self {
+            address: address.to_owned(),
+            headers: format!(
+                "Host: bench\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+            ),
+            body,
+            next: Arc::new(AtomicUsize::new(first)),
+        }
+    }
+
+    /// Sends a request and reads the answer; its status.
+    async fn send(&self, stream: &mut TcpStream, space: &mut Vec<u8>) -> Option<u16> {
+        let body = (self.body)(self.next.fetch_add(1, Ordering::Relaxed));
+        let request = format!(
+            "POST /billables HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n{body}",
+            self.headers,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.ok()?;
+        space.clear();
+        let mut head = None;
+        loop {
+            if stream.read_buf(space).await.ok()? == 0 {
+                return None;
+            }
+            head = head.or_else(|| head_of(space));
+            match head {
+                Some((status, Some(whole))) if space.len() >= whole => return Some(status),
+                Some((status, None)) if space.ends_with(b"\r\n0\r\n\r\n") => return Some(status),
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends on so many connections for so long, each request when the one before it is answered;
+    /// with a rate, so many a second whatever comes back.
+    pub(crate) async fn load(
+        &self,
+        connections: usize,
+        rate: Option<f64>,
+        lasts: Duration,
+    ) -> Seen {
+        let begun = Instant::now();
+        let mut workers = JoinSet::new();
+        for worker in 0..connections {
+            let target = self.clone();
+            workers.spawn(async move {
+                let mut seen = Seen::default();
+                let mut space = Vec::with_capacity(4096);
+                let mut stream = connect(&target.address).await;
+                for turn in 0.. {
+                    if let Some(rate) = rate {
+                        let place = (turn * connections + worker) as f64;
+                        sleep_until(begun + Duration::from_secs_f64(place / rate)).await;
+                    }
+                    let sent = Instant::now();
+                    if sent >= begun + lasts {
+                        break;
+                    }
+                    match target.send(&mut stream, &mut space).await {
+                        Some(200..=299) => seen.accepted.push(sent.elapsed()),
+                        Some(503) => seen.refused.push(sent.elapsed()),
+                        _ => {
+                            seen.other += 1;
+                            stream = connect(&target.address).await;
+                        }
+                    }
+                }
+                seen
+            });
+        }
+        let mut all = Seen::default();
+        for seen in workers.join_all().await {
+            all.accepted.extend(seen.accepted);
+            all.refused.extend(seen.refused);
+            all.other += seen.other;
+        }
+        all.lasted = begun.elapsed();
+        all.accepted.sort_unstable();
+        all.refused.sort_unstable();
+        all
+    }
+}
+
+async fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    stream.set_nodelay(true).expect("a socket");
+    stream
+}
+
+/// The status of an answer and how long it is, once its head is there; `None` for one in chunks.
+fn head_of(answer: &[u8]) -> Option<(u16, Option<usize>)> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).expect("an ASCII head");
+    let status = head.get(9..12)?.parse().ok()?;
+    let value = |wanted| {
+        head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+        })
+    };
+    let length = match value("transfer-encoding") {
+        Some(_) => None,
+        None => Some(
+            end + 4 + value("content-length").map_or(0, |length| length.parse().expect("a length")),
+        ),
+    };
+    Some((status, length))
+}
+
+/// A place among sorted times, such as 0.99 of them; nothing of none.
+pub(crate) fn at(times: &[Duration], part: f64) -> Option<Duration> {
+    let last = times.len().checked_sub(1)?;
+    Some(times[(last as f64 * part) as usize])
+}

@@ -1,0 +1,84 @@
+//! Servers that a benchmark starts, and what processes take.
+
+use std::fs::File;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use procfs::process::{Process, all_processes};
+
+/// A program that serves an address; ended when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+}
+
+impl Server {
+    /// Starts it, and returns when it takes connections. What it says goes to a file.
+    pub(crate) fn start(command: &mut Command, address: &str, log: &Path) -> Self {
+        let log = File::create(log).expect("a file");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("a program");
+        let server = Self { child };
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "{command:?} does not start"
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        server
+    }
+
+    pub(crate) fn id(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // SIGTERM: a primary of several workers ends those.
+        let id = self.child.id().to_string();
+        let _ = Command::new("kill").arg(id).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// The processor time of a process and of all that come from it.
+pub(crate) fn processor_time(root: i32) -> Duration {
+    let stats: Vec<_> = all_processes()
+        .expect("processes")
+        .filter_map(|process| process.ok()?.stat().ok())
+        .collect();
+    let mut family = vec![root];
+    let mut ticks = 0;
+    while let Some(id) = family.pop() {
+        family.extend(
+            stats
+                .iter()
+                .filter(|stat| stat.ppid == id)
+                .map(|stat| stat.pid),
+        );
+        let of = stats.iter().find(|stat| stat.pid == id);
+        ticks += of.map_or(0, |stat| {
+            let of_ended = stat.cutime + stat.cstime;
+            stat.utime + stat.stime + u64::try_from(of_ended).unwrap_or_default()
+        });
+    }
+    Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64)
+}
+
+/// What a process holds in memory, and held at most, in MiB.
+pub(crate) fn resident(id: i32) -> (f64, f64) {
+    let status = Process::new(id)
+        .and_then(|process| process.status())
+        .expect("a process");
+    let mib = |kib: Option<u64>| kib.expect("a size") as f64 / 1024.0;
+    (mib(status.vmrss), mib(status.vmhwm))
+}
