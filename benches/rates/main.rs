@@ -181,6 +181,22 @@ fn print_latencies(rounds: &[Round]) {
     }
 }
 
+/// One by itself, to try a change or to look at with a profiler.
+async fn alone(bench: &Bench, subject: &str) {
+    for connections in [256, 64, 1] {
+        let of = bench.load(subject, connections, None).await;
+        let cpu = |part: Option<f64>| part.map_or(String::new(), micros);
+        println!(
+            "{connections} connections: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {} server, {} database",
+            of.rate,
+            of.p50 * 1e3,
+            of.p99 * 1e3,
+            cpu(of.server_cpu),
+            cpu(of.database_cpu)
+        );
+    }
+}
+
 #[tokio::main]
 async fn main() {
     // As a benchmark among all others.
@@ -189,6 +205,12 @@ async fn main() {
     }
     let rounds: usize = std::env::var("BENCH_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
     let bench = Bench::start().await;
+    if let Some(subject) = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'))
+    {
+        return alone(&bench, &subject).await;
+    }
     let mut done = Vec::new();
     for turn in 1..=rounds {
         done.push(round(&bench).await);

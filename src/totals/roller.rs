@@ -22,11 +22,18 @@ const STRETCH: i64 = 50_000;
 /// The same on SQLite, where a transaction keeps reports waiting.
 const EMBEDDED_STRETCH: i64 = 2_000;
 
-/// Rolls whatever is behind, for ever.
+/// Rolls whatever is behind, for ever. Has a new log analysed, once.
 pub async fn keep_rolling(store: Store) {
+    let mut is_analyzed = false;
     loop {
         if let Err(error) = roll(&store).await {
             warn!(error = chain(&error), "the totals were not rolled");
+        }
+        if !is_analyzed {
+            is_analyzed = store.log_analyze().await.unwrap_or_else(|error| {
+                warn!(error = chain(&error), "the log was not analysed");
+                true
+            });
         }
         sleep(ROLL_EVERY).await;
     }

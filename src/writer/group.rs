@@ -30,6 +30,9 @@ pub(super) struct Group {
     appender: Appender,
     heads: Heads,
     trouble: Trouble,
+    /// Whether the last group had something that was stored before: then so has the next, most
+    /// likely.
+    has_known: bool,
 }
 
 /// Since when tries have failed.
@@ -56,6 +59,7 @@ impl Group {
             appender,
             heads,
             trouble: Trouble::default(),
+            has_known: false,
         }
     }
 
@@ -140,11 +144,15 @@ impl Group {
 
     /// Stores those entries that are not stored yet.
     ///
-    /// They are looked up before the append, so that a group with nothing new takes no lock,
-    /// and again after it, in case another process stored some in between.
+    /// Those that the append finds stored are looked up after it. While there are such, they are
+    /// looked up before it as well, so that a group with nothing new takes no lock.
     async fn store(&mut self, entries: &[&Entry]) -> Result<Settled, StoreError> {
-        let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
-        let mut known = self.find(&ids).await?;
+        let mut known = HashMap::new();
+        if self.has_known {
+            let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+            known = self.find(&ids).await?;
+            self.has_known = !known.is_empty();
+        }
         let fresh: Vec<_> = entries
             .iter()
             .copied()
@@ -162,6 +170,7 @@ impl Group {
             .filter(|id| !new.contains_key(id))
             .collect();
         if !missed.is_empty() {
+            self.has_known = true;
             known.extend(self.find(&missed).await?);
         }
         // Nothing is taken for stored because nothing went wrong: each entry was inserted just
