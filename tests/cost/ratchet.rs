@@ -23,7 +23,7 @@ fn no_operation_costs_much_more_or_less_than_the_baseline_says() {
         "ratchet::no_operation_costs_much_more_or_less_than_the_baseline_says",
         || {
             for (_, operation) in &operations {
-                // The first run also sets up what stays, such as the choice of a search.
+                // The first run also sets up what stays, such as memory to use again.
                 operation();
                 measured(operation);
             }
