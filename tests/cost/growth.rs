@@ -1,26 +1,13 @@
-//! What parsing costs: instructions grow with the length of the input and no faster, for the
-//! nastiest inputs that we could think of. Run with `scripts/test`, which builds it optimised.
-//!
-//! Counted by valgrind's callgrind, because instructions do not depend on how busy the machine
-//! is: the test runs itself under it, and callgrind writes a count each time it leaves
-//! [`measured`].
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test may stop at the first surprise, and says what it counted"
-)]
+//! Instructions grow with the length of the input and no faster, for the nastiest inputs that we
+//! could think of.
 
 use std::hint::black_box;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 use billables::wire::negotiation::{Wishes, negotiate, wants_problem};
 use billables::wire::parameters::Parameters;
 use billables::wire::{Binding, BodyFormat, Format};
 
-/// Set in the process that callgrind watches.
-const WATCHED: &str = "BILLABLES_COST_WATCHED";
+use crate::callgrind::{count, measured};
 
 const SMALL: usize = 100 * 1024;
 const LARGE: usize = 1024 * 1024;
@@ -198,8 +185,7 @@ fn shapes() -> Vec<Shape> {
 }
 
 /// Everything that the service does with a body's text, a query and headers.
-#[inline(never)]
-fn measured(parser: &BodyFormat, input: &str) {
+fn read(parser: &BodyFormat, input: &str) {
     let binding = Binding {
         query_wins: true,
         takes_hints: true,
@@ -211,8 +197,7 @@ fn measured(parser: &BodyFormat, input: &str) {
 }
 
 /// The same for what comes in a head, where it may be as long as a head may be.
-#[inline(never)]
-fn measured_head(input: &str) {
+fn read_head(input: &str) {
     let wishes = Wishes {
         accept: Some(input),
         format: Some(input),
@@ -236,54 +221,35 @@ const HEADS: [(&str, &str); 6] = [
 
 #[test]
 fn the_cost_of_an_input_grows_with_its_length_and_no_faster() {
-    if std::env::var_os(WATCHED).is_some() {
-        for Shape { parser, make, .. } in shapes() {
-            measured(&parser, &make(SMALL));
-            measured(&parser, &make(LARGE));
-        }
-        for (_, unit) in HEADS {
-            measured_head(&unit.repeat(SMALL / unit.len()));
-            measured_head(&unit.repeat(LARGE / unit.len()));
-        }
-        return;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let mut valgrind = Command::new("valgrind");
-    let watched = valgrind
-        .args([
-            "--tool=callgrind",
-            "--toggle-collect=*measured*",
-            "--dump-after=cost*measured*",
-        ])
-        .arg(format!(
-            "--callgrind-out-file={}",
-            directory.path().join("part").display()
-        ))
-        .arg(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "the_cost_of_an_input_grows_with_its_length_and_no_faster",
-            "--test-threads=1",
-        ])
-        .env(WATCHED, "1")
-        .stdout(Stdio::null())
-        .output()
-        .expect("valgrind is installed: scripts/test does that");
-    assert!(
-        watched.status.success(),
-        "{}",
-        String::from_utf8_lossy(&watched.stderr)
+    let counts = count(
+        "growth::the_cost_of_an_input_grows_with_its_length_and_no_faster",
+        || {
+            for Shape { parser, make, .. } in shapes() {
+                for length in [SMALL, LARGE] {
+                    let input = make(length);
+                    measured(&|| read(&parser, &input));
+                }
+            }
+            for (_, unit) in HEADS {
+                for length in [SMALL, LARGE] {
+                    let input = unit.repeat(length / unit.len());
+                    measured(&|| read_head(&input));
+                }
+            }
+        },
     );
+    let Some(counts) = counts else { return };
 
     let shapes = shapes();
     let bodies = shapes
         .iter()
         .map(|shape| (format!("{:?}", shape.parser), shape.name));
     let heads = HEADS.iter().map(|(name, _)| ("head".to_owned(), *name));
+    let names: Vec<_> = bodies.chain(heads).collect();
+    assert_eq!(counts.len(), 2 * names.len());
     let mut failed = Vec::new();
-    for (number, (parser, name)) in bodies.chain(heads).enumerate() {
-        let small = instructions(&directory.path().join(format!("part.{}", 2 * number + 1)));
-        let large = instructions(&directory.path().join(format!("part.{}", 2 * number + 2)));
+    for ((parser, name), pair) in names.into_iter().zip(counts.chunks(2)) {
+        let (small, large) = (pair[0], pair[1]);
         println!(
             "{parser:.40} {name}: {small} {large} {:.2}",
             large as f64 / small as f64
@@ -293,11 +259,4 @@ fn the_cost_of_an_input_grows_with_its_length_and_no_faster() {
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");
-}
-
-/// The count of a part that callgrind wrote.
-fn instructions(part: &Path) -> u64 {
-    let text = std::fs::read_to_string(part).unwrap();
-    let count = text.lines().find_map(|line| line.strip_prefix("summary: "));
-    count.unwrap().trim().parse().unwrap()
 }

@@ -1,0 +1,126 @@
+//! No operation costs much more than `baseline.txt` says, nor much less, because what was won
+//! could be lost again unnoticed. Instructions are the compiler's choice, so the baseline is of
+//! one compiler for one target.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::process::Command;
+
+use crate::callgrind::{count, measured};
+
+#[path = "../../benches/micro/inputs.rs"]
+mod inputs;
+
+/// Set by `scripts/test-cost renew`: the baseline is written instead of compared with.
+const RENEW: &str = "BILLABLES_COST_RENEW";
+
+const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cost/baseline.txt");
+
+/// How often each operation is run; the least count is taken. The first run also sets up what
+/// stays, and a text that grows costs more or less by what lies behind it.
+const RUNS: usize = 5;
+
+#[test]
+fn no_operation_costs_much_more_or_less_than_the_baseline_says() {
+    let operations = inputs::operations();
+    let counts = count(
+        "ratchet::no_operation_costs_much_more_or_less_than_the_baseline_says",
+        || {
+            for (_, operation) in &operations {
+                for _ in 0..RUNS {
+                    measured(operation);
+                }
+            }
+        },
+    );
+    let Some(counts) = counts else { return };
+    assert_eq!(counts.len(), RUNS * operations.len());
+    let names = operations.iter().map(|(name, _)| &**name);
+    let least = counts.chunks(RUNS).map(|runs| *runs.iter().min().unwrap());
+    let counts: BTreeMap<_, _> = names.zip(least).collect();
+
+    if std::env::var_os(RENEW).is_some() {
+        std::fs::write(BASELINE, written(&compiler(), &counts)).unwrap();
+    }
+    let baseline = std::fs::read_to_string(BASELINE).unwrap();
+    let wrong = differences(&baseline, &compiler(), &counts);
+    assert!(
+        wrong.is_empty(),
+        "\n{wrong}If that is as it has to be, renew tests/cost/baseline.txt: scripts/test-cost renew\n"
+    );
+}
+
+/// The compiler and the target, as a baseline begins.
+fn compiler() -> String {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("-vV").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    format!("{} for {}", text.lines().next().unwrap(), host.unwrap())
+}
+
+fn written(compiler: &str, counts: &BTreeMap<&str, u64>) -> String {
+    let mut text = format!("{compiler}\n");
+    for (name, count) in counts {
+        writeln!(text, "{count:>10} {name}").unwrap();
+    }
+    text
+}
+
+/// What is not as the baseline says, a line each.
+fn differences(baseline: &str, compiler: &str, counts: &BTreeMap<&str, u64>) -> String {
+    let (counted_with, rows) = baseline.split_once('\n').unwrap();
+    if counted_with != compiler {
+        return format!("The baseline is of {counted_with}, this is {compiler}.\n");
+    }
+    let mut known: BTreeMap<_, u64> = rows
+        .lines()
+        .map(|row| row.trim_start().split_once(' ').unwrap())
+        .map(|(count, name)| (name, count.parse().unwrap()))
+        .collect();
+    let mut wrong = String::new();
+    for (name, &count) in counts {
+        match known.remove(name) {
+            None => writeln!(wrong, "{name}: not in the baseline").unwrap(),
+            Some(before) => {
+                let ratio = count as f64 / before as f64;
+                println!("{name}: {count} {before} {ratio:.3}");
+                let judged = match ratio {
+                    1.1.. => "more than 10 % worse",
+                    ..=0.9 => "more than 10 % better",
+                    _ => continue,
+                };
+                writeln!(
+                    wrong,
+                    "{name}: {judged}, {count} instructions, {ratio:.2} times the {before} of the baseline"
+                )
+                .unwrap();
+            }
+        }
+    }
+    for name in known.keys() {
+        writeln!(wrong, "{name}: in the baseline, but not measured").unwrap();
+    }
+    wrong
+}
+
+#[test]
+fn what_is_not_as_the_baseline_says_is_told() {
+    let counts = BTreeMap::from([("a", 1101), ("b", 1099), ("c", 901), ("d", 899), ("e", 1)]);
+    let baseline = "rustc 1\n1000 a\n1000 b\n1000 c\n1000 d\n1000 f\n";
+    assert_eq!(
+        differences(baseline, "rustc 1", &counts),
+        "a: more than 10 % worse, 1101 instructions, 1.10 times the 1000 of the baseline\n\
+         d: more than 10 % better, 899 instructions, 0.90 times the 1000 of the baseline\n\
+         e: not in the baseline\n\
+         f: in the baseline, but not measured\n"
+    );
+    assert_eq!(
+        differences(baseline, "rustc 2", &counts),
+        "The baseline is of rustc 1, this is rustc 2.\n"
+    );
+    assert_eq!(
+        differences(&written("rustc 2", &counts), "rustc 2", &counts),
+        ""
+    );
+}
