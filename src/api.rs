@@ -27,6 +27,8 @@ mod turns;
 mod usage;
 mod void;
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -73,7 +75,11 @@ pub struct RequestLimits {
 
 /// What handlers share. A clone is a handle.
 #[derive(Clone, Debug)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+/// Behind one count of handles, because every request clones several.
+#[derive(Debug)]
+pub struct Shared {
     store: Store,
     log: LogInfo,
     writer: Writer,
@@ -88,6 +94,14 @@ pub struct App {
     totals: Turns,
 }
 
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
 impl App {
     /// Puts together what handlers share. Whoever waits for news is let go on `stop`.
     pub fn new(
@@ -99,7 +113,7 @@ impl App {
         limits: RequestLimits,
         stop: CancellationToken,
     ) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             store,
             log,
             writer,
@@ -112,7 +126,7 @@ impl App {
             reads: Turns::new(MAX_READS, Limit::Reads),
             exports: Turns::new(MAX_EXPORTS, Limit::Exports),
             totals: Turns::new(MAX_TOTALS, Limit::Totals),
-        }
+        }))
     }
 
     /// The service as a router that takes every request, on one address.

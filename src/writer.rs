@@ -17,8 +17,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{self, Runtime};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
@@ -67,6 +68,30 @@ pub struct Writer {
     heads: Heads,
 }
 
+/// The writing tasks. They have a thread of their own: on those of the requests a commit that is
+/// done would wait for its turn among hundreds of them, and the database with it.
+#[derive(Debug)]
+pub struct Writing {
+    tasks: JoinSet<()>,
+    runtime: Option<Runtime>,
+}
+
+impl Writing {
+    /// The end of a task, which may be a panic; `None` when all have ended.
+    pub async fn join_next(&mut self) -> Option<Result<(), JoinError>> {
+        self.tasks.join_next().await
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Whoever drops it may be a task itself, which must not wait.
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// What a partition's task is asked to do in one transaction, and whom to tell.
 #[derive(Debug)]
 enum Job {
@@ -101,19 +126,25 @@ struct Part<T> {
 }
 
 impl Writer {
-    /// Starts a task for each partition of the log, with room for `queue` jobs each. The set
-    /// ends when every task has; a task that panics shows up in it.
-    pub fn start(store: &Store, log: LogInfo, queue: usize) -> (Self, JoinSet<()>) {
+    /// Starts a task for each partition of the log, with room for `queue` jobs each.
+    ///
+    /// # Panics
+    /// The system has no thread left.
+    pub fn start(store: &Store, log: LogInfo, queue: usize) -> (Self, Writing) {
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("writer")
+            .enable_all()
+            .build()
+            .expect("a process that starts has threads left");
         let mut tasks = JoinSet::new();
         let mut queues = Vec::new();
         let heads = Heads::new();
         for partition in 0..log.partitions {
             let (sender, receiver) = mpsc::channel(queue);
             let appender = store.appender(log, partition);
-            tasks.spawn(task::run(
-                group::Group::new(appender, heads.clone()),
-                receiver,
-            ));
+            let group = group::Group::new(appender, heads.clone());
+            tasks.spawn_on(task::run(group, receiver), runtime.handle());
             queues.push(sender);
         }
         let budget = Budget::new();
@@ -122,7 +153,11 @@ impl Writer {
             budget,
             heads,
         };
-        (writer, tasks)
+        let writing = Writing {
+            tasks,
+            runtime: Some(runtime),
+        };
+        (writer, writing)
     }
 
     /// How far the log goes, as this process knows.

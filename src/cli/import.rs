@@ -13,7 +13,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use self::refusals::Refusals;
@@ -26,7 +25,7 @@ use super::{Failure, open};
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, ClientName, Entry, Instant, Void};
 use crate::store::{LogInfo, Store};
-use crate::writer::{Outcome, WriteError, Writer};
+use crate::writer::{Outcome, WriteError, Writer, Writing};
 
 /// Rows that are stored together. 1,000 of 300 bytes commit in some 10 ms.
 const GROUP: usize = 1000;
@@ -154,7 +153,7 @@ struct Import {
     store: Store,
     /// `None` while there is none, which only a dry run leaves so.
     log: Option<LogInfo>,
-    writing: Option<(Writer, JoinSet<()>)>,
+    writing: Option<(Writer, Writing)>,
     client: ClientName,
     group: Vec<Pending>,
     group_bytes: usize,
