@@ -10,7 +10,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use billables::token::Scope;
 
@@ -18,7 +18,7 @@ use crate::Torture;
 use crate::check::check;
 use crate::load::{Load, report};
 use crate::random::Random;
-use crate::support::{Database, Server, client, server, start_with};
+use crate::support::{ADMIN, Database, Server, client, server, start_with};
 use crate::visitors::{KINDS, Target, kind, visit};
 use crate::{crowd, smuggling};
 
@@ -28,6 +28,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("BILLABLES_REQUEST_TIMEOUT", "8s"),
     ("BILLABLES_IDLE_TIMEOUT", "4s"),
 ];
+
+/// From one visitor to the next: the queue of connections to be accepted is to be long in the other
+/// part of this case only.
+const COMES: Duration = Duration::from_micros(500);
 
 /// How much slower honest clients may become: their slowest hundredth, against what it was before,
 /// and what is fast enough in any case.
@@ -73,18 +77,21 @@ async fn besieged(
         Arc::new(KINDS.iter().map(|_| AtomicUsize::new(0)).collect());
     let mut visitors = JoinSet::new();
     let end = Instant::now() + lasting;
+    let mut comes = interval(COMES);
     for visitor in 0..hostile {
+        comes.tick().await;
         let random = torture.random(&format!("visitor {visitor}"));
         visitors.spawn(come_again(visitor, random, target.clone(), visits.clone()));
     }
-    let smuggled =
-        smuggling::run(&client(&server), &target, &mut torture.random("smuggling")).await;
+    // With a token that is refused nothing.
+    let mut by_admin = (*target).clone();
+    by_admin.secret = ADMIN.to_owned();
+    let mut random = torture.random("smuggling");
+    let smuggled = smuggling::run(&client(&server), &by_admin, &mut random).await;
     sleep_until(end).await;
     let during = Took::of(load.took());
     // One of them that was told what it should not be told has ended.
-    if let Some(ended) = visitors.try_join_next() {
-        ended.unwrap();
-    }
+    let ended = visitors.try_join_next();
     visitors.shutdown().await;
 
     let mut ledger = load.finish().await;
@@ -100,6 +107,9 @@ async fn besieged(
         resident_at_most(&server),
         ledger.refused,
     ));
+    if let Some(ended) = ended {
+        ended.unwrap();
+    }
     for (kind, visits) in KINDS.iter().zip(visits) {
         assert!(visits > 0, "none came: {kind}");
     }
@@ -125,7 +135,10 @@ async fn come_again(
     target: Arc<Target>,
     visits: Arc<Vec<AtomicUsize>>,
 ) {
-    let mut next = visitor % KINDS.len();
+    let mut next = match visitor < KINDS.len() {
+        true => visitor,
+        false => kind(&mut random),
+    };
     loop {
         visits[next].fetch_add(1, Ordering::Relaxed);
         visit(next, &mut random, &target).await;

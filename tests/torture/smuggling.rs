@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::PATIENCE;
+use crate::check::get;
 use crate::random::Random;
 use crate::support::Client;
 use crate::visitors::Target;
@@ -57,7 +58,8 @@ pub(crate) async fn run(client: &Client, target: &Target, random: &mut Random) -
     let stream = TcpStream::connect(target.address).await.unwrap();
     let said = said(stream, open.concat().as_bytes(), None).await;
     assert_eq!(answered(&said), 2, "{said}");
-    let stored = client.get("/billables?callSid=open").await.json();
+    assert!(said.contains("HTTP/1.1 201 "), "{said}");
+    let stored = get(client, "/billables?callSid=open").await.json();
     Smuggled {
         forms: forms.len(),
         open: stored["items"][0]["id"].as_str().unwrap().parse().unwrap(),

@@ -17,7 +17,7 @@ const STAY: Duration = Duration::from_secs(60);
 const SMALL: usize = 58 * 1024;
 
 /// Whom they visit, and with what.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// Of a client that reports and reads.
@@ -165,7 +165,7 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
         "chunk extensions" => {
             let chunk = format!("1;{}\r\n \r\n", "x".repeat(500));
             let told = &["400 SerializationException", "503 Overloaded"];
-            script(chunked, Then::Repeat(chunk.into(), moment / 100), told)
+            script(chunked, Then::Repeat(chunk.into(), moment / 10), told)
         }
         "many fields" => {
             let fields: String = (0..101 + random.below(1000))
@@ -193,10 +193,14 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
         }
         "half a body, then gone" => script(half(&known, random), Then::Leave, &[]),
         "gone before the answer" => script(known, Then::Leave, &[]),
-        "answers not read" => script("", Then::Stuff(known), &[]),
+        // Large ones, which soon fill whatever holds them on the way.
+        "answers not read" => {
+            let page = target.get("/openapi.json") + "\r\n";
+            script("", Then::Stuff(page.repeat(500).into()), &[])
+        }
         "export not read" => {
             let export = target.get("/billables?format=ndjson") + "\r\n";
-            script("", Then::Stuff(export.into()), &[])
+            script("", Then::Stuff(export.repeat(500).into()), &[])
         }
         "junk" => {
             let bytes =
@@ -206,10 +210,11 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
         "another protocol" => {
             let greetings: [&[u8]; 3] = [
                 b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
                 b"SSH-2.0-OpenSSH_9.2\r\n",
+                // One that would not understand an answer of HTTP/1.1 gets none.
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             ];
-            script(*random.of(&greetings), Then::Wait, &["400"])
+            script(*random.of(&greetings), Then::Wait, &["400", ""])
         }
         "stranger" => {
             let head = "POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer bil_x\r\nContent-Length: 60000\r\n\r\n";
