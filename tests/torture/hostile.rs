@@ -24,7 +24,7 @@ use crate::{crowd, smuggling};
 
 /// A server that has less patience than usual, so that everybody's end is seen in time.
 const SETTINGS: &[(&str, &str)] = &[
-    ("BILLABLES_HEADER_TIMEOUT", "2s"),
+    ("BILLABLES_HEADER_TIMEOUT", "3s"),
     ("BILLABLES_REQUEST_TIMEOUT", "8s"),
     ("BILLABLES_IDLE_TIMEOUT", "4s"),
 ];
@@ -100,9 +100,9 @@ async fn besieged(
         .map(|count| count.load(Ordering::Relaxed))
         .collect();
     torture.say(&format!(
-        "{name}: {hostile} hostile connections at once, {} in all, of {} kinds; {} forms of smuggling; {} MiB at most; honest before {before}, meanwhile {during}, {} refused",
-        visits.iter().sum::<usize>(),
+        "{name}: {hostile} hostile clients of {} kinds over {} connections; {} forms of smuggling; {} MiB at most; honest before {before}, meanwhile {during}, {} refused",
         KINDS.len(),
+        visits.iter().sum::<usize>(),
         smuggled.forms,
         resident_at_most(&server),
         ledger.refused,

@@ -164,7 +164,11 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
         }
         "chunk extensions" => {
             let chunk = format!("1;{}\r\n \r\n", "x".repeat(500));
-            let told = &["400 SerializationException", "503 Overloaded"];
+            let told = &[
+                "400 SerializationException",
+                "408 RequestTimeout",
+                "503 Overloaded",
+            ];
             script(chunked, Then::Repeat(chunk.into(), moment / 10), told)
         }
         "many fields" => {
