@@ -55,8 +55,8 @@ async fn besieged(
     name: &str,
     database: &Database,
 ) -> HashMap<usize, uuid::Uuid> {
-    let hostile = torture.rounds(1_000, 3_000);
-    let lasting = Duration::from_secs(u64::try_from(torture.rounds(7, 90)).unwrap());
+    let hostile = 1_000;
+    let lasting = Duration::from_secs(u64::try_from(torture.rounds(7, 60)).unwrap());
     let secret = server::token(database, "hostile", &[Scope::Report, Scope::Read], None).await;
     let server = start_with(database, SETTINGS);
     let (_, known) = report(usize::MAX);

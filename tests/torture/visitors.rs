@@ -13,6 +13,9 @@ use crate::random::Random;
 /// Longer than the server of this case bears anybody; one that is still there has stayed too long.
 const STAY: Duration = Duration::from_secs(60);
 
+/// How long one stays that reads nothing: longer than the server waits for somebody to read.
+const STUFFED: Duration = Duration::from_secs(40);
+
 /// A body of that many bytes takes all that a small request may hold.
 const SMALL: usize = 58 * 1024;
 
@@ -62,7 +65,8 @@ enum Then {
     Finish,
     /// The client goes, at once.
     Leave,
-    /// The same bytes, again and again, and nothing is read.
+    /// The same bytes, again and again, and nothing is read, until the client has had enough: the
+    /// server may take its time over many requests.
     Stuff(Vec<u8>),
 }
 
@@ -290,7 +294,8 @@ pub(crate) async fn visit(kind: usize, random: &mut Random, target: &Target) {
         match then {
             Then::Leave => return None,
             Then::Stuff(bytes) => {
-                while stream.write_all(&bytes).await.is_ok() {}
+                let stuff = async { while stream.write_all(&bytes).await.is_ok() {} };
+                let _ = timeout(STUFFED, stuff).await;
                 return None;
             }
             Then::Finish => {
