@@ -161,7 +161,9 @@ async fn drive(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
+        // The buffer's limit alone lets a longer head in when it comes in few pieces.
         .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
         .serve_connection(TokioIo::new(connection), service);
     Ok(watcher.watch(connection).await?)
 }

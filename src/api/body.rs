@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::ApiError;
 use super::path::Convention;
+use crate::billable::ClientName;
 use crate::wire::{BodyFormat, Format, folded};
 use crate::writer::{Budget, Claim};
 
@@ -30,12 +31,13 @@ enum Coding {
     Deflate,
 }
 
-/// Reads a body whole. The claim on the budget grows with the bytes that really came, so a
-/// length that is only announced holds nothing.
+/// Reads a body of a client whole. The claim on the budget grows with the bytes that really came,
+/// so a length that is only announced holds nothing.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
     budget: &Budget,
+    client: &ClientName,
     limit: Duration,
 ) -> Result<(Bytes, Claim), ApiError> {
     let coding = coding(headers)?;
@@ -45,7 +47,7 @@ pub(super) async fn read(
     if announced.is_some_and(|length| length > MAX_BODY) {
         return Err(ApiError::TooLarge(MAX_BODY));
     }
-    let (bytes, mut claim) = timeout(limit, read_frames(body, budget))
+    let (bytes, mut claim) = timeout(limit, read_frames(body, budget, client))
         .await
         .map_err(|_| ApiError::BodyTimeout)??;
     match coding {
@@ -64,9 +66,10 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     head: &Parts,
     body: Body,
     budget: &Budget,
+    client: &ClientName,
     limit: Duration,
 ) -> Result<(T, Claim), ApiError> {
-    let (bytes, claim) = read(&head.headers, body, budget, limit).await?;
+    let (bytes, claim) = read(&head.headers, body, budget, client, limit).await?;
     let label = head
         .headers
         .get(CONTENT_TYPE)
@@ -104,8 +107,12 @@ fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
     }
 }
 
-async fn read_frames(mut body: Body, budget: &Budget) -> Result<(Bytes, Claim), ApiError> {
-    let mut claim = budget.claim()?;
+async fn read_frames(
+    mut body: Body,
+    budget: &Budget,
+    client: &ClientName,
+) -> Result<(Bytes, Claim), ApiError> {
+    let mut claim = budget.claim(client)?;
     let mut collected = Vec::new();
     let mut first = Bytes::new();
     while let Some(frame) = body.frame().await {

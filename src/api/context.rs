@@ -22,6 +22,7 @@ use super::path::{self, Canonical, Convention};
 use super::query::Query;
 use super::trace::TraceParent;
 use super::{ApiError, App};
+use crate::billable::ClientName;
 use crate::docs::routes;
 use crate::wire::Format;
 use crate::wire::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
@@ -159,7 +160,8 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     };
     let response = run.instrument(span).await;
     let file = file_name(route);
-    let (mut response, error) = dress(response, answer, file, app.writer.budget());
+    let client = observation.observed.known();
+    let (mut response, error) = dress(response, answer, file, app.writer.budget(), client);
     observation.answered(&response, error);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response
@@ -171,10 +173,11 @@ fn dress(
     answer: Answer,
     file: &str,
     budget: &Budget,
+    client: Option<&ClientName>,
 ) -> (Response, Option<&'static str>) {
     let (mut response, error) = match error_of(response) {
         (response, Some(error)) => {
-            let (response, error) = with_body(response, error, answer, budget);
+            let (response, error) = with_body(response, error, answer, budget, client);
             (response, Some(error))
         }
         (response, None) => (response, None),
@@ -239,24 +242,26 @@ fn error_of(mut response: Response) -> (Response, Option<ApiError>) {
 }
 
 /// Writes an error. The errors of a batch can be long; the budget keeps clients from having many
-/// such answers written that they do not take.
+/// such answers written that they do not take. Who is not known has no batch read.
 fn with_body(
     mut response: Response,
     mut error: ApiError,
     answer: Answer,
     budget: &Budget,
+    client: Option<&ClientName>,
 ) -> (Response, ApiError) {
     let (mut content_type, mut text) = answer.error(&error, response.status());
     let mut claim = None;
     if text.len() > SHORT_ERROR {
-        let held = budget.claim().and_then(|mut held| {
-            held.grow(text.len())?;
-            Ok(held)
+        let held = client.and_then(|client| {
+            let mut held = budget.claim(client).ok()?;
+            held.grow(text.len()).ok()?;
+            Some(held)
         });
         match held {
-            Ok(held) => claim = Some(held),
+            Some(held) => claim = Some(held),
             // A part of a batch may be stored whose conflicts these are.
-            Err(_) => {
+            None => {
                 error = ApiError::StoreUnavailable;
                 response = error.clone().into_response();
                 response.extensions_mut().remove::<ApiError>();

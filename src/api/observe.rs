@@ -27,6 +27,11 @@ impl Observed {
             let _ = known.set(client.clone());
         }
     }
+
+    /// The client, when it is known.
+    pub(super) fn known(&self) -> Option<&ClientName> {
+        self.0.get()
+    }
 }
 
 /// A request that is under way. It is logged and counted once: when it is answered, or when its
@@ -68,7 +73,7 @@ impl Observation<'_> {
             request.id = request_id,
             trace_id = self.trace.map(|trace| trace.trace_id),
             parent_id = self.trace.map(|trace| trace.parent_id),
-            client = self.observed.0.get().map(ClientName::as_str),
+            client = self.observed.known().map(ClientName::as_str),
             http.method = %format_args!("{:.20}", self.method.as_str()),
             http.route = route,
             http.path = %self.path.chars().take(200).collect::<String>().escape_default(),

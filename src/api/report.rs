@@ -50,6 +50,7 @@ pub(super) async fn report_billables(
         &head.headers,
         body,
         app.writer.budget(),
+        caller.client(),
         app.request_timeout / 2,
     )
     .await?;

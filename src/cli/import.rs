@@ -298,7 +298,8 @@ impl Import {
         if rows.is_empty() {
             return Ok(());
         }
-        let claim = Arc::new(writer.budget().claim().map_err(|error| unsure(&error))?);
+        let claim = writer.budget().claim(&self.client);
+        let claim = Arc::new(claim.map_err(|error| unsure(&error))?);
         let entries: Vec<Entry> = rows
             .iter()
             .map(|(row, _)| row.meant.entry.clone())

@@ -1,10 +1,11 @@
 //! `billables serve`: the start, the service, the stop, read from top to bottom.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::{Extension, Router};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -25,6 +26,10 @@ use crate::writer::Writer;
 
 /// Connections to the admin address at once: a few probes and scrapers, each with one to spare.
 const PROBES: usize = 64;
+
+/// Connections that wait to be accepted; the kernel may hold it to fewer (`net.core.somaxconn`). With
+/// the usual 128, who finds the queue full is told nothing and tries again after seconds, by luck.
+const BACKLOG: u32 = 4096;
 
 /// How long an answer on the admin address may take when all else has ended.
 const LAST_PROBE: Duration = Duration::from_secs(1);
@@ -191,13 +196,33 @@ fn load_tls(args: &ServeArgs) -> Result<Option<Tls>, Failure> {
 
 async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let listening = async {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
+        let mut failure = None;
+        for address in lookup_host(address).await? {
+            match bind(address) {
+                Ok(listener) => {
+                    let address = listener.local_addr()?;
+                    return Ok((listener, address));
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| io::Error::other("that is no address")))
     };
-    listening.await.map_err(|error: std::io::Error| {
-        Failure::Failed(format!("cannot listen on {address}: {error}"))
-    })
+    listening
+        .await
+        .map_err(|error: io::Error| Failure::Failed(format!("cannot listen on {address}: {error}")))
+}
+
+/// As `TcpListener::bind` does, but with a longer queue.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // Who starts again need not wait until the last connections of before are forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Reads the certificate again at each SIGHUP, which would end a process that does not expect it.

@@ -62,7 +62,7 @@ const INFO: &str = "Records billable telephony events. 2xx means stored. A repor
 Idempotency-Key is one billable for ever. An answer is in the format of the path's suffix, else as \
 `format` in the query says, else as `Accept`, else as the request's body, else JSON. Paths may be in \
 any letter case. A method that a path does not have is 405 with `Allow`; every error has a \
-`responseStatus`. What is no HTTP at all is refused with 400, 414 or 431 and no body. HEAD is answered as GET is, without the body.";
+`responseStatus`. What is no HTTP at all is refused with 400 or 431 and no body. HEAD is answered as GET is, without the body.";
 
 fn described(operation: &Operation, route: &Route, shared: &mut Map<String, Value>) -> Value {
     let mut described = json!({

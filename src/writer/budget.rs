@@ -2,17 +2,23 @@
 //!
 //! There are two parts, so that large bodies, slow ones on purpose included, never keep small
 //! reports out: the first [`SMALL_SHARE`] bytes of each request come from a part that nothing
-//! else may use.
+//! else may use. And no client has more than half of that part, so that one whose bodies stall
+//! keeps nobody else out.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::WriteError;
+use crate::billable::ClientName;
 use crate::metrics::{Limit, METRICS, Part, as_i64};
 
 /// For the first bytes of every request: 16 MiB.
 const SMALL: usize = 16 * 1024 * 1024;
+
+/// What one client may have of it: as much as 1,000 small reports need.
+const SMALL_OF_CLIENT: usize = SMALL / 2;
 
 /// For what goes beyond: 48 MiB.
 const LARGE: usize = 48 * 1024 * 1024;
@@ -28,12 +34,17 @@ const REQUEST: usize = 6 * 1024;
 pub struct Budget {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    /// What is left of the first part for each client, as many as there are; those come from the
+    /// tokens.
+    clients: Arc<Mutex<HashMap<ClientName, Arc<Semaphore>>>>,
 }
 
 /// A part of the budget, given back when dropped.
 #[derive(Debug)]
 pub struct Claim {
     budget: Budget,
+    client: Arc<Semaphore>,
+    of_client: OwnedSemaphorePermit,
     small: OwnedSemaphorePermit,
     large: Option<OwnedSemaphorePermit>,
 }
@@ -43,6 +54,7 @@ impl Budget {
         Self {
             small: Arc::new(Semaphore::new(SMALL)),
             large: Arc::new(Semaphore::new(LARGE)),
+            clients: Arc::default(),
         }
     }
 
@@ -62,16 +74,31 @@ impl Budget {
         }
     }
 
-    /// A claim with what a request needs at least.
+    /// A claim of a client with what a request needs at least.
     ///
     /// # Errors
     /// [`WriteError::Full`].
-    pub fn claim(&self) -> Result<Claim, WriteError> {
+    pub fn claim(&self, client: &ClientName) -> Result<Claim, WriteError> {
+        let client = self.of_client(client);
         Ok(Claim {
+            of_client: take(&client, REQUEST)?,
             small: take(&self.small, REQUEST)?,
             large: None,
             budget: self.clone(),
+            client,
         })
+    }
+
+    fn of_client(&self, client: &ClientName) -> Arc<Semaphore> {
+        let mut clients = self.clients.lock().expect("nothing panics under this lock");
+        match clients.get(client) {
+            Some(own) => own.clone(),
+            None => {
+                let own = Arc::new(Semaphore::new(SMALL_OF_CLIENT));
+                clients.insert(client.clone(), own.clone());
+                own
+            }
+        }
     }
 }
 
@@ -84,7 +111,9 @@ impl Claim {
         let room = SMALL_SHARE.saturating_sub(self.small.num_permits());
         let (small, large) = (bytes.min(room), bytes.saturating_sub(room));
         if small > 0 {
+            let of_client = take(&self.client, small)?;
             self.small.merge(take(&self.budget.small, small)?);
+            self.of_client.merge(of_client);
         }
         if large > 0 {
             let more = take(&self.budget.large, large)?;
@@ -111,26 +140,62 @@ fn take(part: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Wri
 mod tests {
     use super::*;
 
+    fn client(name: &str) -> ClientName {
+        ClientName::parse(name).expect("a name")
+    }
+
     #[test]
     fn large_requests_leave_room_for_small_ones() {
         let budget = Budget::new();
+        let client = client("one");
         let large = || {
-            let mut claim = budget.claim()?;
+            let mut claim = budget.claim(&client)?;
             claim.grow(8 * 1024 * 1024).map(|()| claim)
         };
         let held: Vec<_> = std::iter::from_fn(|| large().ok()).collect();
         assert_eq!(held.len(), 6);
-        let mut small = budget.claim().expect("room");
+        let mut small = budget.claim(&client).expect("room");
         assert_eq!(small.grow(50 * 1024), Ok(()));
         assert_eq!(small.grow(1024 * 1024), Err(WriteError::Full));
         drop(held);
         assert_eq!(small.grow(1024 * 1024), Ok(()));
         assert_eq!(small.grow(LARGE), Err(WriteError::Full));
         drop(small);
+        assert_all_is_given_back(&budget);
+    }
+
+    #[test]
+    fn a_client_has_at_most_half_of_what_small_requests_have() {
+        let budget = Budget::new();
+        let hoard = |name| {
+            let client = client(name);
+            let claim = || {
+                let mut claim = budget.claim(&client)?;
+                claim.grow(SMALL_SHARE - REQUEST).map(|()| claim)
+            };
+            std::iter::from_fn(|| claim().ok()).collect::<Vec<_>>()
+        };
+        let greedy = hoard("greedy");
+        assert_eq!(greedy.len(), SMALL_OF_CLIENT / SMALL_SHARE);
+        assert!(budget.claim(&client("greedy")).is_err());
+        let other = hoard("other");
+        assert_eq!(other.len(), greedy.len());
+        assert!(budget.claim(&client("third")).is_err());
+        drop(greedy);
+        assert!(budget.claim(&client("third")).is_ok());
+        assert!(budget.claim(&client("other")).is_err());
+        drop(other);
+        assert_all_is_given_back(&budget);
+    }
+
+    fn assert_all_is_given_back(budget: &Budget) {
         let whole = (
             budget.small.available_permits(),
             budget.large.available_permits(),
         );
         assert_eq!(whole, (SMALL, LARGE));
+        let clients = budget.clients.lock().expect("nothing panicked");
+        let mut left = clients.values().map(|own| own.available_permits());
+        assert!(left.all(|left| left == SMALL_OF_CLIENT));
     }
 }

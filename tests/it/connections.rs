@@ -179,6 +179,27 @@ async fn more_connections_than_allowed_wait_for_their_turn() {
 }
 
 #[tokio::test]
+async fn a_crowd_waits_in_the_queue_and_nobody_has_to_ask_again() {
+    let database = Database::sqlite();
+    let server = Server::start_with(&database, &["--max-connections", "1"]).await;
+    let request = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let mut first = Raw::connect(server.address()).await;
+    first.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    first.reply().await;
+    // They cannot be served yet, and are there all the same.
+    let connecting: JoinSet<_> = (0..500).map(|_| Raw::connect(server.address())).collect();
+    let crowd = timeout(PATIENCE, connecting.join_all()).await;
+    let mut crowd = crowd.expect("they are in the queue");
+    for connection in &mut crowd {
+        connection.send(request).await;
+    }
+    drop(first);
+    for mut connection in crowd {
+        assert!(connection.rest().await.starts_with("HTTP/1.1 200 "));
+    }
+}
+
+#[tokio::test]
 async fn bodies_in_flight_have_a_budget() {
     let database = Database::sqlite();
     // Long, so that none of them is given up before the others hold their parts.

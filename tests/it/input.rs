@@ -134,6 +134,30 @@ on_both_databases! {
         assert!(database.ids().await.is_empty());
     }
 
+    async fn a_head_of_more_than_64_kib_is_431_however_it_is_cut(database: Database) {
+        let server = Server::start(&database).await;
+        for (length, expected) in [(64 * 1024, "200"), (64 * 1024 + 1, "431"), (100 * 1024, "431"), (1000 * 1024, "431")] {
+            // One long field, and many short ones; what is asked for is answered only when it is read.
+            let ending = "Connection: close\r\n\r\n";
+            let long = "GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ".to_owned();
+            let long = format!("{long}{}\r\n{ending}", "x".repeat(length - long.len() - 2 - ending.len()));
+            let path = "GET /livez?".to_owned();
+            let rest = format!(" HTTP/1.1\r\nHost: x\r\n{ending}");
+            let path = format!("{path}{}{rest}", "x".repeat(length - path.len() - rest.len()));
+            for head in [long, path] {
+                assert_eq!(head.len(), length);
+                for piece in [length, 32 * 1024, 8 * 1024, 1000] {
+                    let mut connection = Raw::connect(server.address()).await;
+                    for piece in head.as_bytes().chunks(piece) {
+                        connection.try_send(piece).await;
+                    }
+                    let reply = connection.rest().await;
+                    assert!(reply.starts_with(&format!("HTTP/1.1 {expected} ")), "{length} in pieces of {piece}: {reply}");
+                }
+            }
+        }
+    }
+
     async fn a_body_of_the_largest_size_is_read(database: Database) {
         let server = Server::start(&database).await;
         let mut body = r#"{"sessionId":"S"}"#.to_owned();

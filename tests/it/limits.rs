@@ -1,5 +1,7 @@
 //! What is under way at once, and who never keeps whom out.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use billables::token::Scope;
@@ -17,6 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn call(number: usize) -> Value {
     json!({"accountId": "a", "customerId": "c", "callSid": format!("CA{number}"), "occurredAt": "2026-03-01T08:30:00Z"})
+}
+
+/// What small requests hold.
+async fn small_bytes(client: &Client) -> usize {
+    let metrics = client.get("/metrics").await.body;
+    let (_, rest) = metrics
+        .split_once("billables_request_bytes{part=\"small\"} ")
+        .unwrap();
+    rest.lines().next().unwrap().parse().unwrap()
 }
 
 /// Reports calls in batches.
@@ -143,6 +154,52 @@ on_both_databases! {
             assert!(answer.contains("HTTP/1.1 201 "), "{answer}");
         }
         assert_eq!(database.ids().await.len(), 5);
+    }
+
+    async fn bodies_of_one_client_that_stall_keep_no_other_client_out(database: Database) {
+        let greedy = token(&database, "greedy", &[Scope::Report], None).await;
+        // Long, so that no body is given up before the others hold their parts.
+        let server = Server::start_with(&database, &["--request-timeout", "5m"]).await;
+        let (client, greedy_client) = (server.client(), server.client_of(&greedy));
+        // More than all small requests may hold, if each were let in: 64 KiB with what it needs besides.
+        let (connections, held) = (270, 58 * 1024);
+        let head = format!("POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {greedy}\r\nContent-Length: {}\r\n\r\n", held + 1);
+        let answered = Arc::new(AtomicUsize::new(0));
+        let mut stalled = JoinSet::new();
+        for _ in 0..connections {
+            let mut connection = Raw::connect(server.address()).await;
+            let (head, answered) = (head.clone(), answered.clone());
+            stalled.spawn(async move {
+                connection.send(head).await;
+                connection.try_send(vec![b' '; held]).await;
+                let reply = connection.rest().await;
+                answered.fetch_add(1, Ordering::SeqCst);
+                reply
+            });
+        }
+        let settled = async {
+            let mut held = 0;
+            while held + answered.load(Ordering::SeqCst) != connections {
+                held = small_bytes(&client).await / (64 * 1024);
+            }
+        };
+        timeout(PATIENCE, settled).await.expect("each is held or answered");
+        for number in 0..20 {
+            let reply = client.report(&call(number)).await;
+            assert_eq!(reply.status, 201, "{reply:?}");
+        }
+        assert!(small_bytes(&client).await <= 8 * 1024 * 1024);
+        // Who has too much is told so, as when there is nothing left for anybody.
+        let refused = greedy_client.report(&call(100)).await;
+        assert_eq!((refused.status, &*refused.error_code(), refused.header("retry-after")), (503, "Overloaded", Some("1")));
+        for _ in 0..connections - 128 {
+            let reply = stalled.join_next().await.unwrap().unwrap();
+            assert!(reply.starts_with("HTTP/1.1 503 ") && reply.contains("Overloaded"), "{reply}");
+        }
+        drop(stalled);
+        let stored = async { while greedy_client.report(&call(100)).await.status != 201 {} };
+        timeout(PATIENCE, stored).await.expect("what was held is given back");
+        assert_eq!(database.ids().await.len(), 21);
     }
 
     async fn a_queue_that_is_full_refuses_and_then_takes_again(database: Database) {

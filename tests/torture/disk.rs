@@ -39,7 +39,7 @@ const MODES: [(u8, &str); 4] = [
 ];
 
 async fn sqlite(torture: &Torture, shim: &Shim) {
-    let rounds = torture.rounds(8, 80);
+    let rounds = torture.rounds(4, 80);
     let database = Database::sqlite();
     let mut random = torture.random("sqlite");
     let environment = shim.environment();
@@ -88,7 +88,7 @@ async fn sqlite(torture: &Torture, shim: &Shim) {
 }
 
 async fn postgres(torture: &Torture, shim: &Shim) {
-    let rounds = torture.rounds(6, 60);
+    let rounds = torture.rounds(4, 60);
     let place = directory();
     let settings = ["shared_buffers=1MB", "checkpoint_timeout=30s"];
     let cluster = Cluster::start(&place.path().join("pg"), &shim.environment(), &settings);

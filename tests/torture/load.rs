@@ -1,9 +1,9 @@
 //! Clients that repeat each report until it is acknowledged, whatever becomes of the server.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -59,6 +59,8 @@ pub(crate) struct Ledger {
     pub(crate) repeated: usize,
     /// Tries that were not acknowledged.
     pub(crate) refused: usize,
+    /// Those of them that got no answer, or not a whole one.
+    pub(crate) unanswered: usize,
     /// Reports that were sent again although they had been acknowledged.
     pub(crate) resent: usize,
 }
@@ -68,6 +70,7 @@ impl Ledger {
         self.acknowledged.extend(other.acknowledged);
         self.repeated += other.repeated;
         self.refused += other.refused;
+        self.unanswered += other.unanswered;
         self.resent += other.resent;
     }
 }
@@ -78,6 +81,7 @@ pub(crate) struct Load {
     stop: watch::Sender<bool>,
     acknowledged: watch::Receiver<usize>,
     refused: watch::Receiver<usize>,
+    took: Arc<Mutex<Vec<Duration>>>,
     workers: JoinSet<Ledger>,
 }
 
@@ -87,6 +91,7 @@ struct Worker {
     targets: watch::Receiver<Vec<Client>>,
     acknowledge: watch::Sender<usize>,
     refuse: watch::Sender<usize>,
+    took: Arc<Mutex<Vec<Duration>>>,
     ledger: Ledger,
 }
 
@@ -97,7 +102,7 @@ impl Load {
         let (stop, _) = watch::channel(false);
         let (acknowledge, acknowledged) = watch::channel(0);
         let (refuse, refused) = watch::channel(0);
-        let next = Arc::new(AtomicUsize::new(0));
+        let (next, took) = (Arc::new(AtomicUsize::new(0)), Arc::default());
         let mut workers = JoinSet::new();
         for connection in 0..connections {
             let worker = Worker {
@@ -105,6 +110,7 @@ impl Load {
                 targets: targets.subscribe(),
                 acknowledge: acknowledge.clone(),
                 refuse: refuse.clone(),
+                took: Arc::clone(&took),
                 ledger: Ledger::default(),
             };
             workers.spawn(worker.run(next.clone(), stop.subscribe()));
@@ -114,6 +120,7 @@ impl Load {
             stop,
             acknowledged,
             refused,
+            took,
             workers,
         }
     }
@@ -141,6 +148,12 @@ impl Load {
             .unwrap();
     }
 
+    /// How long each report took that was acknowledged since this was last asked for, all its tries
+    /// together.
+    pub(crate) fn took(&self) -> Vec<Duration> {
+        std::mem::take(&mut *self.took.lock().unwrap())
+    }
+
     /// Ends it when each report that was begun is acknowledged.
     pub(crate) async fn finish(self) -> Ledger {
         self.stop.send_replace(true);
@@ -158,7 +171,9 @@ impl Worker {
         let mut sent = Vec::new();
         while !*stop.borrow() {
             let number = next.fetch_add(1, Ordering::Relaxed);
+            let begun = Instant::now();
             let (_, id, tries) = self.until_acknowledged(number).await;
+            self.took.lock().unwrap().push(begun.elapsed());
             self.ledger.repeated += usize::from(tries > 1);
             self.ledger.acknowledged.insert(number, id);
             self.acknowledge.send_modify(|count| *count += 1);
@@ -179,8 +194,10 @@ impl Worker {
                 let targets = self.targets.borrow_and_update();
                 self.random.of(&targets).clone()
             };
-            if let Some((status, id)) = send(&client, number).await {
-                return (status, id, tries);
+            match send(&client, number).await {
+                Ok(Some((status, id))) => return (status, id, tries),
+                Ok(None) => {}
+                Err(_) => self.ledger.unanswered += 1,
             }
             self.ledger.refused += 1;
             self.refuse.send_modify(|count| *count += 1);
@@ -191,24 +208,27 @@ impl Worker {
 }
 
 /// One try: the status and the id of a success, nothing when it is to be repeated.
-async fn send(client: &Client, number: usize) -> Option<(u16, Uuid)> {
+async fn send(client: &Client, number: usize) -> reqwest::Result<Option<(u16, Uuid)>> {
     let (key, body) = report(number);
     let mut request = client.post("/billables").json(&body).timeout(PATIENT);
     if let Some(key) = key {
         request = request.header("Idempotency-Key", key);
     }
-    let response = request.send().await.ok()?;
+    let response = request.send().await?;
     let status = response.status().as_u16();
     let may_repeat = response.headers().contains_key("retry-after");
     let replayed = response.headers().contains_key("idempotent-replayed");
-    let body = response.text().await.ok()?;
+    let body = response.text().await?;
     match status {
         200 | 201 => {
             assert_eq!(status == 200, replayed, "report {number}: {body}");
             let body: Value = serde_json::from_str(&body).unwrap();
-            Some((status, body["id"].as_str().unwrap().parse().unwrap()))
+            Ok(Some((
+                status,
+                body["id"].as_str().unwrap().parse().unwrap(),
+            )))
         }
-        503 if may_repeat => None,
+        503 if may_repeat => Ok(None),
         _ => panic!("report {number}: {status}: {body}"),
     }
 }

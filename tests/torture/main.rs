@@ -6,6 +6,7 @@
 //! - `follow`: readers of the feed that notice what is skipped or out of order
 //! - `cut`: proxies that lose replies
 //! - `shim`: a disk that fails when it is told to
+//! - `visitors`, `smuggling`, `crowd`: clients that mean no good
 //! - one file for each case
 
 #![expect(
@@ -18,14 +19,18 @@ mod support;
 
 mod check;
 mod cluster;
+mod crowd;
 mod cut;
 mod follow;
 mod load;
 mod random;
 mod shim;
+mod smuggling;
+mod visitors;
 
 mod copies;
 mod disk;
+mod hostile;
 mod kill;
 mod outages;
 mod reply_lost;
@@ -52,6 +57,7 @@ const CASES: &[(u32, &str)] = &[
     (5, "several"),
     (6, "copies"),
     (7, "trace"),
+    (8, "hostile"),
     (9, "upgrade"),
 ];
 
@@ -103,6 +109,7 @@ async fn run(torture: Torture, case: u32) {
         5 => several::run(&torture).await,
         6 => copies::run(&torture).await,
         7 => trace::run(&torture).await,
+        8 => hostile::run(&torture).await,
         9 => upgrade::run(&torture).await,
         _ => unreachable!("a case of the table"),
     }

@@ -22,7 +22,7 @@ pub(crate) async fn run(torture: &Torture) {
 }
 
 async fn all_at_once(torture: &Torture, partitions: u32) {
-    let rounds = torture.rounds(8, 120);
+    let rounds = torture.rounds(5, 120);
     let place = directory();
     let cluster = Cluster::start(&place.path().join("pg"), &[], &["max_connections=100"]);
     let database = Database::created_on(&cluster.url(), "").await;

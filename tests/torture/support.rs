@@ -20,7 +20,7 @@ pub(crate) use database::Database;
 pub(crate) use server::Server;
 
 /// The token of every server here: it is in no database, so that nothing is written to make it.
-const ADMIN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const ADMIN: &str = "0123456789abcdef0123456789abcdef";
 
 /// Starts a server on a database, with more settings.
 pub(crate) fn start_with(database: &Database, settings: &[(&str, &str)]) -> Server {

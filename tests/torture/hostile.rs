@@ -1,0 +1,205 @@
+//! Case 8: slow and hostile clients by the thousand. The honest ones go on as before, nothing of
+//! theirs is lost, and nothing that was smuggled in is carried out.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep, sleep_until};
+
+use billables::token::Scope;
+
+use crate::Torture;
+use crate::check::check;
+use crate::load::{Load, report};
+use crate::random::Random;
+use crate::support::{ADMIN, Database, Server, client, server, start_with};
+use crate::visitors::{KINDS, Target, kind, visit};
+use crate::{crowd, smuggling};
+
+/// A server that has less patience than usual, so that everybody's end is seen in time.
+const SETTINGS: &[(&str, &str)] = &[
+    ("BILLABLES_HEADER_TIMEOUT", "3s"),
+    ("BILLABLES_REQUEST_TIMEOUT", "8s"),
+    ("BILLABLES_IDLE_TIMEOUT", "4s"),
+];
+
+/// From one visitor to the next: the queue of connections to be accepted is to be long in the other
+/// part of this case only.
+const COMES: Duration = Duration::from_micros(500);
+
+/// How much slower honest clients may become: their slowest hundredth, against what it was before,
+/// and what is fast enough in any case.
+const SLOWER: u32 = 20;
+const FAST: Duration = Duration::from_secs(2);
+
+pub(crate) async fn run(torture: &Torture) {
+    for (name, database) in torture.both().await {
+        let mut acknowledged = besieged(torture, name, &database).await;
+        acknowledged.extend(crowd::run(torture, name, &database).await);
+        let server = start_with(&database, &[]);
+        let found = check(&database, &client(&server), &acknowledged).await;
+        torture.say(&format!("{name}: {found}"));
+        found.hold();
+    }
+}
+
+/// Honest clients among hostile ones; what is acknowledged.
+async fn besieged(
+    torture: &Torture,
+    name: &str,
+    database: &Database,
+) -> HashMap<usize, uuid::Uuid> {
+    let hostile = 1_000;
+    let lasting = Duration::from_secs(u64::try_from(torture.rounds(7, 60)).unwrap());
+    let secret = server::token(database, "hostile", &[Scope::Report, Scope::Read], None).await;
+    let server = start_with(database, SETTINGS);
+    let (_, known) = report(usize::MAX);
+    let stored = client(&server).report(&known).await;
+    assert_eq!(stored.status, 201, "{stored:?}");
+    let target = Arc::new(Target {
+        address: server.address(),
+        secret,
+        known: known.to_string(),
+        bomb: bomb(),
+    });
+
+    let mut load = Load::start(torture, vec![client(&server)], 16);
+    load.until_acknowledged(500).await;
+    let before = Took::of(load.took());
+
+    let visits: Arc<Vec<AtomicUsize>> =
+        Arc::new(KINDS.iter().map(|_| AtomicUsize::new(0)).collect());
+    let mut visitors = JoinSet::new();
+    let end = Instant::now() + lasting;
+    let mut comes = interval(COMES);
+    for visitor in 0..hostile {
+        comes.tick().await;
+        let random = torture.random(&format!("visitor {visitor}"));
+        visitors.spawn(come_again(visitor, random, target.clone(), visits.clone()));
+    }
+    // With a token that is refused nothing.
+    let mut by_admin = (*target).clone();
+    by_admin.secret = ADMIN.to_owned();
+    let mut random = torture.random("smuggling");
+    let smuggled = smuggling::run(&client(&server), &by_admin, &mut random).await;
+    sleep_until(end).await;
+    let during = Took::of(load.took());
+    // One of them that was told what it should not be told has ended.
+    let ended = visitors.try_join_next();
+    visitors.shutdown().await;
+
+    let mut ledger = load.finish().await;
+    let visits: Vec<_> = visits
+        .iter()
+        .map(|count| count.load(Ordering::Relaxed))
+        .collect();
+    torture.say(&format!(
+        "{name}: {hostile} hostile clients of {} kinds over {} connections; {} forms of smuggling; {} MiB at most; honest before {before}, meanwhile {during}, {} refused",
+        KINDS.len(),
+        visits.iter().sum::<usize>(),
+        smuggled.forms,
+        resident_at_most(&server),
+        ledger.refused,
+    ));
+    if let Some(ended) = ended {
+        ended.unwrap();
+    }
+    for (kind, visits) in KINDS.iter().zip(visits) {
+        assert!(visits > 0, "none came: {kind}");
+    }
+    assert_eq!(ledger.unanswered, 0, "honest reports without an answer");
+    let bound = FAST.max(before.slow * SLOWER);
+    assert!(
+        during.slow <= bound,
+        "honest clients wait: {during}, not {bound:?}"
+    );
+    let hidden = database
+        .count("select count(*) from entries where call_sid like 'hidden%'")
+        .await;
+    assert_eq!(hidden, 0, "reports that were hidden in others");
+    ledger.acknowledged.insert(usize::MAX, stored.id());
+    ledger.acknowledged.insert(usize::MAX - 1, smuggled.open);
+    ledger.acknowledged
+}
+
+/// One after the other, for ever; each kind is the first of somebody.
+async fn come_again(
+    visitor: usize,
+    mut random: Random,
+    target: Arc<Target>,
+    visits: Arc<Vec<AtomicUsize>>,
+) {
+    let mut next = match visitor < KINDS.len() {
+        true => visitor,
+        false => kind(&mut random),
+    };
+    loop {
+        visits[next].fetch_add(1, Ordering::Relaxed);
+        visit(next, &mut random, &target).await;
+        next = kind(&mut random);
+        let pause = u64::try_from(random.below(2000)).unwrap();
+        sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+/// Nine MiB of nothing, packed.
+fn bomb() -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&vec![b' '; 9 * 1024 * 1024]).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The most memory that a server has had, in MiB.
+fn resident_at_most(server: &Server) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: usize = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    kib / 1024
+}
+
+/// How long reports took: half of them at most, and 99 in 100.
+struct Took {
+    count: usize,
+    median: Duration,
+    slow: Duration,
+}
+
+impl Took {
+    fn of(mut took: Vec<Duration>) -> Self {
+        took.sort_unstable();
+        let count = took.len();
+        assert!(count >= 100, "{count} reports say little");
+        Self {
+            count,
+            median: took[count / 2],
+            slow: took[count * 99 / 100],
+        }
+    }
+}
+
+impl std::fmt::Display for Took {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            count,
+            median,
+            slow,
+        } = self;
+        write!(
+            f,
+            "{count} in {} ms (99 in 100: {} ms)",
+            median.as_millis(),
+            slow.as_millis()
+        )
+    }
+}
