@@ -1,13 +1,19 @@
 //! How PostgreSQL carries out what a server asks of a large log: the plan of every statement is
 //! taken from the database itself, so none can be forgotten here. SQLite's are in `src/store/plans.rs`.
 
+use std::time::Duration;
+
 use billables::token::Scope;
 use reqwest::Method;
 use serde_json::json;
+use tokio::time::{sleep, timeout};
 
 use crate::support::client::send;
 use crate::support::server::token;
 use crate::support::{Client, Cluster, Database, Server};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// 200,000 billables of 20 accounts, 200 customers and 40,000 sessions, over a year.
 const FILL: &str = "
@@ -130,4 +136,44 @@ async fn no_statement_of_a_server_scans_the_log() {
         .await;
     assert!(scans().0 > 0);
     store.close().await;
+}
+
+/// Without statistics PostgreSQL takes a partition for a few rows, and looks for an id through all
+/// of them; autovacuum may come late or never.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ids_of_a_new_log_are_found_by_their_key() {
+    let cluster = Cluster::start(&[
+        "autovacuum=off",
+        "session_preload_libraries=auto_explain",
+        "auto_explain.log_min_duration=0",
+        "auto_explain.log_level=log",
+    ]);
+    let database = Database::created_on(&cluster.url(), "").await;
+    let server = Server::start(&database).await;
+    let client = server.client();
+    let reports: Vec<_> = (0..1000)
+        .map(|call| json!({"accountId": "a", "customerId": "c", "callSid": format!("CA{call}")}))
+        .collect();
+    let report = async || send(client.post("/billables").json(&reports)).await.status;
+    assert_eq!(report().await, 201);
+    let known = "select count(*) from pg_stats where tablename = 'entries'";
+    timeout(PATIENCE, async {
+        while database.count(known).await == 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("the log is analysed");
+
+    let before = cluster.log().len();
+    assert_eq!((report().await, report().await), (200, 200));
+    let log = cluster.log();
+    let found: Vec<_> = log[before..]
+        .split("Query Text: ")
+        .filter(|plan| plan.starts_with("select entries.") && plan.contains("and id = any($2)"))
+        .collect();
+    assert!(found.len() >= 2, "plans are logged");
+    for plan in found {
+        assert!(plan.contains("using entries_pkey on entries"), "{plan}");
+    }
 }
