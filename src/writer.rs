@@ -15,6 +15,7 @@ mod task;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::runtime::{self, Runtime};
@@ -68,7 +69,7 @@ pub struct Writer {
     heads: Heads,
 }
 
-/// The writing tasks. They have a thread of their own: on those of the requests a commit that is
+/// The writing tasks. They have threads of their own: on those of the requests a commit that is
 /// done would wait for its turn among hundreds of them, and the database with it.
 #[derive(Debug)]
 pub struct Writing {
@@ -131,8 +132,11 @@ impl Writer {
     /// # Panics
     /// The system has no thread left.
     pub fn start(store: &Store, log: LogInfo, queue: usize) -> (Self, Writing) {
+        // A partition keeps no more than one busy.
+        let threads = available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(log.partitions as usize);
         let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+            .worker_threads(threads)
             .thread_name("writer")
             .enable_all()
             .build()

@@ -105,6 +105,75 @@ pub(crate) fn billables(directory: &Path, url: &str, port: u16) -> (String, Stri
     (address, token, server)
 }
 
+/// Makes the databases of the service and of its rivals; the URLs of those in SQLite.
+async fn make_databases(directory: &Path) -> (String, String) {
+    let mut cluster = PgConnection::connect(&variable("BENCH_POSTGRES"))
+        .await
+        .unwrap();
+    for create in [
+        "create database bench template template0 encoding 'UTF8'",
+        "create database rivals template template0 encoding 'UTF8'",
+    ] {
+        cluster.execute(create).await.unwrap();
+    }
+    let file = |name: &str| format!("sqlite://{}", directory.join(name).display());
+    let (sqlite, rival_sqlite) = (file("bench.db"), file("rivals.db"));
+    for url in [&database("rivals"), &rival_sqlite] {
+        let mut migrate = Command::new(variable("BENCH_PROGRAM"));
+        let status = migrate
+            .arg("migrate")
+            .env("DATABASE_URL", url)
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+    }
+    let mut rivals = PgConnection::connect(&database("rivals")).await.unwrap();
+    rivals.execute(sql::POSITIONS).await.unwrap();
+    (sqlite, rival_sqlite)
+}
+
+/// Starts a rival on a database.
+fn rival(directory: &Path, name: &str, url: &str, port: u16) -> (Server, Target) {
+    let address = format!("127.0.0.1:{port}");
+    let mut command = match name {
+        "fastapi" => {
+            let mut command = Command::new(variable("BENCH_PYTHON"));
+            let port = port.to_string();
+            command
+                .args([
+                    "-m",
+                    "uvicorn",
+                    "rival:app",
+                    "--workers",
+                    "2",
+                    "--no-access-log",
+                ])
+                .args(["--log-level", "warning", "--port", &port])
+                .current_dir("benches/rivals");
+            command
+        }
+        "fastify" => {
+            let mut command = Command::new("node");
+            command
+                .arg("benches/rivals/rival.mjs")
+                .env("LISTEN", &address);
+            command
+        }
+        _ => {
+            let mut command = Command::new(variable("BENCH_RIVALS"));
+            command.args([name, &address, url]);
+            command
+        }
+    };
+    command
+        .env("PGHOST", directory.join("postgres"))
+        .env("PGUSER", "postgres")
+        .env("PGDATABASE", "rivals");
+    let log = directory.join(format!("{port}.log"));
+    let server = Server::start(&mut command, &address, &log);
+    (server, Target::new(&address, "none", 0, report))
+}
+
 impl Bench {
     /// Makes the databases and starts all servers.
     pub(crate) async fn start() -> Self {
@@ -115,29 +184,7 @@ impl Bench {
             servers: Vec::new(),
             directory: directory.clone(),
         };
-        let mut cluster = PgConnection::connect(&variable("BENCH_POSTGRES"))
-            .await
-            .unwrap();
-        for create in [
-            "create database bench template template0 encoding 'UTF8'",
-            "create database rivals template template0 encoding 'UTF8'",
-        ] {
-            cluster.execute(create).await.unwrap();
-        }
-        let file = |name: &str| format!("sqlite://{}", directory.join(name).display());
-        let (sqlite, rival_sqlite) = (file("bench.db"), file("rivals.db"));
-        for url in [&database("rivals"), &rival_sqlite] {
-            let mut migrate = Command::new(variable("BENCH_PROGRAM"));
-            let status = migrate
-                .arg("migrate")
-                .env("DATABASE_URL", url)
-                .stderr(Stdio::null())
-                .status();
-            assert!(status.unwrap().success());
-        }
-        let mut rivals = PgConnection::connect(&database("rivals")).await.unwrap();
-        rivals.execute(sql::POSITIONS).await.unwrap();
-
+        let (sqlite, rival_sqlite) = make_databases(&directory).await;
         let (address, token, server) = billables(&directory, &database("bench"), 18480);
         let sent = |first, body| Target::new(&address, &token, first, body);
         for (name, target, reports) in [
@@ -165,46 +212,6 @@ impl Bench {
             false,
         );
 
-        let rival = |name: &str, url: &str, port: u16| {
-            let address = format!("127.0.0.1:{port}");
-            let mut command = match name {
-                "fastapi" => {
-                    let mut command = Command::new(variable("BENCH_PYTHON"));
-                    let port = port.to_string();
-                    command
-                        .args([
-                            "-m",
-                            "uvicorn",
-                            "rival:app",
-                            "--workers",
-                            "2",
-                            "--no-access-log",
-                        ])
-                        .args(["--log-level", "warning", "--port", &port])
-                        .current_dir("benches/rivals");
-                    command
-                }
-                "fastify" => {
-                    let mut command = Command::new("node");
-                    command
-                        .arg("benches/rivals/rival.mjs")
-                        .env("LISTEN", &address);
-                    command
-                }
-                _ => {
-                    let mut command = Command::new(variable("BENCH_RIVALS"));
-                    command.args([name, &address, url]);
-                    command
-                }
-            };
-            command
-                .env("PGHOST", directory.join("postgres"))
-                .env("PGUSER", "postgres")
-                .env("PGDATABASE", "rivals");
-            let log = directory.join(format!("{port}.log"));
-            let server = Server::start(&mut command, &address, &log);
-            (server, Target::new(&address, "none", 0, report))
-        };
         for (port, (name, url)) in (18482..).zip([
             ("empty", String::new()),
             ("insert", database("rivals")),
@@ -212,7 +219,7 @@ impl Bench {
             ("fastify", database("rivals")),
             ("transaction", rival_sqlite),
         ]) {
-            let (server, target) = rival(name, &url, port);
+            let (server, target) = rival(&directory, name, &url, port);
             bench.add(name, server, target, url.starts_with("postgres"));
         }
         // All workers of the rivals are there by then, and what is repeated is stored.

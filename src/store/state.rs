@@ -40,10 +40,12 @@ const FIRST_UNATTRIBUTED: &str = "select starts_at from buckets
 const LAG: &str = "select cast(coalesce(sum(head.next_position - 1 - done.position), 0) as bigint)
      from log_heads as head join watermarks as done on done.partition = head.partition";
 
-/// Whether there is something in the log, and the planner knows nothing of it.
-const IS_UNKNOWN: &str = "select pg_relation_size(entries.oid) >= 65536
-         and not exists (select from pg_stats as known
-             where known.schemaname = place.nspname and known.tablename = entries.relname)
+/// Whether the planner knows the log, and whether there is something in it. On Citus the rows are
+/// elsewhere, and so is what is known of them.
+const IS_KNOWN: &str = "select to_regproc('run_command_on_workers') is not null
+         or exists (select from pg_stats as known
+             where known.schemaname = place.nspname and known.tablename = entries.relname),
+         pg_relation_size(entries.oid) >= 65536
      from pg_class as entries join pg_namespace as place on place.oid = entries.relnamespace
      where entries.oid = 'entries'::regclass";
 
@@ -99,16 +101,15 @@ macro_rules! state_operations {
 
 impl postgres::Store {
     async fn log_analyze(&self) -> Result<bool, StoreError> {
-        let is_unknown = sqlx::query_scalar(IS_UNKNOWN)
-            .fetch_one(&self.derived)
-            .await?;
-        if is_unknown {
+        let (is_known, is_large): (bool, bool) =
+            sqlx::query_as(IS_KNOWN).fetch_one(&self.derived).await?;
+        if is_large && !is_known {
             // Whoever holds the lock is about to know it, or keeps everybody from it.
             sqlx::query("analyze (skip_locked) entries")
                 .execute(&self.derived)
                 .await?;
         }
-        Ok(is_unknown)
+        Ok(is_known || is_large)
     }
 }
 
@@ -134,8 +135,8 @@ impl Store {
         in_time(async { on_either!(self, log_state()) }).await
     }
 
-    /// Has PostgreSQL look at a log that it knows nothing of, once there is something to see, and
-    /// says whether it was asked to. Of a table that was never analysed the planner believes that
+    /// Has PostgreSQL look at a log that it knows nothing of, as soon as there is something to
+    /// see, and says whether nothing is left to do. Of a table that was never analysed the planner believes that
     /// few of its rows are in a partition, and reads all of them to find one id. Autovacuum comes
     /// within a minute, unless it is switched off; until then it is the slower, the more is
     /// reported. SQLite's plans do not depend on what is in a table.
@@ -144,8 +145,8 @@ impl Store {
     /// See [`StoreError`]. A role that does not own the table may not, which is no error.
     pub async fn log_analyze(&self) -> Result<bool, StoreError> {
         match self {
-            Self::Postgres(store) => store.log_analyze().await,
-            Self::Sqlite(_) => Ok(false),
+            Self::Postgres(store) => in_time(store.log_analyze()).await,
+            Self::Sqlite(_) => Ok(true),
         }
     }
 

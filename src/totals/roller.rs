@@ -32,7 +32,7 @@ pub async fn keep_rolling(store: Store) {
         if !is_analyzed {
             is_analyzed = store.log_analyze().await.unwrap_or_else(|error| {
                 warn!(error = chain(&error), "the log was not analysed");
-                true
+                false
             });
         }
         sleep(ROLL_EVERY).await;

@@ -104,10 +104,12 @@ impl Group {
     /// Commits the entries of all jobs in one transaction, and returns each job's outcomes.
     ///
     /// A try whose outcome is unknown is repeated on a new connection: the ids are fixed, so
-    /// whatever the first one stored is found and not stored again.
+    /// whatever the first one stored is found and not stored again. `is_repeated` when the jobs
+    /// were in a group before, which may have stored them.
     pub(super) async fn commit(
         &mut self,
         jobs: &[&[Entry]],
+        is_repeated: bool,
     ) -> Result<Vec<Vec<Outcome>>, StoreError> {
         // Of twins the first one is stored; the others are compared with it in memory.
         let mut firsts: HashMap<Uuid, &Entry> = HashMap::new();
@@ -127,7 +129,7 @@ impl Group {
             }
         };
         METRICS.committed(started.elapsed(), distinct.len());
-        let is_repeated = self.trouble.tries > 0;
+        let is_repeated = is_repeated || self.trouble.tries > 0;
         debug!(
             group.entries = distinct.len(),
             group.known = settled.known.len(),
@@ -144,11 +146,12 @@ impl Group {
 
     /// Stores those entries that are not stored yet.
     ///
-    /// Those that the append finds stored are looked up after it. While there are such, they are
-    /// looked up before it as well, so that a group with nothing new takes no lock.
+    /// Those that the append finds stored are looked up after it. While there are such, or the
+    /// store is in trouble, they are looked up before it as well: a group with nothing new takes
+    /// no lock then, and is answered although nothing can be written.
     async fn store(&mut self, entries: &[&Entry]) -> Result<Settled, StoreError> {
         let mut known = HashMap::new();
-        if self.has_known {
+        if self.has_known || self.is_troubled() {
             let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
             known = self.find(&ids).await?;
             self.has_known = !known.is_empty();

@@ -142,11 +142,11 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Job>) {
 /// under its ids, each by itself, so that it fails only its own caller.
 async fn commit(group: &mut Group, jobs: &mut Vec<Record>) {
     let together: Vec<&[Entry]> = jobs.iter().map(|job| &*job.entries).collect();
-    let result = group.commit(&together).await;
+    let result = group.commit(&together, false).await;
     if result.as_ref().is_err_and(is_about_one) && jobs.len() > 1 {
         for job in jobs.drain(..) {
             let alone = group
-                .commit(&[&job.entries])
+                .commit(&[&job.entries], true)
                 .await
                 .map(|mut outcomes| outcomes.remove(0));
             // A caller that has gone needs no answer.

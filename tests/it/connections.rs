@@ -187,7 +187,7 @@ async fn a_crowd_waits_in_the_queue_and_nobody_has_to_ask_again() {
     first.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
     first.reply().await;
     // They cannot be served yet, and are there all the same.
-    let connecting: JoinSet<_> = (0..500).map(|_| Raw::connect(server.address())).collect();
+    let connecting: JoinSet<_> = (0..300).map(|_| Raw::connect(server.address())).collect();
     let crowd = timeout(PATIENCE, connecting.join_all()).await;
     let mut crowd = crowd.expect("they are in the queue");
     for connection in &mut crowd {

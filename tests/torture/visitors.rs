@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout, timeout_at};
 
 use crate::random::Random;
 
 /// Longer than the server of this case bears anybody; one that is still there has stayed too long.
-const STAY: Duration = Duration::from_secs(60);
+const STAY: Duration = Duration::from_secs(30);
 
-/// How long one stays that reads nothing: longer than the server waits for somebody to read.
+/// How long one stays at most that reads nothing: longer than the server waits for somebody to read.
 const STUFFED: Duration = Duration::from_secs(40);
 
 /// A body of that many bytes takes all that a small request may hold.
@@ -275,8 +275,8 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
     }
 }
 
-/// One client's visit, from its coming to its end.
-pub(crate) async fn visit(kind: usize, random: &mut Random, target: &Target) {
+/// One client's visit, from its coming to its end; who reads nothing stays until `end` at most.
+pub(crate) async fn visit(kind: usize, random: &mut Random, target: &Target, end: Instant) {
     let kind = KINDS[kind];
     let Script { first, then, told } = script_of(kind, random, target);
     let mut stream = match &then {
@@ -295,7 +295,7 @@ pub(crate) async fn visit(kind: usize, random: &mut Random, target: &Target) {
             Then::Leave => return None,
             Then::Stuff(bytes) => {
                 let stuff = async { while stream.write_all(&bytes).await.is_ok() {} };
-                let _ = timeout(STUFFED, stuff).await;
+                let _ = timeout_at(end.min(Instant::now() + STUFFED), stuff).await;
                 return None;
             }
             Then::Finish => {

@@ -111,7 +111,8 @@ pub(in crate::store) const BEGIN: &str = "begin isolation level read committed;
     set local idle_in_transaction_session_timeout = '4s'";
 
 /// Begins as [`BEGIN`] and does what [`lock_head`] does, in one round trip: each one costs what a
-/// few dozen rows do. Only numbers are put into the text.
+/// few dozen rows do. Only numbers are put into the text. Not for Citus, which hands settings on to
+/// its workers by repeating the whole text that they came in.
 fn begin_locked(partition: i32, count: usize) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!(
         "{BEGIN};
@@ -131,6 +132,8 @@ pub struct Appender {
     pub(in crate::store) connection: Option<PgConnection>,
     /// Whether a commit may have to wait for others to have it, as of this connection.
     has_standbys: bool,
+    /// Whether the rows are on workers, as of this connection.
+    is_citus: bool,
     /// When the log was last asked for what it is.
     log_checked: Instant,
 }
@@ -150,6 +153,7 @@ impl Appender {
             partition: partition.cast_signed(),
             connection: None,
             has_standbys: false,
+            is_citus: false,
             log_checked: Instant::now(),
         }
     }
@@ -173,8 +177,17 @@ impl Appender {
     ) -> Result<Appended, StoreError> {
         let mut connection = self.take_connection().await?;
         // With no head nothing is inserted, which is found out by what comes back.
-        let begin = begin_locked(self.partition, entries.len());
-        let mut transaction = connection.begin_with(begin).await?;
+        let mut transaction = match self.is_citus {
+            false => {
+                let begin = begin_locked(self.partition, entries.len());
+                connection.begin_with(begin).await?
+            }
+            true => {
+                let mut transaction = connection.begin_with(BEGIN).await?;
+                lock_head(&mut transaction, self.partition, entries.len()).await?;
+                transaction
+            }
+        };
         let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);
@@ -193,13 +206,15 @@ impl Appender {
             .await
             .map_err(OpenError::into_unavailable)?;
         self.check_log(&mut connection).await?;
-        // On Citus the workers may have standbys of which the coordinator does not know.
-        self.has_standbys = sqlx::query_scalar(
-            "select current_setting('synchronous_standby_names') <> ''
-                 or to_regproc('run_command_on_workers') is not null",
+        let (has_standbys, is_citus) = sqlx::query_as(
+            "select current_setting('synchronous_standby_names') <> '',
+                 to_regproc('run_command_on_workers') is not null",
         )
         .fetch_one(&mut connection)
         .await?;
+        // The workers may have standbys of which the coordinator does not know.
+        self.has_standbys = has_standbys || is_citus;
+        self.is_citus = is_citus;
         Ok(connection)
     }
 
