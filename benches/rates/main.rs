@@ -209,7 +209,10 @@ async fn main() {
         .skip(1)
         .find(|argument| !argument.starts_with('-'))
     {
-        return alone(&bench, &subject).await;
+        return match &*subject {
+            "memory" => bench.memory().await,
+            subject => alone(&bench, subject).await,
+        };
     }
     let mut done = Vec::new();
     for turn in 1..=rounds {
