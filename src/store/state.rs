@@ -136,10 +136,10 @@ impl Store {
     }
 
     /// Has PostgreSQL look at a log that it knows nothing of, as soon as there is something to
-    /// see, and says whether nothing is left to do. Of a table that was never analysed the planner believes that
-    /// few of its rows are in a partition, and reads all of them to find one id. Autovacuum comes
-    /// within a minute, unless it is switched off; until then it is the slower, the more is
-    /// reported. SQLite's plans do not depend on what is in a table.
+    /// see, and says whether nothing is left to do. Of a table that was never analysed the
+    /// planner believes that few of its rows are in a partition, and reads all of them to find
+    /// one id. Autovacuum comes within a minute, unless it is switched off; until then it is the
+    /// slower, the more is reported. SQLite's plans do not depend on what is in a table.
     ///
     /// # Errors
     /// See [`StoreError`]. A role that does not own the table may not, which is no error.
