@@ -29,7 +29,9 @@ async fn metrics(server: &Server) -> String {
         (
             200,
             Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        )
+        ),
+        "{}",
+        reply.body
     );
     reply.body
 }
@@ -99,6 +101,8 @@ on_both_databases! {
                 if found["billables_unattributed_billables"] == 4.0 && found["billables_roller_lag_entries"] == 0.0 {
                     break (found["billables_unattributed_oldest_age_seconds"], found["billables_state_age_seconds"]);
                 }
+                // Asked without a pause, for seconds, the server has no time for anything else.
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         };
         let (age, read) = tokio::time::timeout(std::time::Duration::from_secs(60), seen).await.expect("it is seen");
