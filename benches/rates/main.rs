@@ -16,7 +16,7 @@ use std::time::Duration;
 use subjects::{Bench, Measured};
 use table::{median, micros, millis, number, of_rounds, ratio};
 
-/// How long each is measured, after as long as `WARM`.
+/// How long each is measured.
 const LASTS: Duration = Duration::from_secs(4);
 
 /// In a batch.

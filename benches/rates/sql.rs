@@ -15,7 +15,8 @@ from (select gen_random_uuid() as id, (extract(epoch from clock_timestamp()) * 1
 on conflict (partition, id) do nothing;
 ";
 
-/// What the service sends for one report that comes alone.
+/// What the service does for one report that comes alone, without its settings; it begins and
+/// locks the head in one message.
 pub(crate) fn group_of_one() -> String {
     group(
         "array[gen_random_uuid()]",

@@ -13,6 +13,7 @@ use super::load::{Seen, Target, at};
 use super::process::{Server, processor_time, resident};
 use super::{BATCH, LASTS, sql};
 
+/// How long each is under load before it is measured.
 const WARM: Duration = Duration::from_secs(1);
 
 /// Reports that are sent again and again.
