@@ -186,6 +186,11 @@ impl Entry {
         }
     }
 
+    /// Whether it bills whomever its session is attributed to, which may have been decided already.
+    pub fn awaits_pair(&self) -> bool {
+        self.pair.is_none() && self.reported.session_id.is_some()
+    }
+
     /// The entry that attributes the billable of this recorded one.
     pub fn attributed(&self, attribution: &Attribution) -> Self {
         Self {

@@ -53,6 +53,19 @@ impl Appender {
         }
     }
 
+    /// As [`Self::entries_append`], of entries that bill nobody or whom they name: false, and nothing
+    /// is changed, when one of them is stored already, or the head is missing.
+    ///
+    /// # Errors
+    /// As [`Self::entries_append`].
+    pub async fn entries_append_new(&mut self, entries: &[&Entry]) -> Result<bool, StoreError> {
+        debug_assert!(!entries.iter().any(|entry| entry.awaits_pair()));
+        match self {
+            Self::Postgres(appender) => appender.entries_append_new(entries).await,
+            Self::Sqlite(appender) => appender.entries_append_new(entries).await,
+        }
+    }
+
     /// Voids billables of this partition in one durable transaction. The first reason stays.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! PostgreSQL, and Citus: connections, checks at the start, migrations.
 
 pub(super) mod entries;
+pub(super) mod insertion;
 pub(super) mod totals;
 
 use std::fmt;

@@ -1,6 +1,7 @@
 //! The embedded database: one file, WAL, every commit flushed.
 
 pub(super) mod entries;
+pub(super) mod insertion;
 pub(super) mod totals;
 
 use std::fs::OpenOptions;
@@ -42,6 +43,13 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// Between two tries where SQLite itself does not wait.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
+/// How many pages of 4 KiB the WAL may have before whoever commits copies them into the database,
+/// while others wait: larger makes that rarer, and longer.
+///
+/// Not beside the commits, with a connection of its own: SQLite does not flush what it has copied
+/// when more has been committed meanwhile, nor copy it again when a later flush fails.
+const WAL_PAGES: &str = "4096";
+
 /// How long to wait for another process to finish migrating, which may be indexing a large log.
 const MIGRATION_PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -79,6 +87,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .pragma("fullfsync", "on")
             .pragma("checkpoint_fullfsync", "on")
+            .pragma("wal_autocheckpoint", WAL_PAGES)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         let place = place(path);
@@ -162,7 +171,9 @@ impl Store {
     }
 
     pub(super) fn appender(&self, log: LogInfo, partition: u32) -> Appender {
-        Appender::new(self.options.clone(), self.place.clone(), log, partition)
+        // What a statement needs to be undone is in a file otherwise: a third of what it costs.
+        let options = self.options.clone().pragma("temp_store", "memory");
+        Appender::new(options, self.place.clone(), log, partition)
     }
 
     pub(super) async fn close(&self) {

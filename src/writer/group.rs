@@ -24,15 +24,19 @@ const RIDE_OUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long what is stored already is expected after it came last: a group that has some
+/// unexpectedly is inserted twice, which is undone the first time.
+const EXPECT_KNOWN: Duration = Duration::from_millis(100);
+
 /// Commits groups to one partition.
 #[derive(Debug)]
 pub(super) struct Group {
     appender: Appender,
     heads: Heads,
     trouble: Trouble,
-    /// Whether the last group had something that was stored before: then so has the next, most
-    /// likely.
-    has_known: bool,
+    /// When a group had something that was stored before, if it was of late: then so has the next,
+    /// most likely.
+    known_at: Option<Instant>,
 }
 
 /// Since when tries have failed.
@@ -59,7 +63,7 @@ impl Group {
             appender,
             heads,
             trouble: Trouble::default(),
-            has_known: false,
+            known_at: None,
         }
     }
 
@@ -151,10 +155,11 @@ impl Group {
     /// no lock then, and is answered although nothing can be written.
     async fn store(&mut self, entries: &[&Entry]) -> Result<Settled, StoreError> {
         let mut known = HashMap::new();
-        if self.has_known || self.is_troubled() {
+        let expects_known = self.known_at.is_some() || self.is_troubled();
+        if expects_known {
             let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
             known = self.find(&ids).await?;
-            self.has_known = !known.is_empty();
+            self.note_known(!known.is_empty());
         }
         let fresh: Vec<_> = entries
             .iter()
@@ -166,14 +171,20 @@ impl Group {
             let new = HashMap::new();
             return Ok(Settled { known, new });
         }
-        let new = self.appender.entries_append(&fresh).await?;
+        let may_be_new = !expects_known && !fresh.iter().any(|entry| entry.awaits_pair());
+        let new = if may_be_new && self.appender.entries_append_new(&fresh).await? {
+            let pair = |entry: &&Entry| (entry.id, entry.pair.clone());
+            fresh.iter().map(pair).collect()
+        } else {
+            self.appender.entries_append(&fresh).await?
+        };
         let missed: Vec<_> = fresh
             .iter()
             .map(|entry| entry.id)
             .filter(|id| !new.contains_key(id))
             .collect();
         if !missed.is_empty() {
-            self.has_known = true;
+            self.note_known(true);
             known.extend(self.find(&missed).await?);
         }
         // Nothing is taken for stored because nothing went wrong: each entry was inserted just
@@ -183,6 +194,15 @@ impl Group {
         }
         self.heads.committed();
         Ok(Settled { known, new })
+    }
+
+    /// Notes whether a group had something that was stored before.
+    fn note_known(&mut self, has_known: bool) {
+        if has_known {
+            self.known_at = Some(Instant::now());
+        }
+        self.known_at
+            .take_if(|known_at| known_at.elapsed() >= EXPECT_KNOWN);
     }
 
     async fn find(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, Billable>, StoreError> {

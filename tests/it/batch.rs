@@ -106,6 +106,28 @@ on_both_databases! {
         assert_eq!(database.ids().await.len(), 500);
     }
 
+    async fn one_item_that_is_stored_already_is_found_far_into_a_batch_of_new_ones(database: Database) {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let calls = calls(1200);
+        let known = client.report(&calls[700]).await;
+        let reply = post(&client, "/billables", &json!(calls)).await;
+        assert_eq!((known.status, reply.status), (201, 201));
+        let items = items(&reply);
+        assert_eq!(items[700], (known.id(), true));
+        assert_eq!(items.iter().filter(|(_, replayed)| *replayed).count(), 1);
+        let stored = database.count("select count(*) from entries").await;
+        let positions = database.count("select count(distinct position) from entries").await;
+        let last = database.count("select max(position) - (select next_position from log_heads) from entries").await;
+        assert_eq!((stored, positions, last), (1200, 1200, -1));
+        // In the order of the batch.
+        let unordered = database
+            .count("select count(*) from entries one join entries other on other.position = one.position + 1
+                where length(one.call_sid) = length(other.call_sid) and one.call_sid > other.call_sid and one.call_sid <> 'CA700'")
+            .await;
+        assert_eq!(unordered, 0);
+    }
+
     async fn a_batch_is_one_transaction_with_positions_in_its_order(database: Database) {
         let server = Server::start(&database).await;
         let reply = post(&server.client(), "/billables", &json!(calls(10_000))).await;

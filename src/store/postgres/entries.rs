@@ -4,13 +4,15 @@ use std::fmt;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection};
+use sqlx::{Connection, FromRow, PgConnection, PgTransaction};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::connect_checked;
-use crate::billable::{Entry, Field, IdempotencyKey, Pair, Placed, Text};
-use crate::store::row::{EntryRow, InsertedRow, LOG, LogRow, entries, entry_columns, placed};
+use super::insertion::{insert, insert_new};
+use crate::billable::{Entry, Placed};
+use crate::store::change::begin_locked;
+use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, placed};
 use crate::store::{Appended, LogInfo, OpenError, StoreError};
 
 const FIND: &str = concat!(
@@ -110,16 +112,6 @@ pub(in crate::store) const BEGIN: &str = "begin isolation level read committed;
     set local lock_timeout = '4s';
     set local idle_in_transaction_session_timeout = '4s'";
 
-/// Begins as [`BEGIN`] and does what [`lock_head`] does, in one round trip: each one costs what a
-/// few dozen rows do. Only numbers are put into the text. Not for Citus, which hands settings on to
-/// its workers by repeating the whole text that they came in.
-fn begin_locked(partition: i32, count: usize) -> AssertSqlSafe<String> {
-    AssertSqlSafe(format!(
-        "{BEGIN};
-         update log_heads set next_position = next_position + {count} where partition = {partition}"
-    ))
-}
-
 /// How often a connection that is kept is asked whether its log is still the same, which is not so
 /// after a restore.
 const CHECK_LOG_EVERY: Duration = Duration::from_secs(1);
@@ -176,22 +168,44 @@ impl Appender {
         entries: &[&Entry],
     ) -> Result<Appended, StoreError> {
         let mut connection = self.take_connection().await?;
+        let mut transaction = self.begin(&mut connection, entries.len()).await?;
         // With no head nothing is inserted, which is found out by what comes back.
-        let mut transaction = match self.is_citus {
-            false => {
-                let begin = begin_locked(self.partition, entries.len());
-                connection.begin_with(begin).await?
-            }
-            true => {
-                let mut transaction = connection.begin_with(BEGIN).await?;
-                lock_head(&mut transaction, self.partition, entries.len()).await?;
-                transaction
-            }
-        };
         let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);
         Ok(new)
+    }
+
+    /// Without what comes back, and without the sessions' pairs.
+    pub(in crate::store) async fn entries_append_new(
+        &mut self,
+        entries: &[&Entry],
+    ) -> Result<bool, StoreError> {
+        let mut connection = self.take_connection().await?;
+        let mut transaction = self.begin(&mut connection, entries.len()).await?;
+        let are_stored = insert_new(&mut transaction, self.partition, entries).await?;
+        match are_stored {
+            true => transaction.commit().await?,
+            false => transaction.rollback().await?,
+        }
+        self.connection = Some(connection);
+        Ok(are_stored)
+    }
+
+    /// Begins a transaction that has the head locked, and so many positions. Citus hands settings on
+    /// to its workers by repeating the whole text that they came in, so there it takes two messages.
+    async fn begin<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+        count: usize,
+    ) -> Result<PgTransaction<'c>, StoreError> {
+        if !self.is_citus {
+            let begin = begin_locked(BEGIN, self.partition, count);
+            return Ok(connection.begin_with(begin).await?);
+        }
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        lock_head(&mut transaction, self.partition, count).await?;
+        Ok(transaction)
     }
 
     /// Takes the connection out, so that it is lost unless the operation ends well.
@@ -272,71 +286,4 @@ pub(in crate::store) async fn lock_head(
             .execute(connection)
             .await?;
     Ok(locked.rows_affected() == 1)
-}
-
-/// Inserts entries at the positions that [`lock_head`] took, and returns those that were new. A
-/// session that is decided gives its pair to those that record without one: this statement's
-/// snapshot is younger than the lock, so it sees what whoever held the lock before decided.
-pub(in crate::store) async fn insert(
-    connection: &mut PgConnection,
-    partition: i32,
-    count: usize,
-    entries: &[&Entry],
-) -> Result<Appended, StoreError> {
-    let texts = |field: Field| -> Vec<Option<&str>> {
-        entries
-            .iter()
-            .map(|entry| entry.reported.fields()[field as usize].1)
-            .collect()
-    };
-    let billed = |half: fn(&Pair) -> &Text| -> Vec<Option<&str>> {
-        entries
-            .iter()
-            .map(|entry| entry.pair.as_ref().map(|pair| half(pair).as_str()))
-            .collect()
-    };
-    let rows: Vec<InsertedRow> = sqlx::query_as(
-        "insert into entries (
-             partition, id, position, kind, billable_id,
-             account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
-             occurred_at, recorded_at, client, idempotency_key, key_index, reason)
-         select
-             head.partition, new.id, head.next_position - $2 + new.ordinal - 1, new.kind, new.billable_id,
-             new.account_id, new.customer_id, new.session_id, new.call_sid,
-             coalesce(new.billed_account_id, decided.account_id), coalesce(new.billed_customer_id, decided.customer_id),
-             new.occurred_at, new.recorded_at, new.client, new.idempotency_key, new.key_index, new.reason
-         from log_heads as head cross join unnest(
-             $3::uuid[], $4::smallint[], $5::uuid[],
-             $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-             $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::bigint[], $17::text[]
-         ) with ordinality as new (
-             id, kind, billable_id,
-             account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
-             occurred_at, recorded_at, client, idempotency_key, key_index, reason, ordinal)
-         left join session_pairs as decided on decided.partition = head.partition
-             and decided.session_id = new.session_id and new.kind = 1 and new.billed_account_id is null
-         where head.partition = $1
-         on conflict (partition, id) do nothing
-         returning id, billed_account_id, billed_customer_id",
-    )
-    .bind(partition)
-    .bind(i64::try_from(count).expect("a group is bounded"))
-    .bind(entries.iter().map(|entry| entry.id).collect::<Vec<_>>())
-    .bind(entries.iter().map(|entry| entry.kind.code()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|entry| entry.billable_id).collect::<Vec<_>>())
-    .bind(texts(Field::AccountId))
-    .bind(texts(Field::CustomerId))
-    .bind(texts(Field::SessionId))
-    .bind(texts(Field::CallSid))
-    .bind(billed(|pair| &pair.account_id))
-    .bind(billed(|pair| &pair.customer_id))
-    .bind(entries.iter().map(|entry| entry.occurred_at.as_micros()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|entry| entry.recorded_at.as_micros()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|entry| entry.client.as_str()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|entry| entry.identity.key().map(IdempotencyKey::as_str)).collect::<Vec<_>>())
-    .bind(entries.iter().map(|entry| entry.identity.index().map(i64::from)).collect::<Vec<_>>())
-    .bind(entries.iter().map(|entry| entry.reason.as_ref().map(Text::as_str)).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(TryFrom::try_from).collect()
 }

@@ -5,9 +5,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection, FromRow, SqliteConnection};
 use uuid::Uuid;
 
+use super::insertion::{insert, insert_new};
 use super::{BEGIN, FileId, connect_checked, file_id};
-use crate::billable::{Entry, IdempotencyKey, Placed, Text};
-use crate::store::row::{EntryRow, InsertedRow, LOG, LogRow, entries, entry_columns, placed};
+use crate::billable::{Entry, Placed};
+use crate::store::change::begin_locked;
+use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, placed};
 use crate::store::{Appended, LogInfo, OpenError, StoreError};
 
 /// SQLite has no arrays: a list goes in as one JSON text.
@@ -137,13 +139,29 @@ impl Appender {
         entries: &[&Entry],
     ) -> Result<Appended, StoreError> {
         let mut connection = self.take_connection().await?;
-        let mut transaction = connection.begin_with(BEGIN).await?;
+        let begin = begin_locked(BEGIN, self.partition, entries.len());
+        let mut transaction = connection.begin_with(begin).await?;
         // With no head nothing is inserted, which is found out by what comes back.
-        lock_head(&mut transaction, self.partition, entries.len()).await?;
         let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);
         Ok(new)
+    }
+
+    pub(in crate::store) async fn entries_append_new(
+        &mut self,
+        entries: &[&Entry],
+    ) -> Result<bool, StoreError> {
+        let mut connection = self.take_connection().await?;
+        let begin = begin_locked(BEGIN, self.partition, entries.len());
+        let mut transaction = connection.begin_with(begin).await?;
+        let are_stored = insert_new(&mut transaction, self.partition, entries).await?;
+        match are_stored {
+            true => transaction.commit().await?,
+            false => transaction.rollback().await?,
+        }
+        self.connection = Some(connection);
+        Ok(are_stored)
     }
 
     /// Takes the connection out, so that it is lost unless the operation ends well.
@@ -196,87 +214,6 @@ pub(in crate::store) async fn lock_head(
             .execute(connection)
             .await?;
     Ok(locked.rows_affected() == 1)
-}
-
-/// Inserts entries at the positions that [`lock_head`] took, and returns those that were new. A
-/// session that is decided gives its pair to those that record without one.
-pub(in crate::store) async fn insert(
-    connection: &mut SqliteConnection,
-    partition: i32,
-    count: usize,
-    entries: &[&Entry],
-) -> Result<Appended, StoreError> {
-    let rows: Vec<InsertedRow> = sqlx::query_as(
-        "insert into entries (
-             partition, id, position, kind, billable_id,
-             account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
-             occurred_at, recorded_at, client, idempotency_key, key_index, reason)
-         select
-             head.partition, unhex(new.value ->> 0), head.next_position - $2 + new.key, new.value ->> 1, unhex(new.value ->> 2),
-             new.value ->> 3, new.value ->> 4, new.value ->> 5, new.value ->> 6,
-             coalesce(new.value ->> 7, decided.account_id), coalesce(new.value ->> 8, decided.customer_id),
-             new.value ->> 9, new.value ->> 10, new.value ->> 11, new.value ->> 12, new.value ->> 13, new.value ->> 14
-         from log_heads as head cross join json_each($3) as new
-         left join session_pairs as decided on decided.partition = head.partition
-             and decided.session_id = new.value ->> 5 and new.value ->> 1 = 1 and new.value ->> 7 is null
-         where head.partition = $1
-         on conflict (partition, id) do nothing
-         returning id, billed_account_id, billed_customer_id",
-    )
-    .bind(partition)
-    .bind(i64::try_from(count).expect("a group is bounded"))
-    .bind(rows_json(entries))
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(TryFrom::try_from).collect()
-}
-
-/// Entries as one JSON text, each an array of its columns in the order of the statement above,
-/// from `id` on.
-fn rows_json(entries: &[&Entry]) -> String {
-    let mut rows = "[".to_owned();
-    for (place, entry) in entries.iter().enumerate() {
-        if place > 0 {
-            rows.push(',');
-        }
-        rows.push_str(&row_json(entry));
-    }
-    rows.push(']');
-    rows
-}
-
-fn row_json(entry: &Entry) -> String {
-    let Entry {
-        id,
-        billable_id,
-        kind,
-        reported,
-        pair,
-        occurred_at,
-        recorded_at,
-        client,
-        identity,
-        reason,
-    } = entry;
-    let [account, customer, session, call] = reported.fields().map(|(_, value)| value);
-    let row = (
-        id.simple().to_string(),
-        kind.code(),
-        billable_id.simple().to_string(),
-        account,
-        customer,
-        session,
-        call,
-        pair.as_ref().map(|pair| pair.account_id.as_str()),
-        pair.as_ref().map(|pair| pair.customer_id.as_str()),
-        occurred_at.as_micros(),
-        recorded_at.as_micros(),
-        client.as_str(),
-        identity.key().map(IdempotencyKey::as_str),
-        identity.index(),
-        reason.as_ref().map(Text::as_str),
-    );
-    serde_json::to_string(&row).expect("texts and numbers serialise")
 }
 
 fn ids_json(ids: &[Uuid]) -> String {

@@ -1,0 +1,160 @@
+//! How a group goes into PostgreSQL.
+
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{FromRow, PgConnection, Postgres};
+
+use crate::billable::{Entry, Field, IdempotencyKey, Pair, Text};
+use crate::store::row::InsertedRow;
+use crate::store::{Appended, StoreError};
+
+/// The columns of an entry, and where those of a group come from: `$1` is the partition, `$2` how
+/// many there are, and each array after those has a column of all of them. The pair that is billed
+/// goes between.
+macro_rules! insert_from {
+    ($billed:literal) => {
+        concat!(
+            "insert into entries (
+                 partition, id, position, kind, billable_id,
+                 account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
+                 occurred_at, recorded_at, client, idempotency_key, key_index, reason)
+             select
+                 head.partition, new.id, head.next_position - $2 + new.ordinal - 1, new.kind, new.billable_id,
+                 new.account_id, new.customer_id, new.session_id, new.call_sid, ",
+            $billed,
+            ", new.occurred_at, new.recorded_at, new.client, new.idempotency_key, new.key_index, new.reason
+             from log_heads as head cross join unnest(
+                 $3::uuid[], $4::smallint[], $5::uuid[],
+                 $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+                 $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::bigint[], $17::text[]
+             ) with ordinality as new (
+                 id, kind, billable_id,
+                 account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
+                 occurred_at, recorded_at, client, idempotency_key, key_index, reason, ordinal)"
+        )
+    };
+}
+
+const INSERT: &str = concat!(
+    insert_from!(
+        "coalesce(new.billed_account_id, decided.account_id),
+         coalesce(new.billed_customer_id, decided.customer_id)"
+    ),
+    " left join session_pairs as decided on decided.partition = head.partition
+          and decided.session_id = new.session_id and new.kind = 1 and new.billed_account_id is null
+      where head.partition = $1
+      on conflict (partition, id) do nothing
+      returning id, billed_account_id, billed_customer_id"
+);
+
+const INSERT_NEW: &str = concat!(
+    insert_from!("new.billed_account_id, new.billed_customer_id"),
+    " where head.partition = $1
+      on conflict (partition, id) do nothing"
+);
+
+/// Inserts entries at the positions that the head's lock came with, and returns those that were new. A
+/// session that is decided gives its pair to those that record without one: this statement's
+/// snapshot is younger than the lock, so it sees what whoever held the lock before decided.
+pub(in crate::store) async fn insert(
+    connection: &mut PgConnection,
+    partition: i32,
+    count: usize,
+    entries: &[&Entry],
+) -> Result<Appended, StoreError> {
+    let rows = insertion(INSERT, partition, count, entries).fetch_all(connection);
+    let rows = rows.await?;
+    let rows = rows.iter().map(InsertedRow::from_row);
+    rows.map(|row| row?.try_into()).collect()
+}
+
+/// Inserts entries that are all new, and bill nobody or whom they name; whether they were.
+pub(super) async fn insert_new(
+    connection: &mut PgConnection,
+    partition: i32,
+    entries: &[&Entry],
+) -> Result<bool, StoreError> {
+    let inserted = insertion(INSERT_NEW, partition, entries.len(), entries)
+        .execute(connection)
+        .await?;
+    Ok(inserted.rows_affected() == entries.len() as u64)
+}
+
+/// One of the two statements with everything that it takes.
+fn insertion<'q>(
+    statement: &'static str,
+    partition: i32,
+    count: usize,
+    entries: &[&'q Entry],
+) -> Query<'q, Postgres, PgArguments> {
+    let texts = |field: Field| -> Vec<Option<&str>> {
+        entries
+            .iter()
+            .map(|entry| entry.reported.fields()[field as usize].1)
+            .collect()
+    };
+    let billed = |half: fn(&Pair) -> &Text| -> Vec<Option<&str>> {
+        entries
+            .iter()
+            .map(|entry| entry.pair.as_ref().map(|pair| half(pair).as_str()))
+            .collect()
+    };
+    sqlx::query(statement)
+        .bind(partition)
+        .bind(i64::try_from(count).expect("a group is bounded"))
+        .bind(entries.iter().map(|entry| entry.id).collect::<Vec<_>>())
+        .bind(
+            entries
+                .iter()
+                .map(|entry| entry.kind.code())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            entries
+                .iter()
+                .map(|entry| entry.billable_id)
+                .collect::<Vec<_>>(),
+        )
+        .bind(texts(Field::AccountId))
+        .bind(texts(Field::CustomerId))
+        .bind(texts(Field::SessionId))
+        .bind(texts(Field::CallSid))
+        .bind(billed(|pair| &pair.account_id))
+        .bind(billed(|pair| &pair.customer_id))
+        .bind(
+            entries
+                .iter()
+                .map(|entry| entry.occurred_at.as_micros())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            entries
+                .iter()
+                .map(|entry| entry.recorded_at.as_micros())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            entries
+                .iter()
+                .map(|entry| entry.client.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            entries
+                .iter()
+                .map(|entry| entry.identity.key().map(IdempotencyKey::as_str))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            entries
+                .iter()
+                .map(|entry| entry.identity.index().map(i64::from))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            entries
+                .iter()
+                .map(|entry| entry.reason.as_ref().map(Text::as_str))
+                .collect::<Vec<_>>(),
+        )
+}

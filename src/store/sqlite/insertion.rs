@@ -1,0 +1,147 @@
+//! How a group goes into SQLite.
+
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{FromRow, Sqlite, SqliteConnection};
+
+use crate::billable::{Entry, IdempotencyKey, Text};
+use crate::store::row::InsertedRow;
+use crate::store::{Appended, StoreError};
+
+/// The columns of an entry, and where those of a group come from: `$1` is the partition, `$2` how
+/// many positions are left, `$3` some of the group. The pair that is billed goes between.
+macro_rules! insert_from {
+    ($billed:literal) => {
+        concat!(
+            "insert into entries (
+                 partition, id, position, kind, billable_id,
+                 account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
+                 occurred_at, recorded_at, client, idempotency_key, key_index, reason)
+             select
+                 head.partition, unhex(new.value ->> 0), head.next_position - $2 + new.key, new.value ->> 1, unhex(new.value ->> 2),
+                 new.value ->> 3, new.value ->> 4, new.value ->> 5, new.value ->> 6, ",
+            $billed,
+            ", new.value ->> 9, new.value ->> 10, new.value ->> 11, new.value ->> 12, new.value ->> 13, new.value ->> 14
+             from log_heads as head cross join json_each($3) as new"
+        )
+    };
+}
+
+const INSERT: &str = concat!(
+    insert_from!(
+        "coalesce(new.value ->> 7, decided.account_id), coalesce(new.value ->> 8, decided.customer_id)"
+    ),
+    " left join session_pairs as decided on decided.partition = head.partition
+          and decided.session_id = new.value ->> 5 and new.value ->> 1 = 1 and new.value ->> 7 is null
+      where head.partition = $1
+      on conflict (partition, id) do nothing
+      returning id, billed_account_id, billed_customer_id"
+);
+
+const INSERT_NEW: &str = concat!(
+    insert_from!("new.value ->> 7, new.value ->> 8"),
+    " where head.partition = $1
+      on conflict (partition, id) do nothing"
+);
+
+/// Entries in one statement. What SQLite keeps of the pages that a statement changes, to undo it,
+/// is in memory: some 10 MiB of a large file.
+const STATEMENT: usize = 500;
+
+/// Inserts entries at the positions that the head's lock came with, and returns those that were new. A
+/// session that is decided gives its pair to those that record without one.
+pub(in crate::store) async fn insert(
+    connection: &mut SqliteConnection,
+    partition: i32,
+    count: usize,
+    entries: &[&Entry],
+) -> Result<Appended, StoreError> {
+    let mut new = Appended::new();
+    for insertion in insertions(INSERT, partition, count, entries) {
+        for row in insertion.fetch_all(&mut *connection).await? {
+            let (id, pair) = InsertedRow::from_row(&row)?.try_into()?;
+            new.insert(id, pair);
+        }
+    }
+    Ok(new)
+}
+
+/// Inserts entries that are all new, and bill nobody or whom they name; whether they were.
+pub(super) async fn insert_new(
+    connection: &mut SqliteConnection,
+    partition: i32,
+    entries: &[&Entry],
+) -> Result<bool, StoreError> {
+    let mut inserted = 0;
+    for insertion in insertions(INSERT_NEW, partition, entries.len(), entries) {
+        inserted += insertion.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(inserted == entries.len() as u64)
+}
+
+/// One of the two statements with everything that it takes, as often as it is needed.
+fn insertions(
+    statement: &'static str,
+    partition: i32,
+    count: usize,
+    entries: &[&Entry],
+) -> impl Iterator<Item = Query<'static, Sqlite, SqliteArguments>> {
+    entries
+        .chunks(STATEMENT)
+        .enumerate()
+        .map(move |(done, entries)| {
+            let left = i64::try_from(count - done * STATEMENT).expect("a group is bounded");
+            sqlx::query(statement)
+                .bind(partition)
+                .bind(left)
+                .bind(rows_json(entries))
+        })
+}
+
+/// Entries as one JSON text, each an array of its columns in the order of the statement above,
+/// from `id` on.
+fn rows_json(entries: &[&Entry]) -> String {
+    let mut rows = "[".to_owned();
+    for (place, entry) in entries.iter().enumerate() {
+        if place > 0 {
+            rows.push(',');
+        }
+        rows.push_str(&row_json(entry));
+    }
+    rows.push(']');
+    rows
+}
+
+fn row_json(entry: &Entry) -> String {
+    let Entry {
+        id,
+        billable_id,
+        kind,
+        reported,
+        pair,
+        occurred_at,
+        recorded_at,
+        client,
+        identity,
+        reason,
+    } = entry;
+    let [account, customer, session, call] = reported.fields().map(|(_, value)| value);
+    let row = (
+        id.simple().to_string(),
+        kind.code(),
+        billable_id.simple().to_string(),
+        account,
+        customer,
+        session,
+        call,
+        pair.as_ref().map(|pair| pair.account_id.as_str()),
+        pair.as_ref().map(|pair| pair.customer_id.as_str()),
+        occurred_at.as_micros(),
+        recorded_at.as_micros(),
+        client.as_str(),
+        identity.key().map(IdempotencyKey::as_str),
+        identity.index(),
+        reason.as_ref().map(Text::as_str),
+    );
+    serde_json::to_string(&row).expect("texts and numbers serialise")
+}
