@@ -7,20 +7,20 @@
 mod load;
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/reports.rs"]
+mod reports;
 mod sql;
 mod subjects;
 mod table;
 
 use std::time::Duration;
 
+use process::median;
 use subjects::{Bench, Measured};
-use table::{median, micros, millis, number, of_rounds, ratio};
+use table::{micros, millis, number, of_rounds, ratio};
 
 /// How long each is measured.
 const LASTS: Duration = Duration::from_secs(4);
-
-/// In a batch.
-const BATCH: usize = 1000;
 
 /// All that a round measures, by name.
 type Round = std::collections::HashMap<&'static str, Measured>;
@@ -181,10 +181,13 @@ fn print_latencies(rounds: &[Round]) {
     }
 }
 
-/// One by itself, to try a change or to look at with a profiler.
+/// One by itself, to try a change or to look at with a profiler; at last at half of the rate.
 async fn alone(bench: &Bench, subject: &str) {
-    for connections in [256, 64, 1] {
-        let of = bench.load(subject, connections, None).await;
+    let mut full = 0.0;
+    for (connections, part) in [(256, None), (1, None), (64, None), (64, Some(0.5))] {
+        let rate = part.map(|part: f64| full * part);
+        let of = bench.load(subject, connections, rate).await;
+        full = of.rate;
         let cpu = |part: Option<f64>| part.map_or(String::new(), micros);
         println!(
             "{connections} connections: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {} server, {} database",

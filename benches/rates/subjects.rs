@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::load::{Seen, Target, at};
-use super::process::{Server, processor_time, resident};
-use super::{BATCH, LASTS, sql};
+use super::process::{Server, billables, processor_time, resident, variable};
+use super::reports::{BATCH, batch, report};
+use super::{LASTS, sql};
 
 /// How long each is under load before it is measured.
 const WARM: Duration = Duration::from_secs(1);
@@ -51,59 +52,13 @@ pub(crate) struct Bench {
     servers: Vec<Server>,
 }
 
-/// A report like those of a telephone exchange: few accounts, more customers, each call its own.
-fn report(number: usize) -> String {
-    let (account, customer) = (number % 50, number % 1000);
-    format!(
-        r#"{{"accountId":"account-{account}","customerId":"customer-{account}-{customer}","callSid":"CA{number:032x}"}}"#
-    )
-}
-
 fn known(number: usize) -> String {
     report(number % KNOWN)
-}
-
-fn batch(number: usize) -> String {
-    let first = number * BATCH;
-    let reports: Vec<_> = (first..first + BATCH).map(report).collect();
-    format!("[{}]", reports.join(","))
-}
-
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("scripts/bench sets {name}"))
 }
 
 /// The URL of one database of the cluster.
 pub(crate) fn database(name: &str) -> String {
     variable("BENCH_POSTGRES").replace("/postgres?", &format!("/{name}?"))
-}
-
-/// The service on a database: its address, its token, its process.
-pub(crate) fn billables(directory: &Path, url: &str, port: u16) -> (String, String, Server) {
-    let program = variable("BENCH_PROGRAM");
-    let create = ["token", "create", "--client", "bench"];
-    let token = Command::new(&program)
-        .args(create)
-        .env("DATABASE_URL", url)
-        .output()
-        .unwrap();
-    assert!(
-        token.status.success(),
-        "{}",
-        String::from_utf8_lossy(&token.stderr)
-    );
-    let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
-    let address = format!("127.0.0.1:{port}");
-    let mut command = Command::new(&program);
-    command
-        .args(["serve", "--listen", &address])
-        .env("DATABASE_URL", url);
-    let server = Server::start(
-        &mut command,
-        &address,
-        &directory.join(format!("{port}.log")),
-    );
-    (address, token, server)
 }
 
 /// Makes the databases of the service and of its rivals; the URLs of those in SQLite.

@@ -1,16 +1,11 @@
 //! Medians with the least and the most of all rounds.
 
 use super::Round;
+use super::process::median;
 
 /// A figure of each round.
 pub(crate) fn of_rounds(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> Vec<f64> {
     rounds.iter().map(figure).collect()
-}
-
-pub(crate) fn median(all: &[f64]) -> f64 {
-    let mut all = all.to_vec();
-    all.sort_unstable_by(f64::total_cmp);
-    all[all.len() / 2]
 }
 
 fn with_range(all: &[f64], write: impl Fn(f64) -> String) -> String {

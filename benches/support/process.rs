@@ -1,4 +1,4 @@
-//! Servers that a benchmark starts, and what processes take.
+//! Servers that a benchmark starts, what processes take, and the median of that.
 
 use std::fs::File;
 use std::net::TcpStream;
@@ -81,4 +81,46 @@ pub(crate) fn resident(id: i32) -> (f64, f64) {
         .expect("a process");
     let mib = |kib: Option<u64>| kib.expect("a size") as f64 / 1024.0;
     (mib(status.vmrss), mib(status.vmhwm))
+}
+
+/// What the script of a benchmark has set.
+pub(crate) fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("the script sets {name}"))
+}
+
+/// The service on a database: its address, its token, its process.
+pub(crate) fn billables(directory: &Path, url: &str, port: u16) -> (String, String, Server) {
+    let program = variable("BENCH_PROGRAM");
+    let create = [
+        "token", "create", "--client", "bench", "--scope", "report", "read",
+    ];
+    let token = Command::new(&program)
+        .args(create)
+        .env("DATABASE_URL", url)
+        .output()
+        .unwrap();
+    assert!(
+        token.status.success(),
+        "{}",
+        String::from_utf8_lossy(&token.stderr)
+    );
+    let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
+    let address = format!("127.0.0.1:{port}");
+    let mut command = Command::new(&program);
+    command
+        .args(["serve", "--listen", &address])
+        .env("DATABASE_URL", url);
+    let server = Server::start(
+        &mut command,
+        &address,
+        &directory.join(format!("{port}.log")),
+    );
+    (address, token, server)
+}
+
+/// The middle one.
+pub(crate) fn median(all: &[f64]) -> f64 {
+    let mut all = all.to_vec();
+    all.sort_unstable_by(f64::total_cmp);
+    all[all.len() / 2]
 }
