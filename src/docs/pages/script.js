@@ -13,6 +13,7 @@ async function copy(code) {
   if (!document.execCommand("copy")) throw new Error("the browser does not copy");
 }
 
+let silence;
 for (const button of document.querySelectorAll("button.copy")) {
   const label = button.firstChild;
   button.hidden = false;
@@ -27,6 +28,10 @@ for (const button of document.querySelectorAll("button.copy")) {
     said.textContent = outcome;
     setTimeout(() => {
       label.data = "Copy";
+    }, 2000);
+    // What an earlier button said is over, and not what this one says.
+    clearTimeout(silence);
+    silence = setTimeout(() => {
       said.textContent = "";
     }, 2000);
   });
