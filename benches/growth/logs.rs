@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::load::{Target, at};
 use super::process::{self, Server, median, processor_time, variable};
 use super::reports::{BATCH, batch, report};
+use super::{MEASURES, WRITES};
 
 /// How long reports are sent, and before that without being measured.
 const LASTS: Duration = Duration::from_secs(4);
@@ -83,11 +84,11 @@ impl Log {
         }
     }
 
-    /// A figure for each of [`super::MEASURES`].
+    /// A figure for each of [`MEASURES`].
     pub(crate) async fn measure(&mut self, turn: usize) -> Vec<f64> {
         let mut figures = self.writes().await;
         let samples = self.samples.len();
-        let mut times = vec![Vec::new(); 11];
+        let mut times = vec![Vec::new(); MEASURES.len() - WRITES];
         for read in 0..READS {
             // Each time others, and neighbours never follow each other.
             let sample = ((turn * READS + read) * 7_919) % samples;

@@ -36,6 +36,9 @@ const MEASURES: [(&str, Unit); 16] = [
     ("a month of an account by customer", Unit::Millis),
 ];
 
+/// The first of them record, the others read.
+const WRITES: usize = 5;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     PerSecond,
@@ -113,7 +116,7 @@ async fn main() {
         .map(|log| format!("{:.0} MiB", resident(log.server.id()).1))
         .collect();
     println!("| the server's memory at most | {} |", resident.join(" | "));
-    let (writes, reads) = lines.split_at(5);
+    let (writes, reads) = lines.split_at(WRITES);
     let picture = plot(&[("recording", writes), ("reading", reads)]);
     std::fs::write(variable("BENCH_PLOT"), picture).unwrap();
 }

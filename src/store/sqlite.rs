@@ -171,7 +171,7 @@ impl Store {
     }
 
     pub(super) fn appender(&self, log: LogInfo, partition: u32) -> Appender {
-        // What a statement needs to be undone is in a file otherwise: a third of what it costs.
+        // What a statement needs to be undone is in a file otherwise: a quarter of SQLite's time.
         let options = self.options.clone().pragma("temp_store", "memory");
         Appender::new(options, self.place.clone(), log, partition)
     }

@@ -53,8 +53,8 @@ const INSERT_NEW: &str = concat!(
       on conflict (partition, id) do nothing"
 );
 
-/// Inserts entries at the positions that the head's lock came with, and returns those that were new. A
-/// session that is decided gives its pair to those that record without one: this statement's
+/// Inserts entries at the positions that the head's lock came with, and returns those that were
+/// new. A session that is decided gives its pair to those that record without one: this statement's
 /// snapshot is younger than the lock, so it sees what whoever held the lock before decided.
 pub(in crate::store) async fn insert(
     connection: &mut PgConnection,

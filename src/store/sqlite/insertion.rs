@@ -48,8 +48,8 @@ const INSERT_NEW: &str = concat!(
 /// is in memory: some 10 MiB of a large file.
 const STATEMENT: usize = 500;
 
-/// Inserts entries at the positions that the head's lock came with, and returns those that were new. A
-/// session that is decided gives its pair to those that record without one.
+/// Inserts entries at the positions that the head's lock came with, and returns those that were
+/// new. A session that is decided gives its pair to those that record without one.
 pub(in crate::store) async fn insert(
     connection: &mut SqliteConnection,
     partition: i32,
