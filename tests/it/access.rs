@@ -10,11 +10,17 @@ use crate::support::client::send;
 use crate::support::server::{command, run, token};
 use crate::support::{Database, Server, on_both_databases};
 
-on_both_databases! {
-    async fn without_a_good_token_it_is_401_with_both_challenges(database: Database) {
+on_both_databases!(
+    without_a_good_token_it_is_401_with_both_challenges,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let secret = server.secret();
-        let post = || server.client().bare(Method::POST, "/billables").json(&json!({"sessionId": "S"}));
+        let post = || {
+            server
+                .client()
+                .bare(Method::POST, "/billables")
+                .json(&json!({"sessionId": "S"}))
+        };
         let headers = [
             None,
             Some("Bearer bil_wrong".to_owned()),
@@ -25,50 +31,108 @@ on_both_databases! {
             Some("Basic bm9ib2R5Ondyb25n".to_owned()),
         ];
         for header in headers {
-            let request = header.iter().fold(post(), |request, header| request.header("Authorization", header));
+            let request = header.iter().fold(post(), |request, header| {
+                request.header("Authorization", header)
+            });
             let reply = send(request).await;
-            assert_eq!((reply.status, &*reply.error_code()), (401, "Unauthorized"), "{header:?}");
-            let challenges: Vec<_> = reply.headers.get_all("www-authenticate").iter().map(|value| value.to_str().unwrap()).collect();
-            assert_eq!(challenges, ["Bearer realm=\"billables\"", "Basic realm=\"billables\", charset=\"UTF-8\""]);
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (401, "Unauthorized"),
+                "{header:?}"
+            );
+            let challenges: Vec<_> = reply
+                .headers
+                .get_all("www-authenticate")
+                .iter()
+                .map(|value| value.to_str().unwrap())
+                .collect();
+            assert_eq!(
+                challenges,
+                [
+                    "Bearer realm=\"billables\"",
+                    "Basic realm=\"billables\", charset=\"UTF-8\""
+                ]
+            );
         }
         for request in [
-            server.client().bare(Method::POST, &format!("/billables?access_token={secret}&apikey={secret}")),
+            server.client().bare(
+                Method::POST,
+                &format!("/billables?access_token={secret}&apikey={secret}"),
+            ),
             post().header("X-Api-Key", secret),
             post().header("Cookie", format!("ss-tok={secret}")),
-            post().header("Authorization", format!("Bearer {secret}")).header("Authorization", "Bearer x"),
+            post()
+                .header("Authorization", format!("Bearer {secret}"))
+                .header("Authorization", "Bearer x"),
         ] {
             assert_eq!(send(request).await.status, 401);
         }
         // Also before anything of the body is looked at.
-        let garbage = server.client().bare(Method::POST, "/billables").body("garbage");
+        let garbage = server
+            .client()
+            .bare(Method::POST, "/billables")
+            .body("garbage");
         assert_eq!(send(garbage).await.status, 401);
         assert!(database.ids().await.is_empty());
     }
+);
 
-    async fn bearer_and_basic_let_in_whatever_the_user_name(database: Database) {
+on_both_databases!(
+    bearer_and_basic_let_in_whatever_the_user_name,
+    async |database: Database| {
         let server = Server::start(&database).await;
-        let post = || server.client().bare(Method::POST, "/billables").json(&json!({"sessionId": "S", "callSid": "CA1"}));
-        assert_eq!(send(post().header("Authorization", format!("bEARER  {}", server.secret()))).await.status, 201);
-        assert_eq!(send(post().basic_auth("any:one", Some("x"))).await.status, 401);
+        let post = || {
+            server
+                .client()
+                .bare(Method::POST, "/billables")
+                .json(&json!({"sessionId": "S", "callSid": "CA1"}))
+        };
+        assert_eq!(
+            send(post().header("Authorization", format!("bEARER  {}", server.secret())))
+                .await
+                .status,
+            201
+        );
+        assert_eq!(
+            send(post().basic_auth("any:one", Some("x"))).await.status,
+            401
+        );
         for user in ["", "freeswitch"] {
-            assert_eq!(send(post().basic_auth(user, Some(server.secret()))).await.status, 200);
+            assert_eq!(
+                send(post().basic_auth(user, Some(server.secret())))
+                    .await
+                    .status,
+                200
+            );
         }
     }
+);
 
-    async fn the_admin_token_has_every_scope_and_the_client_admin(database: Database) {
+on_both_databases!(
+    the_admin_token_has_every_scope_and_the_client_admin,
+    async |database: Database| {
         let admin = "0123456789abcdef0123456789abcdef";
         let server = Server::start_in(&database, &[], &[("BILLABLES_ADMIN_TOKEN", admin)]).await;
         let client = server.client_of(admin);
         let report = json!({"sessionId": "S"});
         let reply = client.report_keyed("k", &report).await;
         assert_eq!(reply.status, 201);
-        assert_eq!(client.get(reply.header("location").unwrap()).await.status, 200);
+        assert_eq!(
+            client.get(reply.header("location").unwrap()).await.status,
+            200
+        );
         // A key belongs to a client, so the same key of another client is another billable.
-        assert_ne!(server.client().report_keyed("k", &report).await.id(), reply.id());
+        assert_ne!(
+            server.client().report_keyed("k", &report).await.id(),
+            reply.id()
+        );
         assert!(!server.log().contains(admin));
     }
+);
 
-    async fn a_key_belongs_to_the_client_and_not_to_the_token(database: Database) {
+on_both_databases!(
+    a_key_belongs_to_the_client_and_not_to_the_token,
+    async |database: Database| {
         let old = token(&database, "pbx", &[Scope::Report], None).await;
         let new = token(&database, "pbx", &[Scope::Report], None).await;
         let server = Server::start(&database).await;
@@ -78,57 +142,95 @@ on_both_databases! {
         assert_eq!((first.status, again.status), (201, 200));
         assert_eq!(first.id(), again.id());
     }
+);
 
-    async fn a_scope_opens_its_routes_only(database: Database) {
-        let reporter = token(&database, "reporter", &[Scope::Report], None).await;
-        let reader = token(&database, "reader", &[Scope::Read], None).await;
-        let biller = token(&database, "biller", &[Scope::Bill], None).await;
-        let server = Server::start(&database).await;
-        let report = json!({"sessionId": "S", "callSid": "CA1"});
-        let reply = server.client_of(&reporter).report(&report).await;
-        assert_eq!(reply.status, 201);
-        let location = reply.header("location").unwrap();
-        for (secret, post, get) in [(&reporter, 200, 403), (&reader, 403, 200), (&biller, 403, 403)] {
-            let client = server.client_of(secret);
-            let (posted, got) = (client.report(&report).await, client.get(location).await);
-            assert_eq!((posted.status, got.status), (post, get));
-            for reply in [posted, got].iter().filter(|reply| reply.status == 403) {
-                assert_eq!(reply.error_code(), "Forbidden");
-            }
+on_both_databases!(a_scope_opens_its_routes_only, async |database: Database| {
+    let reporter = token(&database, "reporter", &[Scope::Report], None).await;
+    let reader = token(&database, "reader", &[Scope::Read], None).await;
+    let biller = token(&database, "biller", &[Scope::Bill], None).await;
+    let server = Server::start(&database).await;
+    let report = json!({"sessionId": "S", "callSid": "CA1"});
+    let reply = server.client_of(&reporter).report(&report).await;
+    assert_eq!(reply.status, 201);
+    let location = reply.header("location").unwrap();
+    for (secret, post, get) in [
+        (&reporter, 200, 403),
+        (&reader, 403, 200),
+        (&biller, 403, 403),
+    ] {
+        let client = server.client_of(secret);
+        let (posted, got) = (client.report(&report).await, client.get(location).await);
+        assert_eq!((posted.status, got.status), (post, get));
+        for reply in [posted, got].iter().filter(|reply| reply.status == 403) {
+            assert_eq!(reply.error_code(), "Forbidden");
         }
     }
+});
 
-    async fn a_limited_token_names_its_accounts_and_sees_only_them(database: Database) {
+on_both_databases!(
+    a_limited_token_names_its_accounts_and_sees_only_them,
+    async |database: Database| {
         let limited = token(&database, "limited", &Scope::ALL, Some(&["a1", "a2"])).await;
         let server = Server::start(&database).await;
         let (limited, all) = (server.client_of(&limited), server.client());
 
-        let unnamed = limited.report(&json!({"sessionId": "S", "callSid": "\u{1}"})).await;
+        let unnamed = limited
+            .report(&json!({"sessionId": "S", "callSid": "\u{1}"}))
+            .await;
         assert_eq!(unnamed.status, 400);
-        let fields: Vec<_> = unnamed.field_errors().into_iter().map(|(field, _)| field).collect();
+        let fields: Vec<_> = unnamed
+            .field_errors()
+            .into_iter()
+            .map(|(field, _)| field)
+            .collect();
         assert_eq!(fields, ["AccountId", "CallSid"]);
-        let foreign = limited.report(&json!({"accountId": "a3", "customerId": "c"})).await;
-        assert_eq!((foreign.status, foreign.field_errors()), (403, vec![("AccountId".to_owned(), "Forbidden".to_owned())]));
-        assert_eq!(limited.report(&json!({"accountId": "A1", "customerId": "c"})).await.status, 403);
+        let foreign = limited
+            .report(&json!({"accountId": "a3", "customerId": "c"}))
+            .await;
+        assert_eq!(
+            (foreign.status, foreign.field_errors()),
+            (403, vec![("AccountId".to_owned(), "Forbidden".to_owned())])
+        );
+        assert_eq!(
+            limited
+                .report(&json!({"accountId": "A1", "customerId": "c"}))
+                .await
+                .status,
+            403
+        );
         assert!(database.ids().await.is_empty());
 
-        let own = limited.report(&json!({"accountId": "a2", "sessionId": "S", "callSid": "CA1"})).await;
+        let own = limited
+            .report(&json!({"accountId": "a2", "sessionId": "S", "callSid": "CA1"}))
+            .await;
         assert_eq!(own.status, 201);
-        assert_eq!(limited.get(own.header("location").unwrap()).await.status, 200);
+        assert_eq!(
+            limited.get(own.header("location").unwrap()).await.status,
+            200
+        );
         let others = [
-            all.report(&json!({"accountId": "a3", "customerId": "c"})).await,
+            all.report(&json!({"accountId": "a3", "customerId": "c"}))
+                .await,
             all.report(&json!({"sessionId": "S"})).await,
         ];
-        let unknown = limited.get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f").await;
+        let unknown = limited
+            .get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f")
+            .await;
         for other in others {
             let hidden = limited.get(other.header("location").unwrap()).await;
             assert_eq!((hidden.status, &hidden.body), (404, &unknown.body));
         }
     }
+);
 
-    async fn tokens_made_and_revoked_while_it_runs_hold_within_five_seconds(database: Database) {
+on_both_databases!(
+    tokens_made_and_revoked_while_it_runs_hold_within_five_seconds,
+    async |database: Database| {
         let server = Server::start(&database).await;
-        let (code, secret, errors) = run(&mut command(&database, &["token", "create", "--client", "late", "--expires", "90d"]));
+        let (code, secret, errors) = run(&mut command(
+            &database,
+            &["token", "create", "--client", "late", "--expires", "90d"],
+        ));
         assert_eq!((code, &*errors), (0, ""));
         let secret = secret.strip_suffix('\n').unwrap();
         assert!(secret.starts_with("bil_") && !secret.contains(char::is_whitespace));
@@ -136,44 +238,91 @@ on_both_databases! {
         let report = json!({"sessionId": "S", "callSid": "CA1"});
         let until = async |status: u16| {
             let ask = async { while client.report(&report).await.status / 100 != status {} };
-            tokio::time::timeout(Duration::from_secs(5), ask).await.expect("it holds within 5 s");
+            tokio::time::timeout(Duration::from_secs(5), ask)
+                .await
+                .expect("it holds within 5 s");
         };
         until(2).await;
         let (_, listed, _) = run(&mut command(&database, &["token", "list", "--json"]));
         let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-        let late = listed.as_array().unwrap().iter().find(|token| token["client"] == "late").unwrap();
-        assert_eq!((&late["scopes"], &late["accounts"]), (&json!(["report"]), &json!(null)));
+        let late = listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|token| token["client"] == "late")
+            .unwrap();
+        assert_eq!(
+            (&late["scopes"], &late["accounts"]),
+            (&json!(["report"]), &json!(null))
+        );
         let id = late["id"].as_str().unwrap();
-        assert_eq!(run(&mut command(&database, &["token", "revoke", id])), (0, format!("revoked {id}\n"), String::new()));
+        assert_eq!(
+            run(&mut command(&database, &["token", "revoke", id])),
+            (0, format!("revoked {id}\n"), String::new())
+        );
         until(4).await;
         assert_eq!(run(&mut command(&database, &["token", "revoke", id])).0, 1);
     }
+);
 
-    async fn an_expired_token_is_refused(database: Database) {
-        let (_, secret, _) = run(&mut command(&database, &["token", "create", "--client", "brief", "--expires", "1ms"]));
-        let server = Server::start(&database).await;
-        let reply = server.client_of(secret.trim()).report(&json!({"sessionId": "S"})).await;
-        assert_eq!((reply.status, &*reply.error_code()), (401, "Unauthorized"));
-    }
+on_both_databases!(an_expired_token_is_refused, async |database: Database| {
+    let (_, secret, _) = run(&mut command(
+        &database,
+        &["token", "create", "--client", "brief", "--expires", "1ms"],
+    ));
+    let server = Server::start(&database).await;
+    let reply = server
+        .client_of(secret.trim())
+        .report(&json!({"sessionId": "S"}))
+        .await;
+    assert_eq!((reply.status, &*reply.error_code()), (401, "Unauthorized"));
+});
 
-    async fn the_list_of_tokens_is_a_table_without_secrets(database: Database) {
-        let (_, secret, _) = run(&mut command(&database, &[
-            "token", "create", "--client", "pbx-1", "--scope", "read", "report", "--scope", "read", "--account", "a1", "--account", "a 2",
-        ]));
+on_both_databases!(
+    the_list_of_tokens_is_a_table_without_secrets,
+    async |database: Database| {
+        let (_, secret, _) = run(&mut command(
+            &database,
+            &[
+                "token",
+                "create",
+                "--client",
+                "pbx-1",
+                "--scope",
+                "read",
+                "report",
+                "--scope",
+                "read",
+                "--account",
+                "a1",
+                "--account",
+                "a 2",
+            ],
+        ));
         let (code, table, _) = run(&mut command(&database, &["token", "list"]));
         assert_eq!(code, 0);
         let lines: Vec<_> = table.lines().collect();
-        assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["ID", "CLIENT", "SCOPES", "ACCOUNTS", "RATE", "CREATED", "EXPIRES", "LAST", "USED"]);
-        assert!(lines[1].contains("  pbx-1   report,read  a1,a 2    any   "), "{table}");
+        assert_eq!(
+            lines[0].split_whitespace().collect::<Vec<_>>(),
+            [
+                "ID", "CLIENT", "SCOPES", "ACCOUNTS", "RATE", "CREATED", "EXPIRES", "LAST", "USED"
+            ]
+        );
+        assert!(
+            lines[1].contains("  pbx-1   report,read  a1,a 2    any   "),
+            "{table}"
+        );
         assert!(lines[1].ends_with("  never    never"), "{table}");
         assert!(!table.contains(secret.trim()));
     }
-}
+);
 
-on_both_databases! {
-    async fn a_rotated_token_works_until_the_overlap_ends_and_keys_still_replay(database: Database) {
+on_both_databases!(
+    a_rotated_token_works_until_the_overlap_ends_and_keys_still_replay,
+    async |database: Database| {
         let secret = |arguments: &[&str]| {
-            let (code, output, errors) = run(&mut command(&database, &[&["token"], arguments].concat()));
+            let (code, output, errors) =
+                run(&mut command(&database, &[&["token"], arguments].concat()));
             assert_eq!((code, &*errors), (0, ""), "{arguments:?}");
             output.strip_suffix('\n').unwrap().to_owned()
         };
@@ -182,7 +331,18 @@ on_both_databases! {
             let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
             listed
         };
-        let old = secret(&["create", "--client", "pbx", "--scope", "report", "read", "--account", "a", "--rate", "500/s"]);
+        let old = secret(&[
+            "create",
+            "--client",
+            "pbx",
+            "--scope",
+            "report",
+            "read",
+            "--account",
+            "a",
+            "--rate",
+            "500/s",
+        ]);
         let id = listed()[0]["id"].as_str().unwrap().to_owned();
         let new = secret(&["rotate", &id, "--overlap", "7d"]);
         assert!(new.starts_with("bil_") && new != old);
@@ -191,8 +351,15 @@ on_both_databases! {
         for same in ["client", "scopes", "accounts", "rate"] {
             assert_eq!(tokens[0][same], tokens[1][same], "{same}");
         }
-        let end = |token: &serde_json::Value| token["expires"].as_str().map(|at| at.parse::<jiff::Timestamp>().unwrap());
-        let left = end(&tokens[0]).unwrap().duration_since(jiff::Timestamp::now()).as_secs();
+        let end = |token: &serde_json::Value| {
+            token["expires"]
+                .as_str()
+                .map(|at| at.parse::<jiff::Timestamp>().unwrap())
+        };
+        let left = end(&tokens[0])
+            .unwrap()
+            .duration_since(jiff::Timestamp::now())
+            .as_secs();
         assert!((7 * 86_400 - 60..=7 * 86_400).contains(&left), "{left}");
         assert_eq!(end(&tokens[1]), None);
 
@@ -206,16 +373,39 @@ on_both_databases! {
         let (code, _, errors) = run(&mut command(&database, &["token", "rotate", &id]));
         assert!(code == 2 && errors.contains("--expires"), "{errors}");
         let third = secret(&["rotate", &id, "--overlap", "0s", "--expires", "90d"]);
-        let (code, _, errors) = run(&mut command(&database, &["token", "rotate", &id, "--expires", "90d"]));
+        let (code, _, errors) = run(&mut command(
+            &database,
+            &["token", "rotate", &id, "--expires", "90d"],
+        ));
         assert!(code == 1 && errors.contains("no live token"), "{errors}");
-        let ended = async { while server.client_of(&old).report_keyed("k", &report).await.status != 401 {} };
-        tokio::time::timeout(Duration::from_secs(5), ended).await.expect("it ends within 5 s");
+        let ended = async {
+            while server
+                .client_of(&old)
+                .report_keyed("k", &report)
+                .await
+                .status
+                != 401
+            {}
+        };
+        tokio::time::timeout(Duration::from_secs(5), ended)
+            .await
+            .expect("it ends within 5 s");
         for secret in [new, third] {
-            assert_eq!(server.client_of(&secret).report_keyed("k", &report).await.status, 200);
+            assert_eq!(
+                server
+                    .client_of(&secret)
+                    .report_keyed("k", &report)
+                    .await
+                    .status,
+                200
+            );
         }
     }
+);
 
-    async fn a_tokens_last_use_is_noted_aside_and_at_most_once_a_minute(database: Database) {
+on_both_databases!(
+    a_tokens_last_use_is_noted_aside_and_at_most_once_a_minute,
+    async |database: Database| {
         let used = token(&database, "used", &[Scope::Report], None).await;
         let _idle = token(&database, "idle", &[Scope::Report], None).await;
         let server = Server::start(&database).await;
@@ -226,8 +416,13 @@ on_both_databases! {
             let (_, listed, _) = run(&mut command(&database, &["token", "list", "--json"]));
             let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
             ["used", "idle"].map(|client| {
-                let token = listed.iter().find(|token| token["client"] == client).unwrap();
-                token["lastUsed"].as_str().map(|at| at.parse::<jiff::Timestamp>().unwrap())
+                let token = listed
+                    .iter()
+                    .find(|token| token["client"] == client)
+                    .unwrap();
+                token["lastUsed"]
+                    .as_str()
+                    .map(|at| at.parse::<jiff::Timestamp>().unwrap())
             })
         };
         let noted = async {
@@ -239,25 +434,63 @@ on_both_databases! {
                 tokio::task::yield_now().await;
             }
         };
-        let noted = tokio::time::timeout(Duration::from_secs(30), noted).await.expect("it is noted");
+        let noted = tokio::time::timeout(Duration::from_secs(30), noted)
+            .await
+            .expect("it is noted");
         let slack = jiff::SignedDuration::from_millis(1);
-        assert!(noted >= before - slack && noted <= jiff::Timestamp::now(), "{noted}");
+        assert!(
+            noted >= before - slack && noted <= jiff::Timestamp::now(),
+            "{noted}"
+        );
         // Later uses within the minute change nothing, whichever server notes them.
         let (store, _) = database.store().await;
-        let tokens: Vec<_> = store.tokens_list().await.unwrap().into_iter().flatten().collect();
-        let (_, kept) = tokens.iter().find(|(_, token)| token.grant.client.as_str() == "used").unwrap();
+        let tokens: Vec<_> = store
+            .tokens_list()
+            .await
+            .unwrap()
+            .into_iter()
+            .flatten()
+            .collect();
+        let (_, kept) = tokens
+            .iter()
+            .find(|(_, token)| token.grant.client.as_str() == "used")
+            .unwrap();
         let noted = kept.last_used_at.unwrap();
-        for (after, expected) in [(59, noted), (60, noted.plus_seconds(60).unwrap()), (30, noted.plus_seconds(60).unwrap())] {
-            store.tokens_use(&[(kept.id, noted.plus_seconds(after).unwrap())]).await.unwrap();
-            let tokens: Vec<_> = store.tokens_list().await.unwrap().into_iter().flatten().collect();
-            let found = tokens.iter().find(|(_, token)| token.id == kept.id).unwrap();
+        for (after, expected) in [
+            (59, noted),
+            (60, noted.plus_seconds(60).unwrap()),
+            (30, noted.plus_seconds(60).unwrap()),
+        ] {
+            store
+                .tokens_use(&[(kept.id, noted.plus_seconds(after).unwrap())])
+                .await
+                .unwrap();
+            let tokens: Vec<_> = store
+                .tokens_list()
+                .await
+                .unwrap()
+                .into_iter()
+                .flatten()
+                .collect();
+            let found = tokens
+                .iter()
+                .find(|(_, token)| token.id == kept.id)
+                .unwrap();
             assert_eq!(found.1.last_used_at, Some(expected), "{after}");
         }
         store.close().await;
     }
+);
 
-    async fn a_token_may_send_as_many_requests_as_its_rate_allows(database: Database) {
-        let (_, slow, _) = run(&mut command(&database, &["token", "create", "--client", "slow", "--scope", "report", "read", "--rate", "3/h"]));
+on_both_databases!(
+    a_token_may_send_as_many_requests_as_its_rate_allows,
+    async |database: Database| {
+        let (_, slow, _) = run(&mut command(
+            &database,
+            &[
+                "token", "create", "--client", "slow", "--scope", "report", "read", "--rate", "3/h",
+            ],
+        ));
         let other = token(&database, "slow", &[Scope::Report], None).await;
         let server = Server::start(&database).await;
         let client = server.client_of(slow.trim());
@@ -268,7 +501,10 @@ on_both_databases! {
         }
         assert_eq!(statuses, [201, 200, 200]);
         for refused in [client.report(&report).await, client.get("/billables").await] {
-            assert_eq!((refused.status, &*refused.error_code()), (429, "TooManyRequests"));
+            assert_eq!(
+                (refused.status, &*refused.error_code()),
+                (429, "TooManyRequests")
+            );
             let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
             assert!((1..=1201).contains(&wait), "{wait}");
         }
@@ -276,12 +512,17 @@ on_both_databases! {
         assert_eq!(server.client_of(&other).report(&report).await.status, 200);
         let late = token(&database, "late", &[Scope::Report], None).await;
         let known = async { while server.client_of(&late).report(&report).await.status != 200 {} };
-        tokio::time::timeout(Duration::from_secs(5), known).await.expect("the tokens are read anew");
+        tokio::time::timeout(Duration::from_secs(5), known)
+            .await
+            .expect("the tokens are read anew");
         assert_eq!(client.report(&report).await.status, 429);
         let metrics = server.client().get("/metrics").await.body;
-        assert!(metrics.contains("billables_refused_total{limit=\"rate\"} 3\n"), "{metrics}");
+        assert!(
+            metrics.contains("billables_refused_total{limit=\"rate\"} 3\n"),
+            "{metrics}"
+        );
     }
-}
+);
 
 #[test]
 fn what_a_token_cannot_be_is_a_usage_error() {

@@ -6,8 +6,9 @@ use serde_json::json;
 use crate::support::client::send;
 use crate::support::{Database, Server, on_both_databases};
 
-on_both_databases! {
-    async fn suffix_then_format_then_accept_decide_the_format(database: Database) {
+on_both_databases!(
+    suffix_then_format_then_accept_decide_the_format,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let report = json!({"sessionId": "S1", "callSid": "CA1"});
@@ -16,13 +17,37 @@ on_both_databases! {
             ("/billables", Some("*/*"), "application/json; charset=utf-8"),
             ("/billables", Some("application/xml"), "application/xml"),
             ("/billables", Some("text/xml"), "application/xml"),
-            ("/billables", Some("application/json;q=0.5, application/xml"), "application/xml"),
-            ("/billables", Some("text/html"), "application/json; charset=utf-8"),
-            ("/billables?format=xml", Some("application/json"), "application/xml"),
+            (
+                "/billables",
+                Some("application/json;q=0.5, application/xml"),
+                "application/xml",
+            ),
+            (
+                "/billables",
+                Some("text/html"),
+                "application/json; charset=utf-8",
+            ),
+            (
+                "/billables?format=xml",
+                Some("application/json"),
+                "application/xml",
+            ),
             ("/billables?Format=XML", None, "application/xml"),
-            ("/billables?format=other", Some("application/xml"), "application/xml"),
-            ("/billables.xml", Some("application/json"), "application/xml"),
-            ("/billables.json?format=xml", Some("application/xml"), "application/json; charset=utf-8"),
+            (
+                "/billables?format=other",
+                Some("application/xml"),
+                "application/xml",
+            ),
+            (
+                "/billables.xml",
+                Some("application/json"),
+                "application/xml",
+            ),
+            (
+                "/billables.json?format=xml",
+                Some("application/xml"),
+                "application/json; charset=utf-8",
+            ),
         ];
         for (path, accept, expected) in cases {
             // The same for a result and for an error.
@@ -33,14 +58,30 @@ on_both_databases! {
                 }
                 let reply = send(request).await;
                 assert!(statuses.contains(&reply.status), "{reply:?}");
-                assert_eq!(reply.header("content-type"), Some(expected), "{path} {accept:?}");
+                assert_eq!(
+                    reply.header("content-type"),
+                    Some(expected),
+                    "{path} {accept:?}"
+                );
             }
         }
-        let mirrored = send(client.post("/billables").header("Content-Type", "application/xml").body("<NewBillable")).await;
-        assert_eq!((mirrored.status, mirrored.header("content-type")), (400, Some("application/xml")));
+        let mirrored = send(
+            client
+                .post("/billables")
+                .header("Content-Type", "application/xml")
+                .body("<NewBillable"),
+        )
+        .await;
+        assert_eq!(
+            (mirrored.status, mirrored.header("content-type")),
+            (400, Some("application/xml"))
+        );
     }
+);
 
-    async fn every_error_of_the_framework_has_a_response_status(database: Database) {
+on_both_databases!(
+    every_error_of_the_framework_has_a_response_status,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let cases = [
@@ -54,19 +95,40 @@ on_both_databases! {
             (Method::PATCH, "/livez", 405, "MethodNotAllowed"),
         ];
         for (method, path, status, code) in cases {
-            for (accept, content_type) in [("application/json", "application/json; charset=utf-8"), ("application/xml", "application/xml")] {
-                let reply = send(client.request(method.clone(), path).header("Accept", accept)).await;
-                assert_eq!((reply.status, &*reply.error_code()), (status, code), "{method} {path}");
+            for (accept, content_type) in [
+                ("application/json", "application/json; charset=utf-8"),
+                ("application/xml", "application/xml"),
+            ] {
+                let reply = send(
+                    client
+                        .request(method.clone(), path)
+                        .header("Accept", accept),
+                )
+                .await;
+                assert_eq!(
+                    (reply.status, &*reply.error_code()),
+                    (status, code),
+                    "{method} {path}"
+                );
                 assert_eq!(reply.header("content-type"), Some(content_type));
                 assert_eq!(reply.header("allow").is_some(), status == 405);
             }
         }
     }
+);
 
-    async fn a_request_id_is_taken_over_only_when_it_is_harmless(database: Database) {
+on_both_databases!(
+    a_request_id_is_taken_over_only_when_it_is_harmless,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let with = async |id: &str| {
-            let reply = send(server.client().request(Method::GET, "/livez").header("X-Request-Id", id)).await;
+            let reply = send(
+                server
+                    .client()
+                    .request(Method::GET, "/livez")
+                    .header("X-Request-Id", id),
+            )
+            .await;
             reply.header("x-request-id").unwrap().to_owned()
         };
         let longest = "x".repeat(64);
@@ -77,27 +139,52 @@ on_both_databases! {
             assert_ne!(with(id).await, id);
         }
     }
+);
 
-    async fn health_needs_no_token(database: Database) {
-        let server = Server::start(&database).await;
-        for path in ["/livez", "/readyz", "/LIVEZ/"] {
-            let reply = send(server.client().bare(Method::GET, path)).await;
-            assert_eq!((reply.status, reply.json()), (200, json!({"status": "ok"})), "{path}");
-            let head = send(server.client().bare(Method::HEAD, path)).await;
-            assert_eq!((head.status, &*head.body), (200, ""));
-        }
+on_both_databases!(health_needs_no_token, async |database: Database| {
+    let server = Server::start(&database).await;
+    for path in ["/livez", "/readyz", "/LIVEZ/"] {
+        let reply = send(server.client().bare(Method::GET, path)).await;
+        assert_eq!(
+            (reply.status, reply.json()),
+            (200, json!({"status": "ok"})),
+            "{path}"
+        );
+        let head = send(server.client().bare(Method::HEAD, path)).await;
+        assert_eq!((head.status, &*head.body), (200, ""));
     }
+});
 
-    async fn a_browser_on_another_site_can_post_nothing(database: Database) {
+on_both_databases!(
+    a_browser_on_another_site_can_post_nothing,
+    async |database: Database| {
         let server = Server::start(&database).await;
-        let post = || server.client().post("/billables").json(&json!({"sessionId": "S", "callSid": "CA1"}));
-        for (name, value) in [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Site", "same-site"), ("Origin", "https://evil.example")] {
+        let post = || {
+            server
+                .client()
+                .post("/billables")
+                .json(&json!({"sessionId": "S", "callSid": "CA1"}))
+        };
+        for (name, value) in [
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Sec-Fetch-Site", "same-site"),
+            ("Origin", "https://evil.example"),
+        ] {
             let reply = send(post().header(name, value)).await;
-            assert_eq!((reply.status, &*reply.error_code()), (403, "Forbidden"), "{name}: {value}");
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (403, "Forbidden"),
+                "{name}: {value}"
+            );
         }
         assert!(database.ids().await.is_empty());
-        assert_eq!(send(post().header("Sec-Fetch-Site", "same-origin")).await.status, 201);
+        assert_eq!(
+            send(post().header("Sec-Fetch-Site", "same-origin"))
+                .await
+                .status,
+            201
+        );
         let own = format!("http://{}", server.address());
         assert_eq!(send(post().header("Origin", own)).await.status, 200);
     }
-}
+);

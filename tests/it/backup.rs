@@ -292,8 +292,9 @@ async fn a_file_that_is_taken_away_under_a_running_server_gets_nothing() {
     assert_eq!(verify(&database).0, 0);
 }
 
-on_both_databases! {
-    async fn a_restored_log_is_a_new_one_and_a_running_server_notices(database: Database) {
+on_both_databases!(
+    a_restored_log_is_a_new_one_and_a_running_server_notices,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         for number in 0..4 {
@@ -307,7 +308,9 @@ on_both_databases! {
         assert!(output.starts_with("the log has the new epoch "), "{output}");
         assert_eq!(client.get(&after).await.status, 503);
         let refused = async { while stored(&client, 1).await != 503 {} };
-        timeout(PATIENCE, refused).await.expect("the other log is noticed");
+        timeout(PATIENCE, refused)
+            .await
+            .expect("the other log is noticed");
         server.until_logged("the database holds another log").await;
 
         let again = Server::start_fresh(&database, &[]);
@@ -320,13 +323,16 @@ on_both_databases! {
         assert_eq!(client.get("/log?after=AAAA").await.status, 400);
         assert_eq!(verify(&database).0, 0);
     }
+);
 
-    async fn what_was_never_a_log_is_not_restored(database: Database) {
+on_both_databases!(
+    what_was_never_a_log_is_not_restored,
+    async |database: Database| {
         let (code, output, errors) = call(&database, &["restore"]);
         assert_eq!((code, &*output), (1, ""));
         assert!(errors.contains("the database has no log yet"), "{errors}");
     }
-}
+);
 
 #[tokio::test]
 async fn postgres_is_left_to_its_own_tools() {

@@ -69,30 +69,52 @@ async fn post(client: &Client, path: &str, batch: &Value) -> Reply {
     send(client.post(path).json(batch)).await
 }
 
-on_both_databases! {
-    async fn every_item_is_answered_in_order_with_whether_it_was_replayed(database: Database) {
+on_both_databases!(
+    every_item_is_answered_in_order_with_whether_it_was_replayed,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
-        let known = client.report(&json!({"sessionId": "S", "callSid": "CA1"})).await;
+        let known = client
+            .report(&json!({"sessionId": "S", "callSid": "CA1"}))
+            .await;
         let batch = json!([
             {"sessionId": "S", "callSid": "CA0"}, {"sessionId": "S", "callSid": "CA1"},
             {"SESSIONID": "S", "callSid": "CA0", "x": 1}, {"sessionId": "S"}, {"sessionId": "S"},
         ]);
         let reply = post(&client, "/billables", &batch).await;
-        assert_eq!((reply.status, reply.header("location"), reply.header("idempotent-replayed")), (201, None, None));
+        assert_eq!(
+            (
+                reply.status,
+                reply.header("location"),
+                reply.header("idempotent-replayed")
+            ),
+            (201, None, None)
+        );
         assert_eq!(reply.header("billable-identity"), Some("call, none"));
         assert_eq!(reply.header("x-autobatch-completed"), None);
         let items = items(&reply);
-        assert_eq!(items.iter().map(|(_, replayed)| *replayed).collect::<Vec<_>>(), [false, true, true, false, false]);
+        assert_eq!(
+            items
+                .iter()
+                .map(|(_, replayed)| *replayed)
+                .collect::<Vec<_>>(),
+            [false, true, true, false, false]
+        );
         assert_eq!((items[0].0, items[1].0), (items[2].0, known.id()));
-        assert_eq!(items.iter().map(|(id, _)| id).collect::<HashSet<_>>().len(), 4);
+        assert_eq!(
+            items.iter().map(|(id, _)| id).collect::<HashSet<_>>().len(),
+            4
+        );
         assert_eq!(database.ids().await.len(), 4);
         let mut shown = reply.json()[1].clone();
         shown.as_object_mut().unwrap().remove("replayed");
         assert_eq!(shown, known.json());
     }
+);
 
-    async fn a_batch_sent_again_is_200_and_stores_nothing(database: Database) {
+on_both_databases!(
+    a_batch_sent_again_is_200_and_stores_nothing,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let batch = json!(calls(500));
@@ -100,13 +122,21 @@ on_both_databases! {
         let again = post(&client, "/billables", &batch).await;
         assert_eq!((first.status, again.status), (201, 200));
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
-        let ids = |reply: &Reply| items(reply).into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+        let ids = |reply: &Reply| {
+            items(reply)
+                .into_iter()
+                .map(|(id, _)| id)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(ids(&first), ids(&again));
         assert!(items(&again).iter().all(|(_, replayed)| *replayed));
         assert_eq!(database.ids().await.len(), 500);
     }
+);
 
-    async fn one_item_that_is_stored_already_is_found_far_into_a_batch_of_new_ones(database: Database) {
+on_both_databases!(
+    one_item_that_is_stored_already_is_found_far_into_a_batch_of_new_ones,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let calls = calls(1200);
@@ -117,8 +147,12 @@ on_both_databases! {
         assert_eq!(items[700], (known.id(), true));
         assert_eq!(items.iter().filter(|(_, replayed)| *replayed).count(), 1);
         let stored = database.count("select count(*) from entries").await;
-        let positions = database.count("select count(distinct position) from entries").await;
-        let last = database.count("select max(position) - (select next_position from log_heads) from entries").await;
+        let positions = database
+            .count("select count(distinct position) from entries")
+            .await;
+        let last = database
+            .count("select max(position) - (select next_position from log_heads) from entries")
+            .await;
         assert_eq!((stored, positions, last), (1200, 1200, -1));
         // In the order of the batch.
         let unordered = database
@@ -127,33 +161,68 @@ on_both_databases! {
             .await;
         assert_eq!(unordered, 0);
     }
+);
 
-    async fn a_batch_is_one_transaction_with_positions_in_its_order(database: Database) {
+on_both_databases!(
+    a_batch_is_one_transaction_with_positions_in_its_order,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let reply = post(&server.client(), "/billables", &json!(calls(10_000))).await;
         assert_eq!(reply.status, 201);
-        let stored: Vec<_> = database.entries().await.into_iter().map(|(_, position, id)| (position, id)).collect();
-        let expected: Vec<_> = (1..).zip(items(&reply).into_iter().map(|(id, _)| id)).collect();
+        let stored: Vec<_> = database
+            .entries()
+            .await
+            .into_iter()
+            .map(|(_, position, id)| (position, id))
+            .collect();
+        let expected: Vec<_> = (1..)
+            .zip(items(&reply).into_iter().map(|(id, _)| id))
+            .collect();
         assert_eq!(stored, expected);
         let too_many = post(&server.client(), "/billables", &json!(calls(10_001))).await;
-        assert_eq!((too_many.status, &*too_many.error_code()), (413, "PayloadTooLarge"));
+        assert_eq!(
+            (too_many.status, &*too_many.error_code()),
+            (413, "PayloadTooLarge")
+        );
         assert_eq!(database.ids().await.len(), 10_000);
     }
+);
 
-    async fn every_bad_item_is_listed_with_its_index_and_nothing_is_stored(database: Database) {
+on_both_databases!(
+    every_bad_item_is_listed_with_its_index_and_nothing_is_stored,
+    async |database: Database| {
         let limited = token(&database, "limited", &[Scope::Report], Some(&["a"])).await;
         let server = Server::start(&database).await;
         let mut batch = calls(5);
         batch[1] = json!({"callSid": "CA\u{1}"});
         batch[4] = json!({"accountId": "a", "occurredAt": "soon"});
-        let expected = [("1", "SessionId", "NotEmpty"), ("1", "CallSid", "InvalidCharacter"), ("4", "CustomerId", "NotEmpty"), ("4", "OccurredAt", "InvalidInstant")];
-        let owned = |errors: &[(&str, &str, &str)]| errors.iter().map(|(index, field, code)| ((*index).to_owned(), (*field).to_owned(), (*code).to_owned())).collect::<Vec<_>>();
+        let expected = [
+            ("1", "SessionId", "NotEmpty"),
+            ("1", "CallSid", "InvalidCharacter"),
+            ("4", "CustomerId", "NotEmpty"),
+            ("4", "OccurredAt", "InvalidInstant"),
+        ];
+        let owned = |errors: &[(&str, &str, &str)]| {
+            errors
+                .iter()
+                .map(|(index, field, code)| {
+                    ((*index).to_owned(), (*field).to_owned(), (*code).to_owned())
+                })
+                .collect::<Vec<_>>()
+        };
         for path in ["/billables", "/api/NewBillable[]"] {
             let reply = post(&server.client(), path, &json!(batch)).await;
-            assert_eq!((reply.status, &*reply.error_code()), (400, "NotEmpty"), "{path}");
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (400, "NotEmpty"),
+                "{path}"
+            );
             assert_eq!(errors(&reply), owned(&expected));
             assert_eq!(reply.header("x-autobatch-completed"), None);
-            let message = reply.json()["responseStatus"]["message"].as_str().unwrap().to_owned();
+            let message = reply.json()["responseStatus"]["message"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             assert!(message.starts_with("item 1: "), "{message}");
         }
         // The token's accounts count for every item; what is only forbidden is 403.
@@ -161,15 +230,33 @@ on_both_databases! {
         let mut foreign = calls(3);
         foreign[2]["accountId"] = json!("b");
         let reply = post(&limited, "/billables", &json!(foreign)).await;
-        assert_eq!((reply.status, errors(&reply)), (403, owned(&[("2", "AccountId", "Forbidden")])));
+        assert_eq!(
+            (reply.status, errors(&reply)),
+            (403, owned(&[("2", "AccountId", "Forbidden")]))
+        );
         foreign[0] = json!({"sessionId": "S"});
         let reply = post(&limited, "/billables", &json!(foreign)).await;
-        assert_eq!((reply.status, errors(&reply)), (400, owned(&[("0", "AccountId", "NotEmpty"), ("2", "AccountId", "Forbidden")])));
+        assert_eq!(
+            (reply.status, errors(&reply)),
+            (
+                400,
+                owned(&[
+                    ("0", "AccountId", "NotEmpty"),
+                    ("2", "AccountId", "Forbidden")
+                ])
+            )
+        );
         assert!(database.ids().await.is_empty());
-        assert_eq!(post(&limited, "/billables", &json!(calls(3))).await.status, 201);
+        assert_eq!(
+            post(&limited, "/billables", &json!(calls(3))).await.status,
+            201
+        );
     }
+);
 
-    async fn as_many_errors_as_a_batch_can_have_are_all_listed(database: Database) {
+on_both_databases!(
+    as_many_errors_as_a_batch_can_have_are_all_listed,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let long = "x".repeat(257);
         let item = json!({"accountId": long, "customerId": "\u{1}", "sessionId": "\u{1}", "callSid": "\u{1}", "occurredAt": "x"});
@@ -180,30 +267,60 @@ on_both_databases! {
         assert!(reply.body.contains("<d5p1:Value>9999</d5p1:Value>"));
         assert!(database.ids().await.is_empty());
     }
+);
 
-    async fn a_key_covers_each_item_by_its_index(database: Database) {
+on_both_databases!(
+    a_key_covers_each_item_by_its_index,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let batch = json!([{"sessionId": "S1", "callSid": "CA1"}, {"sessionId": "S1", "callSid": "CA1"}, {"sessionId": "S2"}]);
         let first = send(keyed(client.post("/billables"), "order-17").json(&batch)).await;
-        assert_eq!((first.status, first.header("billable-identity")), (201, Some("key")));
-        assert_eq!(items(&first)[0].0.to_string(), "a0d4db0c-e394-8504-98c8-343314683c44");
+        assert_eq!(
+            (first.status, first.header("billable-identity")),
+            (201, Some("key"))
+        );
+        assert_eq!(
+            items(&first)[0].0.to_string(),
+            "a0d4db0c-e394-8504-98c8-343314683c44"
+        );
         assert_eq!(database.ids().await.len(), 3);
         let again = send(keyed(client.post("/api/NewBillable[]"), "order-17").json(&batch)).await;
         assert_eq!((again.status, &*again.body), (200, "[null,null,null]"));
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
         // A single report and a batch of one are two identities.
-        let single = send(keyed(client.post("/billables"), "order-17").json(&json!({"sessionId": "S1", "callSid": "CA1"}))).await;
+        let single = send(
+            keyed(client.post("/billables"), "order-17")
+                .json(&json!({"sessionId": "S1", "callSid": "CA1"})),
+        )
+        .await;
         assert_eq!(single.status, 201);
 
         let mut other = batch.clone();
         other[1]["callSid"] = json!("CA2");
         other[2] = json!({"accountId": "a", "customerId": "c"});
-        other.as_array_mut().unwrap().push(json!({"sessionId": "S3"}));
+        other
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"sessionId": "S3"}));
         let reply = send(keyed(client.post("/api/NewBillable[]"), "order-17").json(&other)).await;
-        assert_eq!((reply.status, &*reply.error_code()), (422, "IdempotencyConflict"));
-        let expected = [("1", "CallSid"), ("2", "AccountId"), ("2", "CustomerId"), ("2", "SessionId")];
-        let expected = expected.map(|(index, field)| (index.to_owned(), field.to_owned(), "IdempotencyConflict".to_owned()));
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (422, "IdempotencyConflict")
+        );
+        let expected = [
+            ("1", "CallSid"),
+            ("2", "AccountId"),
+            ("2", "CustomerId"),
+            ("2", "SessionId"),
+        ];
+        let expected = expected.map(|(index, field)| {
+            (
+                index.to_owned(),
+                field.to_owned(),
+                "IdempotencyConflict".to_owned(),
+            )
+        });
         assert_eq!(errors(&reply), expected);
         assert_eq!(reply.header("x-autobatch-completed"), Some("1"));
         // The item that was new is stored; mended and sent again the whole is.
@@ -213,12 +330,16 @@ on_both_databases! {
         assert_eq!((mended.status, items(&mended).len()), (200, 4));
         assert_eq!(database.ids().await.len(), 5);
     }
+);
 
-    async fn a_batch_comes_in_every_format_and_makes_the_same_billables(database: Database) {
+on_both_databases!(
+    a_batch_comes_in_every_format_and_makes_the_same_billables,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let xml = "<ArrayOfNewBillable xmlns=\"http://schemas.datacontract.org/2004/07/Voice.Api.Billing\"><NewBillable><CallSid>CA1</CallSid><SessionId>S1</SessionId></NewBillable><NewBillable><SessionId>S1</SessionId><CallSid>CA2</CallSid></NewBillable></ArrayOfNewBillable>";
-        let json_items = r#"[{"sessionId":"S1","callSid":"CA1"},{"sessionId":"S1","callSid":"CA2"}]"#;
+        let json_items =
+            r#"[{"sessionId":"S1","callSid":"CA1"},{"sessionId":"S1","callSid":"CA2"}]"#;
         let lines = "{\"sessionId\":\"S1\",\"callSid\":\"CA1\"}\r\n\n{\"sessionId\":\"S1\",\"callSid\":\"CA2\"}\n";
         let csv = "sessionId,callSid\r\nS1,CA1\r\nS1,CA2\r\n";
         let jsv = "[{sessionId:S1,callSid:CA1},{sessionId:S1,callSid:CA2}]";
@@ -231,15 +352,28 @@ on_both_databases! {
         ];
         let mut ids = HashSet::new();
         for (path, content_type, body) in posts {
-            let reply = send(client.post(path).header("Content-Type", content_type).body(body)).await;
-            assert!([200, 201].contains(&reply.status), "{content_type}: {reply:?}");
+            let reply = send(
+                client
+                    .post(path)
+                    .header("Content-Type", content_type)
+                    .body(body),
+            )
+            .await;
+            assert!(
+                [200, 201].contains(&reply.status),
+                "{content_type}: {reply:?}"
+            );
             ids.extend(items(&reply).into_iter().map(|(id, _)| id));
         }
         let operations = [
             ("/json/oneway/NewBillable[]", json_items, "[null,null]"),
             ("/jsv/reply/NewBillable%5B%5D", jsv, "[null,null]"),
             ("/csv/reply/NewBillable[]", csv, ""),
-            ("/api/NewBillable[].xml", xml, "<?xml version=\"1.0\" encoding=\"utf-8\"?><ArrayOfanyType xmlns:i=\"http://www.w3.org/2001/XMLSchema-instance\" xmlns=\"http://schemas.microsoft.com/2003/10/Serialization/Arrays\"><anyType i:nil=\"true\" /><anyType i:nil=\"true\" /></ArrayOfanyType>"),
+            (
+                "/api/NewBillable[].xml",
+                xml,
+                "<?xml version=\"1.0\" encoding=\"utf-8\"?><ArrayOfanyType xmlns:i=\"http://www.w3.org/2001/XMLSchema-instance\" xmlns=\"http://schemas.microsoft.com/2003/10/Serialization/Arrays\"><anyType i:nil=\"true\" /><anyType i:nil=\"true\" /></ArrayOfanyType>",
+            ),
         ];
         for (path, body, expected) in operations {
             let reply = send(client.post(path).body(body)).await;
@@ -249,38 +383,83 @@ on_both_databases! {
         assert_eq!(database.ids().await.len(), ids.len());
         assert_eq!(ids.len(), 2);
     }
+);
 
-    async fn none_at_all_is_no_error_and_nothing_at_all_is_one(database: Database) {
+on_both_databases!(
+    none_at_all_is_no_error_and_nothing_at_all_is_one,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let empty = post(&client, "/billables", &json!([])).await;
-        assert_eq!((empty.status, &*empty.body, empty.header("idempotent-replayed")), (200, "[]", None));
-        let no_lines = send(client.post("/billables").header("Content-Type", "application/x-ndjson").body("\n")).await;
+        assert_eq!(
+            (
+                empty.status,
+                &*empty.body,
+                empty.header("idempotent-replayed")
+            ),
+            (200, "[]", None)
+        );
+        let no_lines = send(
+            client
+                .post("/billables")
+                .header("Content-Type", "application/x-ndjson")
+                .body("\n"),
+        )
+        .await;
         assert_eq!((no_lines.status, &*no_lines.body), (200, "[]"));
         let xml = send(client.post("/billables.xml").body("<ArrayOfNewBillable/>")).await;
-        assert!(xml.status == 200 && xml.body.ends_with("></ArrayOfBillable>"), "{xml:?}");
+        assert!(
+            xml.status == 200 && xml.body.ends_with("></ArrayOfBillable>"),
+            "{xml:?}"
+        );
         for path in ["/api/NewBillable[]", "/billables"] {
             assert_eq!(send(client.post(path)).await.status, 400, "{path}");
         }
         assert!(database.ids().await.is_empty());
     }
+);
 
-    async fn fields_in_the_query_of_a_batch_and_several_for_one_are_refused(database: Database) {
+on_both_databases!(
+    fields_in_the_query_of_a_batch_and_several_for_one_are_refused,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
-        for path in ["/billables?accountId=a", "/api/NewBillable[]?AccountID=a&format=json", "/json/reply/NewBillable[]?accountid=x"] {
+        for path in [
+            "/billables?accountId=a",
+            "/api/NewBillable[]?AccountID=a&format=json",
+            "/json/reply/NewBillable[]?accountid=x",
+        ] {
             let reply = post(&client, path, &json!(calls(1))).await;
-            assert_eq!((reply.status, reply.field_errors()), (400, vec![("AccountId".to_owned(), "Predicate".to_owned())]), "{path}");
+            assert_eq!(
+                (reply.status, reply.field_errors()),
+                (400, vec![("AccountId".to_owned(), "Predicate".to_owned())]),
+                "{path}"
+            );
         }
-        assert_eq!(post(&client, "/billables?accountId=&limit=3", &json!([])).await.status, 200);
-        for (path, body) in [("/api/NewBillable", "[{\"sessionId\":\"S\"}]"), ("/csv/reply/NewBillable", "sessionId\nS\nT\n")] {
+        assert_eq!(
+            post(&client, "/billables?accountId=&limit=3", &json!([]))
+                .await
+                .status,
+            200
+        );
+        for (path, body) in [
+            ("/api/NewBillable", "[{\"sessionId\":\"S\"}]"),
+            ("/csv/reply/NewBillable", "sessionId\nS\nT\n"),
+        ] {
             let reply = send(client.post(path).body(body)).await;
-            assert_eq!((reply.status, reply.body.contains("SerializationException")), (400, true), "{path}");
+            assert_eq!(
+                (reply.status, reply.body.contains("SerializationException")),
+                (400, true),
+                "{path}"
+            );
         }
         assert!(database.ids().await.is_empty());
     }
+);
 
-    async fn copies_of_a_batch_at_once_make_each_item_once(database: Database) {
+on_both_databases!(
+    copies_of_a_batch_at_once_make_each_item_once,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let batch = json!(calls(100));
         let mut copies = tokio::task::JoinSet::new();
@@ -292,12 +471,24 @@ on_both_databases! {
             copies.spawn(async move { post(&client, "/billables", &batch).await });
         }
         let replies = copies.join_all().await;
-        let stored: Vec<_> = replies.iter().flat_map(items).filter(|(_, replayed)| !replayed).map(|(id, _)| id).collect();
-        assert!(replies.iter().all(|reply| [200, 201].contains(&reply.status)));
+        let stored: Vec<_> = replies
+            .iter()
+            .flat_map(items)
+            .filter(|(_, replayed)| !replayed)
+            .map(|(id, _)| id)
+            .collect();
+        assert!(
+            replies
+                .iter()
+                .all(|reply| [200, 201].contains(&reply.status))
+        );
         assert_eq!(stored.len(), 100);
-        assert_eq!(stored.iter().collect::<HashSet<_>>(), database.ids().await.iter().collect());
+        assert_eq!(
+            stored.iter().collect::<HashSet<_>>(),
+            database.ids().await.iter().collect()
+        );
     }
-}
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_over_several_partitions_is_stored_whole_and_its_head_says_what_is_certain() {

@@ -57,98 +57,210 @@ async fn fill_session(database: &Database, count: u32) {
         .await;
 }
 
-on_both_databases! {
-    async fn voiding_again_keeps_the_first_reason_and_an_unknown_id_is_not_found(database: Database) {
+on_both_databases!(
+    voiding_again_keeps_the_first_reason_and_an_unknown_id_is_not_found,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
-        let id = client.report(&json!({"sessionId": "S", "callSid": "CA1"})).await.id();
+        let id = client
+            .report(&json!({"sessionId": "S", "callSid": "CA1"}))
+            .await
+            .id();
         let void = async |body: &str| {
-            let request = client.post(&format!("/billables/{id}/void")).header("content-type", "application/json");
+            let request = client
+                .post(&format!("/billables/{id}/void"))
+                .header("content-type", "application/json");
             send(request.body(body.to_owned())).await
         };
         for body in ["{\"reason\":\"a\\u0000\"}", "{\"reason\":1}", "[]", "{"] {
             assert_eq!(void(body).await.status, 400, "{body}");
         }
         let long = json!({"reason": "x".repeat(257)}).to_string();
-        assert_eq!(void(&long).await.field_errors(), [("Reason".to_owned(), "Length".to_owned())]);
+        assert_eq!(
+            void(&long).await.field_errors(),
+            [("Reason".to_owned(), "Length".to_owned())]
+        );
         let first = void("{\"reason\":\"a test call\"}").await;
-        assert_eq!((first.status, first.header("idempotent-replayed")), (200, None));
+        assert_eq!(
+            (first.status, first.header("idempotent-replayed")),
+            (200, None)
+        );
         let again = void("{\"reason\":\"another\"}").await;
-        assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")));
-        assert_eq!((again.json()["voidReason"].as_str(), again.body), (Some("a test call"), first.body));
+        assert_eq!(
+            (again.status, again.header("idempotent-replayed")),
+            (200, Some("true"))
+        );
+        assert_eq!(
+            (again.json()["voidReason"].as_str(), again.body),
+            (Some("a test call"), first.body)
+        );
         // The report that made it is known, and so is its fate.
-        let replayed = client.report(&json!({"sessionId": "S", "callSid": "CA1"})).await;
-        assert_eq!((replayed.status, &replayed.json()["state"]), (200, &json!("voided")));
+        let replayed = client
+            .report(&json!({"sessionId": "S", "callSid": "CA1"}))
+            .await;
+        assert_eq!(
+            (replayed.status, &replayed.json()["state"]),
+            (200, &json!("voided"))
+        );
         // A voided one is attributed to nobody.
         assert_eq!(send(put(&client, "S", PAIR)).await.status, 200);
-        assert_eq!(client.get(&format!("/billables/{id}")).await.json().get("billedAccountId"), None);
+        assert_eq!(
+            client
+                .get(&format!("/billables/{id}"))
+                .await
+                .json()
+                .get("billedAccountId"),
+            None
+        );
         for id in ["8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f", "no-id"] {
             let unknown = send(client.post(&format!("/billables/{id}/void"))).await;
             assert_eq!((unknown.status, &*unknown.error_code()), (404, "NotFound"));
         }
     }
+);
 
-    async fn a_session_is_decided_once(database: Database) {
-        let server = Server::start(&database).await;
-        let client = server.client();
-        let before = client.report(&json!({"sessionId": "S 1", "callSid": "CA1", "accountId": "lone"})).await.id();
-        let own = client.report(&json!({"sessionId": "S 1", "callSid": "CA2", "accountId": "x", "customerId": "y"})).await.id();
-        let refused = send(client.request(Method::PUT, "/sessions/S%201").json(&json!({"accountId": " "}))).await;
-        assert_eq!(refused.field_errors().len(), 2);
-        assert_eq!(client.get("/sessions/S%201").await.status, 404);
-        for _ in 0..2 {
-            let decided = send(put(&client, "S%201", PAIR)).await;
-            assert_eq!((decided.status, &decided.json()["isComplete"]), (200, &json!(true)));
-        }
-        let other = send(put(&client, "S%201", ("acc", "other"))).await;
-        assert_eq!(other.field_errors(), [("CustomerId".to_owned(), "AttributionConflict".to_owned())]);
-        assert_eq!(other.status, 409);
-        let after = client.report(&json!({"sessionId": "S 1", "callSid": "CA3"})).await;
-        assert_eq!(after.json()["billedCustomerId"], "cus", "it has the pair at once");
-        assert_eq!(after.json()["state"], "billable");
-        let billed = async |id| client.get(&format!("/billables/{id}")).await.json()["billedAccountId"].clone();
-        assert_eq!([billed(before).await, billed(own).await, billed(after.id()).await], ["acc", "x", "acc"]);
-        let xml = client.get("/sessions/S%201?format=xml").await.body;
-        assert!(xml.contains("<IsComplete>true</IsComplete><SessionId>S 1</SessionId>"), "{xml}");
+on_both_databases!(a_session_is_decided_once, async |database: Database| {
+    let server = Server::start(&database).await;
+    let client = server.client();
+    let before = client
+        .report(&json!({"sessionId": "S 1", "callSid": "CA1", "accountId": "lone"}))
+        .await
+        .id();
+    let own = client
+        .report(&json!({"sessionId": "S 1", "callSid": "CA2", "accountId": "x", "customerId": "y"}))
+        .await
+        .id();
+    let refused = send(
+        client
+            .request(Method::PUT, "/sessions/S%201")
+            .json(&json!({"accountId": " "})),
+    )
+    .await;
+    assert_eq!(refused.field_errors().len(), 2);
+    assert_eq!(client.get("/sessions/S%201").await.status, 404);
+    for _ in 0..2 {
+        let decided = send(put(&client, "S%201", PAIR)).await;
+        assert_eq!(
+            (decided.status, &decided.json()["isComplete"]),
+            (200, &json!(true))
+        );
     }
+    let other = send(put(&client, "S%201", ("acc", "other"))).await;
+    assert_eq!(
+        other.field_errors(),
+        [("CustomerId".to_owned(), "AttributionConflict".to_owned())]
+    );
+    assert_eq!(other.status, 409);
+    let after = client
+        .report(&json!({"sessionId": "S 1", "callSid": "CA3"}))
+        .await;
+    assert_eq!(
+        after.json()["billedCustomerId"],
+        "cus",
+        "it has the pair at once"
+    );
+    assert_eq!(after.json()["state"], "billable");
+    let billed =
+        async |id| client.get(&format!("/billables/{id}")).await.json()["billedAccountId"].clone();
+    assert_eq!(
+        [
+            billed(before).await,
+            billed(own).await,
+            billed(after.id()).await
+        ],
+        ["acc", "x", "acc"]
+    );
+    let xml = client.get("/sessions/S%201?format=xml").await.body;
+    assert!(
+        xml.contains("<IsComplete>true</IsComplete><SessionId>S 1</SessionId>"),
+        "{xml}"
+    );
+});
 
-    async fn a_session_of_100_000_billables_is_attributed_through_a_kill(database: Database) {
+on_both_databases!(
+    a_session_of_100_000_billables_is_attributed_through_a_kill,
+    async |database: Database| {
         let server = Server::start(&database).await;
         fill_session(&database, 100_000).await;
         let client = server.client();
         let voided = client.get("/billables?sessionId=S&limit=3").await.json();
-        let voided: Vec<_> = voided["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
+        let voided: Vec<_> = voided["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["id"].as_str().unwrap().to_owned())
+            .collect();
         for id in &voided {
-            assert_eq!(send(client.post(&format!("/billables/{id}/void"))).await.status, 200);
+            assert_eq!(
+                send(client.post(&format!("/billables/{id}/void")))
+                    .await
+                    .status,
+                200
+            );
         }
         let asked = client.clone();
         let asking = tokio::spawn(async move { try_send(put(&asked, "S", PAIR)).await });
         // It is killed once a part of it is done, and another process finishes.
-        while database.count("select count(*) from entries where kind = 2").await < 10_000 {}
+        while database
+            .count("select count(*) from entries where kind = 2")
+            .await
+            < 10_000
+        {}
         server.kill();
         let _ = asking.await.unwrap();
-        let done = database.count("select count(*) from entries where kind = 2").await;
+        let done = database
+            .count("select count(*) from entries where kind = 2")
+            .await;
         assert!(done < 99_997, "the kill came in the middle");
         let server = Server::start(&database).await;
         let client = server.client();
         let completed = async {
             loop {
                 let answer = send(put(&client, "S", PAIR)).await;
-                if answer.status == 200 { break answer }
+                if answer.status == 200 {
+                    break answer;
+                }
                 assert_eq!(answer.status, 202, "{answer:?} {}", server.log());
             }
         };
-        let answer = tokio::time::timeout(std::time::Duration::from_secs(600), completed).await.unwrap();
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(600), completed)
+            .await
+            .unwrap();
         assert_eq!(answer.json()["isComplete"], true);
-        assert_eq!(database.count("select count(*) from entries where kind = 2").await, 99_997);
-        assert_eq!(database.count("select count(distinct billable_id) from entries where kind = 2").await, 99_997);
-        let billing = client.get("/billing?startDate=2025-06-01&endDate=2025-06-30").await.json();
-        assert_eq!((counts(&billing), &billing["unattributedCount"]), ([("cus".to_owned(), (99_997, 0))].into(), &json!(0)));
+        assert_eq!(
+            database
+                .count("select count(*) from entries where kind = 2")
+                .await,
+            99_997
+        );
+        assert_eq!(
+            database
+                .count("select count(distinct billable_id) from entries where kind = 2")
+                .await,
+            99_997
+        );
+        let billing = client
+            .get("/billing?startDate=2025-06-01&endDate=2025-06-30")
+            .await
+            .json();
+        assert_eq!(
+            (counts(&billing), &billing["unattributedCount"]),
+            ([("cus".to_owned(), (99_997, 0))].into(), &json!(0))
+        );
         assert!(export(&client, "state=unattributed").await.is_empty());
-        assert_eq!(client.get("/billables?state=voided").await.json()["items"].as_array().unwrap().len(), 3);
+        assert_eq!(
+            client.get("/billables?state=voided").await.json()["items"]
+                .as_array()
+                .unwrap()
+                .len(),
+            3
+        );
     }
+);
 
-    async fn totals_of_five_years_of_days_are_one_request(database: Database) {
+on_both_databases!(
+    totals_of_five_years_of_days_are_one_request,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let years = 2021..2026;
@@ -156,40 +268,73 @@ on_both_databases! {
             "accountId": "a", "customerId": format!("c{}", day % 2), "callSid": format!("{year}-{month}-{day}"),
             "occurredAt": format!("{year}-{month:02}-{day:02}T23:45:00Z"),
         })))).collect();
-        assert_eq!(send(client.post("/billables").json(&reports)).await.status, 201);
+        assert_eq!(
+            send(client.post("/billables").json(&reports)).await.status,
+            201
+        );
         let path = "/billing?accountId=a&startDate=2021-01-01&endDate=2025-12-31&groupBy=day";
         for zone in ["UTC", "Asia/Kolkata", "America/St_Johns"] {
             let billing = client.get(&format!("{path}&timeZone={zone}")).await.json();
             let rows = billing["customers"].as_array().unwrap();
             assert_eq!(rows.len(), 180, "{zone}");
-            let shift = if zone == "Asia/Kolkata" { "2021-01-02" } else { "2021-01-01" };
+            let shift = if zone == "Asia/Kolkata" {
+                "2021-01-02"
+            } else {
+                "2021-01-01"
+            };
             assert_eq!(rows[0]["date"], shift, "{zone}");
         }
         let one = client.get(&format!("{path}&customerId=c0")).await.json();
         assert_eq!(one["customers"].as_array().unwrap().len(), 60);
         for (query, field) in [
-            ("startDate=2026-1-1&endDate=2026-01-01", "StartDate"), ("startDate=2026-01-01", "EndDate"),
-            ("startDate=2026-01-02&endDate=2026-01-01", "EndDate"), ("startDate=1979-01-01&endDate=2026-01-01", "StartDate"),
-            ("startDate=2026-01-01&endDate=2026-01-01&timeZone=Mars", "TimeZone"),
-            ("startDate=2026-01-01&endDate=2026-01-01&groupBy=week", "GroupBy"),
-            ("startDate=2000-01-01&endDate=2026-01-01&groupBy=day", "EndDate"),
+            ("startDate=2026-1-1&endDate=2026-01-01", "StartDate"),
+            ("startDate=2026-01-01", "EndDate"),
+            ("startDate=2026-01-02&endDate=2026-01-01", "EndDate"),
+            ("startDate=1979-01-01&endDate=2026-01-01", "StartDate"),
+            (
+                "startDate=2026-01-01&endDate=2026-01-01&timeZone=Mars",
+                "TimeZone",
+            ),
+            (
+                "startDate=2026-01-01&endDate=2026-01-01&groupBy=week",
+                "GroupBy",
+            ),
+            (
+                "startDate=2000-01-01&endDate=2026-01-01&groupBy=day",
+                "EndDate",
+            ),
         ] {
             let refused = client.get(&format!("/billing?{query}")).await;
-            assert_eq!((refused.status, refused.field_errors()), (400, vec![(field.to_owned(), "Predicate".to_owned())]), "{query}");
+            assert_eq!(
+                (refused.status, refused.field_errors()),
+                (400, vec![(field.to_owned(), "Predicate".to_owned())]),
+                "{query}"
+            );
         }
-        let xml = client.get("/billing.xml?startDate=2021-01-01&endDate=2021-01-31").await;
+        let xml = client
+            .get("/billing.xml?startDate=2021-01-01&endDate=2021-01-31")
+            .await;
         assert!(xml.body.contains("<BillingCustomerInfo><AccountId>a</AccountId><BillableCount>1</BillableCount><CustomerId>c0</CustomerId><VoidedCount>0</VoidedCount>"));
-        let csv = client.get("/billing.csv?accountId=a&startDate=2021-01-01&endDate=2021-01-31").await;
-        assert_eq!((&*csv.body, csv.header("content-disposition")), (
-            "CustomerId,BillableCount,VoidedCount\r\nc0,1,0\r\nc1,2,0\r\n", Some("attachment; filename=\"billing.csv\"")
-        ));
+        let csv = client
+            .get("/billing.csv?accountId=a&startDate=2021-01-01&endDate=2021-01-31")
+            .await;
+        assert_eq!(
+            (&*csv.body, csv.header("content-disposition")),
+            (
+                "CustomerId,BillableCount,VoidedCount\r\nc0,1,0\r\nc1,2,0\r\n",
+                Some("attachment; filename=\"billing.csv\"")
+            )
+        );
         // What it is exact at is where the feed goes on.
         let billing = client.get(path).await.json();
         client.report(&json!({"sessionId": "S"})).await;
-        let news = client.get(&format!("/log?after={}", billing["asOf"].as_str().unwrap())).await.json();
+        let news = client
+            .get(&format!("/log?after={}", billing["asOf"].as_str().unwrap()))
+            .await
+            .json();
         assert_eq!(news["items"].as_array().unwrap().len(), 1);
     }
-}
+);
 
 /// They wait for a lock, and take no connection that tokens are read over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

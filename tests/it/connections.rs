@@ -9,7 +9,7 @@ use tokio::time::{interval, timeout};
 
 use crate::support::client::send;
 use crate::support::raw::Raw;
-use crate::support::{Database, Server};
+use crate::support::{Database, Server, on_both_databases};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -22,11 +22,13 @@ fn post(server: &Server, headers: &str) -> String {
     )
 }
 
-crate::support::on_both_databases! {
-    async fn large_uploads_that_stall_keep_no_small_report_out(database: Database) {
+on_both_databases!(
+    large_uploads_that_stall_keep_no_small_report_out,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let head = format!(
-            "POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 8388608\r\n\r\n", server.secret()
+            "POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 8388608\r\n\r\n",
+            server.secret()
         );
         let mut stalled = Vec::new();
         for _ in 0..9 {
@@ -36,32 +38,58 @@ crate::support::on_both_databases! {
             stalled.push(connection);
         }
         for number in 0..20 {
-            let reply = server.client().report(&json!({"sessionId": "S", "callSid": format!("CA{number}")})).await;
+            let reply = server
+                .client()
+                .report(&json!({"sessionId": "S", "callSid": format!("CA{number}")}))
+                .await;
             assert_eq!(reply.status, 201, "{reply:?}");
         }
     }
+);
 
-    async fn a_client_that_goes_is_waited_for_no_longer(database: Database) {
+on_both_databases!(
+    a_client_that_goes_is_waited_for_no_longer,
+    async |database: Database| {
         let server = Server::start_with(&database, &["--log-format", "json"]).await;
         let client = server.client();
         let mut connection = Raw::connect(server.address()).await;
         let begun = Instant::now();
         connection.send(format!("GET /log?wait=60 HTTP/1.1\r\nHost: x\r\nX-Request-Id: gone\r\nAuthorization: Bearer {}\r\n\r\n", server.secret())).await;
-        let waits = async { while !client.get("/metrics").await.body.contains("billables_http_requests_in_flight{kind=\"other\"} 1\n") {} };
+        let waits = async {
+            while !client
+                .get("/metrics")
+                .await
+                .body
+                .contains("billables_http_requests_in_flight{kind=\"other\"} 1\n")
+            {}
+        };
         timeout(PATIENCE, waits).await.expect("it waits for news");
         drop(connection);
         server.until_logged("\"outcome\":\"Abandoned\"").await;
-        let ended = async { while !client.get("/metrics").await.body.contains("billables_http_requests_in_flight{kind=\"other\"} 0\n") {} };
+        let ended = async {
+            while !client
+                .get("/metrics")
+                .await
+                .body
+                .contains("billables_http_requests_in_flight{kind=\"other\"} 0\n")
+            {}
+        };
         timeout(PATIENCE, ended).await.expect("its place is free");
         assert!(begun.elapsed() < Duration::from_secs(50));
     }
+);
 
-    async fn a_client_that_has_gone_leaves_its_export_to_others(database: Database) {
+on_both_databases!(
+    a_client_that_has_gone_leaves_its_export_to_others,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         for calls in 0..4 {
             let batch: Vec<_> = (0..5_000).map(|call| json!({"sessionId": format!("{:250}", "S"), "callSid": format!("CA{calls}-{call}")})).collect();
-            let batch = client.post("/billables").header("prefer", "return=minimal").json(&batch);
+            let batch = client
+                .post("/billables")
+                .header("prefer", "return=minimal")
+                .json(&batch);
             assert_eq!(send(batch).await.status, 204);
         }
         // As many as there may be at once, and none of them takes its rows.
@@ -73,25 +101,36 @@ crate::support::on_both_databases! {
             gone.push(raw);
         }
         drop(gone);
-        assert_eq!(client.get("/billables?format=ndjson").await.body.lines().count(), 20_000);
+        assert_eq!(
+            client
+                .get("/billables?format=ndjson")
+                .await
+                .body
+                .lines()
+                .count(),
+            20_000
+        );
     }
+);
 
-    async fn a_silent_connection_and_one_byte_a_moment_are_closed(database: Database) {
-    let server = Server::start_with(&database, &["--header-timeout", "1s"]).await;
-    let begun = Instant::now();
-    let mut silent = Raw::connect(server.address()).await;
-    assert_eq!(silent.rest().await, "");
+on_both_databases!(
+    a_silent_connection_and_one_byte_a_moment_are_closed,
+    async |database: Database| {
+        let server = Server::start_with(&database, &["--header-timeout", "1s"]).await;
+        let begun = Instant::now();
+        let mut silent = Raw::connect(server.address()).await;
+        assert_eq!(silent.rest().await, "");
 
-    let slow = Raw::connect(server.address()).await;
-    let head = post(&server, "X-Slow: ").into_bytes();
-    let said = slow.drip(&head, Duration::from_millis(100)).await;
-    assert_eq!(said, "");
-    assert!(
-        begun.elapsed() < Duration::from_secs(20),
-        "closed by the header time-out"
-    );
-}
-}
+        let slow = Raw::connect(server.address()).await;
+        let head = post(&server, "X-Slow: ").into_bytes();
+        let said = slow.drip(&head, Duration::from_millis(100)).await;
+        assert_eq!(said, "");
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "closed by the header time-out"
+        );
+    }
+);
 
 #[tokio::test]
 async fn a_connection_may_idle_between_requests_for_longer_than_a_head_may_take() {

@@ -118,8 +118,9 @@ async fn check_stored(database: &Database, client: &Client, acknowledged: &HashM
     assert_eq!(database.ids().await.len(), acknowledged.len());
 }
 
-on_both_databases! {
-    async fn a_server_killed_three_times_under_load_loses_nothing_it_acknowledged(database: Database) {
+on_both_databases!(
+    a_server_killed_three_times_under_load_loses_nothing_it_acknowledged,
+    async |database: Database| {
         let mut server = Server::start(&database).await;
         let secret = server.secret().to_owned();
         let mut load = Load::start(server.client(), 64, 2_000);
@@ -133,14 +134,20 @@ on_both_databases! {
         assert_eq!(acknowledged.len(), 2_000);
         check_stored(&database, &server.client(), &acknowledged).await;
     }
+);
 
-    async fn a_writer_that_is_locked_out_answers_503_and_recovers(database: Database) {
+on_both_databases!(
+    a_writer_that_is_locked_out_answers_503_and_recovers,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         assert_eq!(client.report(&report(0)).await.status, 201);
         let lock = database.lock_log().await;
         let reply = client.report(&report(1)).await;
-        assert_eq!((reply.status, &*reply.error_code()), (503, "StoreUnavailable"));
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (503, "StoreUnavailable")
+        );
         // What is stored already is recognised without the lock.
         assert_eq!(client.report(&report(0)).await.status, 200);
         assert_eq!(client.get("/livez").await.status, 200);
@@ -149,25 +156,36 @@ on_both_databases! {
         timeout(PATIENCE, stored).await.expect("it recovers");
         assert_eq!(database.ids().await.len(), 2);
     }
+);
 
-    async fn an_entry_that_the_database_drops_silently_is_not_acknowledged(database: Database) {
+on_both_databases!(
+    an_entry_that_the_database_drops_silently_is_not_acknowledged,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let known = server.client().report(&report(0)).await;
         database.execute("delete from log_heads").await;
         let lost = server.client().report(&report(1)).await;
-        assert_eq!((lost.status, &*lost.error_code()), (500, "InternalServerError"));
+        assert_eq!(
+            (lost.status, &*lost.error_code()),
+            (500, "InternalServerError")
+        );
         assert_eq!(server.client().report(&report(0)).await.status, 200);
         assert_eq!(database.ids().await, [known.id()]);
     }
+);
 
-    async fn a_refused_report_fails_nobody_else_in_its_group(database: Database) {
+on_both_databases!(
+    a_refused_report_fails_nobody_else_in_its_group,
+    async |database: Database| {
         let server = Server::start(&database).await;
-        database.execute(if database.is_postgres() {
-            "alter table entries add check (session_id <> 'refuse me')"
-        } else {
-            "create trigger refusing before insert on entries when new.session_id = 'refuse me'
+        database
+            .execute(if database.is_postgres() {
+                "alter table entries add check (session_id <> 'refuse me')"
+            } else {
+                "create trigger refusing before insert on entries when new.session_id = 'refuse me'
              begin select raise(abort, 'refused'); end"
-        }).await;
+            })
+            .await;
         // The lock makes all of them wait, so that they share groups.
         let lock = database.lock_log().await;
         let mut sent = JoinSet::new();
@@ -175,17 +193,28 @@ on_both_databases! {
             let client = server.client();
             sent.spawn(async move {
                 let session = if number == 20 { "refuse me" } else { "S" };
-                (number, client.report(&json!({"sessionId": session, "callSid": format!("CA{number}")})).await)
+                (
+                    number,
+                    client
+                        .report(&json!({"sessionId": session, "callSid": format!("CA{number}")}))
+                        .await,
+                )
             });
         }
-        timeout(PATIENCE, database.until_waiting_for_lock()).await.expect("the writer waits for the lock");
+        timeout(PATIENCE, database.until_waiting_for_lock())
+            .await
+            .expect("the writer waits for the lock");
         drop(lock);
         for (number, reply) in sent.join_all().await {
-            assert_eq!(reply.status, if number == 20 { 500 } else { 201 }, "{reply:?}");
+            assert_eq!(
+                reply.status,
+                if number == 20 { 500 } else { 201 },
+                "{reply:?}"
+            );
         }
         assert_eq!(database.ids().await.len(), 39);
     }
-}
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_stops_under_load_is_5xx_and_then_recovery() {

@@ -22,8 +22,9 @@ async fn read(client: &Client, after: Option<&str>, query: &str) -> (Vec<Value>,
     (page["items"].as_array().unwrap().clone(), next)
 }
 
-on_both_databases! {
-    async fn whoever_waits_hears_of_a_commit_at_once_and_of_nothing_in_the_end(database: Database) {
+on_both_databases!(
+    whoever_waits_hears_of_a_commit_at_once_and_of_nothing_in_the_end,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let other = Server::start(&database).await;
         let client = server.client();
@@ -35,9 +36,17 @@ on_both_databases! {
         for writer in [&server, &other] {
             let (waiting, after) = (server.client(), start.clone());
             let read = tokio::spawn(async move { read(&waiting, Some(&after), "wait=60").await });
-            let reported = writer.client().report(&json!({"sessionId": "S"})).await.id();
+            let reported = writer
+                .client()
+                .report(&json!({"sessionId": "S"}))
+                .await
+                .id();
             let (news, _) = read.await.unwrap();
-            assert!(news.iter().any(|entry| entry["billableId"] == *reported.to_string()) || news.len() == 1);
+            assert!(
+                news.iter()
+                    .any(|entry| entry["billableId"] == *reported.to_string())
+                    || news.len() == 1
+            );
         }
         let (both, end) = read(&client, Some(&start), "wait=60").await;
         assert_eq!(both.len(), 2);
@@ -54,63 +63,101 @@ on_both_databases! {
         assert!(nothing.is_empty());
         assert_eq!(server.wait(), Some(0));
     }
+);
 
-    async fn a_cursor_of_another_log_is_gone(database: Database) {
+on_both_databases!(
+    a_cursor_of_another_log_is_gone,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
-        client.report(&json!({"sessionId": "S", "callSid": "1"})).await;
-        client.report(&json!({"sessionId": "S", "callSid": "2"})).await;
+        client
+            .report(&json!({"sessionId": "S", "callSid": "1"}))
+            .await;
+        client
+            .report(&json!({"sessionId": "S", "callSid": "2"}))
+            .await;
         let (_, end) = read(&client, None, "").await;
         let page = client.get("/billables?limit=1").await.json();
         let list = page["nextCursor"].as_str().unwrap();
         let gone = async |client: &Client| {
-            for path in [format!("/log?after={end}"), format!("/billables?limit=1&cursor={list}")] {
+            for path in [
+                format!("/log?after={end}"),
+                format!("/billables?limit=1&cursor={list}"),
+            ] {
                 let reply = client.get(&path).await;
                 assert_eq!((reply.status, &*reply.error_code()), (410, "CursorGone"));
             }
         };
         // A backup of before: the head is lower.
-        database.execute("update log_heads set next_position = next_position - 1").await;
+        database
+            .execute("update log_heads set next_position = next_position - 1")
+            .await;
         gone(&client).await;
-        database.execute("update log_heads set next_position = next_position + 1").await;
+        database
+            .execute("update log_heads set next_position = next_position + 1")
+            .await;
         assert_eq!(client.get(&format!("/log?after={end}")).await.status, 200);
         drop(server);
         // A restored copy that was given an epoch of its own.
-        let epoch = if database.is_postgres() { "update log set epoch = gen_random_uuid()" } else { "update log set epoch = randomblob(16)" };
+        let epoch = if database.is_postgres() {
+            "update log set epoch = gen_random_uuid()"
+        } else {
+            "update log set epoch = randomblob(16)"
+        };
         database.execute(epoch).await;
         gone(&Server::start(&database).await.client()).await;
     }
+);
 
-    async fn whoever_waits_at_an_end_that_is_lost_is_told_so(database: Database) {
+on_both_databases!(
+    whoever_waits_at_an_end_that_is_lost_is_told_so,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         for call in 0..5 {
-            client.report(&json!({"sessionId": "S", "callSid": format!("CA{call}")})).await;
+            client
+                .report(&json!({"sessionId": "S", "callSid": format!("CA{call}")}))
+                .await;
         }
         let (_, end) = read(&client, None, "").await;
         let (waiting, after) = (server.client(), end.clone());
-        let waiting = tokio::spawn(async move { waiting.get(&format!("/log?wait=60&after={after}")).await });
+        let waiting =
+            tokio::spawn(async move { waiting.get(&format!("/log?wait=60&after={after}")).await });
         // A standby that lagged behind is the primary now, and others write to it.
-        database.execute("update log_heads set next_position = 3; delete from entries where position > 2").await;
+        database
+            .execute(
+                "update log_heads set next_position = 3; delete from entries where position > 2",
+            )
+            .await;
         let reply = waiting.await.unwrap();
         assert_eq!((reply.status, &*reply.error_code()), (410, "CursorGone"));
     }
+);
 
-    async fn lines_and_pages_have_the_same_entries(database: Database) {
+on_both_databases!(
+    lines_and_pages_have_the_same_entries,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let batch = json!([{"sessionId": "S", "callSid": "1"}, {"sessionId": "S", "callSid": "2"}]);
         send(client.post("/billables").json(&batch)).await;
         let (entries, _) = read(&client, None, "").await;
         let lines = client.get("/log?format=ndjson").await;
-        let parsed: Vec<Value> = lines.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let parsed: Vec<Value> = lines
+            .body
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(parsed, entries);
         let next = lines.header("next-cursor").unwrap();
         assert!(read(&client, Some(next), "").await.0.is_empty());
         let refused = client.get("/log?wait=61").await;
-        assert_eq!(refused.field_errors(), [("Wait".to_owned(), "Predicate".to_owned())]);
+        assert_eq!(
+            refused.field_errors(),
+            [("Wait".to_owned(), "Predicate".to_owned())]
+        );
     }
-}
+);
 
 /// Four partitions, three processes that write, two readers that page while they do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,8 +9,9 @@ use crate::support::{Database, Server, on_both_databases};
 
 const MEGABYTE: usize = 1024 * 1024;
 
-on_both_databases! {
-    async fn every_broken_rule_is_named_and_nothing_is_stored(database: Database) {
+on_both_databases!(
+    every_broken_rule_is_named_and_nothing_is_stored,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let long = "x".repeat(257);
         let soon = |hours: i64| {
@@ -20,37 +21,85 @@ on_both_databases! {
         let cases = [
             (json!({}), vec![("SessionId", "NotEmpty")]),
             (json!({"callSid": "CA1"}), vec![("SessionId", "NotEmpty")]),
-            (json!({"sessionId": " \t", "accountId": null, "customerId": ""}), vec![("SessionId", "NotEmpty")]),
+            (
+                json!({"sessionId": " \t", "accountId": null, "customerId": ""}),
+                vec![("SessionId", "NotEmpty")],
+            ),
             (json!({"accountId": "a"}), vec![("CustomerId", "NotEmpty")]),
             (json!({"customerId": "c"}), vec![("AccountId", "NotEmpty")]),
             (json!({"sessionId": long}), vec![("SessionId", "Length")]),
-            (json!({"sessionId": "a\u{0}b"}), vec![("SessionId", "InvalidCharacter")]),
-            (json!({"sessionId": "S", "callSid": "a\u{1f}"}), vec![("CallSid", "InvalidCharacter")]),
-            (json!({"sessionId": "S", "callSid": "a\u{85}b"}), vec![("CallSid", "InvalidCharacter")]),
-            (json!({"sessionId": "S", "callSid": "a\u{ffff}b"}), vec![("CallSid", "InvalidCharacter")]),
+            (
+                json!({"sessionId": "a\u{0}b"}),
+                vec![("SessionId", "InvalidCharacter")],
+            ),
+            (
+                json!({"sessionId": "S", "callSid": "a\u{1f}"}),
+                vec![("CallSid", "InvalidCharacter")],
+            ),
+            (
+                json!({"sessionId": "S", "callSid": "a\u{85}b"}),
+                vec![("CallSid", "InvalidCharacter")],
+            ),
+            (
+                json!({"sessionId": "S", "callSid": "a\u{ffff}b"}),
+                vec![("CallSid", "InvalidCharacter")],
+            ),
             (json!({"sessionId": ["S"]}), vec![("SessionId", "NotAText")]),
-            (json!({"sessionId": "S", "callSid": {"a": 1}}), vec![("CallSid", "NotAText")]),
-            (json!({"sessionId": "S", "occurredAt": "yesterday"}), vec![("OccurredAt", "InvalidInstant")]),
-            (json!({"sessionId": "S", "occurredAt": 1_772_357_400}), vec![("OccurredAt", "InvalidInstant")]),
-            (json!({"sessionId": "S", "occurredAt": "1979-12-31T23:59:59Z"}), vec![("OccurredAt", "InclusiveBetween")]),
-            (json!({"sessionId": "S", "occurredAt": soon(48)}), vec![("OccurredAt", "InclusiveBetween")]),
+            (
+                json!({"sessionId": "S", "callSid": {"a": 1}}),
+                vec![("CallSid", "NotAText")],
+            ),
+            (
+                json!({"sessionId": "S", "occurredAt": "yesterday"}),
+                vec![("OccurredAt", "InvalidInstant")],
+            ),
+            (
+                json!({"sessionId": "S", "occurredAt": 1_772_357_400}),
+                vec![("OccurredAt", "InvalidInstant")],
+            ),
+            (
+                json!({"sessionId": "S", "occurredAt": "1979-12-31T23:59:59Z"}),
+                vec![("OccurredAt", "InclusiveBetween")],
+            ),
+            (
+                json!({"sessionId": "S", "occurredAt": soon(48)}),
+                vec![("OccurredAt", "InclusiveBetween")],
+            ),
             (
                 json!({"accountId": "a\n", "callSid": long, "occurredAt": "x"}),
-                vec![("AccountId", "InvalidCharacter"), ("CustomerId", "NotEmpty"), ("CallSid", "Length"), ("OccurredAt", "InvalidInstant")],
+                vec![
+                    ("AccountId", "InvalidCharacter"),
+                    ("CustomerId", "NotEmpty"),
+                    ("CallSid", "Length"),
+                    ("OccurredAt", "InvalidInstant"),
+                ],
             ),
         ];
         for (report, expected) in cases {
             let reply = server.client().report(&report).await;
             let errors = reply.field_errors();
-            let errors: Vec<_> = errors.iter().map(|(field, code)| (&**field, &**code)).collect();
+            let errors: Vec<_> = errors
+                .iter()
+                .map(|(field, code)| (&**field, &**code))
+                .collect();
             assert_eq!((reply.status, &errors), (400, &expected), "{report}");
             assert_eq!(reply.error_code(), expected[0].1);
         }
         assert!(database.ids().await.is_empty());
-        assert_eq!(server.client().report(&json!({"sessionId": "S", "occurredAt": soon(23)})).await.status, 201);
+        assert_eq!(
+            server
+                .client()
+                .report(&json!({"sessionId": "S", "occurredAt": soon(23)}))
+                .await
+                .status,
+            201
+        );
     }
+);
 
-    async fn what_cannot_be_read_is_refused_and_nothing_is_stored(database: Database) {
+on_both_databases!(
+    what_cannot_be_read_is_refused_and_nothing_is_stored,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let brackets = "[".repeat(100_000);
         let nested = format!("<NewBillable>{}", "<a>".repeat(100_000));
@@ -60,60 +109,143 @@ on_both_databases! {
         );
         let external = "<!DOCTYPE r [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><NewBillable><SessionId>&x;</SessionId></NewBillable>";
         let json: [&[u8]; 8] = [
-            b"{\"sessionId\":\"S", b"null", b" \n", b"[{}", b"{\"sessionId\":\"\xff\"}", brackets.as_bytes(),
-            b"{\"sessionId\":\"S\"} x", b"{\"sessionId\":\"S\",\"x\":\"\\ud800\"}",
+            b"{\"sessionId\":\"S",
+            b"null",
+            b" \n",
+            b"[{}",
+            b"{\"sessionId\":\"\xff\"}",
+            brackets.as_bytes(),
+            b"{\"sessionId\":\"S\"} x",
+            b"{\"sessionId\":\"S\",\"x\":\"\\ud800\"}",
         ];
         let xml: [&[u8]; 7] = [
-            b"<NewBillable", b"<NewBillable><SessionId>S</SessionId>", nested.as_bytes(), bomb.as_bytes(), external.as_bytes(),
+            b"<NewBillable",
+            b"<NewBillable><SessionId>S</SessionId>",
+            nested.as_bytes(),
+            bomb.as_bytes(),
+            external.as_bytes(),
             b"<NewBillable><SessionId>\xff</SessionId></NewBillable>",
             b"<NewBillable xmlns='urn:x'><SessionId>S</SessionId></NewBillable>",
         ];
-        let cases = json.map(|body| ("application/json", body)).into_iter().chain(xml.map(|body| ("application/xml", body)));
+        let cases = json
+            .map(|body| ("application/json", body))
+            .into_iter()
+            .chain(xml.map(|body| ("application/xml", body)));
         for (content_type, body) in cases {
-            let request = server.client().post("/billables").header("Content-Type", content_type).body(body.to_vec());
+            let request = server
+                .client()
+                .post("/billables")
+                .header("Content-Type", content_type)
+                .body(body.to_vec());
             let reply = send(request).await;
             let shown = String::from_utf8_lossy(&body[..body.len().min(60)]);
-            assert_eq!((reply.status, &*reply.error_code()), (400, "SerializationException"), "{shown}");
-            assert!(reply.header("content-type").unwrap().starts_with(content_type), "{shown}");
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (400, "SerializationException"),
+                "{shown}"
+            );
+            assert!(
+                reply
+                    .header("content-type")
+                    .unwrap()
+                    .starts_with(content_type),
+                "{shown}"
+            );
         }
-        let queries = ["/billables?sessionId=%FF", "/billables?sessionId=S&callSid=%C3%28"];
+        let queries = [
+            "/billables?sessionId=%FF",
+            "/billables?sessionId=S&callSid=%C3%28",
+        ];
         for query in queries {
             let reply = send(server.client().post(query)).await;
-            assert_eq!((reply.status, &*reply.error_code()), (400, "SerializationException"), "{query}");
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (400, "SerializationException"),
+                "{query}"
+            );
         }
         assert!(database.ids().await.is_empty());
     }
+);
 
-    async fn a_label_that_is_none_of_ours_is_415(database: Database) {
+on_both_databases!(
+    a_label_that_is_none_of_ours_is_415,
+    async |database: Database| {
         let server = Server::start(&database).await;
-        for label in ["application/octet-stream", "text/plain", "application/json; charset=utf-16", "image/png", "\u{e9}"] {
-            let request = server.client().post("/billables").header("Content-Type", label).body(r#"{"sessionId":"S"}"#);
+        for label in [
+            "application/octet-stream",
+            "text/plain",
+            "application/json; charset=utf-16",
+            "image/png",
+            "\u{e9}",
+        ] {
+            let request = server
+                .client()
+                .post("/billables")
+                .header("Content-Type", label)
+                .body(r#"{"sessionId":"S"}"#);
             let reply = send(request).await;
-            assert_eq!((reply.status, &*reply.error_code()), (415, "UnsupportedMediaType"), "{label}");
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (415, "UnsupportedMediaType"),
+                "{label}"
+            );
         }
         for coding in ["br", "gzip, gzip", "\u{e9}"] {
-            let packed = server.client().post("/billables").header("Content-Encoding", coding).json(&json!({"sessionId": "S"}));
+            let packed = server
+                .client()
+                .post("/billables")
+                .header("Content-Encoding", coding)
+                .json(&json!({"sessionId": "S"}));
             let reply = send(packed).await;
-            assert_eq!((reply.status, reply.header("accept-encoding")), (415, Some("gzip, deflate")), "{coding}");
+            assert_eq!(
+                (reply.status, reply.header("accept-encoding")),
+                (415, Some("gzip, deflate")),
+                "{coding}"
+            );
         }
         let unlabelled = server.client().post("/billables").body("sessionId=S");
         assert_eq!(send(unlabelled).await.status, 415);
         assert!(database.ids().await.is_empty());
     }
+);
 
-    async fn a_key_that_is_none_is_refused(database: Database) {
-        let server = Server::start(&database).await;
-        for key in ["", "a b", "\u{e9}", &"k".repeat(256)] {
-            let reply = server.client().report_keyed(key, &json!({"sessionId": "S"})).await;
-            assert_eq!((reply.status, &*reply.error_code()), (400, "InvalidIdempotencyKey"), "{key}");
-        }
-        let twice = server.client().post("/billables").header("Idempotency-Key", "a").header("Idempotency-Key", "a");
-        assert_eq!(send(twice.json(&json!({"sessionId": "S"}))).await.status, 400);
-        assert!(database.ids().await.is_empty());
-        assert_eq!(server.client().report_keyed(&"k".repeat(255), &json!({"sessionId": "S"})).await.status, 201);
+on_both_databases!(a_key_that_is_none_is_refused, async |database: Database| {
+    let server = Server::start(&database).await;
+    for key in ["", "a b", "\u{e9}", &"k".repeat(256)] {
+        let reply = server
+            .client()
+            .report_keyed(key, &json!({"sessionId": "S"}))
+            .await;
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (400, "InvalidIdempotencyKey"),
+            "{key}"
+        );
     }
+    let twice = server
+        .client()
+        .post("/billables")
+        .header("Idempotency-Key", "a")
+        .header("Idempotency-Key", "a");
+    assert_eq!(
+        send(twice.json(&json!({"sessionId": "S"}))).await.status,
+        400
+    );
+    assert!(database.ids().await.is_empty());
+    assert_eq!(
+        server
+            .client()
+            .report_keyed(&"k".repeat(255), &json!({"sessionId": "S"}))
+            .await
+            .status,
+        201
+    );
+});
 
-    async fn a_hundred_megabytes_are_refused_with_a_length_and_without(database: Database) {
+on_both_databases!(
+    a_hundred_megabytes_are_refused_with_a_length_and_without,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let authorization = authorization(&server);
         for length in [8 * MEGABYTE + 1, 100 * MEGABYTE] {
@@ -122,28 +254,57 @@ on_both_databases! {
             );
             let mut connection = Raw::connect(server.address()).await;
             connection.send(head).await;
-            let reply = connection.flood(&vec![b' '; MEGABYTE], length / MEGABYTE + 1).await;
-            assert!(reply.starts_with("HTTP/1.1 413 ") && reply.contains("PayloadTooLarge"), "{reply}");
+            let reply = connection
+                .flood(&vec![b' '; MEGABYTE], length / MEGABYTE + 1)
+                .await;
+            assert!(
+                reply.starts_with("HTTP/1.1 413 ") && reply.contains("PayloadTooLarge"),
+                "{reply}"
+            );
         }
-        let head = format!("POST /billables HTTP/1.1\r\nHost: x\r\n{authorization}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let head = format!(
+            "POST /billables HTTP/1.1\r\nHost: x\r\n{authorization}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
         let mut connection = Raw::connect(server.address()).await;
         connection.send(head).await;
-        let chunk = [format!("{MEGABYTE:x}\r\n").into_bytes(), vec![b' '; MEGABYTE], b"\r\n".to_vec()].concat();
+        let chunk = [
+            format!("{MEGABYTE:x}\r\n").into_bytes(),
+            vec![b' '; MEGABYTE],
+            b"\r\n".to_vec(),
+        ]
+        .concat();
         let reply = connection.flood(&chunk, 100).await;
-        assert!(reply.starts_with("HTTP/1.1 413 ") && reply.contains("PayloadTooLarge"), "{reply}");
+        assert!(
+            reply.starts_with("HTTP/1.1 413 ") && reply.contains("PayloadTooLarge"),
+            "{reply}"
+        );
         assert!(database.ids().await.is_empty());
     }
+);
 
-    async fn a_head_of_more_than_64_kib_is_431_however_it_is_cut(database: Database) {
+on_both_databases!(
+    a_head_of_more_than_64_kib_is_431_however_it_is_cut,
+    async |database: Database| {
         let server = Server::start(&database).await;
-        for (length, expected) in [(64 * 1024, "200"), (64 * 1024 + 1, "431"), (100 * 1024, "431"), (1000 * 1024, "431")] {
+        for (length, expected) in [
+            (64 * 1024, "200"),
+            (64 * 1024 + 1, "431"),
+            (100 * 1024, "431"),
+            (1000 * 1024, "431"),
+        ] {
             // One long field, and many short ones; what is asked for is answered only when it is read.
             let ending = "Connection: close\r\n\r\n";
             let long = "GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ".to_owned();
-            let long = format!("{long}{}\r\n{ending}", "x".repeat(length - long.len() - 2 - ending.len()));
+            let long = format!(
+                "{long}{}\r\n{ending}",
+                "x".repeat(length - long.len() - 2 - ending.len())
+            );
             let path = "GET /livez?".to_owned();
             let rest = format!(" HTTP/1.1\r\nHost: x\r\n{ending}");
-            let path = format!("{path}{}{rest}", "x".repeat(length - path.len() - rest.len()));
+            let path = format!(
+                "{path}{}{rest}",
+                "x".repeat(length - path.len() - rest.len())
+            );
             for head in [long, path] {
                 assert_eq!(head.len(), length);
                 for piece in [length, 32 * 1024, 8 * 1024, 1000] {
@@ -152,45 +313,89 @@ on_both_databases! {
                         connection.try_send(piece).await;
                     }
                     let reply = connection.rest().await;
-                    assert!(reply.starts_with(&format!("HTTP/1.1 {expected} ")), "{length} in pieces of {piece}: {reply}");
+                    assert!(
+                        reply.starts_with(&format!("HTTP/1.1 {expected} ")),
+                        "{length} in pieces of {piece}: {reply}"
+                    );
                 }
             }
         }
     }
+);
 
-    async fn a_body_of_the_largest_size_is_read(database: Database) {
+on_both_databases!(
+    a_body_of_the_largest_size_is_read,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let mut body = r#"{"sessionId":"S"}"#.to_owned();
         body.push_str(&" ".repeat(8 * MEGABYTE - body.len()));
-        assert_eq!(send(server.client().post("/billables").body(body)).await.status, 201);
+        assert_eq!(
+            send(server.client().post("/billables").body(body))
+                .await
+                .status,
+            201
+        );
     }
+);
 
-    async fn a_body_cut_half_way_stores_nothing(database: Database) {
+on_both_databases!(
+    a_body_cut_half_way_stores_nothing,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let body = r#"{"sessionId":"S"}"#;
-        for coding in [format!("Content-Length: {}", body.len() + 1), "Transfer-Encoding: chunked".to_owned()] {
+        for coding in [
+            format!("Content-Length: {}", body.len() + 1),
+            "Transfer-Encoding: chunked".to_owned(),
+        ] {
             let is_chunked = coding.starts_with('T');
-            let head = format!("POST /billables HTTP/1.1\r\nHost: x\r\n{}\r\n{coding}\r\n\r\n", authorization(&server));
+            let head = format!(
+                "POST /billables HTTP/1.1\r\nHost: x\r\n{}\r\n{coding}\r\n\r\n",
+                authorization(&server)
+            );
             let mut connection = Raw::connect(server.address()).await;
             connection.send(head).await;
-            connection.send(if is_chunked { format!("{:x}\r\n{body}\r\n", body.len()) } else { body.to_owned() }).await;
+            connection
+                .send(if is_chunked {
+                    format!("{:x}\r\n{body}\r\n", body.len())
+                } else {
+                    body.to_owned()
+                })
+                .await;
             connection.finish().await;
             let reply = connection.rest().await;
-            assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 400 "), "{reply}");
+            assert!(
+                reply.is_empty() || reply.starts_with("HTTP/1.1 400 "),
+                "{reply}"
+            );
         }
         assert!(database.ids().await.is_empty());
     }
+);
 
-    async fn what_a_report_may_not_be_reaches_no_other_route(database: Database) {
+on_both_databases!(
+    what_a_report_may_not_be_reaches_no_other_route,
+    async |database: Database| {
         let server = Server::start(&database).await;
-        for path in ["/billables/not-a-uuid", "/billables/00000000-0000-0000-0000-000000000000", "/billables/%FF", "/billables/a%00b"] {
+        for path in [
+            "/billables/not-a-uuid",
+            "/billables/00000000-0000-0000-0000-000000000000",
+            "/billables/%FF",
+            "/billables/a%00b",
+        ] {
             let reply = server.client().get(path).await;
-            assert_eq!((reply.status, &*reply.error_code()), (404, "NotFound"), "{path}");
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (404, "NotFound"),
+                "{path}"
+            );
         }
         let deleted = send(server.client().request(Method::DELETE, "/billables")).await;
-        assert_eq!((deleted.status, deleted.header("allow")), (405, Some("POST,GET,HEAD")));
+        assert_eq!(
+            (deleted.status, deleted.header("allow")),
+            (405, Some("POST,GET,HEAD"))
+        );
     }
-}
+);
 
 fn authorization(server: &Server) -> String {
     format!("Authorization: Bearer {}", server.secret())

@@ -45,8 +45,9 @@ async fn report_calls(client: &Client, count: usize) {
     }
 }
 
-on_both_databases! {
-    async fn exports_never_keep_reports_out(database: Database) {
+on_both_databases!(
+    exports_never_keep_reports_out,
+    async |database: Database| {
         let mut readers = Vec::new();
         for name in ["one", "two", "three", "four", "five"] {
             readers.push(token(&database, name, &[Scope::Read], None).await);
@@ -60,7 +61,11 @@ on_both_databases! {
         for secret in readers.iter().flat_map(|secret| [secret, secret]) {
             let reader = server.client_of(secret);
             exports.spawn(async move {
-                let mut response = reader.request(Method::GET, "/billables?format=ndjson").send().await.unwrap();
+                let mut response = reader
+                    .request(Method::GET, "/billables?format=ndjson")
+                    .send()
+                    .await
+                    .unwrap();
                 if response.status() == 503 {
                     return None;
                 }
@@ -74,7 +79,11 @@ on_both_databases! {
         }
         // And one that takes nothing of what it asked for, for as long as this goes on.
         let mut idle = Raw::connect_narrow(server.address()).await;
-        idle.send(format!("GET /billables?format=ndjson HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", server.secret())).await;
+        idle.send(format!(
+            "GET /billables?format=ndjson HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
+            server.secret()
+        ))
+        .await;
         // Under them reports are stored, every one.
         let mut reports = JoinSet::new();
         for worker in 0..8 {
@@ -86,19 +95,34 @@ on_both_databases! {
                 }
             });
         }
-        timeout(PATIENCE, reports.join_all()).await.expect("reports go on");
-        let rows = timeout(PATIENCE, exports.join_all()).await.expect("exports end");
+        timeout(PATIENCE, reports.join_all())
+            .await
+            .expect("reports go on");
+        let rows = timeout(PATIENCE, exports.join_all())
+            .await
+            .expect("exports end");
         let whole: Vec<_> = rows.iter().flatten().collect();
         assert!(whole.len() >= 7, "{rows:?}");
-        assert!(whole.iter().all(|rows| (20_000..=20_400).contains(*rows)), "each is as of its own cut: {rows:?}");
+        assert!(
+            whole.iter().all(|rows| (20_000..=20_400).contains(*rows)),
+            "each is as of its own cut: {rows:?}"
+        );
     }
+);
 
-    async fn readers_that_wait_leave_reports_and_other_clients_their_places(database: Database) {
+on_both_databases!(
+    readers_that_wait_leave_reports_and_other_clients_their_places,
+    async |database: Database| {
         let modest = token(&database, "modest", &[Scope::Read], None).await;
         let server = Server::start_with(&database, &["--max-requests", "4"]).await;
         let (client, modest) = (server.client(), server.client_of(&modest));
         assert_eq!(client.report(&call(0)).await.status, 201);
-        let next = client.get("/log").await.header("next-cursor").unwrap().to_owned();
+        let next = client
+            .get("/log")
+            .await
+            .header("next-cursor")
+            .unwrap()
+            .to_owned();
         let mut waiting = JoinSet::new();
         for _ in 0..2 {
             let (client, path) = (client.clone(), format!("/log?after={next}&wait=60"));
@@ -122,26 +146,46 @@ on_both_databases! {
                 }
             }
         };
-        let refused = timeout(PATIENCE, refused).await.expect("the places are taken");
-        assert_eq!((&*refused.error_code(), refused.header("retry-after")), ("Overloaded", Some("1")));
+        let refused = timeout(PATIENCE, refused)
+            .await
+            .expect("the places are taken");
+        assert_eq!(
+            (&*refused.error_code(), refused.header("retry-after")),
+            ("Overloaded", Some("1"))
+        );
         assert_eq!(modest.get("/billables").await.status, 200);
         assert_eq!(client.get("/readyz").await.status, 200);
         let metrics = client.get("/metrics").await.body;
-        assert!(metrics.contains("billables_http_requests_in_flight{kind=\"other\"} 2\n"), "{metrics}");
-        assert!(!metrics.contains("billables_refused_total{limit=\"requests\"} 0\n"), "{metrics}");
+        assert!(
+            metrics.contains("billables_http_requests_in_flight{kind=\"other\"} 2\n"),
+            "{metrics}"
+        );
+        assert!(
+            !metrics.contains("billables_refused_total{limit=\"requests\"} 0\n"),
+            "{metrics}"
+        );
         assert_eq!(client.report(&call(1)).await.status, 201);
-        let statuses = timeout(PATIENCE, waiting.join_all()).await.expect("there is news");
+        let statuses = timeout(PATIENCE, waiting.join_all())
+            .await
+            .expect("there is news");
         assert_eq!(statuses, [200; 2]);
     }
+);
 
-    async fn reports_that_arrive_slowly_leave_their_places_to_others(database: Database) {
+on_both_databases!(
+    reports_that_arrive_slowly_leave_their_places_to_others,
+    async |database: Database| {
         let server = Server::start_with(&database, &["--max-requests", "2"]).await;
         let client = server.client();
         let mut slow = Vec::new();
         for number in 0..4 {
             let body = call(number).to_string();
             let mut connection = Raw::connect(server.address()).await;
-            let head = format!("POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n", server.secret(), body.len());
+            let head = format!(
+                "POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+                server.secret(),
+                body.len()
+            );
             connection.send(head).await;
             // Told to go on, its body is being waited for.
             connection.until_readable().await;
@@ -155,15 +199,21 @@ on_both_databases! {
         }
         assert_eq!(database.ids().await.len(), 5);
     }
+);
 
-    async fn bodies_of_one_client_that_stall_keep_no_other_client_out(database: Database) {
+on_both_databases!(
+    bodies_of_one_client_that_stall_keep_no_other_client_out,
+    async |database: Database| {
         let greedy = token(&database, "greedy", &[Scope::Report], None).await;
         // Long, so that no body is given up before the others hold their parts.
         let server = Server::start_with(&database, &["--request-timeout", "5m"]).await;
         let (client, greedy_client) = (server.client(), server.client_of(&greedy));
         // More than all small requests may hold, if each were let in: 64 KiB with what it needs besides.
         let (connections, held) = (270, 58 * 1024);
-        let head = format!("POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {greedy}\r\nContent-Length: {}\r\n\r\n", held + 1);
+        let head = format!(
+            "POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {greedy}\r\nContent-Length: {}\r\n\r\n",
+            held + 1
+        );
         let answered = Arc::new(AtomicUsize::new(0));
         let mut stalled = JoinSet::new();
         for _ in 0..connections {
@@ -183,28 +233,47 @@ on_both_databases! {
                 held = small_bytes(&client).await / (64 * 1024);
             }
         };
-        timeout(PATIENCE, settled).await.expect("each is held or answered");
+        timeout(PATIENCE, settled)
+            .await
+            .expect("each is held or answered");
         for number in 0..20 {
             let reply = client.report(&call(number)).await;
             assert_eq!(reply.status, 201, "{reply:?}");
         }
         // What the last report held is given back when its answer has been sent.
         let given_back = async { while small_bytes(&client).await > 8 * 1024 * 1024 {} };
-        timeout(PATIENCE, given_back).await.expect("half of it at most");
+        timeout(PATIENCE, given_back)
+            .await
+            .expect("half of it at most");
         // Who has too much is told so, as when there is nothing left for anybody.
         let refused = greedy_client.report(&call(100)).await;
-        assert_eq!((refused.status, &*refused.error_code(), refused.header("retry-after")), (503, "Overloaded", Some("1")));
+        assert_eq!(
+            (
+                refused.status,
+                &*refused.error_code(),
+                refused.header("retry-after")
+            ),
+            (503, "Overloaded", Some("1"))
+        );
         for _ in 0..connections - 128 {
             let reply = stalled.join_next().await.unwrap().unwrap();
-            assert!(reply.starts_with("HTTP/1.1 503 ") && reply.contains("Overloaded"), "{reply}");
+            assert!(
+                reply.starts_with("HTTP/1.1 503 ") && reply.contains("Overloaded"),
+                "{reply}"
+            );
         }
         drop(stalled);
         let stored = async { while greedy_client.report(&call(100)).await.status != 201 {} };
-        timeout(PATIENCE, stored).await.expect("what was held is given back");
+        timeout(PATIENCE, stored)
+            .await
+            .expect("what was held is given back");
         assert_eq!(database.ids().await.len(), 21);
     }
+);
 
-    async fn a_queue_that_is_full_refuses_and_then_takes_again(database: Database) {
+on_both_databases!(
+    a_queue_that_is_full_refuses_and_then_takes_again,
+    async |database: Database| {
         let server = Server::start_with(&database, &["--max-queue", "2"]).await;
         let client = server.client();
         assert_eq!(client.report(&call(0)).await.status, 201);
@@ -217,12 +286,20 @@ on_both_databases! {
         // One group is under way and two reports wait; nobody else has to.
         let mut refused = 0;
         while refused < 15 {
-            let (_, reply) = timeout(PATIENCE, stuck.join_next()).await.expect("at once").unwrap().unwrap();
+            let (_, reply) = timeout(PATIENCE, stuck.join_next())
+                .await
+                .expect("at once")
+                .unwrap()
+                .unwrap();
             assert_eq!((reply.status, &*reply.error_code()), (503, "Overloaded"));
             refused += 1;
         }
         let metrics = client.get("/metrics").await.body;
-        assert!(metrics.contains("billables_queue_jobs 2\n") && metrics.contains("billables_queue_limit_jobs 2\n"), "{metrics}");
+        assert!(
+            metrics.contains("billables_queue_jobs 2\n")
+                && metrics.contains("billables_queue_limit_jobs 2\n"),
+            "{metrics}"
+        );
         drop(lock);
         for number in 0..=20 {
             let stored = async { while client.report(&call(number)).await.status / 100 != 2 {} };
@@ -230,4 +307,4 @@ on_both_databases! {
         }
         assert_eq!(database.ids().await.len(), 21);
     }
-}
+);

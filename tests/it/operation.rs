@@ -13,30 +13,62 @@ use crate::support::{Database, Server, on_both_databases};
 const REPORT: &str = r#"{"sessionId":"S1","callSid":"CA1"}"#;
 const ID: &str = "9fa7705a-9bff-8ead-a1fd-6201c57676cc";
 
-on_both_databases! {
-    async fn an_operation_returns_nothing_and_says_where_the_billable_is(database: Database) {
+on_both_databases!(
+    an_operation_returns_nothing_and_says_where_the_billable_is,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let xml = "<NewBillable xmlns=\"http://schemas.datacontract.org/2004/07/Voice.Api.Billing\"><CallSid>CA1</CallSid><SessionId>S1</SessionId></NewBillable>";
         let csv = "SessionId,CallSid\nS1,CA1\n";
         let posts = [
-            ("/api/NewBillable", REPORT), ("/api/newbillable.json", REPORT), ("/json/reply/NewBillable", REPORT),
-            ("/JSON/OneWay/NewBillable/", REPORT), ("/xml/reply/NewBillable", xml), ("/api/NewBillable.xml", xml),
-            ("/jsv/oneway/NewBillable", "{SessionId:S1,CallSid:CA1}"), ("/csv/reply/NewBillable", csv), ("/api/NewBillable.csv", csv),
-            ("/api/NewBillable?sessionId=S1&callSid=CA1", ""), ("/api/NewBillable?callSid=CA1", r#"{"sessionId":"S1","callSid":null}"#),
+            ("/api/NewBillable", REPORT),
+            ("/api/newbillable.json", REPORT),
+            ("/json/reply/NewBillable", REPORT),
+            ("/JSON/OneWay/NewBillable/", REPORT),
+            ("/xml/reply/NewBillable", xml),
+            ("/api/NewBillable.xml", xml),
+            ("/jsv/oneway/NewBillable", "{SessionId:S1,CallSid:CA1}"),
+            ("/csv/reply/NewBillable", csv),
+            ("/api/NewBillable.csv", csv),
+            ("/api/NewBillable?sessionId=S1&callSid=CA1", ""),
+            (
+                "/api/NewBillable?callSid=CA1",
+                r#"{"sessionId":"S1","callSid":null}"#,
+            ),
         ];
         for (number, (path, body)) in posts.into_iter().enumerate() {
             // The label is not heeded, nor is Accept.
-            let reply = send(client.post(path).header("Content-Type", "application/octet-stream").header("Accept", "text/html").body(body)).await;
-            assert_eq!((reply.status, &*reply.body, reply.header("content-type")), (204, "", None), "{path}: {reply:?}");
-            assert_eq!(reply.header("location"), Some(&*format!("/billables/{ID}")), "{path}");
+            let reply = send(
+                client
+                    .post(path)
+                    .header("Content-Type", "application/octet-stream")
+                    .header("Accept", "text/html")
+                    .body(body),
+            )
+            .await;
+            assert_eq!(
+                (reply.status, &*reply.body, reply.header("content-type")),
+                (204, "", None),
+                "{path}: {reply:?}"
+            );
+            assert_eq!(
+                reply.header("location"),
+                Some(&*format!("/billables/{ID}")),
+                "{path}"
+            );
             assert_eq!(reply.header("billable-identity"), Some("call"));
-            assert_eq!(reply.header("idempotent-replayed"), (number > 0).then_some("true"));
+            assert_eq!(
+                reply.header("idempotent-replayed"),
+                (number > 0).then_some("true")
+            );
         }
         assert_eq!(database.ids().await.len(), 1);
     }
+);
 
-    async fn every_operation_is_called_by_its_name_and_answers_as_on_its_path(database: Database) {
+on_both_databases!(
+    every_operation_is_called_by_its_name_and_answers_as_on_its_path,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let get = async |path: &str| {
@@ -44,217 +76,583 @@ on_both_databases! {
             assert_eq!(reply.status, 200, "{path}: {reply:?}");
             reply
         };
-        assert_eq!(client.report(&json!({"sessionId": "S/1", "callSid": "CA1"})).await.status, 201);
-        let id = client.report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA2"})).await.id();
+        assert_eq!(
+            client
+                .report(&json!({"sessionId": "S/1", "callSid": "CA1"}))
+                .await
+                .status,
+            201
+        );
+        let id = client
+            .report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA2"}))
+            .await
+            .id();
         for (by_name, path) in [
-            (format!("/api/GetBillable?ID={id}"), format!("/billables/{id}")),
-            (format!("/xml/reply/getbillable?id={id}"), format!("/billables/{id}?format=xml")),
-            ("/api/ListBillables.csv?accountId=acc".to_owned(), "/billables.csv?accountId=acc".to_owned()),
-            ("/jsv/reply/GetBilling?startDate=2026-01-01&endDate=2026-01-02&accountId=none".to_owned(), "/billing.jsv?startDate=2026-01-01&endDate=2026-01-02&accountId=none".to_owned()),
+            (
+                format!("/api/GetBillable?ID={id}"),
+                format!("/billables/{id}"),
+            ),
+            (
+                format!("/xml/reply/getbillable?id={id}"),
+                format!("/billables/{id}?format=xml"),
+            ),
+            (
+                "/api/ListBillables.csv?accountId=acc".to_owned(),
+                "/billables.csv?accountId=acc".to_owned(),
+            ),
+            (
+                "/jsv/reply/GetBilling?startDate=2026-01-01&endDate=2026-01-02&accountId=none"
+                    .to_owned(),
+                "/billing.jsv?startDate=2026-01-01&endDate=2026-01-02&accountId=none".to_owned(),
+            ),
         ] {
             let (one, other) = (get(&by_name).await, get(&path).await);
             assert_eq!(one.header("content-type"), other.header("content-type"));
             let cursorless = |reply: &Reply| reply.body.split("asOf").next().unwrap().to_owned();
             assert_eq!(cursorless(&one), cursorless(&other), "{by_name}");
         }
-        assert_eq!(get("/api/ReadLog?limit=10").await.json()["items"].as_array().unwrap().len(), 2);
+        assert_eq!(
+            get("/api/ReadLog?limit=10").await.json()["items"]
+                .as_array()
+                .unwrap()
+                .len(),
+            2
+        );
         let csv = get("/csv/reply/ReadLog").await;
-        assert_eq!(csv.header("content-disposition"), Some("attachment; filename=\"ReadLog.csv\""));
+        assert_eq!(
+            csv.header("content-disposition"),
+            Some("attachment; filename=\"ReadLog.csv\"")
+        );
 
         // As a client of JavaScript labels it, and one of .NET writes it.
         let posted = async |method: Method, path: &str, body: &str| {
-            send(client.request(method, path).header("Content-Type", "text/plain").body(body.to_owned())).await
+            send(
+                client
+                    .request(method, path)
+                    .header("Content-Type", "text/plain")
+                    .body(body.to_owned()),
+            )
+            .await
         };
-        let checked = posted(Method::POST, "/api/CheckBillables", r#"{"CallSids":["CA1"]}"#).await;
-        assert_eq!((checked.status, &checked.json()["items"][0]["state"]), (200, &json!("present")));
-        let decided = posted(Method::PUT, "/json/reply/AttributeSession", r#"{"sessionId":"S/1","AccountId":"acc","customerId":"cus"}"#).await;
-        assert_eq!((decided.status, &decided.json()["isComplete"]), (200, &json!(true)), "{decided:?}");
-        assert_eq!(get("/api/GetSession?sessionId=S%2F1").await.json(), decided.json());
-        let voided = posted(Method::POST, "/api/VoidBillable", &format!(r#"{{"id":"{id}","Reason":"a test"}}"#)).await;
-        assert_eq!((voided.status, &voided.json()["voidReason"]), (200, &json!("a test")));
+        let checked = posted(
+            Method::POST,
+            "/api/CheckBillables",
+            r#"{"CallSids":["CA1"]}"#,
+        )
+        .await;
+        assert_eq!(
+            (checked.status, &checked.json()["items"][0]["state"]),
+            (200, &json!("present"))
+        );
+        let decided = posted(
+            Method::PUT,
+            "/json/reply/AttributeSession",
+            r#"{"sessionId":"S/1","AccountId":"acc","customerId":"cus"}"#,
+        )
+        .await;
+        assert_eq!(
+            (decided.status, &decided.json()["isComplete"]),
+            (200, &json!(true)),
+            "{decided:?}"
+        );
+        assert_eq!(
+            get("/api/GetSession?sessionId=S%2F1").await.json(),
+            decided.json()
+        );
+        let voided = posted(
+            Method::POST,
+            "/api/VoidBillable",
+            &format!(r#"{{"id":"{id}","Reason":"a test"}}"#),
+        )
+        .await;
+        assert_eq!(
+            (voided.status, &voided.json()["voidReason"]),
+            (200, &json!("a test"))
+        );
         let again = posted(Method::POST, &format!("/api/VoidBillable?id={id}"), "").await;
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
 
         // What is done is for ever: query and body must mean the same billable.
-        let other = client.report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA3"})).await.id();
-        let doubtful = posted(Method::POST, &format!("/api/VoidBillable?id={other}"), &format!(r#"{{"id":"{id}"}}"#)).await;
-        assert_eq!((doubtful.status, doubtful.field_errors()), (400, vec![("Id".to_owned(), "Predicate".to_owned())]));
-        let decided = posted(Method::PUT, "/api/AttributeSession?sessionId=S2", r#"{"sessionId":"S3","accountId":"a","customerId":"c"}"#).await;
-        assert_eq!(decided.field_errors(), [("SessionId".to_owned(), "Predicate".to_owned())]);
-        assert_eq!(get(&format!("/api/GetBillable?id={other}")).await.json()["state"], "billable");
+        let other = client
+            .report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA3"}))
+            .await
+            .id();
+        let doubtful = posted(
+            Method::POST,
+            &format!("/api/VoidBillable?id={other}"),
+            &format!(r#"{{"id":"{id}"}}"#),
+        )
+        .await;
+        assert_eq!(
+            (doubtful.status, doubtful.field_errors()),
+            (400, vec![("Id".to_owned(), "Predicate".to_owned())])
+        );
+        let decided = posted(
+            Method::PUT,
+            "/api/AttributeSession?sessionId=S2",
+            r#"{"sessionId":"S3","accountId":"a","customerId":"c"}"#,
+        )
+        .await;
+        assert_eq!(
+            decided.field_errors(),
+            [("SessionId".to_owned(), "Predicate".to_owned())]
+        );
+        assert_eq!(
+            get(&format!("/api/GetBillable?id={other}")).await.json()["state"],
+            "billable"
+        );
         // Names in any letter case, null for nothing; and no name at all is no empty list.
-        let shouted = posted(Method::POST, "/api/VoidBillable", &format!(r#"{{"ID":"{other}","REASON":"why","Other":[1]}}"#)).await;
-        assert_eq!((shouted.status, &shouted.json()["voidReason"]), (200, &json!("why")));
-        let checked = posted(Method::POST, "/billables/check", r#"{"callsids":["CA3"],"ids":null}"#).await;
+        let shouted = posted(
+            Method::POST,
+            "/api/VoidBillable",
+            &format!(r#"{{"ID":"{other}","REASON":"why","Other":[1]}}"#),
+        )
+        .await;
+        assert_eq!(
+            (shouted.status, &shouted.json()["voidReason"]),
+            (200, &json!("why"))
+        );
+        let checked = posted(
+            Method::POST,
+            "/billables/check",
+            r#"{"callsids":["CA3"],"ids":null}"#,
+        )
+        .await;
         assert_eq!(checked.status, 415, "a text is no JSON there");
-        let checked = send(client.post("/billables/check").json(&json!({"callsids": ["CA3"], "ids": null}))).await;
+        let checked = send(
+            client
+                .post("/billables/check")
+                .json(&json!({"callsids": ["CA3"], "ids": null})),
+        )
+        .await;
         assert_eq!(checked.json()["items"][0]["state"], "voided");
-        let misspelt = send(client.post("/billables/check").json(&json!({"calls": ["CA3"]}))).await;
-        assert_eq!((misspelt.status, misspelt.field_errors()), (400, vec![("CallSids".to_owned(), "NotEmpty".to_owned())]));
+        let misspelt = send(
+            client
+                .post("/billables/check")
+                .json(&json!({"calls": ["CA3"]})),
+        )
+        .await;
+        assert_eq!(
+            (misspelt.status, misspelt.field_errors()),
+            (400, vec![("CallSids".to_owned(), "NotEmpty".to_owned())])
+        );
 
         for (method, path, name) in [
-            (Method::GET, "/api/GetBillable", "Id"), (Method::POST, "/api/VoidBillable?id=%20", "Id"), (Method::POST, "/api/VoidBillable", "Id"),
+            (Method::GET, "/api/GetBillable", "Id"),
+            (Method::POST, "/api/VoidBillable?id=%20", "Id"),
+            (Method::POST, "/api/VoidBillable", "Id"),
             (Method::GET, "/api/GetSession?sessionId=", "SessionId"),
         ] {
             let missing = posted(method, path, "{}").await;
-            assert_eq!((missing.status, missing.field_errors()), (400, vec![(name.to_owned(), "NotEmpty".to_owned())]), "{path}");
+            assert_eq!(
+                (missing.status, missing.field_errors()),
+                (400, vec![(name.to_owned(), "NotEmpty".to_owned())]),
+                "{path}"
+            );
         }
         let xml = posted(Method::POST, "/xml/reply/VoidBillable", "<VoidBillable/>").await;
-        assert_eq!((xml.status, &*xml.error_code()), (415, "UnsupportedMediaType"));
-        let shown = send(client.post("/xml/reply/VoidBillable").json(&json!({"id": id.to_string()}))).await;
-        assert_eq!((shown.status, shown.header("content-type")), (200, Some("application/xml")));
-        for (method, path, allowed) in [(Method::POST, "/api/GetBilling", "GET,HEAD"), (Method::GET, "/api/VoidBillable", "POST")] {
+        assert_eq!(
+            (xml.status, &*xml.error_code()),
+            (415, "UnsupportedMediaType")
+        );
+        let shown = send(
+            client
+                .post("/xml/reply/VoidBillable")
+                .json(&json!({"id": id.to_string()})),
+        )
+        .await;
+        assert_eq!(
+            (shown.status, shown.header("content-type")),
+            (200, Some("application/xml"))
+        );
+        for (method, path, allowed) in [
+            (Method::POST, "/api/GetBilling", "GET,HEAD"),
+            (Method::GET, "/api/VoidBillable", "POST"),
+        ] {
             let wrong = posted(method, path, "").await;
-            assert_eq!((wrong.status, wrong.header("allow")), (405, Some(allowed)), "{path}");
+            assert_eq!(
+                (wrong.status, wrong.header("allow")),
+                (405, Some(allowed)),
+                "{path}"
+            );
         }
         assert_eq!(client.get("/api/GetBilling[]").await.status, 404);
         assert_eq!(client.get("/api/GetMetrics").await.status, 404);
     }
+);
 
-    async fn an_operations_errors_are_in_its_format_whatever_is_accepted(database: Database) {
+on_both_databases!(
+    an_operations_errors_are_in_its_format_whatever_is_accepted,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let cases = [
-            ("/api/NewBillable", "application/json; charset=utf-8", "\"errorCode\":\"SerializationException\""),
-            ("/xml/reply/NewBillable", "application/xml", "<ErrorCode>SerializationException</ErrorCode>"),
-            ("/api/NewBillable.jsv", "application/jsv", "{responseStatus:{errorCode:SerializationException,message:"),
-            ("/csv/oneway/NewBillable[]", "text/csv", "ResponseStatus\r\n\"{errorCode:SerializationException,message:"),
-            ("/json/reply/NewBillable?format=jsv", "application/jsv", "{responseStatus:"),
+            (
+                "/api/NewBillable",
+                "application/json; charset=utf-8",
+                "\"errorCode\":\"SerializationException\"",
+            ),
+            (
+                "/xml/reply/NewBillable",
+                "application/xml",
+                "<ErrorCode>SerializationException</ErrorCode>",
+            ),
+            (
+                "/api/NewBillable.jsv",
+                "application/jsv",
+                "{responseStatus:{errorCode:SerializationException,message:",
+            ),
+            (
+                "/csv/oneway/NewBillable[]",
+                "text/csv",
+                "ResponseStatus\r\n\"{errorCode:SerializationException,message:",
+            ),
+            (
+                "/json/reply/NewBillable?format=jsv",
+                "application/jsv",
+                "{responseStatus:",
+            ),
         ];
         for (path, content_type, part) in cases {
-            let body = if path.contains("csv") { "a\nb,c\n" } else { "?" };
-            let reply = send(client.post(path).header("Accept", "application/problem+json").body(body)).await;
-            assert_eq!((reply.status, reply.header("content-type")), (400, Some(content_type)), "{path}");
+            let body = if path.contains("csv") {
+                "a\nb,c\n"
+            } else {
+                "?"
+            };
+            let reply = send(
+                client
+                    .post(path)
+                    .header("Accept", "application/problem+json")
+                    .body(body),
+            )
+            .await;
+            assert_eq!(
+                (reply.status, reply.header("content-type")),
+                (400, Some(content_type)),
+                "{path}"
+            );
             assert!(reply.body.contains(part), "{path}: {}", reply.body);
-            assert_eq!(reply.header("content-disposition").is_some(), content_type == "text/csv");
+            assert_eq!(
+                reply.header("content-disposition").is_some(),
+                content_type == "text/csv"
+            );
         }
         let wrong = send(client.request(Method::GET, "/api/NewBillable[]")).await;
         assert_eq!((wrong.status, wrong.header("allow")), (405, Some("POST")));
-        for path in ["/api/Nope", "/json/reply/Nope", "/api/NewBillable/", "/html/reply/NewBillable", "/api/NewBillable.yaml"] {
+        for path in [
+            "/api/Nope",
+            "/json/reply/Nope",
+            "/api/NewBillable/",
+            "/html/reply/NewBillable",
+            "/api/NewBillable.yaml",
+        ] {
             let reply = send(client.post(path).body(REPORT)).await;
-            assert_eq!((reply.status, &*reply.error_code()), (404, "NotFound"), "{path}");
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (404, "NotFound"),
+                "{path}"
+            );
         }
         assert!(database.ids().await.is_empty());
     }
+);
 
-    async fn no_override_makes_another_method_a_post_or_an_error_a_success(database: Database) {
+on_both_databases!(
+    no_override_makes_another_method_a_post_or_an_error_a_success,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
-        for (path, status) in [("/billables?sessionId=S", 200), ("/api/NewBillable?sessionId=S", 405)] {
-            let get = client.request(Method::GET, path).header("X-HTTP-Method-Override", "POST");
+        for (path, status) in [
+            ("/billables?sessionId=S", 200),
+            ("/api/NewBillable?sessionId=S", 405),
+        ] {
+            let get = client
+                .request(Method::GET, path)
+                .header("X-HTTP-Method-Override", "POST");
             assert_eq!(send(get).await.status, status, "{path}");
             let query = client.request(Method::GET, &format!("{path}&X-Http-Method-Override=POST"));
             assert_eq!(send(query).await.status, status, "{path}");
         }
         let jsonp = send(client.post("/billables?callback=alert&sessionId=")).await;
-        assert_eq!((jsonp.status, jsonp.header("content-type")), (400, Some("application/json; charset=utf-8")));
+        assert_eq!(
+            (jsonp.status, jsonp.header("content-type")),
+            (400, Some("application/json; charset=utf-8"))
+        );
         assert!(jsonp.body.starts_with("{\"responseStatus\""));
         assert!(database.ids().await.is_empty());
-        let overridden = client.post("/billables").header("X-HTTP-Method-Override", "DELETE").body(REPORT);
+        let overridden = client
+            .post("/billables")
+            .header("X-HTTP-Method-Override", "DELETE")
+            .body(REPORT);
         assert_eq!(send(overridden).await.status, 201);
     }
+);
 
-    async fn prefer_has_it_the_other_way_round(database: Database) {
+on_both_databases!(
+    prefer_has_it_the_other_way_round,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let post = async |path: &str, preference: &'static str, body: &'static str| {
             send(client.post(path).header("Prefer", preference).body(body)).await
         };
         let minimal = post("/billables", "return=minimal", REPORT).await;
-        assert_eq!((minimal.status, &*minimal.body, minimal.header("preference-applied")), (204, "", Some("return=minimal")));
-        assert_eq!(minimal.header("location"), Some(&*format!("/billables/{ID}")));
-        let whole = post("/api/NewBillable", "respond-async, return=representation", REPORT).await;
-        assert_eq!((whole.status, whole.json()["id"].as_str(), whole.header("preference-applied")), (200, Some(ID), Some("return=representation")));
+        assert_eq!(
+            (
+                minimal.status,
+                &*minimal.body,
+                minimal.header("preference-applied")
+            ),
+            (204, "", Some("return=minimal"))
+        );
+        assert_eq!(
+            minimal.header("location"),
+            Some(&*format!("/billables/{ID}"))
+        );
+        let whole = post(
+            "/api/NewBillable",
+            "respond-async, return=representation",
+            REPORT,
+        )
+        .await;
+        assert_eq!(
+            (
+                whole.status,
+                whole.json()["id"].as_str(),
+                whole.header("preference-applied")
+            ),
+            (200, Some(ID), Some("return=representation"))
+        );
         assert_eq!(whole.header("idempotent-replayed"), Some("true"));
         let batch = "[{\"sessionId\":\"S1\",\"callSid\":\"CA1\"},{\"sessionId\":\"S1\",\"callSid\":\"CA2\"}]";
         let whole = post("/json/reply/NewBillable[]", "return=representation", batch).await;
-        assert_eq!((whole.status, whole.json()[0]["id"].as_str(), &whole.json()[1]["replayed"]), (201, Some(ID), &json!(false)));
+        assert_eq!(
+            (
+                whole.status,
+                whole.json()[0]["id"].as_str(),
+                &whole.json()[1]["replayed"]
+            ),
+            (201, Some(ID), &json!(false))
+        );
         assert_eq!(whole.header("x-autobatch-completed"), Some("2"));
         for path in ["/billables", "/api/NewBillable[]"] {
             let minimal = post(path, "return=minimal", batch).await;
             assert_eq!((minimal.status, &*minimal.body), (204, ""), "{path}");
         }
         let unknown = post("/billables", "return=everything", REPORT).await;
-        assert_eq!((unknown.status, unknown.header("preference-applied")), (200, None));
+        assert_eq!(
+            (unknown.status, unknown.header("preference-applied")),
+            (200, None)
+        );
     }
+);
 
-    async fn a_billable_is_shown_in_every_format(database: Database) {
+on_both_databases!(
+    a_billable_is_shown_in_every_format,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let at = "2026-03-01T08:30:00.000000Z";
-        let report = json!({"accountId": "a,b", "customerId": "c", "callSid": "CA1", "occurredAt": at});
+        let report =
+            json!({"accountId": "a,b", "customerId": "c", "callSid": "CA1", "occurredAt": at});
         let first = client.report(&report).await;
-        let (id, recorded_at) = (first.id(), first.json()["recordedAt"].as_str().unwrap().to_owned());
+        let (id, recorded_at) = (
+            first.id(),
+            first.json()["recordedAt"].as_str().unwrap().to_owned(),
+        );
         let jsv = send(client.post("/billables.jsv").json(&report)).await;
         assert_eq!(jsv.header("content-type"), Some("application/jsv"));
-        assert_eq!(jsv.body, format!("{{id:{id},accountId:\"a,b\",customerId:c,callSid:CA1,state:billable,billedAccountId:\"a,b\",billedCustomerId:c,occurredAt:\"{at}\",recordedAt:\"{recorded_at}\"}}"));
-        let csv = send(client.request(Method::GET, first.header("location").unwrap()).header("Accept", "text/csv")).await;
-        assert_eq!((csv.header("content-type"), csv.header("content-disposition")), (Some("text/csv"), Some("attachment; filename=\"billables.csv\"")));
-        assert_eq!(csv.body, format!("Id,AccountId,CustomerId,SessionId,CallSid,State,BilledAccountId,BilledCustomerId,OccurredAt,RecordedAt,VoidReason\r\n{id},\"a,b\",c,,CA1,billable,\"a,b\",c,{at},{recorded_at},\r\n"));
+        assert_eq!(
+            jsv.body,
+            format!(
+                "{{id:{id},accountId:\"a,b\",customerId:c,callSid:CA1,state:billable,billedAccountId:\"a,b\",billedCustomerId:c,occurredAt:\"{at}\",recordedAt:\"{recorded_at}\"}}"
+            )
+        );
+        let csv = send(
+            client
+                .request(Method::GET, first.header("location").unwrap())
+                .header("Accept", "text/csv"),
+        )
+        .await;
+        assert_eq!(
+            (
+                csv.header("content-type"),
+                csv.header("content-disposition")
+            ),
+            (
+                Some("text/csv"),
+                Some("attachment; filename=\"billables.csv\"")
+            )
+        );
+        assert_eq!(
+            csv.body,
+            format!(
+                "Id,AccountId,CustomerId,SessionId,CallSid,State,BilledAccountId,BilledCustomerId,OccurredAt,RecordedAt,VoidReason\r\n{id},\"a,b\",c,,CA1,billable,\"a,b\",c,{at},{recorded_at},\r\n"
+            )
+        );
         let operation = send(client.post("/api/NewBillable.csv").body("SessionId\nS\n")).await;
-        assert_eq!((operation.status, operation.header("content-disposition")), (204, Some("attachment; filename=\"NewBillable.csv\"")));
+        assert_eq!(
+            (operation.status, operation.header("content-disposition")),
+            (204, Some("attachment; filename=\"NewBillable.csv\""))
+        );
     }
+);
 
-    async fn an_error_is_problem_details_when_asked_for(database: Database) {
+on_both_databases!(
+    an_error_is_problem_details_when_asked_for,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
-        let post = async |path: &str, accept: &'static str| send(client.post(path).header("Accept", accept).body("{}")).await;
+        let post = async |path: &str, accept: &'static str| {
+            send(client.post(path).header("Accept", accept).body("{}")).await
+        };
         let reply = post("/billables", "application/json, application/problem+json").await;
-        assert_eq!((reply.status, reply.header("content-type")), (400, Some("application/problem+json")));
+        assert_eq!(
+            (reply.status, reply.header("content-type")),
+            (400, Some("application/problem+json"))
+        );
         let problem = reply.json();
-        assert_eq!((&problem["type"], &problem["title"], &problem["status"]), (&json!("about:blank"), &json!("Bad Request"), &json!(400)));
+        assert_eq!(
+            (&problem["type"], &problem["title"], &problem["status"]),
+            (&json!("about:blank"), &json!("Bad Request"), &json!(400))
+        );
         assert_eq!(problem["detail"], problem["responseStatus"]["message"]);
-        assert_eq!(problem["responseStatus"]["errors"][0]["fieldName"], json!("SessionId"));
-        assert_eq!(post("/billables.xml", "application/problem+json").await.header("content-type"), Some("application/xml"));
-        assert_eq!(post("/nope", "application/problem+json").await.header("content-type"), Some("application/problem+json"));
-        let success = send(client.post("/billables").header("Accept", "application/problem+json").body(REPORT)).await;
-        assert_eq!((success.status, success.header("content-type")), (201, Some("application/json; charset=utf-8")));
+        assert_eq!(
+            problem["responseStatus"]["errors"][0]["fieldName"],
+            json!("SessionId")
+        );
+        assert_eq!(
+            post("/billables.xml", "application/problem+json")
+                .await
+                .header("content-type"),
+            Some("application/xml")
+        );
+        assert_eq!(
+            post("/nope", "application/problem+json")
+                .await
+                .header("content-type"),
+            Some("application/problem+json")
+        );
+        let success = send(
+            client
+                .post("/billables")
+                .header("Accept", "application/problem+json")
+                .body(REPORT),
+        )
+        .await;
+        assert_eq!(
+            (success.status, success.header("content-type")),
+            (201, Some("application/json; charset=utf-8"))
+        );
     }
+);
 
-    async fn a_form_may_have_files_of_any_bytes_beside_its_fields(database: Database) {
+on_both_databases!(
+    a_form_may_have_files_of_any_bytes_beside_its_fields,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
-        let field = |name: &str, value: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").into_bytes();
+        let field = |name: &str, value: &str| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+                .into_bytes()
+        };
         let file = b"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n\xff\xd8\0\r\n".to_vec();
-        let body = [field("sessionId", "S1"), file, field("CallSid", "CA1"), b"--b--\r\n".to_vec()].concat();
+        let body = [
+            field("sessionId", "S1"),
+            file,
+            field("CallSid", "CA1"),
+            b"--b--\r\n".to_vec(),
+        ]
+        .concat();
         for (path, status) in [("/billables", 201), ("/api/NewBillable", 204)] {
-            let reply = send(client.post(path).header("Content-Type", "multipart/form-data; boundary=b").body(body.clone())).await;
-            assert_eq!((reply.status, reply.header("location")), (status, Some(&*format!("/billables/{ID}"))), "{path}");
+            let reply = send(
+                client
+                    .post(path)
+                    .header("Content-Type", "multipart/form-data; boundary=b")
+                    .body(body.clone()),
+            )
+            .await;
+            assert_eq!(
+                (reply.status, reply.header("location")),
+                (status, Some(&*format!("/billables/{ID}"))),
+                "{path}"
+            );
         }
     }
+);
 
-    async fn a_compressed_body_is_the_same_report(database: Database) {
+on_both_databases!(
+    a_compressed_body_is_the_same_report,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
-        let gzip = |body: &[u8]| { let mut encoder = GzEncoder::new(Vec::new(), Compression::best()); encoder.write_all(body).unwrap(); encoder.finish().unwrap() };
-        let zlib = |body: &[u8]| { let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best()); encoder.write_all(body).unwrap(); encoder.finish().unwrap() };
-        let bare = |body: &[u8]| { let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best()); encoder.write_all(body).unwrap(); encoder.finish().unwrap() };
+        let gzip = |body: &[u8]| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        };
+        let zlib = |body: &[u8]| {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        };
+        let bare = |body: &[u8]| {
+            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        };
         let post = async |coding: &'static str, body: Vec<u8>| {
-            send(client.post("/billables").header("Content-Encoding", coding).header("Content-Type", "application/json").body(body)).await
+            send(
+                client
+                    .post("/billables")
+                    .header("Content-Encoding", coding)
+                    .header("Content-Type", "application/json")
+                    .body(body),
+            )
+            .await
         };
         let report = REPORT.as_bytes();
         let (first, second) = report.split_at(10);
         for (coding, body) in [
-            ("gzip", gzip(report)), ("X-GZip", [gzip(first), gzip(second)].concat()), ("deflate", zlib(report)),
-            ("deflate", bare(report)), ("identity", report.to_vec()), ("", report.to_vec()),
+            ("gzip", gzip(report)),
+            ("X-GZip", [gzip(first), gzip(second)].concat()),
+            ("deflate", zlib(report)),
+            ("deflate", bare(report)),
+            ("identity", report.to_vec()),
+            ("", report.to_vec()),
         ] {
             let reply = post(coding, body).await;
-            assert!([200, 201].contains(&reply.status) && reply.id().to_string() == ID, "{coding}: {reply:?}");
+            assert!(
+                [200, 201].contains(&reply.status) && reply.id().to_string() == ID,
+                "{coding}: {reply:?}"
+            );
         }
         let whole = gzip(report);
         for (coding, body) in [
-            ("gzip", report.to_vec()), ("gzip", whole[..whole.len() - 1].to_vec()), ("gzip", [&*whole, b"x"].concat()), ("deflate", zlib(report)[..20].to_vec()),
-            ("deflate", [zlib(report), b"x".to_vec()].concat()), ("deflate", bare(report)[..20].to_vec()), ("deflate", gzip(report)),
+            ("gzip", report.to_vec()),
+            ("gzip", whole[..whole.len() - 1].to_vec()),
+            ("gzip", [&*whole, b"x"].concat()),
+            ("deflate", zlib(report)[..20].to_vec()),
+            ("deflate", [zlib(report), b"x".to_vec()].concat()),
+            ("deflate", bare(report)[..20].to_vec()),
+            ("deflate", gzip(report)),
         ] {
             let reply = post(coding, body).await;
-            assert_eq!((reply.status, &*reply.error_code()), (400, "SerializationException"), "{coding}");
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (400, "SerializationException"),
+                "{coding}"
+            );
         }
         // 100 MiB of blanks in 100 kB.
         let bomb = gzip(&vec![b' '; 100 * 1024 * 1024]);
         assert!(bomb.len() < 110 * 1024);
         let reply = post("gzip", bomb).await;
-        assert_eq!((reply.status, &*reply.error_code()), (413, "PayloadTooLarge"));
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (413, "PayloadTooLarge")
+        );
         assert_eq!(post("gzip", Vec::new()).await.error_code(), "NotEmpty");
         assert_eq!(database.ids().await.len(), 1);
     }
-}
+);

@@ -75,8 +75,9 @@ fn hex(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-on_both_databases! {
-    async fn the_first_page_fixes_what_all_pages_see(database: Database) {
+on_both_databases!(
+    the_first_page_fixes_what_all_pages_see,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         report_calls(&client, 0..7).await;
@@ -90,52 +91,114 @@ on_both_databases! {
         client.report(&late).await;
         send(client.post(&format!("/billables/{}/void", all[4]))).await;
         let cursor = first["nextCursor"].as_str().unwrap();
-        let second = client.get(&format!("/billables?limit=3&cursor={cursor}")).await.json();
+        let second = client
+            .get(&format!("/billables?limit=3&cursor={cursor}"))
+            .await
+            .json();
         assert_eq!(ids(&second), all[3..6]);
         assert_eq!(second["items"][1]["state"], "billable");
         let cursor = second["nextCursor"].as_str().unwrap();
-        let third = client.get(&format!("/billables?limit=3&cursor={cursor}")).await.json();
-        assert_eq!((ids(&third), third.get("nextCursor")), (all[6..].to_vec(), None));
+        let third = client
+            .get(&format!("/billables?limit=3&cursor={cursor}"))
+            .await
+            .json();
+        assert_eq!(
+            (ids(&third), third.get("nextCursor")),
+            (all[6..].to_vec(), None)
+        );
         // An export that goes on from a cursor sees the same cut.
-        let rest = client.get(&format!("/billables?format=ndjson&cursor={cursor}")).await;
+        let rest = client
+            .get(&format!("/billables?format=ndjson&cursor={cursor}"))
+            .await;
         assert_eq!(rest.body.lines().count(), 1);
-        assert_eq!(client.get("/billables?format=ndjson").await.body.lines().count(), 10);
+        assert_eq!(
+            client
+                .get("/billables?format=ndjson")
+                .await
+                .body
+                .lines()
+                .count(),
+            10
+        );
     }
+);
 
-    async fn a_page_is_written_in_every_format(database: Database) {
+on_both_databases!(
+    a_page_is_written_in_every_format,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
-        client.report(&json!({"accountId": "a", "customerId": "=c", "callSid": "CA1"})).await;
+        client
+            .report(&json!({"accountId": "a", "customerId": "=c", "callSid": "CA1"}))
+            .await;
         let xml = client.get("/billables.xml").await;
         assert_eq!(xml.header("content-type"), Some("application/xml"));
         assert!(xml.body.contains(concat!(
             "<ListOfBillable xmlns:i=\"http://www.w3.org/2001/XMLSchema-instance\" ",
             "xmlns=\"http://schemas.datacontract.org/2004/07/Voice.Api.Billing\"><Items><Billable><AccountId>a</AccountId>"
         )));
-        assert!(xml.body.ends_with("</Billable></Items><NextCursor i:nil=\"true\" /></ListOfBillable>"));
+        assert!(
+            xml.body
+                .ends_with("</Billable></Items><NextCursor i:nil=\"true\" /></ListOfBillable>")
+        );
         let jsv = client.get("/billables?format=jsv").await;
-        assert!(jsv.body.starts_with("{items:[{id:") && jsv.body.contains("customerId:=c"), "{}", jsv.body);
+        assert!(
+            jsv.body.starts_with("{items:[{id:") && jsv.body.contains("customerId:=c"),
+            "{}",
+            jsv.body
+        );
         let csv = client.get("/billables.csv").await;
-        assert_eq!(csv.header("content-disposition"), Some("attachment; filename=\"billables.csv\""));
+        assert_eq!(
+            csv.header("content-disposition"),
+            Some("attachment; filename=\"billables.csv\"")
+        );
         assert!(csv.body.starts_with("Id,AccountId,CustomerId,SessionId,CallSid,State,BilledAccountId,BilledCustomerId,OccurredAt,RecordedAt,VoidReason\r\n"));
         assert!(csv.body.contains(",a,'=c,,CA1,billable,a,'=c,"));
-        let lines = send(client.request(Method::GET, "/billables").header("accept", "application/x-ndjson")).await;
+        let lines = send(
+            client
+                .request(Method::GET, "/billables")
+                .header("accept", "application/x-ndjson"),
+        )
+        .await;
         assert_eq!(lines.header("content-type"), Some("application/x-ndjson"));
-        assert_eq!(lines.header("content-disposition"), Some("attachment; filename=\"billables.ndjson\""));
-        assert_eq!(serde_json::from_str::<Value>(&lines.body).unwrap()["callSid"], "CA1");
+        assert_eq!(
+            lines.header("content-disposition"),
+            Some("attachment; filename=\"billables.ndjson\"")
+        );
+        assert_eq!(
+            serde_json::from_str::<Value>(&lines.body).unwrap()["callSid"],
+            "CA1"
+        );
         let none = client.get("/billables.csv?callSid=none").await;
         assert_eq!(none.body.lines().count(), 1, "the header alone");
     }
+);
 
-    async fn an_export_ends_with_its_count_and_its_digest(database: Database) {
+on_both_databases!(
+    an_export_ends_with_its_count_and_its_digest,
+    async |database: Database| {
         let server = Server::start(&database).await;
         report_calls(&server.client(), 0..4_000).await;
         let (head, body, trailers) = raw_export(&server, "/billables?format=ndjson", "").await;
-        assert!(head.contains("trailer: row-count, content-sha256"), "{head}");
+        assert!(
+            head.contains("trailer: row-count, content-sha256"),
+            "{head}"
+        );
         let rows = body.split(|byte| *byte == b'\n').count() - 1;
-        assert_eq!((rows, trailers), (4_000, format!("row-count: 4000\r\ncontent-sha256: {}\r\n\r\n", hex(&body))));
+        assert_eq!(
+            (rows, trailers),
+            (
+                4_000,
+                format!("row-count: 4000\r\ncontent-sha256: {}\r\n\r\n", hex(&body))
+            )
+        );
 
-        let (head, zipped, trailers) = raw_export(&server, "/billables?format=ndjson", "accept-encoding: br, gzip\r\n").await;
+        let (head, zipped, trailers) = raw_export(
+            &server,
+            "/billables?format=ndjson",
+            "accept-encoding: br, gzip\r\n",
+        )
+        .await;
         assert!(head.contains("content-encoding: gzip") && zipped.len() < body.len() / 4);
         let mut unzipped = Vec::new();
         GzDecoder::new(&*zipped).read_to_end(&mut unzipped).unwrap();
@@ -143,163 +206,370 @@ on_both_databases! {
 
         let (_, some, trailers) = raw_export(&server, "/billables.csv?limit=1", "").await;
         assert!(trailers.starts_with("row-count: 1\r\n") && trailers.contains(&hex(&some)));
-        let (head, nothing, _) = raw_export(&server, "/billables.csv?callSid=none", "accept-encoding: gzip;q=0\r\n").await;
+        let (head, nothing, _) = raw_export(
+            &server,
+            "/billables.csv?callSid=none",
+            "accept-encoding: gzip;q=0\r\n",
+        )
+        .await;
         assert!(!head.contains("content-encoding") && nothing.starts_with(b"Id,"));
     }
+);
 
-    async fn an_export_that_cannot_be_finished_is_cut(database: Database) {
+on_both_databases!(
+    an_export_that_cannot_be_finished_is_cut,
+    async |database: Database| {
         let server = Server::start(&database).await;
         report_calls(&server.client(), 0..12_000).await;
         // The client takes nothing until the log is gone: what is read ahead is little.
         let mut raw = Raw::connect_narrow(server.address()).await;
         raw.send(format!(
-            "GET /billables?format=ndjson HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n", server.secret()
-        )).await;
+            "GET /billables?format=ndjson HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
+            server.secret()
+        ))
+        .await;
         raw.until_readable().await;
         database.execute("alter table entries rename to gone").await;
         let text = raw.rest().await;
         assert!(text.starts_with("HTTP/1.1 200 OK"));
-        assert!(text.lines().filter(|line| line.starts_with("{\"id\"")).count() < 12_000);
+        assert!(
+            text.lines()
+                .filter(|line| line.starts_with("{\"id\""))
+                .count()
+                < 12_000
+        );
         assert!(!text.ends_with("0\r\n\r\n"), "the last chunk never comes");
         server.until_logged("an export was cut").await;
     }
+);
 
-    async fn what_cannot_be_meant_is_refused_by_name(database: Database) {
+on_both_databases!(
+    what_cannot_be_meant_is_refused_by_name,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         for (query, field, code) in [
-            ("limit=0", "Limit", "Predicate"), ("limit=1001", "Limit", "Predicate"), ("limit=x", "Limit", "Predicate"),
-            ("state=Billable", "State", "Predicate"), ("from=2026-03-01", "From", "Predicate"), ("to=now", "To", "Predicate"),
+            ("limit=0", "Limit", "Predicate"),
+            ("limit=1001", "Limit", "Predicate"),
+            ("limit=x", "Limit", "Predicate"),
+            ("state=Billable", "State", "Predicate"),
+            ("from=2026-03-01", "From", "Predicate"),
+            ("to=now", "To", "Predicate"),
             ("accountId=a%00", "AccountId", "InvalidCharacter"),
         ] {
             let refused = client.get(&format!("/billables?{query}")).await;
-            assert_eq!((refused.status, refused.field_errors()), (400, vec![(field.to_owned(), code.to_owned())]), "{query}");
+            assert_eq!(
+                (refused.status, refused.field_errors()),
+                (400, vec![(field.to_owned(), code.to_owned())]),
+                "{query}"
+            );
         }
         client.report(&json!({"sessionId": "S"})).await;
         client.report(&json!({"sessionId": "S"})).await;
         let page = client.get("/billables?limit=1").await.json();
         let cursor = page["nextCursor"].as_str().unwrap();
-        for query in [format!("cursor={cursor}x"), format!("cursor={cursor}&sessionId=S"), "cursor=x".to_owned()] {
+        for query in [
+            format!("cursor={cursor}x"),
+            format!("cursor={cursor}&sessionId=S"),
+            "cursor=x".to_owned(),
+        ] {
             let refused = client.get(&format!("/billables?limit=1&{query}")).await;
-            assert_eq!((refused.status, &*refused.error_code()), (400, "InvalidCursor"), "{query}");
+            assert_eq!(
+                (refused.status, &*refused.error_code()),
+                (400, "InvalidCursor"),
+                "{query}"
+            );
         }
         let feed = client.get("/log").await.json();
         let feed = feed["nextCursor"].as_str().unwrap();
-        assert_eq!(client.get(&format!("/billables?cursor={feed}")).await.status, 400);
-        assert_eq!(client.get(&format!("/log?after={cursor}")).await.status, 400);
-        assert_eq!(client.get("/billables?limit=&state=&from=").await.status, 200);
+        assert_eq!(
+            client
+                .get(&format!("/billables?cursor={feed}"))
+                .await
+                .status,
+            400
+        );
+        assert_eq!(
+            client.get(&format!("/log?after={cursor}")).await.status,
+            400
+        );
+        assert_eq!(
+            client.get("/billables?limit=&state=&from=").await.status,
+            200
+        );
     }
+);
 
-    async fn reading_takes_the_scope_and_the_tokens_own_accounts(database: Database) {
+on_both_databases!(
+    reading_takes_the_scope_and_the_tokens_own_accounts,
+    async |database: Database| {
         let server = Server::start(&database).await;
-        server.client().report(&json!({"accountId": "a", "customerId": "c", "callSid": "CA1"})).await;
+        server
+            .client()
+            .report(&json!({"accountId": "a", "customerId": "c", "callSid": "CA1"}))
+            .await;
         let reporter = token(&database, "r", &[Scope::Report, Scope::Bill], None).await;
         let limited = token(&database, "l", &Scope::ALL, Some(&["b"])).await;
         drop(server);
         let server = Server::start(&database).await;
-        let id = server.client().get("/billables").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+        let id = server.client().get("/billables").await.json()["items"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         let (reporter, limited) = (server.client_of(&reporter), server.client_of(&limited));
-        for path in ["/billables", "/billables.csv", "/log", "/billing?startDate=2026-01-01&endDate=2026-01-01", "/sessions/S"] {
+        for path in [
+            "/billables",
+            "/billables.csv",
+            "/log",
+            "/billing?startDate=2026-01-01&endDate=2026-01-01",
+            "/sessions/S",
+        ] {
             let refused = reporter.get(path).await;
-            assert_eq!((refused.status, &*refused.error_code()), (403, "Forbidden"), "{path}");
+            assert_eq!(
+                (refused.status, &*refused.error_code()),
+                (403, "Forbidden"),
+                "{path}"
+            );
         }
-        assert_eq!(send(reporter.post("/billables/check").json(&json!({}))).await.status, 403);
+        assert_eq!(
+            send(reporter.post("/billables/check").json(&json!({})))
+                .await
+                .status,
+            403
+        );
         // Another account's is not there, and asking for it by name is refused.
-        assert_eq!(limited.get("/billables?callSid=CA1").await.json(), json!({"items": []}));
+        assert_eq!(
+            limited.get("/billables?callSid=CA1").await.json(),
+            json!({"items": []})
+        );
         assert_eq!(limited.get("/billables.csv").await.body.lines().count(), 1);
         assert_eq!(limited.get("/log").await.json()["items"], json!([]));
         assert_eq!(limited.get("/billables?accountId=a").await.status, 403);
-        assert_eq!(limited.get("/billing?startDate=2026-01-01&endDate=2026-01-01").await.status, 400);
-        let checked = send(limited.post("/billables/check").json(&json!({"callSids": ["CA1"], "ids": [id]}))).await.json();
-        assert_eq!([&checked["items"][0]["state"], &checked["items"][1]["state"]], ["missing", "missing"]);
-        let unknown = send(limited.post("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f/void")).await;
+        assert_eq!(
+            limited
+                .get("/billing?startDate=2026-01-01&endDate=2026-01-01")
+                .await
+                .status,
+            400
+        );
+        let checked = send(
+            limited
+                .post("/billables/check")
+                .json(&json!({"callSids": ["CA1"], "ids": [id]})),
+        )
+        .await
+        .json();
+        assert_eq!(
+            [&checked["items"][0]["state"], &checked["items"][1]["state"]],
+            ["missing", "missing"]
+        );
+        let unknown =
+            send(limited.post("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f/void")).await;
         let foreign = send(limited.post(&format!("/billables/{id}/void"))).await;
         assert_eq!((foreign.status, foreign.body), (404, unknown.body));
         let body = json!({"accountId": "b", "customerId": "c"});
-        assert_eq!(send(limited.request(Method::PUT, "/sessions/S").json(&body)).await.status, 403);
+        assert_eq!(
+            send(limited.request(Method::PUT, "/sessions/S").json(&body))
+                .await
+                .status,
+            403
+        );
         // Its own feed says nothing of places in the log.
-        limited.report(&json!({"accountId": "b", "customerId": "c", "callSid": "CA2"})).await;
+        limited
+            .report(&json!({"accountId": "b", "customerId": "c", "callSid": "CA2"}))
+            .await;
         let own = limited.get("/log").await.json();
         assert_eq!(own["items"].as_array().unwrap().len(), 1);
-        assert!(own["items"][0].get("position").is_none() && own["items"][0].get("partition").is_none());
+        assert!(
+            own["items"][0].get("position").is_none() && own["items"][0].get("partition").is_none()
+        );
     }
+);
 
-    async fn what_others_have_of_a_call_or_a_session_changes_no_answer(database: Database) {
+on_both_databases!(
+    what_others_have_of_a_call_or_a_session_changes_no_answer,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let reports: Vec<_> = (0..7_000)
             .map(|number| json!({"accountId": "other", "customerId": "c", "sessionId": format!("S{number}"), "callSid": "CA"}))
             .collect();
         for reports in reports.chunks(1_000) {
-            let batch = server.client().post("/billables").header("prefer", "return=minimal").json(&reports);
+            let batch = server
+                .client()
+                .post("/billables")
+                .header("prefer", "return=minimal")
+                .json(&reports);
             assert_eq!(send(batch).await.status, 204);
         }
-        let own = json!({"accountId": "own", "customerId": "c", "sessionId": "S1", "callSid": "CA"});
+        let own =
+            json!({"accountId": "own", "customerId": "c", "sessionId": "S1", "callSid": "CA"});
         let own = server.client().report(&own).await.id().to_string();
         let lone = json!({"accountId": "own", "sessionId": "S2", "callSid": "CA"});
         let lone = server.client().report(&lone).await.id().to_string();
         let pair = json!({"accountId": "other", "customerId": "d"});
-        assert_eq!(send(server.client().request(Method::PUT, "/sessions/S2").json(&pair)).await.status, 200);
+        assert_eq!(
+            send(
+                server
+                    .client()
+                    .request(Method::PUT, "/sessions/S2")
+                    .json(&pair)
+            )
+            .await
+            .status,
+            200
+        );
         let limited = token(&database, "l", &Scope::ALL, Some(&["own", "none"])).await;
         drop(server);
         let server = Server::start(&database).await;
         let client = server.client_of(&limited);
         let both = std::collections::BTreeSet::from([own.clone(), lone.clone()]);
-        let seen = |page: &Value| ids(page).into_iter().collect::<std::collections::BTreeSet<_>>();
-        assert_eq!(seen(&client.get("/billables?callSid=CA").await.json()), both);
-        assert_eq!(seen(&client.get("/billables?sessionId=S2").await.json()), [lone.clone()].into());
-        assert_eq!(seen(&client.get("/billables?accountId=own").await.json()), [own.clone()].into());
-        let checked = send(client.post("/billables/check").json(&json!({"callSids": ["CA"]}))).await.json();
+        let seen = |page: &Value| {
+            ids(page)
+                .into_iter()
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(
+            seen(&client.get("/billables?callSid=CA").await.json()),
+            both
+        );
+        assert_eq!(
+            seen(&client.get("/billables?sessionId=S2").await.json()),
+            [lone.clone()].into()
+        );
+        assert_eq!(
+            seen(&client.get("/billables?accountId=own").await.json()),
+            [own.clone()].into()
+        );
+        let checked = send(
+            client
+                .post("/billables/check")
+                .json(&json!({"callSids": ["CA"]})),
+        )
+        .await
+        .json();
         let found: Vec<_> = both.iter().cloned().collect();
-        assert_eq!(checked["items"][0], json!({"input": "CA", "state": "present", "ids": found}));
+        assert_eq!(
+            checked["items"][0],
+            json!({"input": "CA", "state": "present", "ids": found})
+        );
         // Whoever sees all of it gets no part of it for the whole.
         let all = json!({"callSids": vec!["CA"; 3]});
         let all = send(server.client().post("/billables/check").json(&all)).await;
-        assert_eq!(all.json()["items"][2]["ids"].as_array().unwrap().len(), 7_002);
+        assert_eq!(
+            all.json()["items"][2]["ids"].as_array().unwrap().len(),
+            7_002
+        );
         // A body of 50 kB is not answered with 70 million ids.
         let again = json!({"callSids": vec!["CA"; 10_000]});
         let again = send(server.client().post("/billables/check").json(&again)).await;
         assert_eq!((again.status, &*again.error_code()), (422, "TooMuch"));
     }
+);
 
-    async fn an_export_over_http_1_0_is_refused(database: Database) {
+on_both_databases!(
+    an_export_over_http_1_0_is_refused,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let mut raw = Raw::connect(server.address()).await;
         let secret = server.secret();
-        raw.send(format!("GET /billables.csv HTTP/1.0\r\nauthorization: Bearer {secret}\r\n\r\n")).await;
+        raw.send(format!(
+            "GET /billables.csv HTTP/1.0\r\nauthorization: Bearer {secret}\r\n\r\n"
+        ))
+        .await;
         let reply = raw.rest().await;
-        assert!(reply.starts_with("HTTP/1.0 505 ") && reply.contains("HttpVersionNotSupported"), "{reply}");
+        assert!(
+            reply.starts_with("HTTP/1.0 505 ") && reply.contains("HttpVersionNotSupported"),
+            "{reply}"
+        );
     }
+);
 
-    async fn checks_say_what_is_there(database: Database) {
-        let server = Server::start(&database).await;
-        let client = server.client();
-        report_calls(&client, 0..3).await;
-        let twin = client.report(&json!({"sessionId": "S", "callSid": "CA0"})).await.id();
-        let voided = client.get("/billables?callSid=CA1").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
-        send(client.post(&format!("/billables/{voided}/void"))).await;
-        let wanted = json!({"callSids": ["CA0", "CA1", "none", "CA0"], "ids": [twin.to_string(), voided, "no-id"]});
-        let reply = send(client.post("/billables/check").json(&wanted)).await.json();
-        let items = reply["items"].as_array().unwrap();
-        let states: Vec<_> = items.iter().map(|item| item["state"].as_str().unwrap()).collect();
-        assert_eq!(states, ["present", "voided", "missing", "present", "present", "voided", "missing"]);
-        assert_eq!(items[0]["ids"].as_array().unwrap().len(), 2);
-        let xml = send(client.post("/billables/check?format=xml").json(&json!({"callSids": ["CA1"]}))).await;
-        assert!(xml.body.contains("<CheckedBillable><Ids xmlns:a=\"http://schemas.microsoft.com/2003/10/Serialization/Arrays\"><a:string>"), "{}", xml.body);
+on_both_databases!(checks_say_what_is_there, async |database: Database| {
+    let server = Server::start(&database).await;
+    let client = server.client();
+    report_calls(&client, 0..3).await;
+    let twin = client
+        .report(&json!({"sessionId": "S", "callSid": "CA0"}))
+        .await
+        .id();
+    let voided = client.get("/billables?callSid=CA1").await.json()["items"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    send(client.post(&format!("/billables/{voided}/void"))).await;
+    let wanted = json!({"callSids": ["CA0", "CA1", "none", "CA0"], "ids": [twin.to_string(), voided, "no-id"]});
+    let reply = send(client.post("/billables/check").json(&wanted))
+        .await
+        .json();
+    let items = reply["items"].as_array().unwrap();
+    let states: Vec<_> = items
+        .iter()
+        .map(|item| item["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        states,
+        [
+            "present", "voided", "missing", "present", "present", "voided", "missing"
+        ]
+    );
+    assert_eq!(items[0]["ids"].as_array().unwrap().len(), 2);
+    let xml = send(
+        client
+            .post("/billables/check?format=xml")
+            .json(&json!({"callSids": ["CA1"]})),
+    )
+    .await;
+    assert!(xml.body.contains("<CheckedBillable><Ids xmlns:a=\"http://schemas.microsoft.com/2003/10/Serialization/Arrays\"><a:string>"), "{}", xml.body);
 
-        let many: Vec<_> = (0..10_000).map(|call| format!("CA{call}")).collect();
-        let all = send(client.post("/billables/check").json(&json!({"callSids": many}))).await.json();
-        let present = all["items"].as_array().unwrap().iter().filter(|item| item["state"] != "missing");
-        assert_eq!(present.count(), 3);
-        let too_many = json!({"callSids": many, "ids": ["x"]});
-        assert_eq!(send(client.post("/billables/check").json(&too_many)).await.status, 413);
-        for body in ["[]", "{", "{\"callSids\":[1]}", "{\"callSids\":[\"a\\u0000\"]}", "{\"callSids\":[\"\"]}"] {
-            let refused = send(client.post("/billables/check").header("content-type", "application/json").body(body)).await;
-            assert_eq!(refused.status, 400, "{body}");
-        }
-        let xml = send(client.post("/billables/check").header("content-type", "application/xml").body("<a/>")).await;
-        assert_eq!((xml.status, &*xml.error_code()), (415, "UnsupportedMediaType"));
+    let many: Vec<_> = (0..10_000).map(|call| format!("CA{call}")).collect();
+    let all = send(
+        client
+            .post("/billables/check")
+            .json(&json!({"callSids": many})),
+    )
+    .await
+    .json();
+    let present = all["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|item| item["state"] != "missing");
+    assert_eq!(present.count(), 3);
+    let too_many = json!({"callSids": many, "ids": ["x"]});
+    assert_eq!(
+        send(client.post("/billables/check").json(&too_many))
+            .await
+            .status,
+        413
+    );
+    for body in [
+        "[]",
+        "{",
+        "{\"callSids\":[1]}",
+        "{\"callSids\":[\"a\\u0000\"]}",
+        "{\"callSids\":[\"\"]}",
+    ] {
+        let refused = send(
+            client
+                .post("/billables/check")
+                .header("content-type", "application/json")
+                .body(body),
+        )
+        .await;
+        assert_eq!(refused.status, 400, "{body}");
     }
-}
+    let xml = send(
+        client
+            .post("/billables/check")
+            .header("content-type", "application/xml")
+            .body("<a/>"),
+    )
+    .await;
+    assert_eq!(
+        (xml.status, &*xml.error_code()),
+        (415, "UnsupportedMediaType")
+    );
+});
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_client_keeps_no_transaction_open() {

@@ -110,12 +110,15 @@ async fn the_databases_default_isolation_does_not_matter() {
     assert_eq!(database.ids().await.len(), 480);
 }
 
-on_both_databases! {
-    async fn a_row_that_is_unusable_fails_its_own_report_only(database: Database) {
+on_both_databases!(
+    a_row_that_is_unusable_fails_its_own_report_only,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         assert_eq!(client.report(&call(0)).await.status, 201);
-        database.execute("update entries set client = 'no name!'").await;
+        database
+            .execute("update entries set client = 'no name!'")
+            .await;
         // The lock makes all of them wait, so that they share groups.
         let lock = database.lock_log().await;
         let mut sent = JoinSet::new();
@@ -123,26 +126,43 @@ on_both_databases! {
             let client = client.clone();
             sent.spawn(async move { (number, client.report(&call(number)).await) });
         }
-        timeout(PATIENCE, database.until_waiting_for_lock()).await.expect("the writer waits for the lock");
+        timeout(PATIENCE, database.until_waiting_for_lock())
+            .await
+            .expect("the writer waits for the lock");
         drop(lock);
         for (number, reply) in sent.join_all().await {
-            assert_eq!(reply.status, if number == 0 { 500 } else { 201 }, "{number}: {reply:?}");
+            assert_eq!(
+                reply.status,
+                if number == 0 { 500 } else { 201 },
+                "{number}: {reply:?}"
+            );
         }
         assert_eq!(database.ids().await.len(), 7);
     }
+);
 
-    async fn a_token_that_is_unusable_locks_out_nobody_else(database: Database) {
+on_both_databases!(
+    a_token_that_is_unusable_locks_out_nobody_else,
+    async |database: Database| {
         let other = token(&database, "other", &[Scope::Report], None).await;
-        database.execute("update tokens set scopes = 'report,later'").await;
+        database
+            .execute("update tokens set scopes = 'report,later'")
+            .await;
         let server = Server::start(&database).await;
         assert_eq!(server.client().report(&call(1)).await.status, 201);
         assert_eq!(server.client_of(&other).report(&call(1)).await.status, 401);
         let (code, table, log) = run(&mut command(&database, &["token", "list"]));
         assert_eq!((code, table.lines().count()), (0, 2), "{table}");
-        assert!(log.contains("the table tokens has an unusable scopes"), "{log}");
+        assert!(
+            log.contains("the table tokens has an unusable scopes"),
+            "{log}"
+        );
     }
+);
 
-    async fn a_token_revoked_while_a_body_arrives_stores_nothing(database: Database) {
+on_both_databases!(
+    a_token_revoked_while_a_body_arrives_stores_nothing,
+    async |database: Database| {
         let secret = token(&database, "slow", &[Scope::Report], None).await;
         let server = Server::start(&database).await;
         let body = call(1).to_string();
@@ -150,39 +170,57 @@ on_both_databases! {
         connection.send(format!(
             "POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{{", body.len()
         )).await;
-        database.execute("update tokens set revoked_at = 1 where client = 'slow'").await;
+        database
+            .execute("update tokens set revoked_at = 1 where client = 'slow'")
+            .await;
         let client = server.client_of(&secret);
         let refused = async { while client.report(&call(2)).await.status != 401 {} };
-        timeout(Duration::from_secs(5), refused).await.expect("it holds within 5 s");
+        timeout(Duration::from_secs(5), refused)
+            .await
+            .expect("it holds within 5 s");
         let stored = database.ids().await.len();
         connection.send(&body[1..]).await;
         let reply = connection.rest().await;
         assert!(reply.starts_with("HTTP/1.1 401 "), "{reply}");
         assert_eq!(database.ids().await.len(), stored);
     }
+);
 
-    async fn another_log_under_a_running_server_gets_nothing(database: Database) {
+on_both_databases!(
+    another_log_under_a_running_server_gets_nothing,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         assert_eq!(client.report(&call(1)).await.status, 201);
-        database.execute(if database.is_postgres() {
-            "update log set epoch = '00000000-0000-8000-8000-000000000000'"
-        } else {
-            "update log set epoch = x'00000000000080008000000000000000'"
-        }).await;
+        database
+            .execute(if database.is_postgres() {
+                "update log set epoch = '00000000-0000-8000-8000-000000000000'"
+            } else {
+                "update log set epoch = x'00000000000080008000000000000000'"
+            })
+            .await;
         // What a restore does besides: the connections are gone.
         database.break_writer().await;
         let refused = async { while client.report(&call(2)).await.status != 503 {} };
-        timeout(PATIENCE, refused).await.expect("the other log is noticed");
+        timeout(PATIENCE, refused)
+            .await
+            .expect("the other log is noticed");
         server.until_logged("the database holds another log").await;
         assert_eq!(client.report(&call(1)).await.status, 503);
         let unready = async { while client.get("/readyz").await.status != 503 {} };
         timeout(PATIENCE, unready).await.expect("it is not ready");
         // The tokens are the other log's, too.
-        let refused = async { while client.get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f").await.status != 503 {} };
+        let refused = async {
+            while client
+                .get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f")
+                .await
+                .status
+                != 503
+            {}
+        };
         timeout(PATIENCE, refused).await.expect("nobody is let in");
     }
-}
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_taken_away_is_not_written_to() {

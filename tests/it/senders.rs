@@ -88,18 +88,30 @@ fn check_cdr(shown: &Value) {
     }
 }
 
-on_both_databases! {
-    async fn freeswitch_reports_a_call_and_its_unsent_files_are_sent_again(database: Database) {
+on_both_databases!(
+    freeswitch_reports_a_call_and_its_unsent_files_are_sent_again,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let config = block("xml", "json_cdr.conf");
         let url = between(&config, "name=\"url\" value=\"", "\"").replace("&amp;", "&");
         // The module appends this whatever the URL has.
         let post = format!("POST {}?uuid={UUID} HTTP/1.1", target(&url));
         let authorization = format!("Authorization: Basic {}", basic(&server));
-        let head = [&*post, "Host: 127.0.0.1:8080", &authorization, "User-Agent: freeswitch-json/1.0", "Accept: */*"];
+        let head = [
+            &*post,
+            "Host: 127.0.0.1:8080",
+            &authorization,
+            "User-Agent: freeswitch-json/1.0",
+            "Accept: */*",
+        ];
         let with = |headers: &[&'static str]| [&head[..], headers].concat();
 
-        let (status, first) = exchange(&server, &with(&["Content-Type: application/json", "Expect: 100-continue"]), CDR).await;
+        let (status, first) = exchange(
+            &server,
+            &with(&["Content-Type: application/json", "Expect: 100-continue"]),
+            CDR,
+        )
+        .await;
         assert_eq!(status, 201, "{first}");
         check_cdr(&first);
         // With `encode`, and with `disable-100-continue`, which replaces the module's own headers.
@@ -113,65 +125,131 @@ on_both_databases! {
         // The files of its error directory, sent days later by the README's commands.
         let directory = tempfile::tempdir().unwrap();
         let other = CDR.replace(UUID, "another-call");
-        for (name, cdr) in [(format!("a_{UUID}.cdr.json"), CDR), ("another-call.cdr.json".to_owned(), &other), ("broken.cdr.json".to_owned(), "{")] {
+        for (name, cdr) in [
+            (format!("a_{UUID}.cdr.json"), CDR),
+            ("another-call.cdr.json".to_owned(), &other),
+            ("broken.cdr.json".to_owned(), "{"),
+        ] {
             std::fs::write(directory.path().join(name), format!("{cdr}\n")).unwrap();
         }
-        let commands = block("sh", ".cdr.json").replace("127.0.0.1:8080", &server.address().to_string());
-        let status = Command::new("bash").args(["-c", &commands]).current_dir(directory.path()).env("TOKEN", server.secret())
-            .stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-        assert_eq!(status.code(), Some(22), "curl says that the last file was refused");
-        let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
-        assert_eq!(left, ["broken.cdr.json"], "what was stored is gone, what was not is kept");
+        let commands =
+            block("sh", ".cdr.json").replace("127.0.0.1:8080", &server.address().to_string());
+        let status = Command::new("bash")
+            .args(["-c", &commands])
+            .current_dir(directory.path())
+            .env("TOKEN", server.secret())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(
+            status.code(),
+            Some(22),
+            "curl says that the last file was refused"
+        );
+        let left: Vec<_> = std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
+        assert_eq!(
+            left,
+            ["broken.cdr.json"],
+            "what was stored is gone, what was not is kept"
+        );
         assert_eq!(database.ids().await.len(), 2);
 
         // Records sent together name the same calls, as far as they name accounts themselves.
         let named = |cdr: &str| cdr.replacen('{', r#"{"accountId":"acc","customerId":"cus","#, 1);
         let lines = format!("{}\n{}\n", named(CDR), named(&other));
-        let reply = send(server.client().post("/billables").header("Content-Type", "application/x-ndjson").body(lines)).await;
-        assert_eq!((reply.status, reply.header("billable-identity")), (200, Some("call")));
+        let reply = send(
+            server
+                .client()
+                .post("/billables")
+                .header("Content-Type", "application/x-ndjson")
+                .body(lines),
+        )
+        .await;
+        assert_eq!(
+            (reply.status, reply.header("billable-identity")),
+            (200, Some("call"))
+        );
         // Where records are not understood they are refused, not billed to half a query.
-        for path in ["/api/NewBillable?accountId=acc&customerId=cus?uuid=x", "/json/reply/NewBillable[]"] {
+        for path in [
+            "/api/NewBillable?accountId=acc&customerId=cus?uuid=x",
+            "/json/reply/NewBillable[]",
+        ] {
             let reply = send(server.client().post(path).body(named(CDR))).await;
-            assert_eq!((reply.status, &*reply.error_code()), (400, "SerializationException"), "{path}");
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (400, "SerializationException"),
+                "{path}"
+            );
         }
         assert_eq!(database.ids().await.len(), 2);
     }
+);
 
-    async fn a_twilio_status_callback_is_one_billable_a_call(database: Database) {
+on_both_databases!(
+    a_twilio_status_callback_is_one_billable_a_call,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let url = block("uri", "twilio");
         let path = target(url.split('#').next().unwrap().trim());
-        let body = |status: &str, number: u32, at: &str| format!(
-            "Called=%2B15005550006&ToState=&CallerCountry=US&Direction=outbound-api&Timestamp={at}&CallbackSource=call-progress-events\
+        let body = |status: &str, number: u32, at: &str| {
+            format!(
+                "Called=%2B15005550006&ToState=&CallerCountry=US&Direction=outbound-api&Timestamp={at}&CallbackSource=call-progress-events\
              &SipResponseCode=200&CallerState=CA&ToZip=&SequenceNumber={number}&CallSid=CA4d2c0060c659435ebcc7b4ddf79277b1&To=%2B15005550006\
              &CallerZip=94571&ToCountry=US&CalledZip=&ApiVersion=2010-04-01&CalledCity=&CallStatus={status}&Duration=1&From=%2B15107571675\
              &CallDuration=42&AccountSid=AC0123456789abcdef0123456789abcdef&CalledCountry=US&CallerCity=SAN+FRANCISCO&ToCity=&FromCountry=US\
              &Caller=%2B15107571675&FromCity=SAN+FRANCISCO&CalledState=&FromZip=94571&FromState=CA"
-        );
+            )
+        };
         let post = format!("POST {path} HTTP/1.1");
         let head = [
-            &*post, "Content-Type: application/x-www-form-urlencoded; charset=UTF-8", "X-Twilio-Signature: 0/KCTR6DLpKmkAf8muzZqo1nDgQ=",
-            "I-Twilio-Idempotency-Token: 36d2b1b9-3ad4-4f9f-a9f1-3f1d9a6f7a90", "Accept: */*", "User-Agent: TwilioProxy/1.1", "Host: billables.example.com",
+            &*post,
+            "Content-Type: application/x-www-form-urlencoded; charset=UTF-8",
+            "X-Twilio-Signature: 0/KCTR6DLpKmkAf8muzZqo1nDgQ=",
+            "I-Twilio-Idempotency-Token: 36d2b1b9-3ad4-4f9f-a9f1-3f1d9a6f7a90",
+            "Accept: */*",
+            "User-Agent: TwilioProxy/1.1",
+            "Host: billables.example.com",
         ];
-        let completed = body("completed", 3, "Sun%2C%2001%20Mar%202026%2008%3A30%3A42%20%2B0000");
+        let completed = body(
+            "completed",
+            3,
+            "Sun%2C%2001%20Mar%202026%2008%3A30%3A42%20%2B0000",
+        );
         // The first try has no credentials; the challenge makes the second one bring them.
         let (status, refused) = exchange(&server, &head, &completed).await;
-        assert_eq!((status, &refused["responseStatus"]["errorCode"]), (401, &json!("Unauthorized")));
+        assert_eq!(
+            (status, &refused["responseStatus"]["errorCode"]),
+            (401, &json!("Unauthorized"))
+        );
         let authorization = format!("Authorization: Basic {}", basic(&server));
         let head = [&head[..], &[&authorization]].concat();
         let (status, first) = exchange(&server, &head, &completed).await;
         assert_eq!(status, 201, "{first}");
         for (member, expected) in [
-            ("accountId", "acc"), ("customerId", "cus"), ("callSid", "CA4d2c0060c659435ebcc7b4ddf79277b1"), ("occurredAt", "2026-03-01T08:30:42.000000Z"),
+            ("accountId", "acc"),
+            ("customerId", "cus"),
+            ("callSid", "CA4d2c0060c659435ebcc7b4ddf79277b1"),
+            ("occurredAt", "2026-03-01T08:30:42.000000Z"),
         ] {
             assert_eq!(first[member], json!(expected), "{first}");
         }
-        let late = body("answered", 2, "Sun%2C%2001%20Mar%202026%2008%3A30%3A05%20%2B0000");
+        let late = body(
+            "answered",
+            2,
+            "Sun%2C%2001%20Mar%202026%2008%3A30%3A05%20%2B0000",
+        );
         assert_eq!(exchange(&server, &head, &late).await, (200, first));
         assert_eq!(database.ids().await.len(), 1);
     }
+);
 
-    async fn asterisks_curl_function_reports_a_call(database: Database) {
+on_both_databases!(
+    asterisks_curl_function_reports_a_call,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let dialplan = block("ini", "CURLOPT(userpwd)");
         let arguments = between(&dialplan, "${CURL(", ")})\n");
@@ -179,21 +257,31 @@ on_both_databases! {
         // As the dialplan expands them.
         let body = body
             .replace("${URIENCODE(${UNIQUEID})}", "pbx-1772353800.17")
-            .replace("${STRFTIME(${CDR(start,u)},UTC,%Y-%m-%dT%H:%M:%SZ)}", "2026-03-01T08:30:00Z");
+            .replace(
+                "${STRFTIME(${CDR(start,u)},UTC,%Y-%m-%dT%H:%M:%SZ)}",
+                "2026-03-01T08:30:00Z",
+            );
         assert!(!body.contains('$'), "{body}");
         let post = format!("POST {} HTTP/1.1", target(url));
         let authorization = format!("Authorization: Basic {}", basic(&server));
         let head = [
-            &*post, "Host: 127.0.0.1:8080", &authorization, "User-Agent: asterisk-libcurl-agent/1.0", "Accept: */*",
+            &*post,
+            "Host: 127.0.0.1:8080",
+            &authorization,
+            "User-Agent: asterisk-libcurl-agent/1.0",
+            "Accept: */*",
             "Content-Type: application/x-www-form-urlencoded",
         ];
         let (status, shown) = exchange(&server, &head, &body).await;
         assert_eq!(status, 201, "{shown}");
         for (member, expected) in [
-            ("accountId", "acc"), ("customerId", "cus"), ("callSid", "pbx-1772353800.17"), ("occurredAt", "2026-03-01T08:30:00.000000Z"),
+            ("accountId", "acc"),
+            ("customerId", "cus"),
+            ("callSid", "pbx-1772353800.17"),
+            ("occurredAt", "2026-03-01T08:30:00.000000Z"),
         ] {
             assert_eq!(shown[member], json!(expected), "{shown}");
         }
         assert_eq!(exchange(&server, &head, &body).await, (200, shown));
     }
-}
+);

@@ -50,40 +50,59 @@ async fn find(store: &Store, id: Uuid) -> Option<Billable> {
     Billable::assemble(found.into_iter().map(|placed| placed.entry)).remove(&id)
 }
 
-on_both_databases! {
-    async fn an_entry_comes_back_as_it_went_in(database: Database) {
+on_both_databases!(
+    an_entry_comes_back_as_it_went_in,
+    async |database: Database| {
         let (store, log) = database.store().await;
         let whole = entry(
             &[
-                (Field::AccountId, " a'\"\\,é😀"), (Field::CustomerId, "{\"c\":[1]}"), (Field::SessionId, "null"),
-                (Field::CallSid, "%s $1 \u{200b}"), (Field::OccurredAt, "1980-01-01T00:00:00.000001Z"),
+                (Field::AccountId, " a'\"\\,é😀"),
+                (Field::CustomerId, "{\"c\":[1]}"),
+                (Field::SessionId, "null"),
+                (Field::CallSid, "%s $1 \u{200b}"),
+                (Field::OccurredAt, "1980-01-01T00:00:00.000001Z"),
             ],
             Some(("a-key;~", Some(9_999))),
         );
         let least = entry(&[(Field::SessionId, "S")], None);
         let mut appender = store.appender(log, 0);
         let stored = appender.entries_append(&[&whole, &least]).await.unwrap();
-        assert_eq!(stored.into_keys().collect::<HashSet<_>>(), HashSet::from([whole.id, least.id]));
+        assert_eq!(
+            stored.into_keys().collect::<HashSet<_>>(),
+            HashSet::from([whole.id, least.id])
+        );
         assert_eq!(find(&store, whole.id).await.unwrap().recorded, whole);
         assert_eq!(find(&store, least.id).await.unwrap().recorded, least);
         assert_eq!(find(&store, Uuid::now_v7()).await, None);
     }
+);
 
-    async fn an_id_is_stored_once_and_the_first_content_stays(database: Database) {
+on_both_databases!(
+    an_id_is_stored_once_and_the_first_content_stays,
+    async |database: Database| {
         let (store, log) = database.store().await;
         let first = entry(&[(Field::SessionId, "S1")], Some(("k", None)));
         let other = entry(&[(Field::SessionId, "S2")], Some(("k", None)));
         let fresh = call(1);
         assert_eq!(first.id, other.id);
         let mut appender = store.appender(log, 0);
-        assert_eq!(new_ids(appender.entries_append(&[&first]).await), [first.id]);
-        assert_eq!(new_ids(appender.entries_append(&[&other, &fresh]).await), [fresh.id]);
+        assert_eq!(
+            new_ids(appender.entries_append(&[&first]).await),
+            [first.id]
+        );
+        assert_eq!(
+            new_ids(appender.entries_append(&[&other, &fresh]).await),
+            [fresh.id]
+        );
         assert!(new_ids(appender.entries_append(&[&first, &fresh]).await).is_empty());
         assert_eq!(find(&store, first.id).await.unwrap().recorded, first);
         assert_eq!(database.ids().await.len(), 2);
     }
+);
 
-    async fn positions_increase_in_the_order_of_commits(database: Database) {
+on_both_databases!(
+    positions_increase_in_the_order_of_commits,
+    async |database: Database| {
         let (store, log) = database.store().await;
         let entries: Vec<_> = (0..60).map(call).collect();
         let (mut one, mut other) = (store.appender(log, 0), store.appender(log, 0));
@@ -95,11 +114,17 @@ on_both_databases! {
             appender.entries_append(&group).await.unwrap();
         }
         let stored = database.entries().await;
-        assert_eq!(stored.iter().map(|(_, _, id)| *id).collect::<Vec<_>>(), entries.iter().map(|entry| entry.id).collect::<Vec<_>>());
+        assert_eq!(
+            stored.iter().map(|(_, _, id)| *id).collect::<Vec<_>>(),
+            entries.iter().map(|entry| entry.id).collect::<Vec<_>>()
+        );
         assert!(stored.windows(2).all(|pair| pair[0].1 < pair[1].1));
     }
+);
 
-    async fn appenders_with_overlapping_ids_store_each_once_without_deadlock(database: Database) {
+on_both_databases!(
+    appenders_with_overlapping_ids_store_each_once_without_deadlock,
+    async |database: Database| {
         let (store, log) = database.store().await;
         let entries: Vec<_> = (0..200).map(call).collect();
         let mut tasks = tokio::task::JoinSet::new();
@@ -118,55 +143,106 @@ on_both_databases! {
             });
         }
         let said_new = tasks.join_all().await.concat();
-        assert_eq!(said_new.len(), 200, "each entry is new for exactly one appender");
-        let (stored, expected) = (database.entries().await, entries.iter().map(|entry| entry.id).collect());
-        assert_eq!(stored.iter().map(|(_, _, id)| *id).collect::<HashSet<_>>(), expected);
-        assert_eq!(stored.iter().map(|(_, position, _)| position).collect::<HashSet<_>>().len(), 200);
+        assert_eq!(
+            said_new.len(),
+            200,
+            "each entry is new for exactly one appender"
+        );
+        let (stored, expected) = (
+            database.entries().await,
+            entries.iter().map(|entry| entry.id).collect(),
+        );
+        assert_eq!(
+            stored.iter().map(|(_, _, id)| *id).collect::<HashSet<_>>(),
+            expected
+        );
+        assert_eq!(
+            stored
+                .iter()
+                .map(|(_, position, _)| position)
+                .collect::<HashSet<_>>()
+                .len(),
+            200
+        );
     }
+);
 
-    async fn a_billables_state_is_what_its_entries_add_up_to(database: Database) {
+on_both_databases!(
+    a_billables_state_is_what_its_entries_add_up_to,
+    async |database: Database| {
         let (store, log) = database.store().await;
         let recorded = call(1);
         let mut appender = store.appender(log, 0);
         appender.entries_append(&[&recorded]).await.unwrap();
-        assert_eq!(find(&store, recorded.id).await.unwrap().state(), State::Unattributed);
+        assert_eq!(
+            find(&store, recorded.id).await.unwrap().state(),
+            State::Unattributed
+        );
 
         let text = |text: &str| Text::parse(Field::AccountId, text.to_owned()).unwrap();
-        let pair = Pair { account_id: text("a"), customer_id: text("c") };
+        let pair = Pair {
+            account_id: text("a"),
+            customer_id: text("c"),
+        };
         let attributed = Entry {
-            id: attributed_id(recorded.id), kind: Kind::Attributed, pair: Some(pair.clone()), ..recorded.clone()
+            id: attributed_id(recorded.id),
+            kind: Kind::Attributed,
+            pair: Some(pair.clone()),
+            ..recorded.clone()
         };
         appender.entries_append(&[&attributed]).await.unwrap();
         let billable = find(&store, recorded.id).await.unwrap();
-        assert_eq!((billable.state(), billable.pair()), (State::Billable, Some(&pair)));
+        assert_eq!(
+            (billable.state(), billable.pair()),
+            (State::Billable, Some(&pair))
+        );
 
-        let voided = Entry { id: voided_id(recorded.id), kind: Kind::Voided, reason: Some(text("a test call")), ..attributed };
+        let voided = Entry {
+            id: voided_id(recorded.id),
+            kind: Kind::Voided,
+            reason: Some(text("a test call")),
+            ..attributed
+        };
         appender.entries_append(&[&voided]).await.unwrap();
         let billable = find(&store, recorded.id).await.unwrap();
-        assert_eq!((billable.state(), billable.recorded), (State::Voided, recorded));
+        assert_eq!(
+            (billable.state(), billable.recorded),
+            (State::Voided, recorded)
+        );
         assert_eq!(billable.voided, Some(Box::new(voided)));
     }
+);
 
-    async fn an_append_of_refused_data_stores_nothing_and_the_next_one_works(database: Database) {
+on_both_databases!(
+    an_append_of_refused_data_stores_nothing_and_the_next_one_works,
+    async |database: Database| {
         let (store, log) = database.store().await;
         let good = call(1);
         // A pair of which one half is missing cannot be made in the domain, so the table is told
         // to refuse something that can.
         let bad = entry(&[(Field::SessionId, "refuse me")], None);
-        database.execute(if database.is_postgres() {
-            "alter table entries add check (session_id <> 'refuse me')"
-        } else {
-            "create trigger refusing before insert on entries when new.session_id = 'refuse me'
+        database
+            .execute(if database.is_postgres() {
+                "alter table entries add check (session_id <> 'refuse me')"
+            } else {
+                "create trigger refusing before insert on entries when new.session_id = 'refuse me'
              begin select raise(abort, 'refused'); end"
-        }).await;
+            })
+            .await;
         let mut appender = store.appender(log, 0);
         let refused = appender.entries_append(&[&good, &bad]).await;
-        assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(StoreError::Refused(_))),
+            "{refused:?}"
+        );
         assert!(database.ids().await.is_empty());
         assert_eq!(new_ids(appender.entries_append(&[&good]).await), [good.id]);
     }
+);
 
-    async fn a_dropped_append_leaves_no_lock_behind(database: Database) {
+on_both_databases!(
+    a_dropped_append_leaves_no_lock_behind,
+    async |database: Database| {
         let (store, log) = database.store().await;
         let entries: Vec<_> = (0..500).map(call).collect();
         let entries: Vec<_> = entries.iter().collect();
@@ -175,7 +251,10 @@ on_both_databases! {
             // Given up after some polls, wherever that is in the transaction.
             let mut append = Box::pin(appender.entries_append(&entries));
             for _ in 0..polls {
-                let poll = std::future::poll_fn(|context| std::task::Poll::Ready(append.as_mut().poll(context))).await;
+                let poll = std::future::poll_fn(|context| {
+                    std::task::Poll::Ready(append.as_mut().poll(context))
+                })
+                .await;
                 if poll.is_ready() {
                     break;
                 }
@@ -186,37 +265,53 @@ on_both_databases! {
         assert!(appender.entries_append(&entries).await.is_ok());
         assert_eq!(database.ids().await.len(), 500);
     }
+);
 
-    async fn the_schema_and_the_log_are_made_once(database: Database) {
+on_both_databases!(
+    the_schema_and_the_log_are_made_once,
+    async |database: Database| {
         let (_, first) = database.store().await;
         let (store, again) = database.store().await;
         assert_eq!(first, again);
-        assert_eq!(store.log_prepare(None, Instant::now()).await.unwrap(), first);
+        assert_eq!(
+            store.log_prepare(None, Instant::now()).await.unwrap(),
+            first
+        );
         let more = store.log_prepare(Some(4), Instant::now()).await;
-        assert!(matches!(more, Err(OpenError::PartitionsFixed { wanted: 4, made: 1 } | OpenError::OnePartition)));
+        assert!(matches!(
+            more,
+            Err(OpenError::PartitionsFixed { wanted: 4, made: 1 } | OpenError::OnePartition)
+        ));
     }
+);
 
-    async fn tokens_are_kept_and_revoked(database: Database) {
-        let (store, _) = database.store().await;
-        assert!(!store.tokens_exist().await.unwrap());
-        let secret = Secret::generate().unwrap();
-        let grant = Grant {
-            client: ClientName::parse("pbx-1").unwrap(),
-            scopes: vec![Scope::Report, Scope::Bill],
-            accounts: Some(["a,\"1", "ü"].map(str::to_owned).into()),
-        };
-        let now = Instant::now();
-        let token = Token { id: Uuid::now_v7(), grant, created_at: now, expires_at: now.plus_seconds(60), rate: Rate::parse("5/m"), last_used_at: None };
-        store.token_insert(&token, &secret.hash()).await.unwrap();
-        let listed: Result<Vec<_>, _> = store.tokens_list().await.unwrap().into_iter().collect();
-        assert_eq!(listed.unwrap(), [(secret.hash(), token.clone())]);
-        assert!(store.token_revoke(token.id, now).await.unwrap());
-        assert!(!store.token_revoke(token.id, now).await.unwrap());
-        assert!(!store.token_revoke(Uuid::now_v7(), now).await.unwrap());
-        assert!(store.tokens_list().await.unwrap().is_empty());
-        assert!(store.tokens_exist().await.unwrap());
-    }
-}
+on_both_databases!(tokens_are_kept_and_revoked, async |database: Database| {
+    let (store, _) = database.store().await;
+    assert!(!store.tokens_exist().await.unwrap());
+    let secret = Secret::generate().unwrap();
+    let grant = Grant {
+        client: ClientName::parse("pbx-1").unwrap(),
+        scopes: vec![Scope::Report, Scope::Bill],
+        accounts: Some(["a,\"1", "ü"].map(str::to_owned).into()),
+    };
+    let now = Instant::now();
+    let token = Token {
+        id: Uuid::now_v7(),
+        grant,
+        created_at: now,
+        expires_at: now.plus_seconds(60),
+        rate: Rate::parse("5/m"),
+        last_used_at: None,
+    };
+    store.token_insert(&token, &secret.hash()).await.unwrap();
+    let listed: Result<Vec<_>, _> = store.tokens_list().await.unwrap().into_iter().collect();
+    assert_eq!(listed.unwrap(), [(secret.hash(), token.clone())]);
+    assert!(store.token_revoke(token.id, now).await.unwrap());
+    assert!(!store.token_revoke(token.id, now).await.unwrap());
+    assert!(!store.token_revoke(Uuid::now_v7(), now).await.unwrap());
+    assert!(store.tokens_list().await.unwrap().is_empty());
+    assert!(store.tokens_exist().await.unwrap());
+});
 
 #[tokio::test]
 async fn a_log_of_many_partitions_keeps_positions_in_each() {

@@ -14,24 +14,27 @@ pub(crate) use database::{Cluster, Database};
 pub(crate) use server::Server;
 
 /// Turns a test of a database into two tests, `name::sqlite` and `name::postgres`.
+///
+/// Called like a function, so that rustfmt formats the body.
 macro_rules! on_both_databases {
-    ($($(#[$attribute:meta])* async fn $name:ident($database:ident: Database) $body:block)*) => {$(
-        $(#[$attribute])*
+    ($name:ident, $test:expr) => {
         mod $name {
             use super::*;
 
-            async fn check($database: Database) $body
+            async fn test(database: Database) {
+                ($test)(database).await;
+            }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
-                check(Database::sqlite()).await;
+                test(Database::sqlite()).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                check(Database::postgres().await).await;
+                test(Database::postgres().await).await;
             }
         }
-    )*};
+    };
 }
 pub(crate) use on_both_databases;

@@ -305,8 +305,9 @@ async fn servers_that_start_together_wait_for_each_other_on_a_file_that_is_not_i
     }
 }
 
-on_both_databases! {
-    async fn every_earlier_schema_is_brought_up_to_date_with_its_data(database: Database) {
+on_both_databases!(
+    every_earlier_schema_is_brought_up_to_date_with_its_data,
+    async |database: Database| {
         let latest = Database::last_migration();
         for version in 1..=latest {
             let database = match database.is_postgres() {
@@ -319,7 +320,13 @@ on_both_databases! {
             if version < FIRST {
                 let client = server.client_of(ADMIN);
                 assert_eq!(everything(&client).await, (vec![], vec![], 0));
-                assert_eq!(client.report(&json!({"sessionId": "S", "callSid": "CA"})).await.status, 201);
+                assert_eq!(
+                    client
+                        .report(&json!({"sessionId": "S", "callSid": "CA"}))
+                        .await
+                        .status,
+                    201
+                );
             } else {
                 check_old_log(&server.client_of(SECRET), version).await;
                 let (code, listed, _) = call(&database, &["token", "list"]);
@@ -331,8 +338,11 @@ on_both_databases! {
             assert_eq!(code, 0, "{version}: {output}{errors}");
         }
     }
+);
 
-    async fn several_servers_that_start_at_once_on_an_old_schema_all_serve(database: Database) {
+on_both_databases!(
+    several_servers_that_start_at_once_on_an_old_schema_all_serve,
+    async |database: Database| {
         for version in [0, FIRST, SECOND, 20] {
             let database = match database.is_postgres() {
                 true => Database::postgres().await,
@@ -343,7 +353,9 @@ on_both_databases! {
             let mut new = 0;
             for server in &servers {
                 let client = server.client_of(ADMIN);
-                let reply = client.report(&json!({"sessionId": "S1", "callSid": "CA-new"})).await;
+                let reply = client
+                    .report(&json!({"sessionId": "S1", "callSid": "CA-new"}))
+                    .await;
                 new += usize::from(reply.status == 201);
                 assert!(matches!(reply.status, 200 | 201), "{reply:?}");
                 if version >= FIRST {
@@ -357,8 +369,11 @@ on_both_databases! {
             assert_eq!(verify(&database).0, 0);
         }
     }
+);
 
-    async fn a_server_goes_on_while_a_newer_program_migrates_and_starts_again_after_it(database: Database) {
+on_both_databases!(
+    a_server_goes_on_while_a_newer_program_migrates_and_starts_again_after_it,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
         let (stop, stopped) = watch::channel(false);
@@ -370,46 +385,107 @@ on_both_databases! {
                     let report = json!({"accountId": "acc", "customerId": "cus", "callSid": format!("CA{number}")});
                     assert_eq!(client.report(&report).await.status, 201);
                     assert_eq!(client.report(&report).await.status, 200);
-                    assert_eq!(client.get("/billables?accountId=acc&limit=5").await.status, 200);
+                    assert_eq!(
+                        client.get("/billables?accountId=acc&limit=5").await.status,
+                        200
+                    );
                     number += 1;
                 }
                 number
             }
         });
-        let (code, before, _) = call(&database, &["token", "create", "--client", "before", "--scope", "read"]);
+        let (code, before, _) = call(
+            &database,
+            &["token", "create", "--client", "before", "--scope", "read"],
+        );
         assert_eq!(code, 0);
-        database.migrate_as_newer(&[
-            "alter table tokens add column note text",
-            "alter table entries add column trunk text",
-            "create table statements (id integer primary key)",
-            "create index entries_by_trunk on entries (trunk) where trunk is not null",
-        ]).await;
-        database.execute("update tokens set note = 'of a newer program'").await;
+        database
+            .migrate_as_newer(&[
+                "alter table tokens add column note text",
+                "alter table entries add column trunk text",
+                "create table statements (id integer primary key)",
+                "create index entries_by_trunk on entries (trunk) where trunk is not null",
+            ])
+            .await;
+        database
+            .execute("update tokens set note = 'of a newer program'")
+            .await;
         // What needs the tables anew, as an older program does it.
-        let (code, after, errors) = call(&database, &["token", "create", "--client", "after", "--scope", "read"]);
+        let (code, after, errors) = call(
+            &database,
+            &["token", "create", "--client", "after", "--scope", "read"],
+        );
         assert_eq!(code, 0, "{errors}");
-        assert!(errors.contains("a newer program has migrated the database"), "{errors}");
+        assert!(
+            errors.contains("a newer program has migrated the database"),
+            "{errors}"
+        );
         stop.send(true).unwrap();
         assert!(reporting.await.unwrap() > 0);
         let again = start(&database);
-        again.until_logged("a newer program has migrated the database").await;
-        for (server, secret) in [(&server, &before), (&server, &after), (&again, &before), (&again, &after)] {
+        again
+            .until_logged("a newer program has migrated the database")
+            .await;
+        for (server, secret) in [
+            (&server, &before),
+            (&server, &after),
+            (&again, &before),
+            (&again, &after),
+        ] {
             let client = server.client_of(secret.trim());
             let read = async { while client.get("/billables").await.status != 200 {} };
-            timeout(Duration::from_secs(60), read).await.expect("a new token holds");
+            timeout(Duration::from_secs(60), read)
+                .await
+                .expect("a new token holds");
         }
         let client = again.client_of(server.secret());
         let pair = json!({"accountId": "acc", "customerId": "cus"});
-        assert_eq!(client.report(&json!({"sessionId": "S", "callSid": "CA-open"})).await.status, 201);
-        assert_eq!(send(client.request(Method::PUT, "/sessions/S").json(&pair)).await.status, 200);
-        let id = client.report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA0"})).await.id();
-        assert_eq!(send(client.post(&format!("/billables/{id}/void")).json(&json!({}))).await.status, 200);
+        assert_eq!(
+            client
+                .report(&json!({"sessionId": "S", "callSid": "CA-open"}))
+                .await
+                .status,
+            201
+        );
+        assert_eq!(
+            send(client.request(Method::PUT, "/sessions/S").json(&pair))
+                .await
+                .status,
+            200
+        );
+        let id = client
+            .report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA0"}))
+            .await
+            .id();
+        assert_eq!(
+            send(
+                client
+                    .post(&format!("/billables/{id}/void"))
+                    .json(&json!({}))
+            )
+            .await
+            .status,
+            200
+        );
         assert_eq!(client.get("/readyz").await.status, 200);
-        let listed: Value = serde_json::from_str(&call(&database, &["token", "list", "--json"]).1).unwrap();
-        let token = listed.as_array().unwrap().iter().find(|token| token["client"] == "after").unwrap();
-        assert_eq!(call(&database, &["token", "revoke", token["id"].as_str().unwrap()]).0, 0);
+        let listed: Value =
+            serde_json::from_str(&call(&database, &["token", "list", "--json"]).1).unwrap();
+        let token = listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|token| token["client"] == "after")
+            .unwrap();
+        assert_eq!(
+            call(
+                &database,
+                &["token", "revoke", token["id"].as_str().unwrap()]
+            )
+            .0,
+            0
+        );
         assert_eq!(call(&database, &["rebuild-totals"]).0, 0);
         assert_eq!(call(&database, &["migrate"]).0, 0);
         assert_eq!(verify(&database).0, 0);
     }
-}
+);

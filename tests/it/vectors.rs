@@ -257,21 +257,27 @@ fn id(bound: &Value) -> Uuid {
     Identity::of(None, None, &reported).id(&client, &reported, || panic!("a call is expected"))
 }
 
-on_both_databases! {
-    async fn every_vector_holds(database: Database) {
-        let text = include_str!("../wire-vectors.jsonl");
-        let vectors: Vec<Vector> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let (refused, taken): (Vec<_>, Vec<_>) = vectors.iter().partition(|vector| vector.stores_nothing());
-        assert_eq!((refused.len(), taken.len()), (40, 30));
-        let server = Server::start(&database).await;
-        for vector in refused {
-            vector.check(&vector.send(&server).await);
-            assert!(database.ids().await.is_empty(), "{} stored something", vector.name);
-        }
-        for vector in taken {
-            let reply = vector.send(&server).await;
-            vector.check(&reply);
-            vector.check_bound(&server, &database, &reply).await;
-        }
+on_both_databases!(every_vector_holds, async |database: Database| {
+    let text = include_str!("../wire-vectors.jsonl");
+    let vectors: Vec<Vector> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (refused, taken): (Vec<_>, Vec<_>) =
+        vectors.iter().partition(|vector| vector.stores_nothing());
+    assert_eq!((refused.len(), taken.len()), (40, 30));
+    let server = Server::start(&database).await;
+    for vector in refused {
+        vector.check(&vector.send(&server).await);
+        assert!(
+            database.ids().await.is_empty(),
+            "{} stored something",
+            vector.name
+        );
     }
-}
+    for vector in taken {
+        let reply = vector.send(&server).await;
+        vector.check(&reply);
+        vector.check_bound(&server, &database, &reply).await;
+    }
+});

@@ -306,32 +306,46 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
 ];
 
-on_both_databases! {
-    async fn every_kind_of_damage_is_named(database: Database) {
-        seed(&database).await;
-        let (code, output, errors) = verify(&database);
-        assert_eq!((code, &*errors), (0, ""), "{output}");
-        let lines: Vec<_> = output.lines().collect();
-        assert_eq!(lines[0], "1 billable(s) without identity: their ids are random, not checked");
-        assert!(lines[1].starts_with("verified 11 entries, 7 billables, 1 partition(s) in "), "{output}");
-        assert!(lines[1].ends_with(" s: 0 finding(s)"), "{output}");
-        let uuid = match database.is_postgres() {
-            true => "'00000000-0000-8000-8000-000000000001'",
-            false => "x'00000000000080008000000000000001'",
-        };
-        for (damage, finding) in DAMAGES {
-            let damaged = database.copied().await;
-            damaged.execute_owned(damage.replace("UUID", uuid)).await;
-            let (code, output, errors) = verify(&damaged);
-            assert!(output.contains(finding), "{damage}: {output}{errors}");
-            assert_eq!(code, 1, "{damage}: {output}");
-            let count = output.lines().filter(|line| line.contains(": ")).count() - 1;
-            assert!(errors.ends_with(" finding(s)\n"), "{errors}");
-            assert!(count > 0 && output.ends_with(&format!(" s: {}\n", errors.trim().trim_start_matches("billables: "))), "{output}{errors}");
-        }
+on_both_databases!(every_kind_of_damage_is_named, async |database: Database| {
+    seed(&database).await;
+    let (code, output, errors) = verify(&database);
+    assert_eq!((code, &*errors), (0, ""), "{output}");
+    let lines: Vec<_> = output.lines().collect();
+    assert_eq!(
+        lines[0],
+        "1 billable(s) without identity: their ids are random, not checked"
+    );
+    assert!(
+        lines[1].starts_with("verified 11 entries, 7 billables, 1 partition(s) in "),
+        "{output}"
+    );
+    assert!(lines[1].ends_with(" s: 0 finding(s)"), "{output}");
+    let uuid = match database.is_postgres() {
+        true => "'00000000-0000-8000-8000-000000000001'",
+        false => "x'00000000000080008000000000000001'",
+    };
+    for (damage, finding) in DAMAGES {
+        let damaged = database.copied().await;
+        damaged.execute_owned(damage.replace("UUID", uuid)).await;
+        let (code, output, errors) = verify(&damaged);
+        assert!(output.contains(finding), "{damage}: {output}{errors}");
+        assert_eq!(code, 1, "{damage}: {output}");
+        let count = output.lines().filter(|line| line.contains(": ")).count() - 1;
+        assert!(errors.ends_with(" finding(s)\n"), "{errors}");
+        assert!(
+            count > 0
+                && output.ends_with(&format!(
+                    " s: {}\n",
+                    errors.trim().trim_start_matches("billables: ")
+                )),
+            "{output}{errors}"
+        );
     }
+});
 
-    async fn what_an_import_kept_is_not_taken_for_damage(database: Database) {
+on_both_databases!(
+    what_an_import_kept_is_not_taken_for_damage,
+    async |database: Database| {
         let directory = tempfile::tempdir().unwrap();
         let rows: String = (0..150).map(|number| {
             let row = json!({
@@ -342,23 +356,50 @@ on_both_databases! {
         }).collect();
         let file = directory.path().join("rows.ndjson");
         std::fs::write(&file, rows).unwrap();
-        let import = |client: &str| run(&mut command(&database, &["import", file.to_str().unwrap(), "--client", client]));
+        let import = |client: &str| {
+            run(&mut command(
+                &database,
+                &["import", file.to_str().unwrap(), "--client", client],
+            ))
+        };
         assert_eq!(import("import").0, 0);
         let (code, output, _) = verify(&database);
         assert_eq!(code, 0, "{output}");
         assert!(output.starts_with("150 imported billable(s): they kept their ids, not checked\nverified 150 entries, 150 billables"), "{output}");
         // Only those of a client that is said to have imported.
-        database.execute("update entries set client = 'carrier'").await;
+        database
+            .execute("update entries set client = 'carrier'")
+            .await;
         let (code, output, errors) = verify(&database);
-        assert_eq!((code, &*errors), (1, "billables: 450 finding(s)\n"), "{output}");
+        assert_eq!(
+            (code, &*errors),
+            (1, "billables: 450 finding(s)\n"),
+            "{output}"
+        );
         assert_eq!(output.lines().count(), 102);
-        assert!(output.contains("\nand 350 more\nverified 150 entries"), "{output}");
-        let (code, output, _) = run(&mut command(&database, &["verify", "--imported", "carrier"]));
+        assert!(
+            output.contains("\nand 350 more\nverified 150 entries"),
+            "{output}"
+        );
+        let (code, output, _) = run(&mut command(
+            &database,
+            &["verify", "--imported", "carrier"],
+        ));
         assert_eq!(code, 0, "{output}");
-        assert_eq!(run(&mut command(&database, &["verify", "--imported", "no name!"])).0, 2);
+        assert_eq!(
+            run(&mut command(
+                &database,
+                &["verify", "--imported", "no name!"]
+            ))
+            .0,
+            2
+        );
     }
+);
 
-    async fn a_server_at_work_is_not_taken_for_damage(database: Database) {
+on_both_databases!(
+    a_server_at_work_is_not_taken_for_damage,
+    async |database: Database| {
         let server = Server::start(&database).await;
         let mut work = JoinSet::new();
         for worker in 0..3 {
@@ -388,17 +429,27 @@ on_both_databases! {
         }
         assert_eq!(verify(&database).0, 0);
     }
+);
 
-    async fn a_decision_that_is_still_carried_out_is_no_damage(database: Database) {
+on_both_databases!(
+    a_decision_that_is_still_carried_out_is_no_damage,
+    async |database: Database| {
         seed(&database).await;
-        database.execute("update sessions set is_complete = false").await;
-        database.execute("delete from entries where kind = 2 and idempotency_key = 'k-1'").await;
+        database
+            .execute("update sessions set is_complete = false")
+            .await;
+        database
+            .execute("delete from entries where kind = 2 and idempotency_key = 'k-1'")
+            .await;
         assert_eq!(run(&mut command(&database, &["rebuild-totals"])).0, 0);
         let (code, output, errors) = verify(&database);
         assert_eq!(code, 0, "{output}{errors}");
-        assert!(output.contains("1 decision(s) about sessions are not carried out yet"), "{output}");
+        assert!(
+            output.contains("1 decision(s) about sessions are not carried out yet"),
+            "{output}"
+        );
     }
-}
+);
 
 #[tokio::test]
 async fn damage_that_only_sqlite_can_have_is_named() {
