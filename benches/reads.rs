@@ -8,11 +8,11 @@
 use std::time::{Duration, Instant as Clock};
 
 use billables::billable::{Billable, Field, Instant, Text};
+use billables::formats::Format;
+use billables::formats::record::Record;
 use billables::reader::{Filter, List};
 use billables::store::{LogInfo, Store};
 use billables::totals::{Days, TotalsOf, Zone, read_totals};
-use billables::wire::Format;
-use billables::wire::record::Record;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 

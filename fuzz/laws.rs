@@ -8,10 +8,10 @@
 use billables::billable::{
     ClientName, Field, Given, Identity, Instant, RawReport, Report, Reported,
 };
-use billables::wire::negotiation::{Wishes, negotiate, wants_problem};
-use billables::wire::parameters::Parameters;
-use billables::wire::record::{Record, list};
-use billables::wire::{Binding, BodyFormat, Format};
+use billables::formats::negotiation::{Wishes, negotiate, wants_problem};
+use billables::formats::parameters::Parameters;
+use billables::formats::record::{Record, list};
+use billables::formats::{Binding, BodyFormat, Format};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
 

@@ -198,7 +198,7 @@ mod tests {
     use super::types::Place;
     use super::*;
     use crate::billable::Field;
-    use crate::wire::record::BILLABLE;
+    use crate::formats::record::BILLABLE;
 
     #[test]
     fn the_description_is_consistent() {

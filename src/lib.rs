@@ -2,7 +2,7 @@
 //!
 //! # The map
 //!
-//! A request moves one way: [`server`] → [`api`] → [`wire`] → [`writer`] → [`store`].
+//! A request moves one way: [`server`] → [`api`] → [`formats`] → [`writer`] → [`store`].
 //!
 //! - [`billable`]: the vocabulary. What is reported, its identity, the entries of the log.
 //! - [`token`]: secrets, and what they grant.
@@ -12,7 +12,7 @@
 //! - [`reader`]: lists and the feed, from the log as of a cut.
 //! - [`totals`]: counts by account, customer and day; the roller that keeps them.
 //! - [`attribution`]: carries decisions about sessions into the log.
-//! - [`wire`]: the formats. Bodies and queries into reports, billables and errors into bodies.
+//! - [`formats`]: bodies and queries into reports, billables and errors into bodies.
 //! - [`docs`]: one description of the operations, and the documentation that is made of it. The
 //!   router takes no route that is not described.
 //! - [`api`]: routes and their order of checks, who may do what, status codes.
@@ -48,7 +48,7 @@ pub mod attribution;
 pub mod reader;
 pub mod totals;
 
-pub mod wire;
+pub mod formats;
 
 pub mod docs;
 

@@ -6,10 +6,10 @@ use std::hint::black_box;
 use billables::billable::{
     ClientName, Field, Given, IdempotencyKey, Identity, Instant, RawReport, Report,
 };
-use billables::wire::negotiation::{Wishes, negotiate};
-use billables::wire::parameters::Parameters;
-use billables::wire::record::{Record, list};
-use billables::wire::{Binding, BodyFormat, Format};
+use billables::formats::negotiation::{Wishes, negotiate};
+use billables::formats::parameters::Parameters;
+use billables::formats::record::{Record, list};
+use billables::formats::{Binding, BodyFormat, Format};
 use uuid::Uuid;
 
 /// Something to measure. What it makes it also drops.

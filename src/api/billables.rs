@@ -10,8 +10,8 @@ use super::subject::Subject;
 use super::{ApiError, App};
 use crate::billable::Billable;
 use crate::billable::entry::partition_of;
+use crate::formats::record::Record;
 use crate::token::Scope;
-use crate::wire::record::Record;
 
 /// Shows one billable. What the token may not see is the same 404 as what there is not.
 pub(super) async fn get_billable(

@@ -9,9 +9,9 @@ use super::query::Query;
 use super::{ApiError, App};
 use crate::billable::{Field, FieldError};
 use crate::docs::errors;
+use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
 use crate::token::Scope;
 use crate::totals::{Days, DaysError, Total, TotalsOf, Zone, read_totals};
-use crate::wire::billing::{BillingCustomerInfo, BillingInfo};
 
 /// The most days that can each have totals of their own: ten years.
 const MAX_DAYS: usize = 3660;

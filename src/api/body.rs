@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::ApiError;
 use super::path::Convention;
 use crate::billable::ClientName;
-use crate::wire::{BodyFormat, Format, folded};
+use crate::formats::{BodyFormat, Format, folded};
 use crate::writer::{Budget, Claim};
 
 /// The largest body, in bytes, compressed or not: 8 MiB.

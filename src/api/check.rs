@@ -13,9 +13,9 @@ use super::{ApiError, App, body};
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, Field, FieldError, Placed, State as BillableState, Text};
 use crate::docs::errors;
+use crate::formats::record::{Record, page};
+use crate::formats::value::Value;
 use crate::token::Scope;
-use crate::wire::record::{Record, page};
-use crate::wire::value::Value;
 
 /// The most inputs of one request.
 const MAX_INPUTS: usize = 10_000;

@@ -24,10 +24,10 @@ use super::trace::TraceParent;
 use super::{ApiError, App};
 use crate::billable::ClientName;
 use crate::docs::routes;
-use crate::wire::Format;
-use crate::wire::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
-use crate::wire::parameters::Parameters;
-use crate::wire::record::Record;
+use crate::formats::Format;
+use crate::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
+use crate::formats::parameters::Parameters;
+use crate::formats::record::Record;
 use crate::writer::{Budget, Claim};
 
 /// What is written of a long body at once, in bytes.

@@ -17,8 +17,8 @@ use super::subject::Subject;
 use super::{ApiError, App, health};
 use crate::docs::dto::{self, LANGUAGES, Language};
 use crate::docs::{OPERATIONS, Operation, errors, openapi, pages};
-use crate::wire::Format;
-use crate::wire::negotiation::accepts;
+use crate::formats::Format;
+use crate::formats::negotiation::accepts;
 
 /// Where clients reach the service that do not say it themselves.
 const DEFAULT_HOST: &str = "127.0.0.1:8080";

@@ -11,9 +11,9 @@ use http::{HeaderValue, StatusCode};
 
 use crate::billable::{Field, FieldError};
 use crate::docs::errors::{self, Error};
+use crate::formats::ReadError;
+use crate::formats::status::{ResponseError, ResponseStatus};
 use crate::token::Scope;
-use crate::wire::ReadError;
-use crate::wire::status::{ResponseError, ResponseStatus};
 
 /// An error as the API knows it.
 #[derive(Clone, Debug)]

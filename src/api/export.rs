@@ -22,12 +22,12 @@ use tracing::{Instrument, error};
 use super::context::Answer;
 use super::{ApiError, App};
 use crate::billable::{Billable, ClientName};
+use crate::formats::Format;
+use crate::formats::negotiation::accepts_gzip;
+use crate::formats::record::Rows;
 use crate::reader::List;
 use crate::store::StoreError;
 use crate::telemetry::chain;
-use crate::wire::Format;
-use crate::wire::negotiation::accepts_gzip;
-use crate::wire::record::Rows;
 
 /// Frames that are made ahead of the client, beside the one that is being made.
 const AHEAD: usize = 1;

@@ -12,9 +12,9 @@ use super::context::Answer;
 use super::list::DEFAULT_LIMIT;
 use super::query::Query;
 use super::{ApiError, App};
+use crate::formats::record::{Record, page};
 use crate::reader::read_feed;
 use crate::token::Scope;
-use crate::wire::record::{Record, page};
 
 /// How long a reader who found nothing of his waits at least before he looks again.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout};
 
 use super::context::Answer;
 use super::{ApiError, App};
-use crate::wire::record::Record;
-use crate::wire::value::Value;
+use crate::formats::record::Record;
+use crate::formats::value::Value;
 
 /// How long an answer of the store is good for. However many ask, it is asked once a second.
 const CACHED: Duration = Duration::from_secs(1);

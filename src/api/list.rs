@@ -12,9 +12,9 @@ use super::access::Caller;
 use super::context::Answer;
 use super::query::Query;
 use super::{ApiError, App, export};
+use crate::formats::record::{Record, page};
 use crate::reader::List;
 use crate::token::Scope;
-use crate::wire::record::{Record, page};
 
 /// The items of a page when the client does not say.
 pub(super) const DEFAULT_LIMIT: usize = 100;

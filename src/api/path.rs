@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use crate::docs::{OPERATIONS, Operation};
-use crate::wire::Format;
+use crate::formats::Format;
 
 /// What a path says beside which route it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 
 use crate::api::ApiError;
 use crate::billable::{Field, FieldError, Instant, State, Text};
+use crate::formats::parameters::Parameters;
 use crate::reader::Filter;
-use crate::wire::parameters::Parameters;
 
 /// The most items of a page.
 const MAX_LIMIT: usize = 1000;

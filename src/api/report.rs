@@ -15,11 +15,11 @@ use super::path::Convention;
 use super::prefer::Return;
 use super::{ApiError, App, body, observe};
 use crate::billable::{Billable, Entry, IdempotencyKey, Identity, Instant, RawReport};
+use crate::formats::record::{Record, list, write_nulls};
+use crate::formats::value::Value;
+use crate::formats::{Binding, BodyFormat, Document};
 use crate::metrics::{METRICS, Reported};
 use crate::token::Scope;
-use crate::wire::record::{Record, list, write_nulls};
-use crate::wire::value::Value;
-use crate::wire::{Binding, BodyFormat, Document};
 use crate::writer::{Claim, Outcome, WriteError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -16,10 +16,10 @@ use super::{ApiError, App, body};
 use crate::attribution::carry_out;
 use crate::billable::{Attribution, Field, FieldError, Instant, Pair, Text};
 use crate::docs::errors;
+use crate::formats::record::Record;
+use crate::formats::value::Value;
 use crate::store::SessionFound;
 use crate::token::Scope;
-use crate::wire::record::Record;
-use crate::wire::value::Value;
 
 /// How long an attribution may take before the answer is that it goes on.
 const PATIENCE: Duration = Duration::from_secs(10);

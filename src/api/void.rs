@@ -12,8 +12,8 @@ use super::report::IDEMPOTENT_REPLAYED;
 use super::subject::Subject;
 use super::{ApiError, App, body};
 use crate::billable::{Instant, Text, Void};
+use crate::formats::record::Record;
 use crate::token::Scope;
-use crate::wire::record::Record;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use crate::billable::{Field, Instant, Text};
-use crate::wire::Format;
+use crate::formats::Format;
 
 /// How the rows of a file are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

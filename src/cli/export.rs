@@ -9,9 +9,9 @@ use super::partial::Partial;
 use super::progress::Progress;
 use super::{Failure, open_log};
 use crate::billable::{Instant, State, Text};
+use crate::formats::Format;
+use crate::formats::record::Rows;
 use crate::reader::{Filter, List};
-use crate::wire::Format;
-use crate::wire::record::Rows;
 
 /// What to export, and where to.
 #[derive(Debug, clap::Args)]

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use super::arguments::RowFormat;
 use crate::billable::Given;
-use crate::wire::csv::cells_of;
-use crate::wire::json::members_of;
+use crate::formats::csv::cells_of;
+use crate::formats::json::members_of;
 
 /// The longest row, in bytes: 1 MiB. Those of this service have some 600.
 const MAX_ROW: usize = 1024 * 1024;

@@ -14,10 +14,10 @@ use crate::billable::{
     Billable, ClientName, Entry, Field, Given, Identity, Instant, Placed, RawReport, Report, Text,
     Void,
 };
-use crate::wire::Format;
-use crate::wire::billing::{BillingCustomerInfo, BillingInfo};
-use crate::wire::record::{Record, page};
-use crate::wire::value::Value;
+use crate::formats::Format;
+use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
+use crate::formats::record::{Record, page};
+use crate::formats::value::Value;
 pub use layout::laid_out;
 
 /// What ends a value in a path or a query.
@@ -215,7 +215,7 @@ mod tests {
 
     use super::*;
     use crate::docs::OPERATIONS;
-    use crate::wire::BodyFormat;
+    use crate::formats::BodyFormat;
 
     fn find(name: &str) -> &'static Operation {
         Operation::find(name).expect("an operation")

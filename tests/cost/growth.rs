@@ -3,9 +3,9 @@
 
 use std::hint::black_box;
 
-use billables::wire::negotiation::{Wishes, negotiate, wants_problem};
-use billables::wire::parameters::Parameters;
-use billables::wire::{Binding, BodyFormat, Format};
+use billables::formats::negotiation::{Wishes, negotiate, wants_problem};
+use billables::formats::parameters::Parameters;
+use billables::formats::{Binding, BodyFormat, Format};
 
 use crate::callgrind::{count, measured};
 

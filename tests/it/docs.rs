@@ -9,7 +9,7 @@ use billables::docs::dto::{self, Language};
 use billables::docs::samples::http::{laid_out_body, media_type};
 use billables::docs::types::{Member, Type};
 use billables::docs::{Body, OPERATIONS, Operation, RequestBody, pages, samples};
-use billables::wire::Format;
+use billables::formats::Format;
 use reqwest::Method;
 use serde_json::Value;
 use sha2::{Digest, Sha256};

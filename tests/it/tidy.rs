@@ -43,34 +43,34 @@ fn a_module_knows_only_what_stands_to_its_right() {
     let rules = [
         (
             "billable",
-            "axum sqlx:: serde tokio crate::docs crate::token crate::store crate::writer crate::wire crate::api",
+            "axum sqlx:: serde tokio crate::docs crate::token crate::store crate::writer crate::formats crate::api",
         ),
         (
             "token",
-            "axum sqlx:: serde tokio crate::docs crate::store crate::writer crate::wire crate::api",
+            "axum sqlx:: serde tokio crate::docs crate::store crate::writer crate::formats crate::api",
         ),
         (
             "store",
-            "axum crate::docs crate::writer crate::wire crate::api crate::config",
+            "axum crate::docs crate::writer crate::formats crate::api crate::config",
         ),
         (
             "writer",
-            "axum sqlx:: crate::docs crate::wire crate::api crate::config",
+            "axum sqlx:: crate::docs crate::formats crate::api crate::config",
         ),
         (
             "reader",
-            "axum sqlx:: crate::docs crate::writer crate::wire crate::api crate::config",
+            "axum sqlx:: crate::docs crate::writer crate::formats crate::api crate::config",
         ),
         (
             "totals",
-            "axum sqlx:: crate::docs crate::writer crate::wire crate::api crate::config",
+            "axum sqlx:: crate::docs crate::writer crate::formats crate::api crate::config",
         ),
         (
             "attribution",
-            "axum sqlx:: crate::docs crate::wire crate::api crate::config",
+            "axum sqlx:: crate::docs crate::formats crate::api crate::config",
         ),
         (
-            "wire",
+            "formats",
             "axum sqlx:: http:: crate::docs crate::store crate::writer crate::token crate::api",
         ),
         (
@@ -80,11 +80,11 @@ fn a_module_knows_only_what_stands_to_its_right() {
         ("api", "sqlx:: crate::server crate::cli crate::config"),
         (
             "server",
-            "sqlx:: crate::store crate::billable crate::writer crate::wire crate::cli",
+            "sqlx:: crate::store crate::billable crate::writer crate::formats crate::cli",
         ),
         (
             "config",
-            "axum sqlx:: crate::store crate::writer crate::wire crate::api crate::cli",
+            "axum sqlx:: crate::store crate::writer crate::formats crate::api crate::cli",
         ),
     ];
     let mut checked = BTreeSet::new();

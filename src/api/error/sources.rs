@@ -3,9 +3,9 @@
 use super::ApiError;
 use crate::billable::{Field, FieldError};
 use crate::docs::errors;
+use crate::formats::{BindError, ReadError};
 use crate::store::StoreError;
 use crate::telemetry::chain;
-use crate::wire::{BindError, ReadError};
 use crate::writer::WriteError;
 
 impl From<ReadError> for ApiError {

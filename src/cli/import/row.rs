@@ -9,7 +9,7 @@ use crate::billable::{
 };
 use crate::cli::arguments::RowFormat;
 use crate::cli::records::Row;
-use crate::wire::csv::unguarded;
+use crate::formats::csv::unguarded;
 
 /// A row as an entry of the log.
 #[derive(Debug)]

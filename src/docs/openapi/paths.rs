@@ -6,7 +6,7 @@ use super::super::route::{Route, RouteKind, SUFFIXES};
 use super::super::types::Place;
 use super::super::{Operation, RequestBody, samples};
 use super::schemas::{self, reference, schema};
-use crate::wire::Format;
+use crate::formats::Format;
 
 /// What stands in the path, the query and the headers.
 pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {

@@ -10,8 +10,8 @@ use super::super::route::{Route, RouteKind};
 use super::super::types::{Kind, Member, Type};
 use super::super::{Answer, Body, Operation, samples};
 use super::schemas::{self, error_examples, reference, schema};
-use crate::wire::Format;
-use crate::wire::record::write_nulls;
+use crate::formats::Format;
+use crate::formats::record::write_nulls;
 
 /// The successes and the errors of a route, by status. Routes of an operation share most of them,
 /// and operations their errors, so they are kept in `shared`, under names.

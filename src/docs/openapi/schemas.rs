@@ -7,7 +7,7 @@ use super::super::objects;
 use super::super::types::{Kind, Member, Place, Type};
 use super::super::{Operation, RequestBody};
 use crate::billable::report::MAX_TEXT;
-use crate::wire::Format;
+use crate::formats::Format;
 
 /// Formats of bodies that schemas do not describe.
 pub(super) const TEXTS: [Format; 4] = [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson];

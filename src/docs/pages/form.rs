@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::docs::samples::http::{body_format, laid_out_body, media_type};
 use crate::docs::types::{Member, Place};
 use crate::docs::{Access, Operation};
-use crate::wire::Format;
+use crate::formats::Format;
 
 /// A field for each parameter of the path, the query and the headers, and one for the body.
 pub(super) fn form(operation: &Operation, format: Format) -> Markup {

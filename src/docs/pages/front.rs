@@ -9,7 +9,7 @@ use super::parts::code;
 use crate::docs::samples::http::laid_out_body;
 use crate::docs::samples::{self, laid_out};
 use crate::docs::{Operation, routes};
-use crate::wire::Format;
+use crate::formats::Format;
 
 /// The page, for those who reach the service at `base_url`.
 pub fn front(is_ready: bool, base_url: &str) -> String {

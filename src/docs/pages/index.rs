@@ -6,7 +6,7 @@ use super::layout;
 use super::operation::{FORMATS, path_of};
 use crate::docs::dto::Language;
 use crate::docs::{Group, OPERATIONS, Operation, routes};
-use crate::wire::Format;
+use crate::formats::Format;
 
 /// Every operation, under its heading.
 pub fn index() -> String {

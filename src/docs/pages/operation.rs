@@ -10,7 +10,7 @@ use crate::docs::route::Route;
 use crate::docs::samples::http::{media_type, request, response};
 use crate::docs::types::{Kind, Member, Type};
 use crate::docs::{Access, Body, Operation, routes};
-use crate::wire::Format;
+use crate::formats::Format;
 
 /// The formats that have pages, as on ServiceStack.
 pub const FORMATS: [Format; 4] = [Format::Json, Format::Xml, Format::Jsv, Format::Csv];

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::{answer, laid_out, request_body, target};
 use crate::docs::{Access, Body, Operation, RequestBody};
-use crate::wire::Format;
+use crate::formats::Format;
 
 /// What an answer to one new report has of the headers that are not in every one.
 const OF_ONE_REPORT: [&str; 2] = ["Location", "Billable-Identity"];

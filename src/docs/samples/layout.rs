@@ -1,7 +1,7 @@
 //! Bodies with line breaks, for people. White space between the parts of JSON and of XML means
 //! nothing, so they stay the same bodies.
 
-use crate::wire::Format;
+use crate::formats::Format;
 
 const INDENT: &str = "  ";
 

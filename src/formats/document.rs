@@ -157,7 +157,7 @@ impl Items {
 mod tests {
     use super::*;
     use crate::billable::Given;
-    use crate::wire::{BodyFormat, Format};
+    use crate::formats::{BodyFormat, Format};
 
     fn bind(body: &str, query: &str, query_wins: bool) -> Result<RawReport, BindError> {
         let format = BodyFormat::of(None, body.as_bytes()).expect("a format");
