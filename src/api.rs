@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 
-use crate::docs::routes;
+use crate::contract::routes;
 use crate::metrics::Limit;
 use crate::store::{LogInfo, Store};
 use crate::writer::Writer;

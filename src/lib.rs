@@ -13,8 +13,9 @@
 //! - [`totals`]: counts by account, customer and day; the roller that keeps them.
 //! - [`attribution`]: carries decisions about sessions into the log.
 //! - [`formats`]: bodies and queries into reports, billables and errors into bodies.
-//! - [`docs`]: one description of the operations, and the documentation that is made of it. The
-//!   router takes no route that is not described.
+//! - [`contract`]: the API as data: operations, objects, errors, routes. The router takes no route
+//!   that is not in it.
+//! - [`docs`]: pages, DTOs, samples and OpenAPI, printed from the contract.
 //! - [`api`]: routes and their order of checks, who may do what, status codes.
 //! - [`server`]: connections, TLS, time limits, draining.
 //! - [`cli`]: the commands. [`config`]: the settings. [`telemetry`]: logs.
@@ -50,6 +51,7 @@ pub mod totals;
 
 pub mod formats;
 
+pub mod contract;
 pub mod docs;
 
 pub mod api;

@@ -23,7 +23,7 @@ use super::turns::Turn;
 use super::usage::Usage;
 use super::{ApiError, App};
 use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report, Text};
-use crate::docs::errors;
+use crate::contract::errors;
 use crate::reader::Accounts;
 use crate::store::{LogInfo, Store, StoreError};
 use crate::telemetry::chain;

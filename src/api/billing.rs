@@ -8,7 +8,7 @@ use super::context::Answer;
 use super::query::Query;
 use super::{ApiError, App};
 use crate::billable::{Field, FieldError};
-use crate::docs::errors;
+use crate::contract::errors;
 use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
 use crate::token::Scope;
 use crate::totals::{Days, DaysError, Total, TotalsOf, Zone, read_totals};

@@ -12,7 +12,7 @@ use super::context::Answer;
 use super::{ApiError, App, body};
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, Field, FieldError, Placed, State as BillableState, Text};
-use crate::docs::errors;
+use crate::contract::errors;
 use crate::formats::record::{Record, page};
 use crate::formats::value::Value;
 use crate::token::Scope;

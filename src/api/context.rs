@@ -23,7 +23,7 @@ use super::query::Query;
 use super::trace::TraceParent;
 use super::{ApiError, App};
 use crate::billable::ClientName;
-use crate::docs::routes;
+use crate::contract::routes;
 use crate::formats::Format;
 use crate::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
 use crate::formats::parameters::Parameters;

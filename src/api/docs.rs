@@ -15,8 +15,10 @@ use super::observe::Outcome;
 use super::query::Query;
 use super::subject::Subject;
 use super::{ApiError, App, health};
-use crate::docs::dto::{self, LANGUAGES, Language};
-use crate::docs::{OPERATIONS, Operation, errors, openapi, pages};
+use crate::contract::operations::LANGUAGES;
+use crate::contract::{OPERATIONS, Operation, errors};
+use crate::docs::dto::{self, Language};
+use crate::docs::{openapi, pages};
 use crate::formats::Format;
 use crate::formats::negotiation::accepts;
 

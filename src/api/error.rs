@@ -10,7 +10,7 @@ use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use crate::billable::{Field, FieldError};
-use crate::docs::errors::{self, Error};
+use crate::contract::errors::{self, Error};
 use crate::formats::ReadError;
 use crate::formats::status::{ResponseError, ResponseStatus};
 use crate::token::Scope;

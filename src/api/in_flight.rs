@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::ApiError;
 use super::turns::{Turn, Turns};
 use crate::billable::ClientName;
-use crate::docs::routes;
+use crate::contract::routes;
 use crate::metrics::{Kind, Limit, METRICS, as_i64};
 
 /// The places. A clone is a handle to the same ones.

@@ -7,7 +7,8 @@ use http::header::CONTENT_TYPE;
 use super::access::Caller;
 use super::{ApiError, App};
 use crate::billable::Instant;
-use crate::metrics::{self, METRICS, Pool, Pooled, as_i64};
+use crate::contract::operations::METRICS_TYPE;
+use crate::metrics::{METRICS, Pool, Pooled, as_i64};
 use crate::token::Scope;
 
 /// The metrics for whoever may read everything: they count what others report.
@@ -41,5 +42,5 @@ pub(super) async fn get_metrics_freely(State(app): State<App>) -> Response {
             .set(pool.limit.into());
     }
     let text = METRICS.encode(Instant::now().as_micros());
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+    ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }

@@ -6,7 +6,7 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use crate::docs::{OPERATIONS, Operation};
+use crate::contract::{OPERATIONS, Operation};
 use crate::formats::Format;
 
 /// What a path says beside which route it is.

@@ -15,7 +15,7 @@ use super::subject::Subject;
 use super::{ApiError, App, body};
 use crate::attribution::carry_out;
 use crate::billable::{Attribution, Field, FieldError, Instant, Pair, Text};
-use crate::docs::errors;
+use crate::contract::errors;
 use crate::formats::record::Record;
 use crate::formats::value::Value;
 use crate::store::SessionFound;

@@ -7,8 +7,8 @@ use http::request::Parts;
 use super::ApiError;
 use super::path::Convention;
 use super::query::Query;
-use crate::docs::Operation;
-use crate::docs::types::Place;
+use crate::contract::Operation;
+use crate::contract::types::Place;
 
 /// What a request is about.
 #[derive(Clone, Debug)]

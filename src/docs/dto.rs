@@ -9,19 +9,9 @@ mod mjs;
 mod python;
 mod typescript;
 
-use super::Operation;
-use super::types::{Kind, Member, Type};
-
-/// The names of the languages, in the order of [`Language::ALL`].
-pub const LANGUAGES: &[&str] = &[
-    "typescript",
-    "mjs",
-    "csharp",
-    "python",
-    "java",
-    "kotlin",
-    "curl",
-];
+use crate::contract::Operation;
+use crate::contract::operations::LANGUAGES;
+use crate::contract::types::{Kind, Member, Type};
 
 /// A language of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,8 +243,8 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::types::{always, maybe};
     use super::*;
+    use crate::contract::types::{always, maybe};
 
     /// A text that tries to leave where it stands, in every language.
     const HOSTILE: &str =

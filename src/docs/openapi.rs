@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use super::route::Route;
-use super::{Access, Group, OPERATIONS, Operation};
+use crate::contract::routes::Route;
+use crate::contract::{Access, Group, OPERATIONS, Operation};
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let text = serde_json::to_string_pretty(&document()).expect("texts serialise");

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::routes;
+use crate::contract::routes;
 pub use front::front;
 pub use index::{index, missing};
 pub use operation::{FORMATS, operation};

@@ -8,12 +8,12 @@ use std::ptr;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::types::{Kind, Member, Place, Type};
-use super::{Answer, Body, Operation, RequestBody, objects};
 use crate::billable::{
     Billable, ClientName, Entry, Field, Given, Identity, Instant, Placed, RawReport, Report, Text,
     Void,
 };
+use crate::contract::types::{Kind, Member, Place, Type};
+use crate::contract::{Answer, Body, Operation, RequestBody, objects};
 use crate::formats::Format;
 use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
 use crate::formats::record::{Record, page};
@@ -214,7 +214,7 @@ mod tests {
     use serde_json::{Value as Json, from_str};
 
     use super::*;
-    use crate::docs::OPERATIONS;
+    use crate::contract::OPERATIONS;
     use crate::formats::BodyFormat;
 
     fn find(name: &str) -> &'static Operation {

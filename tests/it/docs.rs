@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use billables::contract::types::{Member, Type};
+use billables::contract::{Body, OPERATIONS, Operation, RequestBody};
 use billables::docs::dto::{self, Language};
 use billables::docs::samples::http::{laid_out_body, media_type};
-use billables::docs::types::{Member, Type};
-use billables::docs::{Body, OPERATIONS, Operation, RequestBody, pages, samples};
+use billables::docs::{pages, samples};
 use billables::formats::Format;
 use reqwest::Method;
 use serde_json::Value;
@@ -84,7 +85,7 @@ fn types(operation: &Operation) -> Vec<&'static Type> {
     fn collect(of: &'static Type, types: &mut Vec<&'static Type>) {
         types.push(of);
         for member in of.members {
-            if let billables::docs::types::Kind::List(item) = member.kind {
+            if let billables::contract::types::Kind::List(item) = member.kind {
                 collect(item, types);
             }
         }

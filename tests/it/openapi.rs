@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use billables::docs::{OPERATIONS, errors, openapi};
+use billables::contract::{OPERATIONS, errors};
+use billables::docs::openapi;
 use serde_json::Value;
 
 use crate::support::server::{command, run};

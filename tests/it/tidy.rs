@@ -43,7 +43,7 @@ fn a_module_knows_only_what_stands_to_its_right() {
     let rules = [
         (
             "billable",
-            "axum sqlx:: serde tokio crate::docs crate::token crate::store crate::writer crate::formats crate::api",
+            "axum sqlx:: serde tokio crate::docs crate::contract crate::token crate::store crate::writer crate::formats crate::api",
         ),
         (
             "token",
@@ -72,6 +72,10 @@ fn a_module_knows_only_what_stands_to_its_right() {
         (
             "formats",
             "axum sqlx:: http:: crate::docs crate::store crate::writer crate::token crate::api",
+        ),
+        (
+            "contract",
+            "axum sqlx:: crate::store crate::writer crate::reader crate::totals crate::api crate::config crate::docs crate::formats crate::metrics",
         ),
         (
             "docs",

@@ -2,7 +2,7 @@
 
 use super::ApiError;
 use crate::billable::{Field, FieldError};
-use crate::docs::errors;
+use crate::contract::errors;
 use crate::formats::{BindError, ReadError};
 use crate::store::StoreError;
 use crate::telemetry::chain;

@@ -1,8 +1,8 @@
 //! C#. The namespace is the one that the elements of XML have.
 
-use super::super::types::Member;
-use super::super::{Operation, types::Place};
 use super::{Dto, line, literal, pascal, value};
+use crate::contract::types::Member;
+use crate::contract::{Operation, types::Place};
 
 pub(super) fn source(note: &str, dtos: &[Dto]) -> String {
     let classes: Vec<_> = dtos.iter().map(class).collect();

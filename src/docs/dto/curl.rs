@@ -4,9 +4,9 @@
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::super::types::{Kind, Member, Place};
-use super::super::{Access, Operation};
 use super::line;
+use crate::contract::types::{Kind, Member, Place};
+use crate::contract::{Access, Operation};
 
 /// What a segment of a path, and a value of a query, may not have as it is.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
@@ -101,9 +101,9 @@ fn json_member(member: &Member) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{OPERATIONS, objects};
     use super::super::{Language, source};
     use super::*;
+    use crate::contract::{OPERATIONS, objects};
 
     fn curl(name: &str, base_url: &str) -> String {
         let operation = Operation::find(name).expect("an operation");

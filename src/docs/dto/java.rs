@@ -1,7 +1,7 @@
 //! Java: a file `dtos.java`, whose classes have getters, and setters that can be chained.
 
-use super::super::types::Member;
 use super::{Dto, comment, line, pascal, value};
+use crate::contract::types::Member;
 
 pub(super) fn source(note: &str, dtos: &[Dto]) -> String {
     let classes: Vec<_> = dtos.iter().map(class).collect();

@@ -1,7 +1,7 @@
 //! Kotlin, for the client of Java.
 
-use super::super::types::Member;
 use super::{Dto, comment, line, value};
+use crate::contract::types::Member;
 
 pub(super) fn source(note: &str, dtos: &[Dto]) -> String {
     let classes: String = dtos.iter().map(class).collect();

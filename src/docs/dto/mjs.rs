@@ -1,8 +1,8 @@
 //! JavaScript, as a module that runs as it is. Types are comments, which editors read.
 
-use super::super::types::Member;
 use super::typescript::kind;
 use super::{Dto, comment, line};
+use crate::contract::types::Member;
 
 pub(super) fn source(note: &str, dtos: &[Dto]) -> String {
     let classes: String = dtos.iter().map(class).collect();

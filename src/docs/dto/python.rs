@@ -1,7 +1,7 @@
 //! Python, for dataclasses_json, by which the client reads and writes.
 
-use super::super::types::Member;
 use super::{Dto, line, value};
+use crate::contract::types::Member;
 
 /// Words that cannot be names.
 const KEYWORDS: [&str; 35] = [

@@ -1,7 +1,7 @@
 //! TypeScript.
 
-use super::super::types::{Kind, Member};
 use super::{Dto, comment, line, quoted, value};
+use crate::contract::types::{Kind, Member};
 
 /// The interfaces, with what they have.
 const INTERFACES: [(&str, &str); 5] = [
@@ -80,8 +80,8 @@ pub(super) fn kind(kind: Kind) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Operation;
     use super::super::{Language, included, source};
+    use crate::contract::Operation;
 
     fn typescript(name: &str) -> String {
         let operations: Vec<&Operation> = included(name).expect("a known name");

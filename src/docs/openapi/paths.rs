@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::super::route::{Route, RouteKind, SUFFIXES};
-use super::super::types::Place;
-use super::super::{Operation, RequestBody, samples};
+use super::super::samples;
 use super::schemas::{self, reference, schema};
+use crate::contract::routes::{Route, RouteKind, SUFFIXES};
+use crate::contract::types::Place;
+use crate::contract::{Operation, RequestBody};
 use crate::formats::Format;
 
 /// What stands in the path, the query and the headers.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::super::errors::{self, Error};
-use super::super::operations::HTML;
-use super::super::route::{Route, RouteKind};
-use super::super::types::{Kind, Member, Type};
-use super::super::{Answer, Body, Operation, samples};
+use super::super::samples;
 use super::schemas::{self, error_examples, reference, schema};
+use crate::contract::errors::{self, Error};
+use crate::contract::operations::HTML;
+use crate::contract::routes::{Route, RouteKind};
+use crate::contract::types::{Kind, Member, Type};
+use crate::contract::{Answer, Body, Operation};
 use crate::formats::Format;
 use crate::formats::record::write_nulls;
 

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::errors::Error;
-use super::super::objects;
-use super::super::types::{Kind, Member, Place, Type};
-use super::super::{Operation, RequestBody};
 use crate::billable::report::MAX_TEXT;
+use crate::contract::errors::Error;
+use crate::contract::objects;
+use crate::contract::types::{Kind, Member, Place, Type};
+use crate::contract::{Operation, RequestBody};
 use crate::formats::Format;
 
 /// Formats of bodies that schemas do not describe.

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
+use crate::contract::types::{Member, Place};
+use crate::contract::{Access, Operation};
 use crate::docs::samples::http::{body_format, laid_out_body, media_type};
-use crate::docs::types::{Member, Place};
-use crate::docs::{Access, Operation};
 use crate::formats::Format;
 
 /// A field for each parameter of the path, the query and the headers, and one for the body.

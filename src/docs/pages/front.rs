@@ -6,9 +6,9 @@ use super::index::types;
 use super::layout;
 use super::operation::path_of;
 use super::parts::code;
+use crate::contract::{Operation, routes};
 use crate::docs::samples::http::laid_out_body;
 use crate::docs::samples::{self, laid_out};
-use crate::docs::{Operation, routes};
 use crate::formats::Format;
 
 /// The page, for those who reach the service at `base_url`.

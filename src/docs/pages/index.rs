@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::layout;
 use super::operation::{FORMATS, path_of};
+use crate::contract::{Group, OPERATIONS, Operation, routes};
 use crate::docs::dto::Language;
-use crate::docs::{Group, OPERATIONS, Operation, routes};
 use crate::formats::Format;
 
 /// Every operation, under its heading.

@@ -5,11 +5,11 @@ use maud::{Markup, html};
 
 use super::parts::{Tab, bar, code, sentence, table};
 use super::{form, layout};
+use crate::contract::routes::Route;
+use crate::contract::types::{Kind, Member, Type};
+use crate::contract::{Access, Body, Operation, routes};
 use crate::docs::dto::{self, Language};
-use crate::docs::route::Route;
 use crate::docs::samples::http::{media_type, request, response};
-use crate::docs::types::{Kind, Member, Type};
-use crate::docs::{Access, Body, Operation, routes};
 use crate::formats::Format;
 
 /// The formats that have pages, as on ServiceStack.

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::{answer, laid_out, request_body, target};
-use crate::docs::{Access, Body, Operation, RequestBody};
+use crate::contract::{Access, Body, Operation, RequestBody};
 use crate::formats::Format;
 
 /// What an answer to one new report has of the headers that are not in every one.

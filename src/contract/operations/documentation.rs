@@ -1,11 +1,10 @@
 //! The documentation itself.
 
-use super::super::dto::LANGUAGES;
-use super::super::errors::{self, ALWAYS};
-use super::super::route::FORMATS;
-use super::super::types::{Kind, Place};
-use super::super::{Answer, Body, Group, Operation, routes};
-use super::{HTML, OPEN, header, ok, query};
+use super::{HTML, LANGUAGES, OPEN, header, ok, query};
+use crate::contract::errors::{self, ALWAYS};
+use crate::contract::routes::FORMATS;
+use crate::contract::types::{Kind, Place};
+use crate::contract::{Answer, Body, Group, Operation, routes};
 
 /// A page may load nothing, and tells nobody where its reader was.
 const PAGE: Answer = Answer {

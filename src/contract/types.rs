@@ -97,7 +97,7 @@ impl Kind {
 }
 
 /// Something that is always there, in a body.
-pub(super) const fn always(
+pub(crate) const fn always(
     name: &'static str,
     kind: Kind,
     example: &'static str,
@@ -114,7 +114,7 @@ pub(super) const fn always(
 }
 
 /// Something that may be there, in a body.
-pub(super) const fn maybe(
+pub(crate) const fn maybe(
     name: &'static str,
     kind: Kind,
     example: &'static str,

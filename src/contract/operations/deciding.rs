@@ -2,11 +2,11 @@
 
 use http::Method;
 
-use super::super::errors::{self, ALWAYS, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
-use super::super::objects;
-use super::super::types::{Kind, Member, Place};
-use super::super::{Access, Answer, Body, Group, Operation, RequestBody, routes};
 use super::{BILLABLE_ID, IDEMPOTENT_REPLAYED, READING, SESSION_ID, ok};
+use crate::contract::errors::{self, ALWAYS, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
+use crate::contract::objects;
+use crate::contract::types::{Kind, Member, Place};
+use crate::contract::{Access, Answer, Body, Group, Operation, RequestBody, routes};
 use crate::token::Scope;
 
 /// Void a billable: it is not to be billed.

@@ -2,11 +2,11 @@
 
 use http::Method;
 
-use super::super::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
-use super::super::objects;
-use super::super::types::{Kind, Member};
-use super::super::{Access, Answer, Body, Group, Operation, RequestBody, routes};
 use super::{IDEMPOTENT_REPLAYED, header};
+use crate::contract::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
+use crate::contract::objects;
+use crate::contract::types::{Kind, Member};
+use crate::contract::{Access, Answer, Body, Group, Operation, RequestBody, routes};
 use crate::token::Scope;
 
 const IDEMPOTENCY_KEY: Member = header(

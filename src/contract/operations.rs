@@ -106,3 +106,17 @@ pub static OPERATIONS: [&Operation; 17] = [
 
 /// The media type of pages.
 pub const HTML: &str = "text/html; charset=utf-8";
+
+/// The media type of metrics.
+pub const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The languages of DTOs, in the order of `docs::dto::Language::ALL`.
+pub const LANGUAGES: &[&str] = &[
+    "typescript",
+    "mjs",
+    "csharp",
+    "python",
+    "java",
+    "kotlin",
+    "curl",
+];

@@ -2,11 +2,11 @@
 
 use http::Method;
 
-use super::super::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
-use super::super::objects;
-use super::super::types::{Kind, Member, Place};
-use super::super::{Answer, Body, Operation, RequestBody, routes};
 use super::{BILLABLE_ID, READING, SESSION_ID, header, ok, query};
+use crate::contract::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
+use crate::contract::objects;
+use crate::contract::types::{Kind, Member, Place};
+use crate::contract::{Answer, Body, Operation, RequestBody, routes};
 
 const LIMIT: Member = query(
     "limit",

@@ -1,10 +1,9 @@
 //! For whoever runs the service.
 
-use super::super::errors::{self, ALWAYS, Error, WITH_TOKEN};
-use super::super::objects;
-use super::super::{Access, Body, Group, Operation, routes};
-use super::{OPEN, READING, ok};
-use crate::metrics;
+use super::{METRICS_TYPE, OPEN, READING, ok};
+use crate::contract::errors::{self, ALWAYS, Error, WITH_TOKEN};
+use crate::contract::objects;
+use crate::contract::{Access, Body, Group, Operation, routes};
 use crate::token::Scope;
 
 /// What is answered where probes and metrics have an address of their own.
@@ -45,7 +44,7 @@ pub(super) static GET_METRICS: Operation = Operation {
     access: Access::Unlimited(Scope::Read),
     path: routes::METRICS,
     answers: &[ok(
-        Body::Document(&[metrics::CONTENT_TYPE]),
+        Body::Document(&[METRICS_TYPE]),
         "Every metric, with what it means",
     )],
     errors: &[ALWAYS, WITH_TOKEN, ELSEWHERE],
