@@ -1,9 +1,9 @@
 //! The HTTP interface: the route table, what handlers share, and the order of the layers.
 
-mod access;
 mod billables;
 mod billing;
 mod body;
+mod caller;
 mod check;
 mod context;
 mod cursor;
@@ -12,7 +12,6 @@ mod error;
 mod export;
 mod feed;
 mod health;
-mod in_flight;
 mod list;
 mod metrics;
 mod observe;
@@ -22,9 +21,8 @@ mod query;
 mod report;
 mod sessions;
 mod subject;
+mod tokens;
 mod trace;
-mod turns;
-mod usage;
 mod void;
 
 use std::ops::Deref;
@@ -40,17 +38,18 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 
 use crate::contract::routes;
+use crate::limits::Budget;
+use crate::limits::concurrency::Turns;
+use crate::limits::in_flight::InFlight;
 use crate::metrics::Limit;
 use crate::store::{LogInfo, Store};
 use crate::writer::Writer;
 
-pub use access::Tokens;
 pub use context::FirstByte;
 pub use cursor::Cursors;
 pub use docs::Scheme;
 use error::ApiError;
-use in_flight::InFlight;
-use turns::Turns;
+pub use tokens::Tokens;
 
 /// The longest that a reader of the feed may wait, in seconds.
 const MAX_WAIT: u64 = 60;
@@ -88,6 +87,7 @@ pub struct Shared {
     request_timeout: Duration,
     stop: CancellationToken,
     readiness: health::Readiness,
+    budget: Budget,
     in_flight: InFlight,
     reads: Turns,
     exports: Turns,
@@ -122,6 +122,7 @@ impl App {
             request_timeout: limits.timeout,
             stop,
             readiness: health::Readiness::default(),
+            budget: Budget::new(),
             in_flight: InFlight::new(limits.requests),
             reads: Turns::new(MAX_READS, Limit::Reads),
             exports: Turns::new(MAX_EXPORTS, Limit::Exports),

@@ -7,6 +7,7 @@
 //! - [`billable`]: the vocabulary. What is reported, its identity, the entries of the log.
 //! - [`token`]: secrets, and what they grant.
 //! - [`store`]: the log and the tokens in PostgreSQL or SQLite. All SQL is here.
+//! - [`limits`]: what clients may hold, at once and in a time.
 //! - [`writer`]: group commit, the heart. One task a partition; nobody is answered before the
 //!   commit that holds his report is durable.
 //! - [`reader`]: lists and the feed, from the log as of a cut.
@@ -42,6 +43,7 @@
 pub mod billable;
 pub mod token;
 
+pub mod limits;
 pub mod store;
 pub mod writer;
 

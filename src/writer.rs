@@ -8,7 +8,6 @@
 //! Callers give entries whose ids are fixed, so a group whose outcome is unknown is simply
 //! written again.
 
-mod budget;
 mod group;
 mod heads;
 mod task;
@@ -26,10 +25,10 @@ use uuid::Uuid;
 
 use crate::billable::entry::partition_of;
 use crate::billable::{Attribution, Billable, Entry, Field, ListKey, Void};
+use crate::limits::Claim;
 use crate::metrics::{Limit, METRICS, as_i64};
 use crate::store::{LogInfo, Store};
 
-pub use budget::{Budget, Claim};
 pub use heads::Heads;
 
 /// How long a caller waits for its commit, the time in the queue included.
@@ -65,7 +64,6 @@ pub enum WriteError {
 #[derive(Clone, Debug)]
 pub struct Writer {
     queues: Vec<mpsc::Sender<Job>>,
-    budget: Budget,
     heads: Heads,
 }
 
@@ -115,7 +113,7 @@ struct Record {
     entries: Vec<Entry>,
     queued_at: Instant,
     /// Held until the job is done, even when its caller has gone.
-    _claim: Arc<Claim>,
+    _claim: Option<Arc<Claim>>,
     reply: Reply<Vec<Outcome>>,
 }
 
@@ -151,12 +149,7 @@ impl Writer {
             tasks.spawn_on(task::run(group, receiver), runtime.handle());
             queues.push(sender);
         }
-        let budget = Budget::new();
-        let writer = Self {
-            queues,
-            budget,
-            heads,
-        };
+        let writer = Self { queues, heads };
         let writing = Writing {
             tasks,
             runtime: Some(runtime),
@@ -178,17 +171,12 @@ impl Writer {
         });
         METRICS.queue_jobs.set(as_i64(waiting));
         METRICS.queue_limit_jobs.set(as_i64(limit));
-        self.budget.measure();
-    }
-
-    /// The bytes that requests may hold.
-    pub fn budget(&self) -> &Budget {
-        &self.budget
     }
 
     /// Stores recorded entries and waits until they are durable. Returns what became of each,
     /// in order. The entries of one partition go into one transaction, so all of them do where
-    /// the log has one; of several partitions some may fail while others succeed.
+    /// the log has one; of several partitions some may fail while others succeed. `claim`, what the caller
+    /// has of the budget, is held until then.
     ///
     /// # Errors
     /// See [`WriteError`]. When the queue is full nothing is stored. Repeating the same entries
@@ -196,7 +184,7 @@ impl Writer {
     pub async fn append(
         &self,
         entries: Vec<Entry>,
-        claim: &Arc<Claim>,
+        claim: Option<&Arc<Claim>>,
     ) -> Vec<Result<Outcome, WriteError>> {
         let mut outcomes: Vec<_> = entries
             .iter()
@@ -221,7 +209,7 @@ impl Writer {
             room.send(Job::Record(Record {
                 entries: items,
                 queued_at: Instant::now(),
-                _claim: claim.clone(),
+                _claim: claim.cloned(),
                 reply,
             }));
             waiting.push((places, outcome));

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::context::Answer;
 use super::subject::Subject;
 use super::{ApiError, App};

@@ -3,7 +3,7 @@
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::context::Answer;
 use super::query::Query;
 use super::{ApiError, App};

@@ -18,7 +18,7 @@ use super::ApiError;
 use super::path::Convention;
 use crate::billable::ClientName;
 use crate::formats::{BodyFormat, Format, folded};
-use crate::writer::{Budget, Claim};
+use crate::limits::{Budget, Claim};
 
 /// The largest body, in bytes, compressed or not: 8 MiB.
 pub(super) const MAX_BODY: usize = 8 * 1024 * 1024;

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use uuid::Uuid;
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::context::Answer;
 use super::{ApiError, App, body};
 use crate::billable::entry::partition_of;
@@ -90,7 +90,7 @@ pub(super) async fn check_billables(
     let (head, body) = request.into_parts();
     let limit = app.request_timeout / 2;
     let (wanted, claim): (CheckIn, _) =
-        body::read_json(&head, body, app.writer.budget(), caller.client(), limit).await?;
+        body::read_json(&head, body, &app.budget, caller.client(), limit).await?;
     // Somebody who compares lists must not take a misspelt name for an empty list.
     let CheckIn { call_sids, ids } = wanted;
     if call_sids.is_none() && ids.is_none() {

@@ -28,7 +28,7 @@ use crate::formats::Format;
 use crate::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
 use crate::formats::parameters::Parameters;
 use crate::formats::record::Record;
-use crate::writer::{Budget, Claim};
+use crate::limits::{Budget, Claim};
 
 /// What is written of a long body at once, in bytes.
 const FRAME: usize = 16 * 1024;
@@ -161,7 +161,7 @@ pub(super) async fn surround(State(app): State<App>, mut request: Request, next:
     let response = run.instrument(span).await;
     let file = file_name(route);
     let client = observation.observed.known();
-    let (mut response, error) = dress(response, answer, file, app.writer.budget(), client);
+    let (mut response, error) = dress(response, answer, file, &app.budget, client);
     observation.answered(&response, error);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response

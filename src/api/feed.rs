@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 use tokio::time::{Instant, sleep_until};
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::context::Answer;
 use super::list::DEFAULT_LIMIT;
 use super::query::Query;

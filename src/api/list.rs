@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Version};
 use tokio::time::Instant;
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::context::Answer;
 use super::query::Query;
 use super::{ApiError, App, export};

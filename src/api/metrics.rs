@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::{ApiError, App};
 use crate::billable::Instant;
 use crate::contract::operations::METRICS_TYPE;
@@ -24,6 +24,7 @@ pub(super) async fn get_metrics(app: State<App>, caller: Caller) -> Result<Respo
 pub(super) async fn get_metrics_freely(State(app): State<App>) -> Response {
     app.in_flight.measure();
     app.writer.measure();
+    app.budget.measure();
     METRICS
         .tokens_age_seconds
         .set(app.tokens.age().as_secs_f64());

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::task::block_in_place;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::context::Answer;
 use super::path::Convention;
 use super::prefer::Return;
@@ -18,9 +18,10 @@ use crate::billable::{Billable, Entry, IdempotencyKey, Identity, Instant, RawRep
 use crate::formats::record::{Record, list, write_nulls};
 use crate::formats::value::Value;
 use crate::formats::{Binding, BodyFormat, Document};
+use crate::limits::Claim;
 use crate::metrics::{METRICS, Reported};
 use crate::token::Scope;
-use crate::writer::{Claim, Outcome, WriteError};
+use crate::writer::{Outcome, WriteError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(super) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -49,7 +50,7 @@ pub(super) async fn report_billables(
     let (body, mut claim) = body::read(
         &head.headers,
         body,
-        app.writer.budget(),
+        &app.budget,
         caller.client(),
         app.request_timeout / 2,
     )
@@ -75,7 +76,7 @@ pub(super) async fn report_billables(
         .collect();
 
     let claim = Arc::new(claim);
-    let outcomes = app.writer.append(entries, &claim).await;
+    let outcomes = app.writer.append(entries, Some(&claim)).await;
     for (identity, outcome) in kinds.iter().zip(&outcomes) {
         count(identity, outcome);
     }

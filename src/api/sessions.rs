@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::context::Answer;
 use super::subject::Subject;
 use super::{ApiError, App, body};
@@ -44,7 +44,7 @@ pub(super) async fn attribute_session(
     let (head, body) = request.into_parts();
     let limit = app.request_timeout / 2;
     let (mut wanted, _claim): (SessionIn, _) =
-        body::read_json(&head, body, app.writer.budget(), caller.client(), limit).await?;
+        body::read_json(&head, body, &app.budget, caller.client(), limit).await?;
     let now = Instant::now();
     let caller = caller.renewed(&app.tokens, now)?;
     // It may give billables of anybody to anybody.

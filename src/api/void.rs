@@ -5,8 +5,8 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use serde::Deserialize;
 
-use super::access::Caller;
 use super::billables::find_billable;
+use super::caller::Caller;
 use super::context::Answer;
 use super::report::IDEMPOTENT_REPLAYED;
 use super::subject::Subject;
@@ -34,7 +34,7 @@ pub(super) async fn void_billable(
     let (head, body) = request.into_parts();
     let limit = app.request_timeout / 2;
     let (VoidIn { id, reason }, _claim) =
-        body::read_json(&head, body, app.writer.budget(), caller.client(), limit).await?;
+        body::read_json(&head, body, &app.budget, caller.client(), limit).await?;
     let reason = reason.filter(|reason| !reason.trim().is_empty());
     let reason = reason
         .map(|reason| Text::named("reason", reason))

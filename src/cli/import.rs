@@ -298,13 +298,11 @@ impl Import {
         if rows.is_empty() {
             return Ok(());
         }
-        let claim = writer.budget().claim(&self.client);
-        let claim = Arc::new(claim.map_err(|error| unsure(&error))?);
         let entries: Vec<Entry> = rows
             .iter()
             .map(|(row, _)| row.meant.entry.clone())
             .collect();
-        let outcomes = writer.append(entries, &claim).await;
+        let outcomes = writer.append(entries, None).await;
         for ((row, is_new), outcome) in rows.into_iter().zip(outcomes) {
             match outcome.map_err(|error| unsure(&error))? {
                 Outcome::Stored(_) | Outcome::Replayed(_) => {}

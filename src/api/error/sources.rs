@@ -4,6 +4,8 @@ use super::ApiError;
 use crate::billable::{Field, FieldError};
 use crate::contract::errors;
 use crate::formats::{BindError, ReadError};
+use crate::limits::Overloaded;
+use crate::limits::rate::RateExceeded;
 use crate::store::StoreError;
 use crate::telemetry::chain;
 use crate::writer::WriteError;
@@ -40,6 +42,18 @@ impl From<BindError> for ApiError {
 impl From<Vec<FieldError>> for ApiError {
     fn from(errors: Vec<FieldError>) -> Self {
         Self::Invalid(errors.into_iter().map(|error| (None, error)).collect())
+    }
+}
+
+impl From<Overloaded> for ApiError {
+    fn from(_: Overloaded) -> Self {
+        Self::Overloaded
+    }
+}
+
+impl From<RateExceeded> for ApiError {
+    fn from(RateExceeded { retry_after }: RateExceeded) -> Self {
+        Self::TooManyRequests(retry_after)
     }
 }
 

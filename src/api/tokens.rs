@@ -1,33 +1,24 @@
-//! Who is asking, and what they may do.
+//! The live tokens, in memory.
 //!
-//! All live tokens are held in memory and read anew every 2 s, so that no request waits for a
-//! query and a new or revoked token holds everywhere within 5 s. When they could not be read for
-//! that long nobody is let in: a revoked token must not outlive a broken connection. When they
-//! were last used is noted aside, too.
+//! They are read anew every 2 s, so that no request waits for a query and a new or revoked token
+//! holds everywhere within 5 s. When they could not be read for that long nobody is let in: a
+//! revoked token must not outlive a broken connection. When they were last used is noted aside.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
-use http::request::Parts;
 use tokio::time::{Instant as Monotonic, sleep, timeout};
 use tracing::warn;
+use uuid::Uuid;
 
-use super::observe::Observed;
-use super::turns::Turn;
-use super::usage::Usage;
-use super::{ApiError, App};
-use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report, Text};
-use crate::contract::errors;
-use crate::reader::Accounts;
+use super::ApiError;
+use crate::billable::{ClientName, Instant};
+use crate::limits::rate::{RateExceeded, RateLimit};
 use crate::store::{LogInfo, Store, StoreError};
 use crate::telemetry::chain;
-use crate::token::{Grant, Scope, Secret, SecretHash, Token};
+use crate::token::{Grant, Rate, Scope, Secret, SecretHash, Token};
 
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
 /// Until everybody is let in again there is no time to lose.
@@ -37,6 +28,9 @@ const MAX_AGE: Duration = Duration::from_secs(5);
 
 /// How often it is looked at which tokens were used.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
+
+/// How much later a use must be than the one that is noted, in microseconds.
+const NOTE_AFTER: i64 = 60_000_000;
 
 /// The live tokens. A clone is a handle to the same ones.
 #[derive(Clone, Debug)]
@@ -138,7 +132,15 @@ impl Tokens {
         self.age() < MAX_AGE
     }
 
-    fn find(&self, hash: &SecretHash, now: Instant) -> Result<(Arc<Grant>, Arc<Usage>), ApiError> {
+    /// What the token grants now, and its usage.
+    ///
+    /// # Errors
+    /// It is unknown or has expired, or the tokens are too old to say.
+    pub(super) fn find(
+        &self,
+        hash: &SecretHash,
+        now: Instant,
+    ) -> Result<(Arc<Grant>, Arc<Usage>), ApiError> {
         let snapshot = self.read();
         if snapshot.read_at.elapsed() >= MAX_AGE {
             return Err(ApiError::StoreUnavailable);
@@ -173,7 +175,9 @@ impl Snapshot {
         for found in found {
             match found {
                 Ok((hash, token)) => {
-                    let known = usages.get(&hash).filter(|usage| usage.has_rate(token.rate));
+                    let known = usages
+                        .get(&hash)
+                        .filter(|usage| usage.limit.rate() == token.rate);
                     let live = Live::new(token, known.cloned());
                     tokens.insert(hash, live);
                 }
@@ -223,122 +227,53 @@ impl Live {
     }
 }
 
-/// Who is asking. A handler that takes no caller can know nothing of one.
-#[derive(Clone, Debug)]
-pub(super) struct Caller {
-    hash: SecretHash,
-    grant: Arc<Grant>,
-    /// Held until the request is answered.
-    _place: Option<Arc<Turn>>,
+/// What a token has been used for, which outlives each reading of the tokens.
+#[derive(Debug)]
+pub(super) struct Usage {
+    /// The token's id; `None` for the admin token, which is not stored.
+    id: Option<Uuid>,
+    limit: RateLimit,
+    /// When it was last used, and which of its uses is noted in the store, in microseconds since
+    /// 1970; 0 for never.
+    used_at: AtomicI64,
+    noted_at: AtomicI64,
 }
 
-impl Caller {
-    /// The client that the token belongs to.
-    pub(super) fn client(&self) -> &ClientName {
-        &self.grant.client
-    }
-
-    /// The same caller with what the token grants now: a body may take longer to arrive than a
-    /// revocation may take to hold.
-    pub(super) fn renewed(self, tokens: &Tokens, now: Instant) -> Result<Self, ApiError> {
-        let (grant, _) = tokens.find(&self.hash, now)?;
-        Ok(Self { grant, ..self })
-    }
-
-    /// The accounts that the token is limited to.
-    pub(super) fn accounts(&self) -> Accounts {
-        self.grant.accounts.clone()
-    }
-
-    /// Demands that an account, if one is asked for, is one of the token's.
-    pub(super) fn require_account(&self, account: Option<&Text>) -> Result<(), ApiError> {
-        match account.is_none_or(|account| self.grant.covers(account.as_str())) {
-            true => Ok(()),
-            false => Err(ApiError::OtherAccount),
+impl Usage {
+    /// What a token of that rate was used for until now.
+    fn new(id: Option<Uuid>, rate: Option<Rate>, last_used_at: Option<Instant>) -> Self {
+        let last_used_at = last_used_at.map_or(0, Instant::as_micros);
+        Self {
+            id,
+            limit: RateLimit::new(rate),
+            used_at: AtomicI64::new(last_used_at),
+            noted_at: AtomicI64::new(last_used_at),
         }
     }
 
-    /// Demands a scope.
-    pub(super) fn require(&self, scope: Scope) -> Result<(), ApiError> {
-        if self.grant.has(scope) {
-            Ok(())
-        } else {
-            Err(ApiError::MissingScope(scope))
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// The token's rate is used up.
+    pub(super) fn begin(&self, now: Instant) -> Result<(), RateExceeded> {
+        self.used_at.fetch_max(now.as_micros(), Ordering::Relaxed);
+        self.limit.check()
+    }
+
+    /// A use that is to be noted.
+    fn unnoted(&self) -> Option<(Uuid, Instant)> {
+        let (used, noted) = (
+            self.used_at.load(Ordering::Relaxed),
+            self.noted_at.load(Ordering::Relaxed),
+        );
+        let is_due = used >= noted + NOTE_AFTER;
+        is_due.then(|| Some((self.id?, Instant::from_micros(used)?)))?
+    }
+
+    /// Takes in which uses have been noted, this token's perhaps among them.
+    fn set_noted(&self, noted: &HashMap<Uuid, Instant>) {
+        if let Some(at) = self.id.and_then(|id| noted.get(&id)) {
+            self.noted_at.store(at.as_micros(), Ordering::Relaxed);
         }
     }
-
-    /// Applies the rules of reports and those of the token: one that is limited to accounts
-    /// must name one of them.
-    pub(super) fn accept(&self, raw: RawReport, now: Instant) -> Result<Report, Vec<FieldError>> {
-        let of_account = |code, message| FieldError::new(Field::AccountId, code, message);
-        let is_account_missing = self.grant.accounts.is_some() && !raw.is_given(Field::AccountId);
-        let parsed = Report::parse(raw, now);
-        if is_account_missing {
-            let mut errors = parsed.err().unwrap_or_default();
-            errors.retain(|error| error.field != Field::AccountId);
-            let message = "accountId is required, because the token is limited to accounts";
-            errors.insert(0, of_account(errors::NOT_EMPTY.code, message));
-            return Err(errors);
-        }
-        let report = parsed?;
-        match &report.reported.account_id {
-            Some(account) if !self.grant.covers(account.as_str()) => {
-                let message = "the token is limited to other accounts";
-                Err(vec![of_account(errors::FORBIDDEN.code, message)])
-            }
-            _ => Ok(report),
-        }
-    }
-
-    /// Whether a billable may be shown: it bills one of the token's accounts, or names one.
-    pub(super) fn sees(&self, billable: &Billable) -> bool {
-        self.grant.accounts.is_none()
-            || billable
-                .accounts()
-                .any(|account| self.grant.covers(account.as_str()))
-    }
-}
-
-impl FromRequestParts<App> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let hash = secret_of(&parts.headers)
-            .ok_or(ApiError::Unauthorized)?
-            .hash();
-        let now = Instant::now();
-        let (grant, usage) = app.tokens.find(&hash, now)?;
-        Observed::client(&parts.extensions, &grant.client);
-        usage.begin(now)?;
-        let place = app
-            .in_flight
-            .enter(&parts.method, parts.uri.path(), &grant.client)?;
-        Ok(Self {
-            hash,
-            grant,
-            _place: place.map(Arc::new),
-        })
-    }
-}
-
-/// The secret of `Authorization`: a bearer token, or the password of Basic, whose user name is
-/// ignored. More than one such header is as good as none.
-fn secret_of(headers: &HeaderMap) -> Option<Secret> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else {
-        return None;
-    };
-    let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
-    let credentials = credentials.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(Secret::new(credentials.to_owned()));
-    }
-    if scheme.eq_ignore_ascii_case("basic") {
-        // The user name is ignored, whatever its encoding.
-        let decoded = STANDARD.decode(credentials).ok()?;
-        let colon = decoded.iter().position(|byte| *byte == b':')?;
-        let password = String::from_utf8(decoded[colon + 1..].to_vec()).ok()?;
-        return Some(Secret::new(password));
-    }
-    None
 }

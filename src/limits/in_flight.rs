@@ -1,21 +1,31 @@
-//! How many requests are under way at once. Reports and other requests have places of their own, so
-//! that neither keeps the other out, and of the others no client has more than half; probes and
-//! scrapes need none.
+//! How many requests are under way at once.
+//!
+//! Reports and other requests have limits of their own, so that neither keeps the other out, and of
+//! the others no client has more than half. Probes and scrapes are not limited.
 
 use std::sync::Arc;
 
-use http::Method;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::ApiError;
-use super::turns::{Turn, Turns};
+use super::Overloaded;
+use super::concurrency::{Turn, Turns};
 use crate::billable::ClientName;
-use crate::contract::routes;
 use crate::metrics::{Kind, Limit, METRICS, as_i64};
+
+/// What a request is, as far as its limit goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// It reports billables.
+    Report,
+    /// It reads the metrics, which no limit holds back.
+    Scrape,
+    /// Anything else.
+    Other,
+}
 
 /// The places. A clone is a handle to the same ones.
 #[derive(Clone, Debug)]
-pub(super) struct InFlight {
+pub struct InFlight {
     reports: Arc<Semaphore>,
     others: Turns,
     limit: usize,
@@ -23,7 +33,7 @@ pub(super) struct InFlight {
 
 impl InFlight {
     /// So many places for reports, and as many for other requests.
-    pub(super) fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self {
             reports: Arc::new(Semaphore::new(limit)),
             others: Turns::new(limit, Limit::Requests),
@@ -36,36 +46,30 @@ impl InFlight {
     /// held to their bytes, hold none.
     ///
     /// # Errors
-    /// [`ApiError::Overloaded`], at once: whoever is refused early costs least.
-    pub(super) fn enter(
+    /// [`Overloaded`], at once: whoever is refused early costs least.
+    pub fn enter(
         &self,
-        method: &Method,
-        path: &str,
+        request: RequestKind,
         client: &ClientName,
-    ) -> Result<Option<Turn>, ApiError> {
-        let is_report = match path {
-            routes::METRICS => return Ok(None),
-            routes::BILLABLES => *method == Method::POST,
-            routes::NEW_BILLABLE | routes::NEW_BILLABLES => true,
-            _ => false,
-        };
-        match is_report {
-            true if self.reports.available_permits() > 0 => Ok(None),
-            true => Err(full()),
-            false => self.others.take_now(client).map(Some),
+    ) -> Result<Option<Turn>, Overloaded> {
+        match request {
+            RequestKind::Scrape => Ok(None),
+            RequestKind::Report if self.reports.available_permits() > 0 => Ok(None),
+            RequestKind::Report => Err(full()),
+            RequestKind::Other => self.others.take_now(client).map(Some),
         }
     }
 
     /// A place for a report whose body is there.
     ///
     /// # Errors
-    /// [`ApiError::Overloaded`].
-    pub(super) fn enter_report(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+    /// [`Overloaded`].
+    pub fn enter_report(&self) -> Result<OwnedSemaphorePermit, Overloaded> {
         self.reports.clone().try_acquire_owned().map_err(|_| full())
     }
 
     /// Puts into the metrics how many there are.
-    pub(super) fn measure(&self) {
+    pub fn measure(&self) {
         let reports = self.limit.saturating_sub(self.reports.available_permits());
         for (kind, under_way) in [("report", reports), ("other", self.others.taken())] {
             let kind = Kind { kind };
@@ -81,7 +85,7 @@ impl InFlight {
     }
 }
 
-fn full() -> ApiError {
+fn full() -> Overloaded {
     METRICS.refused(Limit::Requests);
-    ApiError::Overloaded
+    Overloaded
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::ApiError;
+use super::Overloaded;
 use crate::billable::ClientName;
 use crate::metrics::{Limit, METRICS};
 
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The turns of one kind. A clone is a handle to the same ones.
 #[derive(Clone, Debug)]
-pub(super) struct Turns {
+pub struct Turns {
     all: Arc<Semaphore>,
     /// As many as there are clients; those come from the tokens.
     clients: Arc<Mutex<HashMap<ClientName, Arc<Semaphore>>>>,
@@ -27,14 +27,14 @@ pub(super) struct Turns {
 
 /// A turn, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub struct Turn {
     _of_client: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
 }
 
 impl Turns {
     /// So many turns of that kind.
-    pub(super) fn new(count: usize, limit: Limit) -> Self {
+    pub fn new(count: usize, limit: Limit) -> Self {
         Self {
             all: Arc::new(Semaphore::new(count)),
             clients: Arc::default(),
@@ -46,8 +46,8 @@ impl Turns {
     /// Waits for a turn.
     ///
     /// # Errors
-    /// [`ApiError::Overloaded`] when none came free in time.
-    pub(super) async fn take(&self, client: &ClientName) -> Result<Turn, ApiError> {
+    /// [`Overloaded`] when none came free in time.
+    pub async fn take(&self, client: &ClientName) -> Result<Turn, Overloaded> {
         let own = self.of_client(client);
         let turn = async {
             // One's own first: whoever waits for that keeps no turn from others.
@@ -62,15 +62,15 @@ impl Turns {
     }
 
     /// Turns that are taken.
-    pub(super) fn taken(&self) -> usize {
+    pub fn taken(&self) -> usize {
         self.count.saturating_sub(self.all.available_permits())
     }
 
     /// A turn, if there is one now.
     ///
     /// # Errors
-    /// [`ApiError::Overloaded`].
-    pub(super) fn take_now(&self, client: &ClientName) -> Result<Turn, ApiError> {
+    /// [`Overloaded`].
+    pub fn take_now(&self, client: &ClientName) -> Result<Turn, Overloaded> {
         let own = self.of_client(client);
         let turn = own.try_acquire_owned().and_then(|of_client| {
             let of_all = self.all.clone().try_acquire_owned()?;
@@ -82,9 +82,9 @@ impl Turns {
         turn.map_err(|_| self.refuse())
     }
 
-    fn refuse(&self) -> ApiError {
+    fn refuse(&self) -> Overloaded {
         METRICS.refused(self.limit);
-        ApiError::Overloaded
+        Overloaded
     }
 
     fn of_client(&self, client: &ClientName) -> Arc<Semaphore> {
@@ -111,7 +111,7 @@ mod tests {
         let first = turns.take(&client("greedy")).await.expect("a turn");
         let _second = turns.take(&client("greedy")).await.expect("a turn");
         let refused = turns.take(&client("greedy")).await;
-        assert!(matches!(refused, Err(ApiError::Overloaded)));
+        assert!(matches!(refused, Err(Overloaded)));
         let _others = turns.take(&client("modest")).await.expect("a turn");
         drop(first);
         let _again = turns.take(&client("greedy")).await.expect("a turn");

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::WriteError;
+use super::Overloaded;
 use crate::billable::ClientName;
 use crate::metrics::{Limit, METRICS, Part, as_i64};
 
@@ -50,7 +50,9 @@ pub struct Claim {
 }
 
 impl Budget {
-    pub(super) fn new() -> Self {
+    /// A budget of which nothing is claimed.
+    #[expect(clippy::new_without_default, reason = "nobody asks for a default")]
+    pub fn new() -> Self {
         Self {
             small: Arc::new(Semaphore::new(SMALL)),
             large: Arc::new(Semaphore::new(LARGE)),
@@ -59,7 +61,7 @@ impl Budget {
     }
 
     /// Puts into the metrics how much is claimed.
-    pub(super) fn measure(&self) {
+    pub fn measure(&self) {
         for (part, held, limit) in [("small", &self.small, SMALL), ("large", &self.large, LARGE)] {
             let part = Part { part };
             let bytes = limit.saturating_sub(held.available_permits());
@@ -77,8 +79,8 @@ impl Budget {
     /// A claim of a client with what a request needs at least.
     ///
     /// # Errors
-    /// [`WriteError::Full`].
-    pub fn claim(&self, client: &ClientName) -> Result<Claim, WriteError> {
+    /// There is not so much left.
+    pub fn claim(&self, client: &ClientName) -> Result<Claim, Overloaded> {
         let client = self.of_client(client);
         Ok(Claim {
             of_client: take(&client, REQUEST)?,
@@ -106,8 +108,8 @@ impl Claim {
     /// Adds bytes to the claim.
     ///
     /// # Errors
-    /// [`WriteError::Full`].
-    pub fn grow(&mut self, bytes: usize) -> Result<(), WriteError> {
+    /// There is not so much left.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Overloaded> {
         let room = SMALL_SHARE.saturating_sub(self.small.num_permits());
         let (small, large) = (bytes.min(room), bytes.saturating_sub(room));
         if small > 0 {
@@ -126,13 +128,13 @@ impl Claim {
     }
 }
 
-fn take(part: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, WriteError> {
+fn take(part: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Overloaded> {
     let taken = u32::try_from(bytes)
         .ok()
         .and_then(|bytes| part.clone().try_acquire_many_owned(bytes).ok());
     taken.ok_or_else(|| {
         METRICS.refused(Limit::Bytes);
-        WriteError::Full
+        Overloaded
     })
 }
 
@@ -156,10 +158,10 @@ mod tests {
         assert_eq!(held.len(), 6);
         let mut small = budget.claim(&client).expect("room");
         assert_eq!(small.grow(50 * 1024), Ok(()));
-        assert_eq!(small.grow(1024 * 1024), Err(WriteError::Full));
+        assert_eq!(small.grow(1024 * 1024), Err(Overloaded));
         drop(held);
         assert_eq!(small.grow(1024 * 1024), Ok(()));
-        assert_eq!(small.grow(LARGE), Err(WriteError::Full));
+        assert_eq!(small.grow(LARGE), Err(Overloaded));
         drop(small);
         assert_all_is_given_back(&budget);
     }

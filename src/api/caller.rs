@@ -1,0 +1,149 @@
+//! Who is asking, and what they may do.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+use super::observe::Observed;
+use super::tokens::Tokens;
+use super::{ApiError, App};
+use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report, Text};
+use crate::contract::{errors, routes};
+use crate::limits::concurrency::Turn;
+use crate::limits::in_flight::RequestKind;
+use crate::reader::Accounts;
+use crate::token::{Grant, Scope, Secret, SecretHash};
+
+/// Who is asking. A handler that takes no caller can know nothing of one.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    hash: SecretHash,
+    grant: Arc<Grant>,
+    /// Held until the request is answered.
+    _place: Option<Arc<Turn>>,
+}
+
+impl Caller {
+    /// The client that the token belongs to.
+    pub(super) fn client(&self) -> &ClientName {
+        &self.grant.client
+    }
+
+    /// The same caller with what the token grants now: a body may take longer to arrive than a
+    /// revocation may take to hold.
+    pub(super) fn renewed(self, tokens: &Tokens, now: Instant) -> Result<Self, ApiError> {
+        let (grant, _) = tokens.find(&self.hash, now)?;
+        Ok(Self { grant, ..self })
+    }
+
+    /// The accounts that the token is limited to.
+    pub(super) fn accounts(&self) -> Accounts {
+        self.grant.accounts.clone()
+    }
+
+    /// Demands that an account, if one is asked for, is one of the token's.
+    pub(super) fn require_account(&self, account: Option<&Text>) -> Result<(), ApiError> {
+        match account.is_none_or(|account| self.grant.covers(account.as_str())) {
+            true => Ok(()),
+            false => Err(ApiError::OtherAccount),
+        }
+    }
+
+    /// Demands a scope.
+    pub(super) fn require(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.grant.has(scope) {
+            Ok(())
+        } else {
+            Err(ApiError::MissingScope(scope))
+        }
+    }
+
+    /// Applies the rules of reports and those of the token: one that is limited to accounts
+    /// must name one of them.
+    pub(super) fn accept(&self, raw: RawReport, now: Instant) -> Result<Report, Vec<FieldError>> {
+        let of_account = |code, message| FieldError::new(Field::AccountId, code, message);
+        let is_account_missing = self.grant.accounts.is_some() && !raw.is_given(Field::AccountId);
+        let parsed = Report::parse(raw, now);
+        if is_account_missing {
+            let mut errors = parsed.err().unwrap_or_default();
+            errors.retain(|error| error.field != Field::AccountId);
+            let message = "accountId is required, because the token is limited to accounts";
+            errors.insert(0, of_account(errors::NOT_EMPTY.code, message));
+            return Err(errors);
+        }
+        let report = parsed?;
+        match &report.reported.account_id {
+            Some(account) if !self.grant.covers(account.as_str()) => {
+                let message = "the token is limited to other accounts";
+                Err(vec![of_account(errors::FORBIDDEN.code, message)])
+            }
+            _ => Ok(report),
+        }
+    }
+
+    /// Whether a billable may be shown: it bills one of the token's accounts, or names one.
+    pub(super) fn sees(&self, billable: &Billable) -> bool {
+        self.grant.accounts.is_none()
+            || billable
+                .accounts()
+                .any(|account| self.grant.covers(account.as_str()))
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let hash = secret_of(&parts.headers)
+            .ok_or(ApiError::Unauthorized)?
+            .hash();
+        let now = Instant::now();
+        let (grant, usage) = app.tokens.find(&hash, now)?;
+        Observed::client(&parts.extensions, &grant.client);
+        usage.begin(now)?;
+        let place = app
+            .in_flight
+            .enter(kind_of(&parts.method, parts.uri.path()), &grant.client)?;
+        Ok(Self {
+            hash,
+            grant,
+            _place: place.map(Arc::new),
+        })
+    }
+}
+
+fn kind_of(method: &Method, path: &str) -> RequestKind {
+    match path {
+        routes::METRICS => RequestKind::Scrape,
+        routes::BILLABLES if *method == Method::POST => RequestKind::Report,
+        routes::NEW_BILLABLE | routes::NEW_BILLABLES => RequestKind::Report,
+        _ => RequestKind::Other,
+    }
+}
+
+/// The secret of `Authorization`: a bearer token, or the password of Basic, whose user name is
+/// ignored. More than one such header is as good as none.
+fn secret_of(headers: &HeaderMap) -> Option<Secret> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
+    let credentials = credentials.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Secret::new(credentials.to_owned()));
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        // The user name is ignored, whatever its encoding.
+        let decoded = STANDARD.decode(credentials).ok()?;
+        let colon = decoded.iter().position(|byte| *byte == b':')?;
+        let password = String::from_utf8(decoded[colon + 1..].to_vec()).ok()?;
+        return Some(Secret::new(password));
+    }
+    None
+}
