@@ -4,6 +4,7 @@
 pub mod bytes;
 pub mod concurrency;
 pub mod in_flight;
+mod per_client;
 pub mod rate;
 
 pub use bytes::{Budget, Claim};

@@ -5,12 +5,12 @@
 //! else may use. And no client has more than half of that part, so that one whose bodies stall
 //! keeps nobody else out.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Overloaded;
+use super::per_client::PerClient;
 use crate::billable::ClientName;
 use crate::metrics::{Limit, METRICS, Part, as_i64};
 
@@ -34,9 +34,8 @@ const REQUEST: usize = 6 * 1024;
 pub struct Budget {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
-    /// What is left of the first part for each client, as many as there are; those come from the
-    /// tokens.
-    clients: Arc<Mutex<HashMap<ClientName, Arc<Semaphore>>>>,
+    /// What is left of the first part for each client.
+    clients: PerClient,
 }
 
 /// A part of the budget, given back when dropped.
@@ -56,7 +55,7 @@ impl Budget {
         Self {
             small: Arc::new(Semaphore::new(SMALL)),
             large: Arc::new(Semaphore::new(LARGE)),
-            clients: Arc::default(),
+            clients: PerClient::new(SMALL_OF_CLIENT),
         }
     }
 
@@ -81,7 +80,7 @@ impl Budget {
     /// # Errors
     /// There is not so much left.
     pub fn claim(&self, client: &ClientName) -> Result<Claim, Overloaded> {
-        let client = self.of_client(client);
+        let client = self.clients.of(client);
         Ok(Claim {
             of_client: take(&client, REQUEST)?,
             small: take(&self.small, REQUEST)?,
@@ -89,18 +88,6 @@ impl Budget {
             budget: self.clone(),
             client,
         })
-    }
-
-    fn of_client(&self, client: &ClientName) -> Arc<Semaphore> {
-        let mut clients = self.clients.lock().expect("nothing panics under this lock");
-        match clients.get(client) {
-            Some(own) => own.clone(),
-            None => {
-                let own = Arc::new(Semaphore::new(SMALL_OF_CLIENT));
-                clients.insert(client.clone(), own.clone());
-                own
-            }
-        }
     }
 }
 
@@ -196,8 +183,6 @@ mod tests {
             budget.large.available_permits(),
         );
         assert_eq!(whole, (SMALL, LARGE));
-        let clients = budget.clients.lock().expect("nothing panicked");
-        let mut left = clients.values().map(|own| own.available_permits());
-        assert!(left.all(|left| left == SMALL_OF_CLIENT));
+        assert!(budget.clients.are_all_free());
     }
 }

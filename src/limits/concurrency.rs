@@ -1,14 +1,14 @@
 //! Turns: how many do something at once, each kind apart from the others and from reports; and no
 //! client has more than half of them, however slowly it takes what it asked for.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::Overloaded;
+use super::per_client::PerClient;
 use crate::billable::ClientName;
 use crate::metrics::{Limit, METRICS};
 
@@ -19,8 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Turns {
     all: Arc<Semaphore>,
-    /// As many as there are clients; those come from the tokens.
-    clients: Arc<Mutex<HashMap<ClientName, Arc<Semaphore>>>>,
+    clients: PerClient,
     count: usize,
     limit: Limit,
 }
@@ -37,7 +36,7 @@ impl Turns {
     pub fn new(count: usize, limit: Limit) -> Self {
         Self {
             all: Arc::new(Semaphore::new(count)),
-            clients: Arc::default(),
+            clients: PerClient::new(count.div_ceil(2)),
             count,
             limit,
         }
@@ -48,7 +47,7 @@ impl Turns {
     /// # Errors
     /// [`Overloaded`] when none came free in time.
     pub async fn take(&self, client: &ClientName) -> Result<Turn, Overloaded> {
-        let own = self.of_client(client);
+        let own = self.clients.of(client);
         let turn = async {
             // One's own first: whoever waits for that keeps no turn from others.
             let of_client = own.acquire_owned().await;
@@ -71,7 +70,7 @@ impl Turns {
     /// # Errors
     /// [`Overloaded`].
     pub fn take_now(&self, client: &ClientName) -> Result<Turn, Overloaded> {
-        let own = self.of_client(client);
+        let own = self.clients.of(client);
         let turn = own.try_acquire_owned().and_then(|of_client| {
             let of_all = self.all.clone().try_acquire_owned()?;
             Ok(Turn {
@@ -85,18 +84,6 @@ impl Turns {
     fn refuse(&self) -> Overloaded {
         METRICS.refused(self.limit);
         Overloaded
-    }
-
-    fn of_client(&self, client: &ClientName) -> Arc<Semaphore> {
-        let mut clients = self.clients.lock().expect("nothing panics under this lock");
-        match clients.get(client) {
-            Some(own) => own.clone(),
-            None => {
-                let own = Arc::new(Semaphore::new(self.count.div_ceil(2)));
-                clients.insert(client.clone(), own.clone());
-                own
-            }
-        }
     }
 }
 

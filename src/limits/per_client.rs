@@ -1,0 +1,48 @@
+//! A semaphore for each client.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Semaphore;
+
+use crate::billable::ClientName;
+
+/// A semaphore for each client, of the same size. A clone is a handle to the same ones.
+///
+/// There are as many as there are clients; those come from the tokens.
+#[derive(Clone, Debug)]
+pub(super) struct PerClient {
+    permits: usize,
+    semaphores: Arc<Mutex<HashMap<ClientName, Arc<Semaphore>>>>,
+}
+
+impl PerClient {
+    pub(super) fn new(permits: usize) -> Self {
+        Self {
+            permits,
+            semaphores: Arc::default(),
+        }
+    }
+
+    /// The client's semaphore, made when it is first asked for.
+    pub(super) fn of(&self, client: &ClientName) -> Arc<Semaphore> {
+        let mut semaphores = self
+            .semaphores
+            .lock()
+            .expect("nothing panics under this lock");
+        if let Some(own) = semaphores.get(client) {
+            return own.clone();
+        }
+        let own = Arc::new(Semaphore::new(self.permits));
+        semaphores.insert(client.clone(), own.clone());
+        own
+    }
+
+    /// Whether no client holds a permit.
+    #[cfg(test)]
+    pub(super) fn are_all_free(&self) -> bool {
+        let semaphores = self.semaphores.lock().expect("nothing panicked");
+        let mut free = semaphores.values().map(|own| own.available_permits());
+        free.all(|free| free == self.permits)
+    }
+}
