@@ -1,29 +1,15 @@
 //! The HTTP interface: the route table, what handlers share, and the order of the layers.
 
-mod billables;
-mod billing;
 mod body;
 mod caller;
-mod check;
-mod context;
 mod cursor;
-mod docs;
 mod error;
-mod export;
-mod feed;
-mod health;
-mod list;
-mod metrics;
-mod observe;
-mod path;
+mod handlers;
+mod layers;
 mod prefer;
 mod query;
-mod report;
-mod sessions;
 mod subject;
 mod tokens;
-mod trace;
-mod void;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -45,10 +31,14 @@ use crate::metrics::Limit;
 use crate::store::{LogInfo, Store};
 use crate::writer::Writer;
 
-pub use context::FirstByte;
 pub use cursor::Cursors;
-pub use docs::Scheme;
 use error::ApiError;
+pub use handlers::docs::Scheme;
+use handlers::{
+    billables, billing, check, docs, feed, health, list, metrics, report, sessions, void,
+};
+use layers::context;
+pub use layers::context::FirstByte;
 pub use tokens::Tokens;
 
 /// The longest that a reader of the feed may wait, in seconds.

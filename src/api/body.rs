@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
 
-use super::ApiError;
-use super::path::Convention;
+use crate::api::ApiError;
+use crate::api::layers::path::Convention;
 use crate::billable::ClientName;
 use crate::formats::{BodyFormat, Format, folded};
 use crate::limits::{Budget, Claim};

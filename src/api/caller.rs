@@ -9,9 +9,9 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-use super::observe::Observed;
-use super::tokens::Tokens;
-use super::{ApiError, App};
+use crate::api::layers::observe::Observed;
+use crate::api::tokens::Tokens;
+use crate::api::{ApiError, App};
 use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report, Text};
 use crate::contract::{errors, routes};
 use crate::limits::concurrency::Turn;

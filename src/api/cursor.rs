@@ -12,7 +12,7 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use uuid::Uuid;
 
-use super::ApiError;
+use crate::api::ApiError;
 use crate::billable::{Instant, ListKey, Text};
 use crate::reader::Filter;
 use crate::store::{LogInfo, OpenError, Store};

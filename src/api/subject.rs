@@ -4,9 +4,9 @@
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 
-use super::ApiError;
-use super::path::Convention;
-use super::query::Query;
+use crate::api::ApiError;
+use crate::api::layers::path::Convention;
+use crate::api::query::Query;
 use crate::contract::Operation;
 use crate::contract::types::Place;
 

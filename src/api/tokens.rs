@@ -13,7 +13,7 @@ use tokio::time::{Instant as Monotonic, sleep, timeout};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::ApiError;
+use crate::api::ApiError;
 use crate::billable::{ClientName, Instant};
 use crate::limits::rate::{RateExceeded, RateLimit};
 use crate::store::{LogInfo, Store, StoreError};

@@ -1,6 +1,6 @@
 //! What the layers below say, as the API's errors.
 
-use super::ApiError;
+use crate::api::ApiError;
 use crate::billable::{Field, FieldError};
 use crate::contract::errors;
 use crate::formats::{BindError, ReadError};

@@ -8,28 +8,28 @@ use http::{Extensions, Method, StatusCode};
 use tokio::time::Instant;
 use tracing::info;
 
-use super::trace::TraceParent;
+use crate::api::layers::trace::TraceParent;
 use crate::billable::ClientName;
 use crate::metrics::{Answered, METRICS, Route};
 
 /// What became of a request that is no error, in the extensions of its answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outcome(pub(super) &'static str);
+pub(in crate::api) struct Outcome(pub(in crate::api) &'static str);
 
 /// Whom a request is from, once that is known; in its extensions.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Observed(Arc<OnceLock<ClientName>>);
+pub(in crate::api) struct Observed(Arc<OnceLock<ClientName>>);
 
 impl Observed {
     /// Notes the client.
-    pub(super) fn client(extensions: &Extensions, client: &ClientName) {
+    pub(in crate::api) fn client(extensions: &Extensions, client: &ClientName) {
         if let Some(Self(known)) = extensions.get() {
             let _ = known.set(client.clone());
         }
     }
 
     /// The client, when it is known.
-    pub(super) fn known(&self) -> Option<&ClientName> {
+    pub(in crate::api) fn known(&self) -> Option<&ClientName> {
         self.0.get()
     }
 }
@@ -37,21 +37,21 @@ impl Observed {
 /// A request that is under way. It is logged and counted once: when it is answered, or when its
 /// client goes before that.
 #[derive(Debug)]
-pub(super) struct Observation<'a> {
-    pub(super) request_id: &'a str,
-    pub(super) trace: Option<TraceParent<'a>>,
-    pub(super) method: Method,
+pub(in crate::api) struct Observation<'a> {
+    pub(in crate::api) request_id: &'a str,
+    pub(in crate::api) trace: Option<TraceParent<'a>>,
+    pub(in crate::api) method: Method,
     /// The route's template; `other` for none.
-    pub(super) route: &'static str,
-    pub(super) path: String,
-    pub(super) observed: Observed,
-    pub(super) started: Instant,
-    pub(super) is_answered: bool,
+    pub(in crate::api) route: &'static str,
+    pub(in crate::api) path: String,
+    pub(in crate::api) observed: Observed,
+    pub(in crate::api) started: Instant,
+    pub(in crate::api) is_answered: bool,
 }
 
 impl Observation<'_> {
     /// Logs and counts the answer. `error` is its code.
-    pub(super) fn answered(mut self, response: &Response, error: Option<&'static str>) {
+    pub(in crate::api) fn answered(mut self, response: &Response, error: Option<&'static str>) {
         let said = response.extensions().get().map(|Outcome(said)| *said);
         self.end(response.status(), error.or(said).unwrap_or("ok"));
         self.is_answered = true;

@@ -4,15 +4,18 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 
-use super::caller::Caller;
-use super::{ApiError, App};
+use crate::api::caller::Caller;
+use crate::api::{ApiError, App};
 use crate::billable::Instant;
 use crate::contract::operations::METRICS_TYPE;
 use crate::metrics::{METRICS, Pool, Pooled, as_i64};
 use crate::token::Scope;
 
 /// The metrics for whoever may read everything: they count what others report.
-pub(super) async fn get_metrics(app: State<App>, caller: Caller) -> Result<Response, ApiError> {
+pub(in crate::api) async fn get_metrics(
+    app: State<App>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
     if caller.accounts().is_some() {
         return Err(ApiError::Limited);
@@ -21,7 +24,7 @@ pub(super) async fn get_metrics(app: State<App>, caller: Caller) -> Result<Respo
 }
 
 /// The metrics for whoever reaches an address where that is enough.
-pub(super) async fn get_metrics_freely(State(app): State<App>) -> Response {
+pub(in crate::api) async fn get_metrics_freely(State(app): State<App>) -> Response {
     app.in_flight.measure();
     app.writer.measure();
     app.budget.measure();

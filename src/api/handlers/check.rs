@@ -7,9 +7,9 @@ use axum::response::Response;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use uuid::Uuid;
 
-use super::caller::Caller;
-use super::context::Answer;
-use super::{ApiError, App, body};
+use crate::api::caller::Caller;
+use crate::api::layers::context::Answer;
+use crate::api::{ApiError, App, body};
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, Field, FieldError, Placed, State as BillableState, Text};
 use crate::contract::errors;
@@ -80,7 +80,7 @@ struct Checked {
 
 /// Says of each input whether it is present, voided or missing. What the token may not see is
 /// missing.
-pub(super) async fn check_billables(
+pub(in crate::api) async fn check_billables(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,

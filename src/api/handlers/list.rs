@@ -8,23 +8,24 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Version};
 use tokio::time::Instant;
 
-use super::caller::Caller;
-use super::context::Answer;
-use super::query::Query;
-use super::{ApiError, App, export};
+use crate::api::caller::Caller;
+use crate::api::handlers::export;
+use crate::api::layers::context::Answer;
+use crate::api::query::Query;
+use crate::api::{ApiError, App};
 use crate::formats::record::{Record, page};
 use crate::reader::List;
 use crate::token::Scope;
 
 /// The items of a page when the client does not say.
-pub(super) const DEFAULT_LIMIT: usize = 100;
+pub(in crate::api) const DEFAULT_LIMIT: usize = 100;
 
 /// How long a page is looked for. Where few of many match, it may have fewer items than it could,
 /// and the cursor goes on.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Lists billables.
-pub(super) async fn list_billables(
+pub(in crate::api) async fn list_billables(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,

@@ -4,17 +4,17 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::caller::Caller;
-use super::context::Answer;
-use super::subject::Subject;
-use super::{ApiError, App};
+use crate::api::caller::Caller;
+use crate::api::layers::context::Answer;
+use crate::api::subject::Subject;
+use crate::api::{ApiError, App};
 use crate::billable::Billable;
 use crate::billable::entry::partition_of;
 use crate::formats::record::Record;
 use crate::token::Scope;
 
 /// Shows one billable. What the token may not see is the same 404 as what there is not.
-pub(super) async fn get_billable(
+pub(in crate::api) async fn get_billable(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
@@ -26,7 +26,7 @@ pub(super) async fn get_billable(
 }
 
 /// The billable of that id, if the caller may see it.
-pub(super) async fn find_billable(
+pub(in crate::api) async fn find_billable(
     app: &App,
     caller: &Caller,
     id: &str,

@@ -3,10 +3,10 @@
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
-use super::caller::Caller;
-use super::context::Answer;
-use super::query::Query;
-use super::{ApiError, App};
+use crate::api::caller::Caller;
+use crate::api::layers::context::Answer;
+use crate::api::query::Query;
+use crate::api::{ApiError, App};
 use crate::billable::{Field, FieldError};
 use crate::contract::errors;
 use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
@@ -19,7 +19,7 @@ const MAX_DAYS: usize = 3660;
 const BAD_DATE: &str = "must be a date such as 2026-03-01, from 1980-01-01 on";
 
 /// Counts billables, exactly as of the place in the log that `asOf` names.
-pub(super) async fn get_billing(
+pub(in crate::api) async fn get_billing(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,

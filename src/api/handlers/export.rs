@@ -19,8 +19,8 @@ use hyper::body::Frame;
 use tokio::sync::mpsc;
 use tracing::{Instrument, error};
 
-use super::context::Answer;
-use super::{ApiError, App};
+use crate::api::layers::context::Answer;
+use crate::api::{ApiError, App};
 use crate::billable::{Billable, ClientName};
 use crate::formats::Format;
 use crate::formats::negotiation::accepts_gzip;
@@ -41,7 +41,7 @@ type Sent = mpsc::Sender<io::Result<Frame<Bytes>>>;
 ///
 /// # Errors
 /// Too many exports are under way, or the first rows cannot be read.
-pub(super) async fn stream(
+pub(in crate::api) async fn stream(
     app: &App,
     client: &ClientName,
     list: List,

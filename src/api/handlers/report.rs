@@ -9,11 +9,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::task::block_in_place;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::caller::Caller;
-use super::context::Answer;
-use super::path::Convention;
-use super::prefer::Return;
-use super::{ApiError, App, body, observe};
+use crate::api::caller::Caller;
+use crate::api::layers::context::Answer;
+use crate::api::layers::observe;
+use crate::api::layers::path::Convention;
+use crate::api::prefer::Return;
+use crate::api::{ApiError, App, body};
 use crate::billable::{Billable, Entry, IdempotencyKey, Identity, Instant, RawReport};
 use crate::formats::record::{Record, list, write_nulls};
 use crate::formats::value::Value;
@@ -24,7 +25,8 @@ use crate::token::Scope;
 use crate::writer::{Outcome, WriteError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-pub(super) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(in crate::api) const IDEMPOTENT_REPLAYED: HeaderName =
+    HeaderName::from_static("idempotent-replayed");
 const BILLABLE_IDENTITY: HeaderName = HeaderName::from_static("billable-identity");
 const X_AUTOBATCH_COMPLETED: HeaderName = HeaderName::from_static("x-autobatch-completed");
 
@@ -36,7 +38,7 @@ const ITEM: usize = 2 * 1024;
 const LARGE_BODY: usize = 64 * 1024;
 
 /// Stores one report or several, and answers when all are durable.
-pub(super) async fn report_billables(
+pub(in crate::api) async fn report_billables(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,

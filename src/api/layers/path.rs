@@ -11,7 +11,7 @@ use crate::formats::Format;
 
 /// What a path says beside which route it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Convention {
+pub(in crate::api) enum Convention {
     /// A resource, with the format of its suffix, which is the answer's.
     Resource {
         /// The suffix.
@@ -37,17 +37,17 @@ impl<S: Sync> FromRequestParts<S> for Convention {
 
 /// A path in its route's spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Canonical {
+pub(in crate::api) struct Canonical {
     /// The route.
-    pub(super) route: &'static str,
+    pub(in crate::api) route: &'static str,
     /// The path.
-    pub(super) path: String,
+    pub(in crate::api) path: String,
     /// What it says besides.
-    pub(super) convention: Convention,
+    pub(in crate::api) convention: Convention,
 }
 
 /// The canonical path; `None` when no route has this path.
-pub(super) fn canonical(path: &str) -> Option<Canonical> {
+pub(in crate::api) fn canonical(path: &str) -> Option<Canonical> {
     operation(path).or_else(|| resource(path))
 }
 

@@ -17,11 +17,11 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
-use super::observe::{Observation, Observed};
-use super::path::{self, Canonical, Convention};
-use super::query::Query;
-use super::trace::TraceParent;
-use super::{ApiError, App};
+use crate::api::layers::observe::{Observation, Observed};
+use crate::api::layers::path::{self, Canonical, Convention};
+use crate::api::layers::trace::TraceParent;
+use crate::api::query::Query;
+use crate::api::{ApiError, App};
 use crate::billable::ClientName;
 use crate::contract::routes;
 use crate::formats::Format;
@@ -44,9 +44,9 @@ pub struct FirstByte(pub Instant);
 
 /// The format of the answer, negotiated once for results and errors.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer {
+pub(in crate::api) struct Answer {
     /// The format of results, and of errors.
-    pub(super) format: Format,
+    pub(in crate::api) format: Format,
     /// Whether errors are problem details instead.
     is_problem: bool,
 }
@@ -58,17 +58,20 @@ impl Answer {
     };
 
     /// A record as a body.
-    pub(super) fn record(self, record: Record<'_>) -> Response {
+    pub(in crate::api) fn record(self, record: Record<'_>) -> Response {
         self.text(record.write(self.format))
     }
 
     /// A body that was written in this format.
-    pub(super) fn text(self, text: impl Into<Body>) -> Response {
+    pub(in crate::api) fn text(self, text: impl Into<Body>) -> Response {
         ([(CONTENT_TYPE, self.format.content_type())], text.into()).into_response()
     }
 
     /// A body of pieces that are written as the client takes them. A short one has a length.
-    pub(super) fn pieces(self, pieces: impl Iterator<Item = String> + Send + 'static) -> Response {
+    pub(in crate::api) fn pieces(
+        self,
+        pieces: impl Iterator<Item = String> + Send + 'static,
+    ) -> Response {
         let mut pieces = pieces.fuse();
         let mut frames = std::iter::from_fn(move || {
             let mut frame = String::new();
@@ -114,10 +117,14 @@ impl<S: Sync> FromRequestParts<S> for Answer {
 
 /// Marks an answer whose body stays as it is, whatever its status.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Written;
+pub(in crate::api) struct Written;
 
 /// The outermost layer.
-pub(super) async fn surround(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub(in crate::api) async fn surround(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let first_byte = request
         .extensions()

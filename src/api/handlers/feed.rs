@@ -7,11 +7,11 @@ use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 use tokio::time::{Instant, sleep_until};
 
-use super::caller::Caller;
-use super::context::Answer;
-use super::list::DEFAULT_LIMIT;
-use super::query::Query;
-use super::{ApiError, App};
+use crate::api::caller::Caller;
+use crate::api::handlers::list::DEFAULT_LIMIT;
+use crate::api::layers::context::Answer;
+use crate::api::query::Query;
+use crate::api::{ApiError, App};
 use crate::formats::record::{Record, page};
 use crate::reader::read_feed;
 use crate::token::Scope;
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
 
 /// Reads on behind a cursor; with `wait`, as soon as there is something.
-pub(super) async fn read_log(
+pub(in crate::api) async fn read_log(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,

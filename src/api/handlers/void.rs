@@ -5,12 +5,12 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use serde::Deserialize;
 
-use super::billables::find_billable;
-use super::caller::Caller;
-use super::context::Answer;
-use super::report::IDEMPOTENT_REPLAYED;
-use super::subject::Subject;
-use super::{ApiError, App, body};
+use crate::api::caller::Caller;
+use crate::api::handlers::billables::find_billable;
+use crate::api::handlers::report::IDEMPOTENT_REPLAYED;
+use crate::api::layers::context::Answer;
+use crate::api::subject::Subject;
+use crate::api::{ApiError, App, body};
 use crate::billable::{Instant, Text, Void};
 use crate::formats::record::Record;
 use crate::token::Scope;
@@ -23,7 +23,7 @@ struct VoidIn {
 }
 
 /// Voids a billable of any age. Again is the same, and the first reason stays.
-pub(super) async fn void_billable(
+pub(in crate::api) async fn void_billable(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,

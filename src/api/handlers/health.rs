@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::context::Answer;
-use super::{ApiError, App};
+use crate::api::layers::context::Answer;
+use crate::api::{ApiError, App};
 use crate::formats::record::Record;
 use crate::formats::value::Value;
 
@@ -20,15 +20,15 @@ const CACHED: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the store last said, and when.
-pub(super) type Readiness = Arc<Mutex<Option<(Instant, bool)>>>;
+pub(in crate::api) type Readiness = Arc<Mutex<Option<(Instant, bool)>>>;
 
 /// The process answers.
-pub(super) async fn get_livez(answer: Answer) -> Response {
+pub(in crate::api) async fn get_livez(answer: Answer) -> Response {
     healthy(answer)
 }
 
 /// The store answers, the tokens are fresh, and the server is not about to stop.
-pub(super) async fn get_readyz(
+pub(in crate::api) async fn get_readyz(
     State(app): State<App>,
     answer: Answer,
 ) -> Result<Response, ApiError> {
@@ -42,7 +42,7 @@ pub(super) async fn get_readyz(
 }
 
 /// Whether the service can store.
-pub(super) async fn is_ready(app: &App) -> bool {
+pub(in crate::api) async fn is_ready(app: &App) -> bool {
     let mut last = app.readiness.lock().await;
     match *last {
         Some((at, is_ready)) if at.elapsed() < CACHED => is_ready,

@@ -4,17 +4,17 @@ use http::HeaderMap;
 
 /// Who the request belongs to in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TraceParent<'a> {
+pub(in crate::api) struct TraceParent<'a> {
     /// 32 hexadecimal digits.
-    pub(super) trace_id: &'a str,
+    pub(in crate::api) trace_id: &'a str,
     /// 16 hexadecimal digits.
-    pub(super) parent_id: &'a str,
+    pub(in crate::api) parent_id: &'a str,
 }
 
 impl<'a> TraceParent<'a> {
     /// The ids of the header, if there is one of a form that is understood. Of a version to come
     /// the parts of version 00 are read, as the recommendation says.
-    pub(super) fn of(headers: &'a HeaderMap) -> Option<Self> {
+    pub(in crate::api) fn of(headers: &'a HeaderMap) -> Option<Self> {
         let mut values = headers.get_all("traceparent").iter();
         let (value, None) = (values.next()?, values.next()) else {
             return None;

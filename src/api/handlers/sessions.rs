@@ -9,10 +9,10 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use super::caller::Caller;
-use super::context::Answer;
-use super::subject::Subject;
-use super::{ApiError, App, body};
+use crate::api::caller::Caller;
+use crate::api::layers::context::Answer;
+use crate::api::subject::Subject;
+use crate::api::{ApiError, App, body};
 use crate::attribution::carry_out;
 use crate::billable::{Attribution, Field, FieldError, Instant, Pair, Text};
 use crate::contract::errors;
@@ -33,7 +33,7 @@ struct SessionIn {
 }
 
 /// Decides a session's pair, once, and attributes its billables.
-pub(super) async fn attribute_session(
+pub(in crate::api) async fn attribute_session(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
@@ -98,7 +98,7 @@ pub(super) async fn attribute_session(
 }
 
 /// Shows to whom a session is billed.
-pub(super) async fn get_session(
+pub(in crate::api) async fn get_session(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,

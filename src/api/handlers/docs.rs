@@ -10,11 +10,12 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
-use super::context::Written;
-use super::observe::Outcome;
-use super::query::Query;
-use super::subject::Subject;
-use super::{ApiError, App, health};
+use crate::api::handlers::health;
+use crate::api::layers::context::Written;
+use crate::api::layers::observe::Outcome;
+use crate::api::query::Query;
+use crate::api::subject::Subject;
+use crate::api::{ApiError, App};
 use crate::contract::operations::LANGUAGES;
 use crate::contract::{OPERATIONS, Operation, errors};
 use crate::docs::dto::{self, Language};
@@ -39,7 +40,7 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 pub struct Scheme(pub &'static str);
 
 /// The address by which the client reaches the service, without a slash at its end.
-pub(super) struct BaseUrl(String);
+pub(in crate::api) struct BaseUrl(String);
 
 impl<S: Sync> FromRequestParts<S> for BaseUrl {
     type Rejection = Infallible;
@@ -55,18 +56,21 @@ impl<S: Sync> FromRequestParts<S> for BaseUrl {
 }
 
 /// What this is, how it is, where to begin.
-pub(super) async fn get_front_page(State(app): State<App>, BaseUrl(base): BaseUrl) -> Response {
+pub(in crate::api) async fn get_front_page(
+    State(app): State<App>,
+    BaseUrl(base): BaseUrl,
+) -> Response {
     let is_ready = !app.stop.is_cancelled() && health::is_ready(&app).await;
     page(pages::front(is_ready, &base))
 }
 
 /// The operations.
-pub(super) async fn get_metadata() -> Response {
+pub(in crate::api) async fn get_metadata() -> Response {
     page(pages::index())
 }
 
 /// One operation.
-pub(super) async fn get_operation_metadata(
+pub(in crate::api) async fn get_operation_metadata(
     subject: Subject,
     RawQuery(query): RawQuery,
     BaseUrl(base): BaseUrl,
@@ -99,7 +103,7 @@ pub(super) async fn get_operation_metadata(
 }
 
 /// The DTOs of the operations in a language.
-pub(super) async fn get_types(
+pub(in crate::api) async fn get_types(
     subject: Subject,
     RawQuery(query): RawQuery,
     BaseUrl(base): BaseUrl,
@@ -115,7 +119,7 @@ pub(super) async fn get_types(
 }
 
 /// The description for programs.
-pub(super) async fn get_openapi() -> Response {
+pub(in crate::api) async fn get_openapi() -> Response {
     let media_type = Format::Json.content_type();
     ([(CONTENT_TYPE, media_type)], openapi::text()).into_response()
 }

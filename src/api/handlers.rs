@@ -1,0 +1,14 @@
+//! What each route does: read the input, make one call, shape the answer.
+
+pub(super) mod billables;
+pub(super) mod billing;
+pub(super) mod check;
+pub(super) mod docs;
+pub(super) mod export;
+pub(super) mod feed;
+pub(super) mod health;
+pub(super) mod list;
+pub(super) mod metrics;
+pub(super) mod report;
+pub(super) mod sessions;
+pub(super) mod void;
