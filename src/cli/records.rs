@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::arguments::RowFormat;
 use crate::billable::Given;
-use crate::formats::csv::cells_of;
+use crate::formats::csv::{MAX_COLUMNS, Splitter};
 use crate::formats::json::members_of;
 
 /// The longest row, in bytes: 1 MiB. Those of this service have some 600.
@@ -21,7 +21,9 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// The rows of one file.
 #[derive(Debug)]
 pub(super) struct Rows {
-    records: Records,
+    input: Input,
+    format: RowFormat,
+    splitter: Splitter,
     /// The columns of CSV.
     header: Rc<[Rc<str>]>,
 }
@@ -53,28 +55,46 @@ pub(super) struct Unreadable {
 impl Rows {
     /// Opens a file, and reads its header if it has one.
     pub(super) fn open(path: &Path, format: RowFormat) -> io::Result<Self> {
-        let mut records = Records::open(path, format)?;
-        let header = match format {
-            RowFormat::Ndjson => Rc::new([]),
-            RowFormat::Csv => read_header(&mut records)?,
+        let mut rows = Self {
+            input: Input::open(path)?,
+            format,
+            splitter: Splitter::new(MAX_COLUMNS),
+            header: Rc::new([]),
         };
-        Ok(Self { records, header })
+        if format == RowFormat::Csv {
+            let failed = |what: &str| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("its header {what}"))
+            };
+            rows.next_bytes()?.ok_or_else(|| failed("is missing"))?;
+            let cells = rows.splitter.take().map_err(failed)?;
+            rows.header = cells.iter().map(|name| name.trim().into()).collect();
+            rows.splitter.limit(rows.header.len());
+        }
+        Ok(rows)
     }
 
     /// Whether every row may have a member of that name: CSV only if its header has.
     pub(super) fn may_have(&self, name: &str) -> bool {
         let is_it = |column: &Rc<str>| column.eq_ignore_ascii_case(name);
-        self.records.format == RowFormat::Ndjson || self.header.iter().any(is_it)
+        self.format == RowFormat::Ndjson || self.header.iter().any(is_it)
     }
 
     /// How many bytes of the file were read.
     pub(super) fn bytes_read(&self) -> u64 {
-        self.records.bytes_read
+        self.input.bytes_read
     }
 
     /// The next row; `None` at the end. Blank lines are passed over.
     pub(super) fn next(&mut self) -> io::Result<Option<Result<Row, Unreadable>>> {
-        while let Some(Record { line, bytes }) = self.records.next()? {
+        loop {
+            let line = self.input.line;
+            let Some(bytes) = self.next_bytes()? else {
+                return Ok(None);
+            };
+            let cells = match self.format {
+                RowFormat::Csv => self.splitter.take(),
+                RowFormat::Ndjson => Ok(Vec::new()),
+            };
             let Some(bytes) = bytes else {
                 return Ok(Some(Err(Unreadable {
                     line,
@@ -95,7 +115,7 @@ impl Rows {
                     })));
                 }
             };
-            return Ok(Some(match self.members(&text) {
+            return Ok(Some(match self.members(&text, cells) {
                 Ok(members) => Ok(Row {
                     line,
                     text,
@@ -108,16 +128,52 @@ impl Rows {
                 }),
             }));
         }
-        Ok(None)
     }
 
-    fn members(&self, text: &str) -> Result<Members, String> {
-        if self.records.format == RowFormat::Ndjson {
+    /// The bytes of the next row without its line end, `Some(None)` when there are too many. Those
+    /// of CSV have gone through the splitter, too.
+    fn next_bytes(&mut self) -> io::Result<Option<Option<Vec<u8>>>> {
+        let mut bytes = Some(Vec::new());
+        if self.input.peek()?.is_none() {
+            return Ok(None);
+        }
+        while let Some(byte) = self.input.next()? {
+            let is_end = match self.format {
+                RowFormat::Csv => self.splitter.push(byte),
+                RowFormat::Ndjson => byte == b'\n',
+            };
+            if is_end {
+                // The LF of CRLF is no row.
+                if byte == b'\r' && self.input.peek()? == Some(b'\n') {
+                    self.input.next()?;
+                    self.splitter.push(b'\n');
+                } else if byte == b'\r' {
+                    self.input.line += 1;
+                }
+                break;
+            }
+            if bytes.as_ref().is_some_and(|bytes| bytes.len() == MAX_ROW) {
+                bytes = None;
+                self.splitter.fail("is too long");
+            }
+            if let Some(bytes) = &mut bytes {
+                bytes.push(byte);
+            }
+        }
+        Ok(Some(bytes))
+    }
+
+    fn members(
+        &self,
+        text: &str,
+        cells: Result<Vec<String>, &'static str>,
+    ) -> Result<Members, String> {
+        if self.format == RowFormat::Ndjson {
             let members = members_of(text).map_err(|error| error.to_string())?;
             let members = members.into_iter();
             return Ok(members.map(|(name, value)| (name.into(), value)).collect());
         }
-        let cells = cells_of(text, self.header.len()).map_err(|what| format!("the row {what}"))?;
+        let cells = cells.map_err(|what| format!("the row {what}"))?;
         let given = |cell: String| (!cell.is_empty()).then_some(Given::Text(cell));
         // Cells that the row leaves out at its end are not given.
         let cells = cells.into_iter().map(given).chain(repeat(None));
@@ -156,119 +212,41 @@ impl Row {
     }
 }
 
-fn read_header(records: &mut Records) -> io::Result<Rc<[Rc<str>]>> {
-    let failed =
-        |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("its header {what}"));
-    let Some(Record { bytes, .. }) = records.next()? else {
-        return Err(failed("is missing"));
-    };
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    let text = text.ok_or_else(|| failed("is not UTF-8, or endless"))?;
-    let cells = cells_of(&text, usize::MAX).map_err(failed)?;
-    Ok(cells.iter().map(|name| name.trim().into()).collect())
-}
-
-/// Where the bytes of a file are cut into rows.
+/// The bytes of a file, counted.
 #[derive(Debug)]
-struct Records {
-    input: BufReader<File>,
-    format: RowFormat,
-    /// The line that is read next.
+struct Input {
+    file: BufReader<File>,
+    /// The line of the next byte.
     line: u64,
     bytes_read: u64,
 }
 
-/// The bytes of a row without its line end; `None` when there are too many.
-struct Record {
-    line: u64,
-    bytes: Option<Vec<u8>>,
-}
-
-/// Where in a row of CSV a byte is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    CellStart,
-    Cell,
-    Quotes,
-    /// Behind a quote that closes them, unless another one follows.
-    QuotesEnd,
-}
-
-impl Records {
-    fn open(path: &Path, format: RowFormat) -> io::Result<Self> {
-        let mut input = BufReader::with_capacity(64 * 1024, File::open(path)?);
-        let mark = input.fill_buf()?.starts_with(BYTE_ORDER_MARK);
+impl Input {
+    /// Opens a file; a byte order mark at its start is passed over.
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = BufReader::with_capacity(64 * 1024, File::open(path)?);
+        let mark = file.fill_buf()?.starts_with(BYTE_ORDER_MARK);
         let mark = if mark { BYTE_ORDER_MARK.len() } else { 0 };
-        input.consume(mark);
+        file.consume(mark);
         Ok(Self {
-            input,
-            format,
+            file,
             line: 1,
             bytes_read: mark as u64,
         })
     }
 
-    fn next(&mut self) -> io::Result<Option<Record>> {
-        let line = self.line;
-        let mut bytes = Vec::new();
-        let mut is_long = false;
-        let mut place = Place::CellStart;
-        let Some(mut byte) = self.peek()? else {
-            return Ok(None);
-        };
-        loop {
-            self.consume();
-            if byte == b'\n' {
-                self.line += 1;
-            }
-            let is_inside = self.format == RowFormat::Csv && place == Place::Quotes;
-            if byte == b'\n' && !is_inside {
-                break;
-            }
-            // CSV from elsewhere may end its rows with CR alone.
-            if byte == b'\r' && !is_inside && self.format == RowFormat::Csv {
-                if self.peek()? == Some(b'\n') {
-                    self.consume();
-                }
-                self.line += 1;
-                break;
-            }
-            place = place.after(byte);
-            if bytes.len() == MAX_ROW {
-                is_long = true;
-                bytes.clear();
-            }
-            if !is_long {
-                bytes.push(byte);
-            }
-            match self.peek()? {
-                Some(next) => byte = next,
-                None => break,
-            }
-        }
-        let bytes = (!is_long).then_some(bytes);
-        Ok(Some(Record { line, bytes }))
-    }
-
     fn peek(&mut self) -> io::Result<Option<u8>> {
-        Ok(self.input.fill_buf()?.first().copied())
+        Ok(self.file.fill_buf()?.first().copied())
     }
 
-    fn consume(&mut self) {
-        self.input.consume(1);
-        self.bytes_read += 1;
-    }
-}
-
-impl Place {
-    fn after(self, byte: u8) -> Self {
-        match (self, byte) {
-            (Self::CellStart | Self::QuotesEnd, b'"') => Self::Quotes,
-            (Self::Quotes, b'"') => Self::QuotesEnd,
-            (Self::Quotes, _) => Self::Quotes,
-            (_, b',') => Self::CellStart,
-            (Self::CellStart | Self::Cell | Self::QuotesEnd, _) => Self::Cell,
+    fn next(&mut self) -> io::Result<Option<u8>> {
+        let byte = self.peek()?;
+        if let Some(byte) = byte {
+            self.file.consume(1);
+            self.bytes_read += 1;
+            self.line += u64::from(byte == b'\n');
         }
+        Ok(byte)
     }
 }
 

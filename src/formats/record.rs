@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::value::Value;
+use super::value::{Value, pascal};
 use super::{Format, csv, xml};
 use crate::billable::{Billable, Entry, Field, Placed, Report, Text};
 
@@ -310,12 +310,6 @@ pub fn write_nulls(count: usize, format: Format) -> String {
         // Rows without columns.
         Format::Csv => String::new(),
     }
-}
-
-/// A JSON name as .NET writes it.
-pub(super) fn pascal(camel: &str) -> String {
-    let (first, rest) = camel.split_at(1);
-    first.to_ascii_uppercase() + rest
 }
 
 #[cfg(test)]

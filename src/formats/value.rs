@@ -94,3 +94,9 @@ impl Serialize for Value<'_> {
         }
     }
 }
+
+/// A JSON name as .NET writes it.
+pub(super) fn pascal(camel: &str) -> String {
+    let (first, rest) = camel.split_at(1);
+    first.to_ascii_uppercase() + rest
+}

@@ -1,0 +1,123 @@
+//! Reads reports.
+
+use super::{MAX_COLUMNS, Splitter};
+use crate::billable::{Field, Given, RawReport};
+use crate::formats::ReadError;
+use crate::formats::document::{Document, Items};
+
+/// Reads reports: header names bind in any letter case, white space around them aside. An empty
+/// cell is not given. A row may have fewer cells than the header, never more. Rows end with CRLF,
+/// LF or CR; an empty line is a row of one empty cell, except at the end.
+///
+/// # Errors
+/// Quotes are misplaced, the header names a field twice or has too many columns, a row is longer
+/// than the header, or there are too many rows.
+pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
+    let mut rows = Rows {
+        rest: text.trim_end_matches(['\r', '\n']).bytes(),
+        splitter: Splitter::new(MAX_COLUMNS),
+        row: 0,
+        is_done: false,
+    };
+    let mut columns = Vec::new();
+    for name in rows.next()?.unwrap_or_default() {
+        let column = Field::from_name(name.trim());
+        if column.is_some() && columns.contains(&column) {
+            return Err(rows.malformed("names a field twice"));
+        }
+        columns.push(column);
+    }
+    rows.splitter.limit(columns.len());
+    let mut items = Items::default();
+    while let Some(cells) = rows.next()? {
+        let mut report = RawReport::default();
+        for (cell, column) in cells.into_iter().zip(&columns) {
+            if let Some(field) = column {
+                report.set(*field, (!cell.is_empty()).then_some(Given::Text(cell)));
+            }
+        }
+        items.push(report)?;
+    }
+    Ok(items.into_rows())
+}
+
+/// What is left of a text, row by row.
+struct Rows<'a> {
+    rest: std::str::Bytes<'a>,
+    splitter: Splitter,
+    /// The row that was read last, counted from 1, which is the header.
+    row: usize,
+    is_done: bool,
+}
+
+impl Rows<'_> {
+    /// The cells of the next row.
+    fn next(&mut self) -> Result<Option<Vec<String>>, ReadError> {
+        if self.is_done {
+            return Ok(None);
+        }
+        self.row += 1;
+        let splitter = &mut self.splitter;
+        // The text has no line end at its end.
+        self.is_done = !self.rest.any(|byte| splitter.push(byte));
+        let cells = splitter.take().map_err(|what| self.malformed(what))?;
+        Ok(Some(cells))
+    }
+
+    fn malformed(&self, what: &str) -> ReadError {
+        ReadError::Malformed(format!("the CSV {what} (row {})", self.row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::billable::Given;
+
+    fn sessions(text: &str) -> Result<Vec<Option<String>>, ReadError> {
+        let reports = read(text)?.into_reports();
+        let session = |report: &RawReport| match report.get(Field::SessionId) {
+            Some(Given::Text(text)) => Some(text.clone()),
+            Some(Given::Structure) | None => None,
+        };
+        Ok(reports.iter().map(session).collect())
+    }
+
+    #[test]
+    fn a_row_is_a_report_and_quotes_are_undone() {
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            sessions("x, SESSIONID \r\n1,\"a,\"\"b\"\"\n\"\r\n"),
+            Ok(vec![some("a,\"b\"\n")])
+        );
+        assert_eq!(
+            sessions("sessionId,x\nS1\n,2\n S2 ,3"),
+            Ok(vec![some("S1"), None, some(" S2 ")])
+        );
+        assert_eq!(sessions("sessionId\n"), Ok(vec![None]));
+        assert_eq!(sessions("a,b\n1,2\n"), Ok(vec![None]));
+    }
+
+    #[test]
+    fn nothing_is_taken_for_what_it_does_not_say() {
+        let wide = format!("{}\n", ",".repeat(2000));
+        for text in [
+            "sessionId\nS1,x\n",
+            "sessionId\nS1\nS2,x\n",
+            "sessionId,SessionID\nS1,\n",
+            "sessionId\n\"S1\"x\n",
+            "sessionId\n\"S1",
+            "sessionId\n\"S1\"\"\n",
+            &wide,
+        ] {
+            assert!(sessions(text).is_err(), "{text:.40}");
+        }
+        // A quote elsewhere in a cell is a part of it; an empty line is a row.
+        assert_eq!(
+            sessions("sessionId\r\nS\"1\r\n\r\nS2\r\n\r\n"),
+            Ok(vec![Some("S\"1".to_owned()), None, Some("S2".to_owned())])
+        );
+        assert!(!read("sessionId\nS1").expect("CSV").is_batch());
+        assert!(read("sessionId\nS1\nS2").expect("CSV").is_batch());
+    }
+}
