@@ -4,7 +4,6 @@
 pub mod billing;
 pub mod csv;
 mod document;
-pub mod folded;
 mod form;
 pub mod json;
 mod jsv;

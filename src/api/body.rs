@@ -17,7 +17,8 @@ use tokio::time::timeout;
 use crate::api::ApiError;
 use crate::api::layers::path::Convention;
 use crate::billable::ClientName;
-use crate::formats::{BodyFormat, Format, folded};
+use crate::formats::json::case_insensitive;
+use crate::formats::{BodyFormat, Format};
 use crate::limits::{Budget, Claim};
 
 /// The largest body, in bytes, compressed or not: 8 MiB.
@@ -83,7 +84,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     }
     let text = bytes.trim_ascii_start();
     let text = if text.is_empty() { b"{}" } else { text };
-    let value = folded::from_slice(text).map_err(|error| {
+    let value = case_insensitive::from_slice(text).map_err(|error| {
         // The parser's own words may repeat the text.
         let (line, column) = (error.line(), error.column());
         ApiError::Malformed(format!(

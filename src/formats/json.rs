@@ -1,16 +1,15 @@
 //! JSON: strict syntax (RFC 8259), names in any letter case, scalars as their source text.
 
-use std::fmt;
+pub mod case_insensitive;
+pub mod visit;
 
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{Error as _, MapAccess};
 use serde_json::error::Category;
-use serde_json::value::RawValue;
 
-use super::document::{Document, Item, Items};
+use super::document::{Document, Item, Items, MAX_ITEMS};
 use super::{ReadError, sender};
 use crate::billable::{Field, Given};
+use visit::{FromMembers, Object, Skipped, UpTo, next_given};
 
 /// Reads an object as a report, or an array of objects as several. Unknown members are skipped,
 /// to a depth of 128; of a repeated member the last one counts.
@@ -21,21 +20,13 @@ pub(super) fn read(text: &str) -> Result<Document, ReadError> {
     if !text.trim_start().starts_with('[') {
         return read_object(text).map(Document::one);
     }
+    let reports: UpTo<Object<Item>, MAX_ITEMS> =
+        serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
     let mut items = Items::default();
-    let mut too_many = None;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let list = Reports {
-        items: &mut items,
-        too_many: &mut too_many,
-    };
-    let read = list
-        .deserialize(&mut deserializer)
-        .and_then(|()| deserializer.end());
-    match (too_many, read) {
-        (Some(error), _) => Err(error),
-        (None, Err(error)) => Err(malformed(&error, 0)),
-        (None, Ok(())) => Ok(items.into_document()),
+    for Object(item) in reports.0 {
+        items.push(item)?;
     }
+    Ok(items.into_document())
 }
 
 /// Reads lines of one object each; blank ones are skipped.
@@ -46,8 +37,8 @@ pub(super) fn read_lines(text: &str) -> Result<Document, ReadError> {
     let mut items = Items::default();
     for (before, line) in text.split('\n').enumerate() {
         if !line.trim().is_empty() {
-            let Object(item) =
-                serde_json::from_str(line).map_err(|error| malformed(&error, before))?;
+            let Object(item) = serde_json::from_str::<Object<Item>>(line)
+                .map_err(|error| malformed(&error, before))?;
             items.push(item)?;
         }
     }
@@ -65,7 +56,7 @@ pub(super) fn read_object(text: &str) -> Result<Item, ReadError> {
 /// # Errors
 /// The text is no object.
 pub fn members_of(text: &str) -> Result<Vec<(String, Option<Given>)>, ReadError> {
-    let Members(members) = serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
+    let Object(members) = serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
     Ok(members)
 }
 
@@ -80,164 +71,25 @@ fn malformed(error: &serde_json::Error, lines_before: usize) -> ReadError {
     ReadError::Malformed(format!("the JSON {what} (line {line}, column {column})"))
 }
 
-struct Reports<'a> {
-    items: &'a mut Items,
-    too_many: &'a mut Option<ReadError>,
-}
-
-impl<'de> DeserializeSeed<'de> for Reports<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Reports<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of objects")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(Object(item)) = seq.next_element()? {
-            if let Err(error) = self.items.push(item) {
-                *self.too_many = Some(error);
-                return Err(A::Error::custom("too many items"));
+impl FromMembers for Item {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: String, map: &mut A) -> Result<(), A::Error> {
+        match Field::from_name(&name) {
+            Some(field) => self.report.set(field, next_given(map)?),
+            None if name == "variables" => {
+                self.hints = sender::of_variables(map.next_value()?).map_err(A::Error::custom)?;
+            }
+            None => {
+                map.next_value::<Skipped>()?;
             }
         }
         Ok(())
     }
 }
 
-struct Object(Item);
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor)
-    }
-}
-
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-        let Item {
-            mut report,
-            mut hints,
-        } = Item::default();
-        while let Some(name) = map.next_key::<String>()? {
-            match Field::from_name(&name) {
-                Some(field) => report.set(field, next_given(&mut map)?),
-                None if name == "variables" => {
-                    hints = sender::of_variables(map.next_value()?).map_err(A::Error::custom)?;
-                }
-                None => {
-                    map.next_value::<Skipped>()?;
-                }
-            }
-        }
-        Ok(Object(Item { report, hints }))
-    }
-}
-
-struct Members(Vec<(String, Option<Given>)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let mut members = Vec::new();
-        while let Some(name) = map.next_key()? {
-            members.push((name, next_given(&mut map)?));
-        }
-        Ok(Members(members))
-    }
-}
-
-/// The next member's value: a text, a scalar's source text, or nothing for null.
-pub(super) fn next_given<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Given>, A::Error> {
-    let value: &RawValue = map.next_value()?;
-    Ok(match value.get() {
-        "null" => None,
-        text if text.starts_with('"') => Some(Given::Text(
-            serde_json::from_str(text).map_err(A::Error::custom)?,
-        )),
-        text if text.starts_with(['{', '[']) => Some(Given::Structure),
-        scalar => Some(Given::Text(scalar.to_owned())),
-    })
-}
-
-/// A value that nobody wants. Unlike serde's own it visits what it skips, so that the parser's
-/// depth limit and its checks of strings hold there too.
-pub(super) struct Skipped;
-
-impl<'de> Deserialize<'de> for Skipped {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SkippedVisitor)
-    }
-}
-
-struct SkippedVisitor;
-
-impl<'de> Visitor<'de> for SkippedVisitor {
-    type Value = Skipped;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_unit<E>(self) -> Result<Skipped, E> {
-        Ok(Skipped)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Skipped, A::Error> {
-        while seq.next_element::<Skipped>()?.is_some() {}
-        Ok(Skipped)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Skipped, A::Error> {
-        while map.next_entry::<Skipped, Skipped>()?.is_some() {}
-        Ok(Skipped)
+impl FromMembers for Vec<(String, Option<Given>)> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: String, map: &mut A) -> Result<(), A::Error> {
+        self.push((name, next_given(map)?));
+        Ok(())
     }
 }
 

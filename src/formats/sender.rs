@@ -7,15 +7,14 @@
 //! - Twilio's status callback is a form with `CallSid` and `Timestamp`, an instant in the format
 //!   of mail headers (RFC 2822).
 
-use std::fmt;
-
 use jiff::fmt::rfc2822;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
 use super::ReadError;
 use super::document::Item;
-use super::json::{self, Skipped};
+use super::json;
+use super::json::visit::{FromMembers, Object, Skipped, next_given};
 use super::parameters::Parameters;
 use crate::billable::{Field, Given, Instant, RawReport};
 
@@ -63,11 +62,11 @@ pub(super) fn of_variables(value: &RawValue) -> serde_json::Result<Hints> {
     if !value.get().starts_with('{') {
         return serde_json::from_str::<Skipped>(value.get()).map(|_| Hints::default());
     }
-    let Variables {
+    let Object(Variables {
         uuid,
         start_uepoch,
         start_epoch,
-    } = serde_json::from_str(value.get())?;
+    }) = serde_json::from_str(value.get())?;
     let micros = number(start_uepoch).or_else(|| number(start_epoch)?.checked_mul(1_000_000));
     Ok(Hints {
         is_cdr: true,
@@ -114,35 +113,15 @@ struct Variables {
     start_epoch: Option<Given>,
 }
 
-impl<'de> Deserialize<'de> for Variables {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(VariablesVisitor)
-    }
-}
-
-struct VariablesVisitor;
-
-impl<'de> Visitor<'de> for VariablesVisitor {
-    type Value = Variables;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Variables, A::Error> {
-        let mut variables = Variables::default();
-        while let Some(name) = map.next_key::<String>()? {
-            let place = match &*name {
-                UUID => &mut variables.uuid,
-                "start_uepoch" => &mut variables.start_uepoch,
-                "start_epoch" => &mut variables.start_epoch,
-                _ => {
-                    map.next_value::<Skipped>()?;
-                    continue;
-                }
-            };
-            *place = json::next_given(&mut map)?;
-        }
-        Ok(variables)
+impl FromMembers for Variables {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: String, map: &mut A) -> Result<(), A::Error> {
+        let place = match &*name {
+            UUID => &mut self.uuid,
+            "start_uepoch" => &mut self.start_uepoch,
+            "start_epoch" => &mut self.start_epoch,
+            _ => return map.next_value::<Skipped>().map(|_| ()),
+        };
+        *place = next_given(map)?;
+        Ok(())
     }
 }

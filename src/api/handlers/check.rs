@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use uuid::Uuid;
 
 use crate::api::caller::Caller;
@@ -13,6 +12,7 @@ use crate::api::{ApiError, App, body};
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, Field, FieldError, Placed, State as BillableState, Text};
 use crate::contract::errors;
+use crate::formats::json::visit::UpTo;
 use crate::formats::record::{Record, page};
 use crate::formats::value::Value;
 use crate::token::Scope;
@@ -35,40 +35,8 @@ const TOO_MUCH: ApiError =
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct CheckIn {
-    call_sids: Option<Inputs>,
-    ids: Option<Inputs>,
-}
-
-/// Inputs, up to one more than there may be: what is too long is not even collected.
-#[derive(Debug, Default)]
-struct Inputs(Vec<String>);
-
-impl<'de> Deserialize<'de> for Inputs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(InputsVisitor)
-    }
-}
-
-struct InputsVisitor;
-
-impl<'de> Visitor<'de> for InputsVisitor {
-    type Value = Inputs;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an array of texts")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Inputs, A::Error> {
-        let mut inputs = Vec::new();
-        while inputs.len() <= MAX_INPUTS {
-            match seq.next_element()? {
-                Some(input) => inputs.push(input),
-                None => return Ok(Inputs(inputs)),
-            }
-        }
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Inputs(inputs))
-    }
+    call_sids: Option<UpTo<String, MAX_INPUTS>>,
+    ids: Option<UpTo<String, MAX_INPUTS>>,
 }
 
 /// What there is of one input.
@@ -100,8 +68,8 @@ pub(in crate::api) async fn check_billables(
             message: "callSids or ids is required".to_owned(),
         });
     }
-    let Inputs(call_sids) = call_sids.unwrap_or_default();
-    let Inputs(ids) = ids.unwrap_or_default();
+    let UpTo(call_sids) = call_sids.unwrap_or_default();
+    let UpTo(ids) = ids.unwrap_or_default();
     if call_sids.len() + ids.len() > MAX_INPUTS {
         return Err(ApiError::TooManyItems);
     }

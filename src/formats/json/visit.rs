@@ -1,0 +1,152 @@
+//! Reads objects and arrays with serde: the visitors, once for all.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::billable::Given;
+
+/// Takes the members of an object, one after the other.
+pub(in crate::formats) trait FromMembers: Default {
+    /// Takes the member of that name: exactly one value has to be read from `map`.
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: String, map: &mut A) -> Result<(), A::Error>;
+}
+
+/// An object, read member by member.
+pub(in crate::formats) struct Object<T>(pub(in crate::formats) T);
+
+impl<'de, T: FromMembers> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(T);
+
+        impl<'de, T: FromMembers> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<T, A::Error> {
+                while let Some(name) = map.next_key()? {
+                    self.0.take(name, &mut map)?;
+                }
+                Ok(self.0)
+            }
+        }
+
+        deserializer
+            .deserialize_map(Members(T::default()))
+            .map(Self)
+    }
+}
+
+/// An array of at most `MOST` items, or the first of more and one besides: what is too long is not
+/// even collected.
+#[derive(Debug)]
+pub struct UpTo<T, const MOST: usize>(pub Vec<T>);
+
+impl<T, const MOST: usize> UpTo<T, MOST> {}
+
+impl<T, const MOST: usize> Default for UpTo<T, MOST> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for UpTo<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items<T, const MOST: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Items<T, MOST> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+                let mut items = Vec::new();
+                while items.len() <= MOST {
+                    match seq.next_element()? {
+                        Some(item) => items.push(item),
+                        None => return Ok(items),
+                    }
+                }
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(items)
+            }
+        }
+
+        let items = Items::<T, MOST>(PhantomData);
+        deserializer.deserialize_seq(items).map(Self)
+    }
+}
+
+/// The next member's value: a text, a scalar's source text, or nothing for null.
+pub(in crate::formats) fn next_given<'de, A: MapAccess<'de>>(
+    map: &mut A,
+) -> Result<Option<Given>, A::Error> {
+    let value: &RawValue = map.next_value()?;
+    Ok(match value.get() {
+        "null" => None,
+        text if text.starts_with('"') => Some(Given::Text(
+            serde_json::from_str(text).map_err(A::Error::custom)?,
+        )),
+        text if text.starts_with(['{', '[']) => Some(Given::Structure),
+        scalar => Some(Given::Text(scalar.to_owned())),
+    })
+}
+
+/// A value that nobody wants. Unlike serde's own it visits what it skips, so that the parser's
+/// depth limit and its checks of strings hold there too.
+pub(in crate::formats) struct Skipped;
+
+impl<'de> Deserialize<'de> for Skipped {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Skipped {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(Self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(Self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(Self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(Self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(Self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(Self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
+        while seq.next_element::<Self>()?.is_some() {}
+        Ok(Self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<Self, Self>()?.is_some() {}
+        Ok(Self)
+    }
+}
