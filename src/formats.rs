@@ -10,9 +10,9 @@ mod jsv;
 pub mod negotiation;
 pub mod parameters;
 pub mod record;
-mod sender;
 pub mod status;
 pub mod value;
+mod vendors;
 mod xml;
 
 use crate::billable::RawReport;

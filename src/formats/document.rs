@@ -2,7 +2,7 @@
 
 use super::ReadError;
 use super::parameters::Parameters;
-use super::sender::Hints;
+use super::vendors::Hints;
 use crate::billable::{Field, RawReport};
 
 /// The most reports in one body.

@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 use super::parameters::Parameters;
-use super::{Document, ReadError, sender};
+use super::{Document, ReadError, vendors};
 
 /// Parts of a multipart form.
 const MAX_PARTS: usize = 1000;
@@ -30,7 +30,7 @@ pub(super) fn read_multipart(body: &[u8], boundary: &str) -> Result<Document, Re
 }
 
 fn document(form: &Parameters) -> Result<Document, ReadError> {
-    let mut item = sender::of_form(form)?;
+    let mut item = vendors::of_form(form)?;
     item.report.overlay(form.report());
     Ok(Document::one(item))
 }

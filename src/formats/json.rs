@@ -7,7 +7,7 @@ use serde::de::{Error as _, MapAccess};
 use serde_json::error::Category;
 
 use super::document::{Document, Item, Items, MAX_ITEMS};
-use super::{ReadError, sender};
+use super::{ReadError, vendors};
 use crate::billable::{Field, Given};
 use visit::{FromMembers, Object, Skipped, UpTo, next_given};
 
@@ -76,7 +76,7 @@ impl FromMembers for Item {
         match Field::from_name(&name) {
             Some(field) => self.report.set(field, next_given(map)?),
             None if name == "variables" => {
-                self.hints = sender::of_variables(map.next_value()?).map_err(A::Error::custom)?;
+                self.hints = vendors::of_variables(map.next_value()?).map_err(A::Error::custom)?;
             }
             None => {
                 map.next_value::<Skipped>()?;
