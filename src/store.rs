@@ -58,7 +58,7 @@ pub use totals::{Compared, Level, Part, Piece, Totals, TotalsQuery};
 pub use verify::{EntryRead, SessionRead};
 
 /// How long an operation that nobody else limits may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections for refreshing tokens and health, apart from those for reading, so that slow
 /// reads cannot keep a revoked token alive.
@@ -348,7 +348,7 @@ impl Store {
 async fn in_time<T>(
     operation: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    match timeout(PATIENCE, operation).await {
+    match timeout(OPERATION_TIMEOUT, operation).await {
         Ok(done) => done,
         Err(_) => Err(StoreError::TimedOut),
     }

@@ -13,7 +13,7 @@ use crate::billable::ClientName;
 use crate::metrics::{Limit, METRICS};
 
 /// How long is waited for a turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The turns of one kind. A clone is a handle to the same ones.
 #[derive(Clone, Debug)]
@@ -57,7 +57,9 @@ impl Turns {
                 _of_all: of_all.expect("the semaphore is never closed"),
             }
         };
-        timeout(PATIENCE, turn).await.map_err(|_| self.refuse())
+        timeout(ACQUIRE_TIMEOUT, turn)
+            .await
+            .map_err(|_| self.refuse())
     }
 
     /// Turns that are taken.

@@ -51,7 +51,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 const WAL_PAGES: &str = "4096";
 
 /// How long to wait for another process to finish migrating, which may be indexing a large log.
-const MIGRATION_PATIENCE: Duration = Duration::from_secs(3600);
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What tells a file from others, whatever it is called: its device and number.
 pub(super) type FileId = (u64, u64);
@@ -132,7 +132,7 @@ impl Store {
     /// The only write lock is what the migrator does not take by itself: of processes that start
     /// together one migrates, all or nothing, and the others find it done.
     pub(super) async fn migrate(&self) -> Result<(), OpenError> {
-        let options = self.options.clone().busy_timeout(MIGRATION_PATIENCE);
+        let options = self.options.clone().busy_timeout(MIGRATION_TIMEOUT);
         let mut connection = options.connect().await.map_err(OpenError::Prepare)?;
         let locked = connection.begin_with(BEGIN).await;
         let mut transaction = locked.map_err(OpenError::Prepare)?;

@@ -14,7 +14,7 @@ use crate::telemetry::chain;
 const ROLL_EVERY: Duration = Duration::from_millis(250);
 
 /// How long a stretch may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ROLL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Positions that are rolled in one transaction.
 const STRETCH: i64 = 50_000;
@@ -62,7 +62,7 @@ async fn roll(store: &Store) -> Result<(), StoreError> {
     for partition in store.totals_behind().await? {
         loop {
             let started = Instant::now();
-            let rolled = timeout(PATIENCE, store.totals_roll(partition, stretch)).await;
+            let rolled = timeout(ROLL_TIMEOUT, store.totals_roll(partition, stretch)).await;
             match rolled.unwrap_or(Err(StoreError::TimedOut)) {
                 Ok(true) => debug!(partition, "rolled a stretch of the totals"),
                 Ok(false) => break,

@@ -16,7 +16,7 @@ use crate::support::{Client, Cluster, Database, Server, on_both_databases};
 use crate::verify::verify;
 
 /// Longer than any of these tests may take to see what it waits for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn call(database: &Database, arguments: &[&str]) -> (i32, String, String) {
     run(&mut command(database, arguments))
@@ -308,7 +308,7 @@ on_both_databases!(
         assert!(output.starts_with("the log has the new epoch "), "{output}");
         assert_eq!(client.get(&after).await.status, 503);
         let refused = async { while stored(&client, 1).await != 503 {} };
-        timeout(PATIENCE, refused)
+        timeout(TIMEOUT, refused)
             .await
             .expect("the other log is noticed");
         server.until_logged("the database holds another log").await;

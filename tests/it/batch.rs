@@ -13,7 +13,7 @@ use crate::support::client::{Client, Reply, send};
 use crate::support::server::token;
 use crate::support::{Cluster, Database, Server, on_both_databases};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn calls(count: usize) -> Vec<Value> {
     let call =
@@ -518,7 +518,7 @@ async fn a_batch_over_several_partitions_is_stored_whole_and_its_head_says_what_
     cluster.restart(&[]);
     // The tokens have to be read again first.
     let ready = async { while client.get("/readyz").await.status != 200 {} };
-    timeout(PATIENCE, ready).await.expect("it recovers");
+    timeout(TIMEOUT, ready).await.expect("it recovers");
     let again = post(&client, "/api/NewBillable[]", &batch).await;
     assert_eq!(
         (again.status, again.header("x-autobatch-completed")),

@@ -11,7 +11,7 @@ use crate::support::client::send;
 use crate::support::raw::Raw;
 use crate::support::{Database, Server, on_both_databases};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 const MEGABYTE: usize = 1024 * 1024;
 
@@ -63,7 +63,7 @@ on_both_databases!(
                 .contains("billables_http_requests_in_flight{kind=\"other\"} 1\n")
             {}
         };
-        timeout(PATIENCE, waits).await.expect("it waits for news");
+        timeout(TIMEOUT, waits).await.expect("it waits for news");
         drop(connection);
         server.until_logged("\"outcome\":\"Abandoned\"").await;
         let ended = async {
@@ -74,7 +74,7 @@ on_both_databases!(
                 .contains("billables_http_requests_in_flight{kind=\"other\"} 0\n")
             {}
         };
-        timeout(PATIENCE, ended).await.expect("its place is free");
+        timeout(TIMEOUT, ended).await.expect("its place is free");
         assert!(begun.elapsed() < Duration::from_secs(50));
     }
 );
@@ -227,7 +227,7 @@ async fn a_crowd_waits_in_the_queue_and_nobody_has_to_ask_again() {
     first.reply().await;
     // They cannot be served yet, and are there all the same.
     let connecting: JoinSet<_> = (0..300).map(|_| Raw::connect(server.address())).collect();
-    let crowd = timeout(PATIENCE, connecting.join_all()).await;
+    let crowd = timeout(TIMEOUT, connecting.join_all()).await;
     let mut crowd = crowd.expect("they are in the queue");
     for connection in &mut crowd {
         connection.send(request).await;

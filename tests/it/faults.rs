@@ -16,7 +16,7 @@ use crate::support::client::{Client, Reply, try_send};
 use crate::support::{Cluster, Database, Server, on_both_databases};
 
 /// Longer than any of these tests may take to see what it waits for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn report(number: usize) -> Value {
     json!({"accountId": format!("a{}", number % 7), "customerId": "c", "callSid": format!("CA{number}")})
@@ -80,7 +80,7 @@ impl Load {
     }
 
     async fn until_acknowledged(&mut self, count: usize) {
-        timeout(PATIENCE, self.acknowledged.wait_for(|seen| *seen >= count))
+        timeout(TIMEOUT, self.acknowledged.wait_for(|seen| *seen >= count))
             .await
             .expect("the load goes on")
             .unwrap();
@@ -88,14 +88,14 @@ impl Load {
 
     async fn until_refused_again(&mut self) {
         let before = *self.refused.borrow_and_update();
-        timeout(PATIENCE, self.refused.wait_for(|seen| *seen > before))
+        timeout(TIMEOUT, self.refused.wait_for(|seen| *seen > before))
             .await
             .expect("the load is refused")
             .unwrap();
     }
 
     async fn finish(self) -> HashMap<usize, Uuid> {
-        let all = timeout(PATIENCE, self.workers.join_all())
+        let all = timeout(TIMEOUT, self.workers.join_all())
             .await
             .expect("the load ends");
         all.into_iter().flatten().collect()
@@ -153,7 +153,7 @@ on_both_databases!(
         assert_eq!(client.get("/livez").await.status, 200);
         drop(lock);
         let stored = async { while client.report(&report(1)).await.status / 100 != 2 {} };
-        timeout(PATIENCE, stored).await.expect("it recovers");
+        timeout(TIMEOUT, stored).await.expect("it recovers");
         assert_eq!(database.ids().await.len(), 2);
     }
 );
@@ -201,7 +201,7 @@ on_both_databases!(
                 )
             });
         }
-        timeout(PATIENCE, database.until_waiting_for_lock())
+        timeout(TIMEOUT, database.until_waiting_for_lock())
             .await
             .expect("the writer waits for the lock");
         drop(lock);
@@ -232,7 +232,7 @@ async fn a_database_that_stops_under_load_is_5xx_and_then_recovery() {
     assert_eq!(acknowledged.len(), 3_000);
     check_stored(&database, &server.client(), &acknowledged).await;
     let ready = async { while server.client().get("/readyz").await.status != 200 {} };
-    timeout(PATIENCE, ready).await.expect("it is ready again");
+    timeout(TIMEOUT, ready).await.expect("it is ready again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -317,7 +317,7 @@ async fn several_processes_on_one_database_store_each_report_once_in_commit_orde
             });
         }
         let ids = workers.join_all().await.concat();
-        let followed = timeout(PATIENCE, following)
+        let followed = timeout(TIMEOUT, following)
             .await
             .expect("the follower sees everything")
             .unwrap();

@@ -15,7 +15,7 @@ use crate::support::raw::Raw;
 use crate::support::server::token;
 use crate::support::{Client, Database, Server, on_both_databases};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn call(number: usize) -> Value {
     json!({"accountId": "a", "customerId": "c", "callSid": format!("CA{number}"), "occurredAt": "2026-03-01T08:30:00Z"})
@@ -95,10 +95,10 @@ on_both_databases!(
                 }
             });
         }
-        timeout(PATIENCE, reports.join_all())
+        timeout(TIMEOUT, reports.join_all())
             .await
             .expect("reports go on");
-        let rows = timeout(PATIENCE, exports.join_all())
+        let rows = timeout(TIMEOUT, exports.join_all())
             .await
             .expect("exports end");
         let whole: Vec<_> = rows.iter().flatten().collect();
@@ -146,7 +146,7 @@ on_both_databases!(
                 }
             }
         };
-        let refused = timeout(PATIENCE, refused)
+        let refused = timeout(TIMEOUT, refused)
             .await
             .expect("the places are taken");
         assert_eq!(
@@ -165,7 +165,7 @@ on_both_databases!(
             "{metrics}"
         );
         assert_eq!(client.report(&call(1)).await.status, 201);
-        let statuses = timeout(PATIENCE, waiting.join_all())
+        let statuses = timeout(TIMEOUT, waiting.join_all())
             .await
             .expect("there is news");
         assert_eq!(statuses, [200; 2]);
@@ -233,7 +233,7 @@ on_both_databases!(
                 held = small_bytes(&client).await / (64 * 1024);
             }
         };
-        timeout(PATIENCE, settled)
+        timeout(TIMEOUT, settled)
             .await
             .expect("each is held or answered");
         for number in 0..20 {
@@ -242,7 +242,7 @@ on_both_databases!(
         }
         // What the last report held is given back when its answer has been sent.
         let given_back = async { while small_bytes(&client).await > 8 * 1024 * 1024 {} };
-        timeout(PATIENCE, given_back)
+        timeout(TIMEOUT, given_back)
             .await
             .expect("half of it at most");
         // Who has too much is told so, as when there is nothing left for anybody.
@@ -264,7 +264,7 @@ on_both_databases!(
         }
         drop(stalled);
         let stored = async { while greedy_client.report(&call(100)).await.status != 201 {} };
-        timeout(PATIENCE, stored)
+        timeout(TIMEOUT, stored)
             .await
             .expect("what was held is given back");
         assert_eq!(database.ids().await.len(), 21);
@@ -286,7 +286,7 @@ on_both_databases!(
         // One group is under way and two reports wait; nobody else has to.
         let mut refused = 0;
         while refused < 15 {
-            let (_, reply) = timeout(PATIENCE, stuck.join_next())
+            let (_, reply) = timeout(TIMEOUT, stuck.join_next())
                 .await
                 .expect("at once")
                 .unwrap()
@@ -303,7 +303,7 @@ on_both_databases!(
         drop(lock);
         for number in 0..=20 {
             let stored = async { while client.report(&call(number)).await.status / 100 != 2 {} };
-            timeout(PATIENCE, stored).await.expect("it takes again");
+            timeout(TIMEOUT, stored).await.expect("it takes again");
         }
         assert_eq!(database.ids().await.len(), 21);
     }

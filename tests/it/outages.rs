@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::support::client::{Client, Reply, send};
 use crate::support::{Cluster, Database, Server};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn call(number: usize) -> Value {
     json!({"sessionId": "S", "callSid": format!("CA{number}")})
@@ -31,12 +31,12 @@ async fn until_refused(client: &Client, mut number: usize) -> (usize, Reply) {
             }
         }
     };
-    timeout(PATIENCE, refused).await.expect("it is refused")
+    timeout(TIMEOUT, refused).await.expect("it is refused")
 }
 
 async fn until_stored(client: &Client, number: usize) {
     let stored = async { while client.report(&call(number)).await.status / 100 != 2 {} };
-    timeout(PATIENCE, stored).await.expect("it recovers");
+    timeout(TIMEOUT, stored).await.expect("it recovers");
 }
 
 fn assert_unavailable(reply: &Reply) {
@@ -217,9 +217,7 @@ async fn a_peer_that_froze_with_the_head_locked_is_got_rid_of() {
     peer.signal("-STOP");
     until_stored(&client, 2).await;
     peer.signal("-CONT");
-    timeout(PATIENCE, load.join_all())
-        .await
-        .expect("it goes on");
+    timeout(TIMEOUT, load.join_all()).await.expect("it goes on");
     assert_eq!(database.ids().await.len(), 43);
 }
 
@@ -259,7 +257,7 @@ async fn a_queue_that_does_not_empty_refuses_who_has_waited_for_long() {
             stored
         });
     }
-    let stored = timeout(PATIENCE, load.join_all()).await;
+    let stored = timeout(TIMEOUT, load.join_all()).await;
     let stored: usize = stored.expect("somebody is refused").into_iter().sum();
     assert!(stored > 0);
     // Refused means not stored, and a queue that is short again refuses nobody.

@@ -13,7 +13,7 @@ use crate::support::server::token;
 use crate::support::{Client, Cluster, Database, Server};
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// 200,000 billables of 20 accounts, 200 customers and 40,000 sessions, over a year.
 const FILL: &str = "
@@ -159,7 +159,7 @@ async fn ids_of_a_new_log_are_found_by_their_key() {
         assert_eq!(reply.status, 201);
     }
     let known = "select count(*) from pg_stats where tablename = 'entries'";
-    timeout(PATIENCE, async {
+    timeout(TIMEOUT, async {
         while database.count(known).await == 0 {
             sleep(Duration::from_millis(20)).await;
         }

@@ -16,7 +16,7 @@ use crate::support::server::{command, run, token};
 use crate::support::{Cluster, Database, Server, on_both_databases};
 
 /// Longer than any of these tests may take to see what it waits for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn call(number: usize) -> Value {
     json!({"sessionId": "S", "callSid": format!("CA{number}")})
@@ -58,7 +58,7 @@ async fn what_no_synchronous_standby_has_is_not_acknowledged_after_a_crash_eithe
         .await;
     database.execute("select pg_reload_conf()").await;
     let stored = async { while client.report(&call(last)).await.status != 200 {} };
-    timeout(PATIENCE, stored).await.expect("it recovers");
+    timeout(TIMEOUT, stored).await.expect("it recovers");
     assert_eq!(database.ids().await.len(), last);
 }
 
@@ -73,14 +73,14 @@ async fn a_database_that_goes_silent_while_it_is_asked_is_left_for_a_new_connect
     // Reads of the tokens begin and do not end, so their connections are given up half-way...
     let lock = database.lock_tokens().await;
     let refused = async { while client.report(&call(1)).await.status != 503 {} };
-    timeout(PATIENCE, refused)
+    timeout(TIMEOUT, refused)
         .await
         .expect("stale tokens let nobody in");
     // ...and from then on nothing on them is ever answered.
     proxy.freeze();
     drop(lock);
     let recovered = async { while client.report(&call(2)).await.status / 100 != 2 {} };
-    timeout(PATIENCE, recovered).await.expect("it recovers");
+    timeout(TIMEOUT, recovered).await.expect("it recovers");
     server.signal("-TERM");
     assert_eq!(server.wait(), Some(0));
     assert_eq!(database.ids().await.len(), 2);
@@ -126,7 +126,7 @@ on_both_databases!(
             let client = client.clone();
             sent.spawn(async move { (number, client.report(&call(number)).await) });
         }
-        timeout(PATIENCE, database.until_waiting_for_lock())
+        timeout(TIMEOUT, database.until_waiting_for_lock())
             .await
             .expect("the writer waits for the lock");
         drop(lock);
@@ -202,13 +202,13 @@ on_both_databases!(
         // What a restore does besides: the connections are gone.
         database.break_writer().await;
         let refused = async { while client.report(&call(2)).await.status != 503 {} };
-        timeout(PATIENCE, refused)
+        timeout(TIMEOUT, refused)
             .await
             .expect("the other log is noticed");
         server.until_logged("the database holds another log").await;
         assert_eq!(client.report(&call(1)).await.status, 503);
         let unready = async { while client.get("/readyz").await.status != 503 {} };
-        timeout(PATIENCE, unready).await.expect("it is not ready");
+        timeout(TIMEOUT, unready).await.expect("it is not ready");
         // The tokens are the other log's, too.
         let refused = async {
             while client
@@ -218,7 +218,7 @@ on_both_databases!(
                 != 503
             {}
         };
-        timeout(PATIENCE, refused).await.expect("nobody is let in");
+        timeout(TIMEOUT, refused).await.expect("nobody is let in");
     }
 );
 
@@ -249,7 +249,7 @@ async fn a_file_that_is_taken_away_is_not_written_to() {
     }
     std::fs::rename(format!("{path}.old"), path).unwrap();
     let stored = async { while client.report(&call(2)).await.status != 201 {} };
-    timeout(PATIENCE, stored).await.expect("it is back");
+    timeout(TIMEOUT, stored).await.expect("it is back");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::support::client::Reply;
 use crate::support::server::{command, run};
 use crate::support::{Client, Database};
@@ -104,7 +104,7 @@ pub(crate) async fn check(
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, rolled).await.expect("the roller goes on");
+    timeout(TIMEOUT, rolled).await.expect("the roller goes on");
     assert_eq!(totals(client).await, of_log, "the buckets and the log");
 
     let (code, out, log) = tokio::task::block_in_place(|| run(&mut command(database, &["verify"])));
@@ -122,7 +122,7 @@ pub(crate) async fn get(client: &Client, path: &str) -> Reply {
             }
         }
     };
-    let reply = timeout(PATIENCE, answered).await.expect("it is answered");
+    let reply = timeout(TIMEOUT, answered).await.expect("it is answered");
     assert_eq!(reply.status, 200, "{path}: {reply:?}");
     reply
 }

@@ -60,7 +60,7 @@ impl Cluster {
                 }
             }
         };
-        tokio::time::timeout(crate::PATIENCE, up)
+        tokio::time::timeout(crate::TIMEOUT, up)
             .await
             .expect("PostgreSQL is up again");
     }

@@ -190,7 +190,7 @@ async fn race(clients: &[Client], round: usize, random: &mut Random) -> (Vec<Uui
     let path = format!("/sessions/{session}");
     let complete =
         async { while get(&clients[0], &path).await.json()["isComplete"] != Value::Bool(true) {} };
-    tokio::time::timeout(crate::PATIENCE, complete)
+    tokio::time::timeout(crate::TIMEOUT, complete)
         .await
         .expect("the decision is carried out");
     let voided = done.iter().filter(|(_, is_voided)| *is_voided);

@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, directory};
 use crate::load::Load;
 use crate::shim::Shim;
 use crate::support::{Database, client, start, start_with};
-use crate::{PATIENCE, Torture};
+use crate::{TIMEOUT, Torture};
 
 pub(crate) async fn run(torture: &Torture) {
     match Shim::compile() {
@@ -201,7 +201,7 @@ async fn fill_and_empty(torture: &Torture, name: &str, disk: &SmallDisk, databas
         load.until_refused().await;
         disk.empty();
     }
-    tokio::time::timeout(PATIENCE, load.until_acknowledged(50))
+    tokio::time::timeout(TIMEOUT, load.until_acknowledged(50))
         .await
         .expect("there is room again");
     let ledger = load.finish().await;

@@ -37,7 +37,7 @@ impl Follower {
     /// Everything that it saw, when it has come to the end. Nobody may write meanwhile.
     pub(crate) async fn finish(self) -> Vec<Seen> {
         self.stop.send_replace(true);
-        tokio::time::timeout(crate::PATIENCE, self.reading)
+        tokio::time::timeout(crate::TIMEOUT, self.reading)
             .await
             .expect("the reader comes to the end")
             .unwrap()

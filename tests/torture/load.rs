@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::support::Client;
-use crate::{PATIENCE, Torture};
+use crate::{TIMEOUT, Torture};
 
 /// Between two tries, as a client does that means well.
 const BACK_OFF: Duration = Duration::from_millis(15);
@@ -133,7 +133,7 @@ impl Load {
     /// Returns when as many more are acknowledged.
     pub(crate) async fn until_acknowledged(&mut self, more: usize) {
         let count = *self.acknowledged.borrow() + more;
-        timeout(PATIENCE, self.acknowledged.wait_for(|seen| *seen >= count))
+        timeout(TIMEOUT, self.acknowledged.wait_for(|seen| *seen >= count))
             .await
             .expect("the load goes on")
             .unwrap();
@@ -142,7 +142,7 @@ impl Load {
     /// Returns when one more try was not acknowledged.
     pub(crate) async fn until_refused(&mut self) {
         let before = *self.refused.borrow();
-        timeout(PATIENCE, self.refused.wait_for(|seen| *seen > before))
+        timeout(TIMEOUT, self.refused.wait_for(|seen| *seen > before))
             .await
             .expect("the load is refused")
             .unwrap();
@@ -157,7 +157,7 @@ impl Load {
     /// Ends it when each report that was begun is acknowledged.
     pub(crate) async fn finish(self) -> Ledger {
         self.stop.send_replace(true);
-        let ledgers = timeout(PATIENCE, self.workers.join_all())
+        let ledgers = timeout(TIMEOUT, self.workers.join_all())
             .await
             .expect("the load ends");
         let mut all = Ledger::default();

@@ -46,7 +46,7 @@ use random::Random;
 use support::Database;
 
 /// Longer than anything that a case waits for; a case that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The numbers of the cases and what they are called.
 const CASES: &[(u32, &str)] = &[

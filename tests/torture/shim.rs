@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
 /// The library and the file that it heeds.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Shim {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, failed).await.expect("the disk fails");
+        timeout(TIMEOUT, failed).await.expect("the disk fails");
     }
 
     fn file(&self) -> std::fs::File {

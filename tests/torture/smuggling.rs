@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::check::get;
 use crate::random::Random;
 use crate::support::Client;
@@ -37,7 +37,7 @@ pub(crate) async fn run(client: &Client, target: &Target, random: &mut Random) -
             let cut = (pieces == 2).then(|| random.below(bytes.len()));
             let stream = TcpStream::connect(target.address).await.unwrap();
             tries.spawn(async move {
-                let said = timeout(PATIENCE, said(stream, &bytes, cut)).await;
+                let said = timeout(TIMEOUT, said(stream, &bytes, cut)).await;
                 let said = said.unwrap_or_else(|_| panic!("{name}: it is not closed"));
                 assert!(answered(&said) <= 1, "{name}: {said}");
                 let refused = said.matches("HTTP/1.1 4").count();

@@ -17,7 +17,7 @@ use crate::formats::value::Value;
 const CACHED: Duration = Duration::from_secs(1);
 
 /// How long the store may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the store last said, and when.
 pub(in crate::api) type Readiness = Arc<Mutex<Option<(Instant, bool)>>>;
@@ -47,7 +47,7 @@ pub(in crate::api) async fn is_ready(app: &App) -> bool {
     match *last {
         Some((at, is_ready)) if at.elapsed() < CACHED => is_ready,
         _ => {
-            let asked = timeout(PATIENCE, app.store.log_check(app.log)).await;
+            let asked = timeout(READY_TIMEOUT, app.store.log_check(app.log)).await;
             let is_ready = matches!(asked, Ok(Ok(_))) && app.tokens.are_fresh();
             *last = Some((Instant::now(), is_ready));
             is_ready

@@ -22,7 +22,7 @@ pub(in crate::api) const DEFAULT_LIMIT: usize = 100;
 
 /// How long a page is looked for. Where few of many match, it may have fewer items than it could,
 /// and the cursor goes on.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Lists billables.
 pub(in crate::api) async fn list_billables(
@@ -60,7 +60,7 @@ pub(in crate::api) async fn list_billables(
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     let started = Instant::now();
     let mut billables = Vec::new();
-    while billables.len() < limit && list.after().is_some() && started.elapsed() < PATIENCE {
+    while billables.len() < limit && list.after().is_some() && started.elapsed() < PAGE_TIMEOUT {
         billables.extend(list.read(limit - billables.len()).await?);
     }
     let next = list

@@ -22,7 +22,7 @@ use crate::store::SessionFound;
 use crate::token::Scope;
 
 /// How long an attribution may take before the answer is that it goes on.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ATTRIBUTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -77,7 +77,7 @@ pub(in crate::api) async fn attribute_session(
         async move { carry_out(&app.store, app.log, &app.writer, &attribution).await }
     };
     let carrying = tokio::spawn(carrying.in_current_span());
-    match timeout(PATIENCE, carrying).await {
+    match timeout(ATTRIBUTION_TIMEOUT, carrying).await {
         Ok(Ok(Ok(()))) => {
             let done = SessionFound {
                 is_complete: true,

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{ALL_VERSIONS, SupportedProtocolVersion};
 use super::Certificate;
 
 /// Longer than anything that a test waits for; a test that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An open connection, plain or with TLS.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Raw {
 
     /// Returns when something has come.
     pub(crate) async fn until_readable(&self) {
-        timeout(PATIENCE, self.0.readable())
+        timeout(TIMEOUT, self.0.readable())
             .await
             .expect("a reply")
             .unwrap();
@@ -54,7 +54,7 @@ impl Raw<TlsStream<TcpStream>> {
         let host = "localhost".try_into().unwrap();
         let connecting = certificate.connector(versions).connect(host, stream);
         Self(
-            timeout(PATIENCE, connecting)
+            timeout(TIMEOUT, connecting)
                 .await
                 .expect("a handshake")
                 .unwrap(),
@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
                 assert_ne!(more, 0, "the server closes: {said}");
             }
         };
-        timeout(PATIENCE, read).await.expect("it comes")
+        timeout(TIMEOUT, read).await.expect("it comes")
     }
 
     /// Everything that comes until the server closes.
@@ -107,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub(crate) async fn rest_bytes(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // A reset is an end as well; what came before it counts.
-        let _ = timeout(PATIENCE, self.0.read_to_end(&mut bytes))
+        let _ = timeout(TIMEOUT, self.0.read_to_end(&mut bytes))
             .await
             .expect("the server closes");
         bytes
@@ -117,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub(crate) async fn rest_closed(&mut self) -> String {
         let mut text = String::new();
         let read = self.0.read_to_string(&mut text);
-        timeout(PATIENCE, read)
+        timeout(TIMEOUT, read)
             .await
             .expect("the server closes")
             .expect("in order");
@@ -145,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
                 );
             }
         };
-        timeout(PATIENCE, read).await.expect("a reply")
+        timeout(TIMEOUT, read).await.expect("a reply")
     }
 
     /// Sends `chunk` again and again, `times` times or until the server has had enough, and
@@ -165,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
             }
             let _ = writer.shutdown().await;
         };
-        timeout(PATIENCE, async { tokio::join!(read, write).0 })
+        timeout(TIMEOUT, async { tokio::join!(read, write).0 })
             .await
             .expect("the server answers")
     }
@@ -189,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         let ended = async {
             tokio::select! { () = drip => {}, () = read => {} }
         };
-        timeout(PATIENCE, ended).await.expect("the server closes");
+        timeout(TIMEOUT, ended).await.expect("the server closes");
         String::from_utf8(said).unwrap()
     }
 }
