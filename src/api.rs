@@ -47,7 +47,7 @@ const MAX_WAIT: u64 = 60;
 /// Pages, feeds and checks that are made at once. One of 1,000 items takes some 2 MB.
 const MAX_READS: usize = 32;
 
-/// Exports at once: each holds some 12 MB, and reads one stretch after the other.
+/// Exports at once: each holds some 12 MB, and reads one batch after the other.
 const MAX_EXPORTS: usize = 8;
 
 /// Totals at once: one may take 100 MB.

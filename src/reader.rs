@@ -1,8 +1,8 @@
 //! What the log says, read: lists of billables as of a cut, and the feed of entries.
 //!
-//! Both read stretches and keep no transaction open between two of them. That is exact because
-//! entries are only ever added, each with a position above every committed one: what is at or
-//! below a cut stays the same for ever.
+//! Both read a batch at a time and keep no transaction open between two of them. That is exact
+//! because entries are only ever added, each with a position above every committed one: what is at
+//! or below a cut stays the same for ever.
 
 mod feed;
 mod list;

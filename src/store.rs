@@ -50,7 +50,7 @@ pub use appender::Appender;
 pub use backup::{FileContents, file_copy, file_renew};
 pub use change::{Appended, STEP, Voided};
 pub use error::StoreError;
-pub use feed::{Stretch, Whose};
+pub use feed::{PositionRange, Whose};
 pub use open::OpenError;
 pub use scan::{Scan, Source};
 pub use state::{LogState, PoolState};
@@ -169,7 +169,7 @@ impl Store {
         }
     }
 
-    /// A stretch of entries in the order of lists.
+    /// A batch of entries in the order of lists.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -197,14 +197,14 @@ impl Store {
         }
     }
 
-    /// A stretch of a partition in the order of commits.
+    /// A batch of a partition in the order of commits.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn entries_after(&self, stretch: Stretch<'_>) -> Result<Vec<Placed>, StoreError> {
+    pub async fn entries_after(&self, range: PositionRange<'_>) -> Result<Vec<Placed>, StoreError> {
         match self {
-            Self::Postgres(store) => store.entries_after(stretch).await,
-            Self::Sqlite(store) => store.entries_after(stretch).await,
+            Self::Postgres(store) => store.entries_after(range).await,
+            Self::Sqlite(store) => store.entries_after(range).await,
         }
     }
 

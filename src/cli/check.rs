@@ -18,10 +18,10 @@ use crate::reader::{Filter, List};
 use crate::store::{LogInfo, Store};
 
 /// Billables that are read at once.
-const STRETCH: usize = 1500;
+const READ_BATCH: usize = 1500;
 
 /// Calls that are looked up at once.
-const BATCH: usize = 500;
+const LOOKUP_BATCH: usize = 500;
 
 /// The most entries that they may have between them before they are looked up one by one.
 const MAX_FOUND: u32 = 20_000;
@@ -126,7 +126,7 @@ impl Check {
         let mut progress = Progress::new("checking", None);
         let mut rows = 0;
         while list.after().is_some() {
-            for billable in list.read(STRETCH).await? {
+            for billable in list.read(READ_BATCH).await? {
                 rows += 1;
                 let Some(call) = &billable.recorded.reported.call_sid else {
                     continue;
@@ -165,8 +165,8 @@ impl Check {
             if known != Call::Settled {
                 batch.push((call, known == Call::Voided));
             }
-            if batch.len() == BATCH {
-                looked_up += BATCH as u64;
+            if batch.len() == LOOKUP_BATCH {
+                looked_up += LOOKUP_BATCH as u64;
                 self.look_up(std::mem::take(&mut batch)).await?;
                 progress.at(looked_up, looked_up);
             }
@@ -223,7 +223,7 @@ impl Check {
         };
         let mut list = List::begin(self.store.clone(), self.log, filter, None).await?;
         while list.after().is_some() && found.get(call) != Some(&true) {
-            for billable in list.read(STRETCH).await? {
+            for billable in list.read(READ_BATCH).await? {
                 self.note(&billable, found);
             }
         }

@@ -5,10 +5,10 @@
 
 use super::progress::Progress;
 use super::{Failure, open};
-use crate::store::{LogInfo, Store, Stretch, Whose};
+use crate::store::{LogInfo, PositionRange, Store, Whose};
 
 /// Entries of one transaction.
-const STRETCH: u32 = 5000;
+const COPY_BATCH: u32 = 5000;
 
 /// From where to where.
 #[derive(Debug, clap::Args)]
@@ -92,13 +92,13 @@ async fn copy_entries(from: &Store, to: &Store, heads: &[i64]) -> Result<(), Fai
     for (partition, until) in (0_u32..).zip(heads) {
         let mut after = to.entries_last(partition).await?;
         loop {
-            let stretch = Stretch {
+            let range = PositionRange {
                 partition,
                 after,
                 whose: Whose::All,
-                limit: STRETCH,
+                limit: COPY_BATCH,
             };
-            let mut entries = from.entries_after(stretch).await?;
+            let mut entries = from.entries_after(range).await?;
             entries.retain(|placed| placed.position <= *until);
             let Some(last) = entries.last() else {
                 break;

@@ -1,6 +1,6 @@
 //! `billables verify`: the whole log against its own rules, in bounded memory, beside a server.
 //!
-//! The log is read in stretches, and no transaction outlives one. What a running server does
+//! The log is read a batch at a time, and no transaction outlives one. What a running server does
 //! meanwhile is told from damage by the order of reading: what depends on something else is read
 //! before it.
 

@@ -2,9 +2,9 @@
 
 use super::Accounts;
 use crate::billable::Placed;
-use crate::store::{Store, StoreError, Stretch, Whose};
+use crate::store::{PositionRange, Store, StoreError, Whose};
 
-/// A stretch of the feed.
+/// A range of the feed.
 #[derive(Debug)]
 pub struct FeedPage {
     /// The entries.
@@ -33,13 +33,13 @@ pub async fn read_feed(
         let after = &mut page.after[partition as usize];
         let room = limit - page.entries.len();
         if *after < *head && room > 0 {
-            let stretch = Stretch {
+            let range = PositionRange {
                 partition,
                 after: *after,
                 whose: Whose::All,
                 limit: u32::try_from(room).expect("a page is bounded"),
             };
-            let (entries, until) = read_stretch(store, accounts, stretch, *head).await?;
+            let (entries, until) = read_range(store, accounts, range, *head).await?;
             *after = until;
             page.entries.extend(entries);
         }
@@ -47,11 +47,11 @@ pub async fn read_feed(
     Ok(page)
 }
 
-/// The entries of a stretch up to `head`, and how far they are all there are.
-async fn read_stretch(
+/// The entries of a range up to `head`, and how far they are all there are.
+async fn read_range(
     store: &Store,
     accounts: &Accounts,
-    stretch: Stretch<'_>,
+    range: PositionRange<'_>,
     head: i64,
 ) -> Result<(Vec<Placed>, i64), StoreError> {
     let whose: Vec<_> = match accounts {
@@ -61,11 +61,13 @@ async fn read_stretch(
             .flat_map(|account| [Whose::Account(account), Whose::OtherAccount(account)])
             .collect(),
     };
-    let most = stretch.limit as usize;
+    let most = range.limit as usize;
     let mut until = head;
     let mut entries: Vec<Placed> = Vec::new();
     for whose in whose {
-        let found = store.entries_after(Stretch { whose, ..stretch }).await?;
+        let found = store
+            .entries_after(PositionRange { whose, ..range })
+            .await?;
         // Behind the last of a full answer there may be more.
         if let Some(last) = found.last().filter(|_| found.len() == most) {
             until = until.min(last.position);

@@ -66,7 +66,7 @@ pub struct List {
     /// The last billable that was read; `None` at the end.
     after: Option<ListKey>,
     /// Entries that are read at once: more and more, where few of them come to anything.
-    stretch: usize,
+    scan_limit: usize,
 }
 
 impl List {
@@ -92,7 +92,7 @@ impl List {
             accounts,
             cut,
             after: Some(start),
-            stretch: 0,
+            scan_limit: 0,
         })
     }
 
@@ -115,7 +115,7 @@ impl List {
         self.after
     }
 
-    /// Reads everything, at most `most` billables, a stretch ahead of whoever takes them; the
+    /// Reads everything, at most `most` billables, a batch ahead of whoever takes them; the
     /// channel ends where the list does, or with an error. Dropping it ends the reading.
     pub fn read_ahead(self, most: usize) -> mpsc::Receiver<Result<Vec<Billable>, StoreError>> {
         let (sender, receiver) = mpsc::channel(1);
@@ -164,14 +164,14 @@ impl List {
         let Some(after) = self.after else {
             return Ok(Vec::new());
         };
-        let limit = scan_limit(most).max(self.stretch).min(MAX_SCAN);
+        let limit = scan_limit(most).max(self.scan_limit).min(MAX_SCAN);
         let (rows, mut end) = self.scan(after, limit).await?;
         let mut listed = self.listed(rows).await?;
         if listed.len() >= most {
             listed.truncate(most);
             end = listed.last().map(|billable| billable.recorded.list_key());
         }
-        self.stretch = if listed.len() < most { limit * 4 } else { 0 };
+        self.scan_limit = if listed.len() < most { limit * 4 } else { 0 };
         self.after = end;
         Ok(listed)
     }
@@ -315,7 +315,7 @@ impl List {
 }
 
 /// How many entries to read for so many billables: some have several, some are not listed. With
-/// fewer than four a stretch might not have all of one.
+/// fewer than four a batch might not have all of one.
 fn scan_limit(billables: usize) -> usize {
     (billables + billables / 8 + 4).min(MAX_SCAN)
 }

@@ -8,7 +8,7 @@ use super::row::{EntryRow, LogRow, entry_columns, placed};
 use super::{LogInfo, StoreError, postgres, sqlite};
 use crate::billable::Placed;
 
-/// The statement of a stretch.
+/// The statement that reads a range.
 macro_rules! after {
     ($condition:literal) => {
         concat!(
@@ -21,7 +21,7 @@ macro_rules! after {
     };
 }
 
-/// Whose entries a stretch has.
+/// Whose entries a range has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose<'a> {
     /// Everybody's.
@@ -49,9 +49,9 @@ impl<'a> Whose<'a> {
     }
 }
 
-/// A stretch of one partition, in the order of positions.
+/// A range of one partition, in the order of positions.
 #[derive(Clone, Copy, Debug)]
-pub struct Stretch<'a> {
+pub struct PositionRange<'a> {
     /// The partition.
     pub partition: u32,
     /// Only entries behind this position.
@@ -67,13 +67,13 @@ macro_rules! feed_operations {
         impl $store {
             pub(super) async fn entries_after(
                 &self,
-                stretch: Stretch<'_>,
+                range: PositionRange<'_>,
             ) -> Result<Vec<Placed>, StoreError> {
-                let (statement, account) = stretch.whose.statement();
+                let (statement, account) = range.whose.statement();
                 let mut query = sqlx::query_as::<_, EntryRow>(statement)
-                    .bind(stretch.partition.cast_signed())
-                    .bind(stretch.after)
-                    .bind(i64::from(stretch.limit));
+                    .bind(range.partition.cast_signed())
+                    .bind(range.after)
+                    .bind(i64::from(range.limit));
                 if let Some(account) = account {
                     query = query.bind(account);
                 }

@@ -1,6 +1,6 @@
-//! Entries in the order of lists, newest first, a stretch at a time; and by their ids.
+//! Entries in the order of lists, newest first, a batch at a time; and by their ids.
 //!
-//! The statements are the same in both databases, and each is served by one index. No stretch
+//! The statements are the same in both databases, and each is served by one index. No batch
 //! leaves a transaction open: entries never change, so whoever goes on from the last key misses
 //! nothing that was there when he began.
 
@@ -33,7 +33,7 @@ pub enum Source<'a> {
     WithoutPair,
 }
 
-/// A stretch of entries, newest first.
+/// A batch of entries, newest first.
 #[derive(Clone, Copy, Debug)]
 pub struct Scan<'a> {
     /// Where.

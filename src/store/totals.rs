@@ -1,6 +1,6 @@
 //! Totals: buckets of what the entries up to a watermark add up to, and the entries behind it.
 //!
-//! Buckets are derived: rolling a stretch of a partition and moving its watermark is one
+//! Buckets are derived: rolling a batch of a partition and moving its watermark is one
 //! transaction, so wherever it is cut short, buckets and the entries behind the watermark
 //! together say what the log says.
 
@@ -216,7 +216,7 @@ macro_rules! totals_operations {
                 Ok(partitions.into_iter().map(i32::cast_unsigned).collect())
             }
 
-            /// Rolls a stretch of at most `most` positions; whether there is more.
+            /// Rolls a batch of at most `most` positions; whether there is more.
             pub(super) async fn totals_roll(
                 &self,
                 partition: u32,

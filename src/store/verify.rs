@@ -1,18 +1,18 @@
 //! What a verification reads: rows as they are, each one's faults with it.
 //!
-//! A stretch at a time, and no transaction is left open in between.
+//! A range at a time, and no transaction is left open in between.
 
 use serde_json::json;
 use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
-use super::feed::{Stretch, by_partition};
+use super::feed::{PositionRange, by_partition};
 use super::row::{EntryRow, SessionRow, session_columns};
 use super::{LogInfo, SessionFound, Store, StoreError, postgres, sqlite};
 use crate::billable::{Entry, Pair, Placed, Text};
 
 /// Rows of sessions that are read at once.
-const STRETCH: i64 = 5000;
+const READ_BATCH: i64 = 5000;
 
 /// A row of the log, and the entry that it is, or what is wrong with it.
 #[derive(Clone, Debug)]
@@ -54,12 +54,12 @@ macro_rules! verify_operations {
         impl $store {
             async fn entries_read(
                 &self,
-                stretch: Stretch<'_>,
+                range: PositionRange<'_>,
             ) -> Result<Vec<EntryRead>, StoreError> {
-                let rows = sqlx::query(stretch.whose.statement().0)
-                    .bind(stretch.partition.cast_signed())
-                    .bind(stretch.after)
-                    .bind(i64::from(stretch.limit))
+                let rows = sqlx::query(range.whose.statement().0)
+                    .bind(range.partition.cast_signed())
+                    .bind(range.after)
+                    .bind(i64::from(range.limit))
                     .fetch_all(&self.read)
                     .await?;
                 Self::as_read(&rows)
@@ -114,7 +114,7 @@ macro_rules! verify_operations {
                     " from sessions where session_id > $1 order by session_id limit $2"
                 ))
                 .bind(after)
-                .bind(STRETCH)
+                .bind(READ_BATCH)
                 .fetch_all(&self.read)
                 .await?;
                 Ok(rows.into_iter().map(session_read).collect())
@@ -144,7 +144,7 @@ macro_rules! verify_operations {
                 )
                 .bind(after)
                 .bind(partition)
-                .bind(STRETCH)
+                .bind(READ_BATCH)
                 .fetch_all(&self.read)
                 .await?;
                 Ok(pairs)
@@ -190,12 +190,15 @@ verify_operations!(
 );
 
 impl Store {
-    /// A stretch of a partition, in the order of positions, whatever its rows are.
+    /// A range of a partition, in the order of positions, whatever its rows are.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn entries_read(&self, stretch: Stretch<'_>) -> Result<Vec<EntryRead>, StoreError> {
-        on_either!(self, entries_read(stretch))
+    pub async fn entries_read(
+        &self,
+        range: PositionRange<'_>,
+    ) -> Result<Vec<EntryRead>, StoreError> {
+        on_either!(self, entries_read(range))
     }
 
     /// The rows that have one of these ids, each in its partition, in no order.

@@ -137,7 +137,7 @@ fn date(text: &str) -> Option<Date> {
     (1980..=2999).contains(&date.year()).then_some(date)
 }
 
-/// The buckets that make up the stretches between boundaries, each a row.
+/// The buckets that make up the ranges between boundaries, each a row.
 pub(super) fn pieces(boundaries: &[i64]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for (row, ends) in (0..).zip(boundaries.windows(2)) {
@@ -146,7 +146,7 @@ pub(super) fn pieces(boundaries: &[i64]) -> Vec<Piece> {
     pieces
 }
 
-/// Covers a stretch with buckets of a level between the boundaries next to its ends, and what they
+/// Covers a range with buckets of a level between the boundaries next to its ends, and what they
 /// have too little or too much with finer ones.
 fn cover(pieces: &mut Vec<Piece>, row: i64, level: Level, from: i64, until: i64, sign: i64) {
     if from >= until {

@@ -1,15 +1,15 @@
-//! Whether the buckets are what the log adds up to, a stretch of time at a time.
+//! Whether the buckets are what the log adds up to, a range of time at a time.
 //!
 //! The finest ones are compared with the log, the others with the finest ones; the database does
-//! both, and says only what differs. Each stretch is a snapshot of its own, so the roller may go on.
+//! both, and says only what differs. Each range is a snapshot of its own, so the roller may go on.
 
 use super::calendar::{QUARTER_HOUR, months};
 use crate::store::{Compared, Store, StoreError};
 
-/// Entries of one stretch, more or less: some 0.3 s on PostgreSQL.
-const STRETCH: i64 = 50_000;
+/// Entries of one range, more or less: some 0.3 s on PostgreSQL.
+const COMPARE_BATCH: i64 = 50_000;
 
-/// The most that is said about one stretch.
+/// The most that is said about one range.
 const MOST: i64 = 1000;
 
 /// No call is later than the year 2999; months are counted up to there.
@@ -26,14 +26,14 @@ pub async fn compare(
 ) -> Result<(), StoreError> {
     let (mut from, mut done) = (i64::MIN, 0);
     while from < i64::MAX {
-        let behind = store.time_behind(from, STRETCH).await?;
+        let behind = store.time_behind(from, COMPARE_BATCH).await?;
         // To the end of its quarter of an hour, so that there is always a way to go.
         let until =
             behind.and_then(|at| (at - at.rem_euclid(QUARTER_HOUR)).checked_add(QUARTER_HOUR));
         let until = until.unwrap_or(i64::MAX);
         let wrong = store.buckets_against_log(from, until, MOST).await?;
         wrong.into_iter().for_each(&mut found);
-        done += STRETCH.unsigned_abs();
+        done += COMPARE_BATCH.unsigned_abs();
         at(done);
         from = until;
     }
@@ -42,14 +42,14 @@ pub async fn compare(
     };
     let (begin, mut next) = months(first.clamp(0, LAST));
     let end = last.clamp(0, LAST);
-    let mut stretches = vec![(i64::MIN, begin), (begin, next)];
+    let mut ranges = vec![(i64::MIN, begin), (begin, next)];
     while next <= end {
         let (start, until) = months(next);
-        stretches.push((start, until));
+        ranges.push((start, until));
         next = until;
     }
-    stretches.push((next, i64::MAX));
-    for (from, until) in stretches {
+    ranges.push((next, i64::MAX));
+    for (from, until) in ranges {
         let wrong = store.buckets_against_finer(from, until, MOST).await?;
         wrong.into_iter().for_each(&mut found);
     }

@@ -1,5 +1,5 @@
 //! The roller: moves the watermarks on. Several processes may roll: a watermark's row is locked
-//! while its stretch is rolled, and whoever comes second finds it further on.
+//! while its batch is rolled, and whoever comes second finds it further on.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::telemetry::chain;
 /// of exactness. What a whole second brings takes a processor from reports for longer at a time.
 const ROLL_EVERY: Duration = Duration::from_millis(250);
 
-/// How long a stretch may take.
+/// How long a batch may take.
 const ROLL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Positions that are rolled in one transaction.
-const STRETCH: i64 = 50_000;
+const ROLL_BATCH: i64 = 50_000;
 
 /// The same on SQLite, where a transaction keeps reports waiting.
-const EMBEDDED_STRETCH: i64 = 2_000;
+const EMBEDDED_ROLL_BATCH: i64 = 2_000;
 
 /// Rolls whatever is behind, for ever. Has a new log analysed, once.
 pub async fn keep_rolling(store: Store) {
@@ -54,17 +54,17 @@ pub async fn rebuild(store: &Store, log: LogInfo) -> Result<(), StoreError> {
 
 async fn roll(store: &Store) -> Result<(), StoreError> {
     let is_embedded = store.is_embedded();
-    let stretch = match is_embedded {
-        true => EMBEDDED_STRETCH,
-        false => STRETCH,
+    let batch = match is_embedded {
+        true => EMBEDDED_ROLL_BATCH,
+        false => ROLL_BATCH,
     };
     let mut first_error = None;
     for partition in store.totals_behind().await? {
         loop {
             let started = Instant::now();
-            let rolled = timeout(ROLL_TIMEOUT, store.totals_roll(partition, stretch)).await;
+            let rolled = timeout(ROLL_TIMEOUT, store.totals_roll(partition, batch)).await;
             match rolled.unwrap_or(Err(StoreError::TimedOut)) {
-                Ok(true) => debug!(partition, "rolled a stretch of the totals"),
+                Ok(true) => debug!(partition, "rolled a batch of the totals"),
                 Ok(false) => break,
                 Err(error) => {
                     // Others are no worse for it.

@@ -436,7 +436,7 @@ async fn attribution_races_with_reports_and_voids_and_every_total_agrees() {
     store.close().await;
 }
 
-/// Rolls in small stretches, and drops out of it wherever it happens to be.
+/// Rolls in small batches, and drops out of it wherever it happens to be.
 async fn roll_and_give_up(url: String) {
     let store = Store::open(&url, 1).await.unwrap();
     let mut micros = 0;

@@ -590,7 +590,7 @@ async fn a_slow_client_keeps_no_transaction_open() {
     let snapshots = "select count(*) from pg_stat_activity where datname = current_database()
         and pid <> pg_backend_pid() and state = 'active' and query like '%from entries%occurred_at desc%'";
     for statement in [open, snapshots] {
-        // The stretch that is read ahead comes to its end.
+        // The batch that is read ahead comes to its end.
         let ended = async {
             while sqlx::query_scalar::<_, i64>(statement)
                 .fetch_one(&mut connection)

@@ -21,7 +21,7 @@ use crate::token::Scope;
 const MAX_INPUTS: usize = 10_000;
 
 /// Inputs that are looked up at once.
-const STRETCH: usize = 500;
+const LOOKUP_BATCH: usize = 500;
 
 /// The most entries that they may have between them: 20,000 of 600 bytes are 12 MB.
 const MAX_FOUND: u32 = 20_000;
@@ -76,10 +76,10 @@ pub(in crate::api) async fn check_billables(
     let permit = app.reads.take(caller.client()).await?;
     let mut checked = Vec::new();
     let mut room = MAX_LISTED;
-    for calls in call_sids.chunks(STRETCH) {
+    for calls in call_sids.chunks(LOOKUP_BATCH) {
         checked.extend(check_calls(&app, &caller, calls, &mut room).await?);
     }
-    for ids in ids.chunks(STRETCH) {
+    for ids in ids.chunks(LOOKUP_BATCH) {
         checked.extend(check_ids(&app, &caller, ids).await?);
     }
     let format = answer.format;

@@ -10,10 +10,10 @@ use super::entry::{faults, has_its_id, reported_pair};
 use crate::billable::identity::attributed_id;
 use crate::billable::{Billable, ClientName, Entry, Identity, Kind};
 use crate::cli::progress::Progress;
-use crate::store::{EntryRead, LogInfo, SessionFound, Store, StoreError, Stretch, Whose};
+use crate::store::{EntryRead, LogInfo, PositionRange, SessionFound, Store, StoreError, Whose};
 
 /// Entries that are held at once: some 5 MB, and as much again for those that they go with.
-const STRETCH: u32 = 5000;
+const READ_BATCH: u32 = 5000;
 
 /// Where an entry is, for whoever looks for it.
 struct Place(i32, i64, Option<Uuid>);
@@ -97,14 +97,14 @@ impl<'a> Entries<'a> {
     ) -> Result<(), StoreError> {
         let mut after = i64::MIN;
         loop {
-            let stretch = Stretch {
+            let range = PositionRange {
                 partition,
                 after,
                 whose: Whose::All,
-                limit: STRETCH,
+                limit: READ_BATCH,
             };
-            let mut rows = self.store.entries_read(stretch).await?;
-            let is_full = rows.len() == STRETCH as usize;
+            let mut rows = self.store.entries_read(range).await?;
+            let is_full = rows.len() == READ_BATCH as usize;
             rows.retain(|row| row.position <= head);
             let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
                 return Ok(());
@@ -116,7 +116,7 @@ impl<'a> Entries<'a> {
                 rows.retain(|row| row.position < last);
                 after = last - 1;
             }
-            self.stretch(&rows).await?;
+            self.batch(&rows).await?;
             progress.at((before + last).unsigned_abs(), self.counts.entries);
             if !is_full {
                 return Ok(());
@@ -133,13 +133,13 @@ impl<'a> Entries<'a> {
         if last <= head {
             return Ok(());
         }
-        let stretch = Stretch {
+        let range = PositionRange {
             partition,
             after: head,
             whose: Whose::All,
-            limit: STRETCH,
+            limit: READ_BATCH,
         };
-        let rows = self.store.entries_read(stretch).await?;
+        let rows = self.store.entries_read(range).await?;
         let head = self.store.heads(self.log).await?[at];
         for row in rows.iter().filter(|row| row.position > head) {
             let reason = format_args!("it is above the head, which is {head}");
@@ -148,7 +148,7 @@ impl<'a> Entries<'a> {
         Ok(())
     }
 
-    async fn stretch(&mut self, rows: &[EntryRead]) -> Result<(), StoreError> {
+    async fn batch(&mut self, rows: &[EntryRead]) -> Result<(), StoreError> {
         let decisions = self.decisions(rows).await?;
         let others = self.others(rows, &decisions).await?;
         let mut previous = None;

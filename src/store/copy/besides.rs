@@ -8,7 +8,7 @@ use super::ROWS;
 use crate::store::{LogInfo, Store, StoreError, postgres, sqlite};
 
 /// Rows of sessions that are read at once.
-const STRETCH: i64 = 5000;
+const COPY_BATCH: i64 = 5000;
 
 /// A token's row as it is.
 #[derive(sqlx::FromRow)]
@@ -108,7 +108,7 @@ macro_rules! besides_operations {
                      from sessions where session_id > $1 order by session_id limit $2",
                 )
                 .bind(after)
-                .bind(STRETCH)
+                .bind(COPY_BATCH)
                 .fetch_all(&self.read)
                 .await?;
                 Ok(rows)
@@ -145,7 +145,7 @@ macro_rules! besides_operations {
                 )
                 .bind(partition)
                 .bind(after)
-                .bind(STRETCH)
+                .bind(COPY_BATCH)
                 .fetch_all(&self.read)
                 .await?;
                 Ok(rows)

@@ -143,7 +143,7 @@ compare_operations!(postgres::Store, POSTGRES_BEGIN);
 compare_operations!(sqlite::Store, sqlite::BEGIN_SNAPSHOT);
 
 impl Store {
-    /// The finest buckets of a stretch of time that are not what the log adds up to, as far as it
+    /// The finest buckets of a range of time that are not what the log adds up to, as far as it
     /// is in the buckets; the first `limit`.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl Store {
     }
 
     /// The buckets of days and of the month that are not what the finest ones add up to. The
-    /// stretch of time is one month.
+    /// range of time is one month.
     ///
     /// # Errors
     /// See [`StoreError`].
