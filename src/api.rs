@@ -25,7 +25,7 @@ use tower_http::csrf::CsrfLayer;
 
 use crate::contract::routes;
 use crate::limits::Budget;
-use crate::limits::concurrency::Turns;
+use crate::limits::concurrency::ConcurrencyLimit;
 use crate::limits::in_flight::InFlight;
 use crate::metrics::Limit;
 use crate::store::{LogInfo, Store};
@@ -79,9 +79,9 @@ pub struct Shared {
     readiness: health::Readiness,
     budget: Budget,
     in_flight: InFlight,
-    reads: Turns,
-    exports: Turns,
-    totals: Turns,
+    reads: ConcurrencyLimit,
+    exports: ConcurrencyLimit,
+    totals: ConcurrencyLimit,
 }
 
 impl Deref for App {
@@ -114,9 +114,9 @@ impl App {
             readiness: health::Readiness::default(),
             budget: Budget::new(),
             in_flight: InFlight::new(limits.requests),
-            reads: Turns::new(MAX_READS, Limit::Reads),
-            exports: Turns::new(MAX_EXPORTS, Limit::Exports),
-            totals: Turns::new(MAX_TOTALS, Limit::Totals),
+            reads: ConcurrencyLimit::new(MAX_READS, Limit::Reads),
+            exports: ConcurrencyLimit::new(MAX_EXPORTS, Limit::Exports),
+            totals: ConcurrencyLimit::new(MAX_TOTALS, Limit::Totals),
         }))
     }
 

@@ -14,7 +14,7 @@ use crate::api::tokens::Tokens;
 use crate::api::{ApiError, App};
 use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report, Text};
 use crate::contract::{errors, routes};
-use crate::limits::concurrency::Turn;
+use crate::limits::concurrency::Permit;
 use crate::limits::in_flight::RequestKind;
 use crate::reader::Accounts;
 use crate::token::{Grant, Scope, Secret, SecretHash};
@@ -25,7 +25,7 @@ pub(super) struct Caller {
     hash: SecretHash,
     grant: Arc<Grant>,
     /// Held until the request is answered.
-    _place: Option<Arc<Turn>>,
+    _permit: Option<Arc<Permit>>,
 }
 
 impl Caller {
@@ -106,13 +106,13 @@ impl FromRequestParts<App> for Caller {
         let (grant, usage) = app.tokens.find(&hash, now)?;
         Observed::client(&parts.extensions, &grant.client);
         usage.begin(now)?;
-        let place = app
+        let permit = app
             .in_flight
             .enter(kind_of(&parts.method, parts.uri.path()), &grant.client)?;
         Ok(Self {
             hash,
             grant,
-            _place: place.map(Arc::new),
+            _permit: permit.map(Arc::new),
         })
     }
 }

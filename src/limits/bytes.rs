@@ -82,8 +82,8 @@ impl Budget {
     pub fn claim(&self, client: &ClientName) -> Result<Claim, Overloaded> {
         let client = self.clients.of(client);
         Ok(Claim {
-            of_client: take(&client, REQUEST)?,
-            small: take(&self.small, REQUEST)?,
+            of_client: acquire(&client, REQUEST)?,
+            small: acquire(&self.small, REQUEST)?,
             large: None,
             budget: self.clone(),
             client,
@@ -100,12 +100,12 @@ impl Claim {
         let room = SMALL_SHARE.saturating_sub(self.small.num_permits());
         let (small, large) = (bytes.min(room), bytes.saturating_sub(room));
         if small > 0 {
-            let of_client = take(&self.client, small)?;
-            self.small.merge(take(&self.budget.small, small)?);
+            let of_client = acquire(&self.client, small)?;
+            self.small.merge(acquire(&self.budget.small, small)?);
             self.of_client.merge(of_client);
         }
         if large > 0 {
-            let more = take(&self.budget.large, large)?;
+            let more = acquire(&self.budget.large, large)?;
             match &mut self.large {
                 Some(held) => held.merge(more),
                 none => *none = Some(more),
@@ -115,7 +115,7 @@ impl Claim {
     }
 }
 
-fn take(part: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Overloaded> {
+fn acquire(part: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Overloaded> {
     let taken = u32::try_from(bytes)
         .ok()
         .and_then(|bytes| part.clone().try_acquire_many_owned(bytes).ok());

@@ -1,5 +1,5 @@
-//! Turns: how many do something at once, each kind apart from the others and from reports; and no
-//! client has more than half of them, however slowly it takes what it asked for.
+//! Limits how many requests of a kind run at once. A client holds at most half of the permits,
+//! however slowly it takes its response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,27 +12,27 @@ use super::per_client::PerClient;
 use crate::billable::ClientName;
 use crate::metrics::{Limit, METRICS};
 
-/// How long is waited for a turn.
+/// How long a request waits for a permit.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The turns of one kind. A clone is a handle to the same ones.
+/// The permits of one kind of request. A clone is a handle to the same ones.
 #[derive(Clone, Debug)]
-pub struct Turns {
+pub struct ConcurrencyLimit {
     all: Arc<Semaphore>,
     clients: PerClient,
     count: usize,
     limit: Limit,
 }
 
-/// A turn, given back when dropped.
+/// A permit, given back when dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Permit {
     _of_client: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
 }
 
-impl Turns {
-    /// So many turns of that kind.
+impl ConcurrencyLimit {
+    /// A limit of `count` permits. `limit` is what the metrics call it.
     pub fn new(count: usize, limit: Limit) -> Self {
         Self {
             all: Arc::new(Semaphore::new(count)),
@@ -42,45 +42,45 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn.
+    /// Waits for a permit.
     ///
     /// # Errors
     /// [`Overloaded`] when none came free in time.
-    pub async fn take(&self, client: &ClientName) -> Result<Turn, Overloaded> {
+    pub async fn acquire(&self, client: &ClientName) -> Result<Permit, Overloaded> {
         let own = self.clients.of(client);
-        let turn = async {
-            // One's own first: whoever waits for that keeps no turn from others.
+        let permit = async {
+            // The client's own first: while it waits for that it keeps no permit from others.
             let of_client = own.acquire_owned().await;
             let of_all = self.all.clone().acquire_owned().await;
-            Turn {
+            Permit {
                 _of_client: of_client.expect("the semaphore is never closed"),
                 _of_all: of_all.expect("the semaphore is never closed"),
             }
         };
-        timeout(ACQUIRE_TIMEOUT, turn)
+        timeout(ACQUIRE_TIMEOUT, permit)
             .await
             .map_err(|_| self.refuse())
     }
 
-    /// Turns that are taken.
-    pub fn taken(&self) -> usize {
+    /// How many permits are held.
+    pub fn in_use(&self) -> usize {
         self.count.saturating_sub(self.all.available_permits())
     }
 
-    /// A turn, if there is one now.
+    /// A permit, if there is one now.
     ///
     /// # Errors
     /// [`Overloaded`].
-    pub fn take_now(&self, client: &ClientName) -> Result<Turn, Overloaded> {
+    pub fn try_acquire(&self, client: &ClientName) -> Result<Permit, Overloaded> {
         let own = self.clients.of(client);
-        let turn = own.try_acquire_owned().and_then(|of_client| {
+        let permit = own.try_acquire_owned().and_then(|of_client| {
             let of_all = self.all.clone().try_acquire_owned()?;
-            Ok(Turn {
+            Ok(Permit {
                 _of_client: of_client,
                 _of_all: of_all,
             })
         });
-        turn.map_err(|_| self.refuse())
+        permit.map_err(|_| self.refuse())
     }
 
     fn refuse(&self) -> Overloaded {
@@ -96,15 +96,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_with_half_of_the_turns_leaves_the_rest_to_others() {
         let client = |name| ClientName::parse(name).expect("a name");
-        let turns = Turns::new(4, Limit::Reads);
-        let first = turns.take(&client("greedy")).await.expect("a turn");
-        let _second = turns.take(&client("greedy")).await.expect("a turn");
-        let refused = turns.take(&client("greedy")).await;
+        let limit = ConcurrencyLimit::new(4, Limit::Reads);
+        let first = limit.acquire(&client("greedy")).await.expect("a permit");
+        let _second = limit.acquire(&client("greedy")).await.expect("a permit");
+        let refused = limit.acquire(&client("greedy")).await;
         assert!(matches!(refused, Err(Overloaded)));
-        let _others = turns.take(&client("modest")).await.expect("a turn");
+        let _others = limit.acquire(&client("modest")).await.expect("a permit");
         drop(first);
-        let _again = turns.take(&client("greedy")).await.expect("a turn");
-        let _last = turns.take(&client("third")).await.expect("a turn");
-        assert!(turns.take(&client("fourth")).await.is_err());
+        let _again = limit.acquire(&client("greedy")).await.expect("a permit");
+        let _last = limit.acquire(&client("third")).await.expect("a permit");
+        assert!(limit.acquire(&client("fourth")).await.is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Overloaded;
-use super::concurrency::{Turn, Turns};
+use super::concurrency::{ConcurrencyLimit, Permit};
 use crate::billable::ClientName;
 use crate::metrics::{Kind, Limit, METRICS, as_i64};
 
@@ -23,44 +23,43 @@ pub enum RequestKind {
     Other,
 }
 
-/// The places. A clone is a handle to the same ones.
+/// The permits of all requests. A clone is a handle to the same ones.
 #[derive(Clone, Debug)]
 pub struct InFlight {
     reports: Arc<Semaphore>,
-    others: Turns,
+    others: ConcurrencyLimit,
     limit: usize,
 }
 
 impl InFlight {
-    /// So many places for reports, and as many for other requests.
+    /// `limit` permits for reports, and as many for other requests.
     pub fn new(limit: usize) -> Self {
         Self {
             reports: Arc::new(Semaphore::new(limit)),
-            others: Turns::new(limit, Limit::Requests),
+            others: ConcurrencyLimit::new(limit, Limit::Requests),
             limit,
         }
     }
 
-    /// A place for a request of a client, unless it is a report: that is only told whether there
-    /// is one. It takes its place when it is all there, so that clients that send slowly, who are
-    /// held to their bytes, hold none.
+    /// Takes a permit, except for reports, which are only checked here: they take theirs once the
+    /// body has arrived, so that a slow sender, which the byte budget limits, holds no permit.
     ///
     /// # Errors
-    /// [`Overloaded`], at once: whoever is refused early costs least.
+    /// [`Overloaded`], without waiting: a request that is refused early costs least.
     pub fn enter(
         &self,
         request: RequestKind,
         client: &ClientName,
-    ) -> Result<Option<Turn>, Overloaded> {
+    ) -> Result<Option<Permit>, Overloaded> {
         match request {
             RequestKind::Scrape => Ok(None),
             RequestKind::Report if self.reports.available_permits() > 0 => Ok(None),
             RequestKind::Report => Err(full()),
-            RequestKind::Other => self.others.take_now(client).map(Some),
+            RequestKind::Other => self.others.try_acquire(client).map(Some),
         }
     }
 
-    /// A place for a report whose body is there.
+    /// Takes a permit for a report whose body has arrived.
     ///
     /// # Errors
     /// [`Overloaded`].
@@ -68,10 +67,10 @@ impl InFlight {
         self.reports.clone().try_acquire_owned().map_err(|_| full())
     }
 
-    /// Puts into the metrics how many there are.
+    /// Sets the metrics of requests in flight.
     pub fn measure(&self) {
         let reports = self.limit.saturating_sub(self.reports.available_permits());
-        for (kind, under_way) in [("report", reports), ("other", self.others.taken())] {
+        for (kind, under_way) in [("report", reports), ("other", self.others.in_use())] {
             let kind = Kind { kind };
             METRICS
                 .http_requests_in_flight

@@ -63,7 +63,7 @@ pub(in crate::api) async fn get_billing(
         customer: customer.as_ref().map(|text| text.as_str()),
         with_unattributed: !is_limited,
     };
-    let permit = app.totals.take(caller.client()).await?;
+    let permit = app.totals.acquire(caller.client()).await?;
     let totals = read_totals(&app.store, app.log, of).await?;
     let totals = totals.ok_or(ApiError::TooMuch(
         "these totals have too many rows for one answer; ask for fewer days, or for one account",

@@ -73,7 +73,7 @@ pub(in crate::api) async fn check_billables(
     if call_sids.len() + ids.len() > MAX_INPUTS {
         return Err(ApiError::TooManyItems);
     }
-    let permit = app.reads.take(caller.client()).await?;
+    let permit = app.reads.acquire(caller.client()).await?;
     let mut checked = Vec::new();
     let mut room = MAX_LISTED;
     for calls in call_sids.chunks(LOOKUP_BATCH) {

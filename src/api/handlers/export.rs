@@ -49,7 +49,7 @@ pub(in crate::api) async fn stream(
     answer: Answer,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let permit = app.exports.take(client).await?;
+    let permit = app.exports.acquire(client).await?;
     let mut billables = list.read_ahead(most.unwrap_or(usize::MAX));
     // A store that is away is an answer of its own, and no export that is cut at once.
     let first = billables.recv().await.transpose()?.unwrap_or_default();

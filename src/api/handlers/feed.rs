@@ -40,7 +40,7 @@ pub(in crate::api) async fn read_log(
         None => vec![0; heads.len()],
     };
     let (entries, permit) = loop {
-        let permit = app.reads.take(caller.client()).await?;
+        let permit = app.reads.acquire(caller.client()).await?;
         let read = read_feed(&app.store, &accounts, &after, &heads, limit).await?;
         after = read.after;
         if !read.entries.is_empty() || Instant::now() >= deadline || app.stop.is_cancelled() {

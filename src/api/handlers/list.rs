@@ -56,7 +56,7 @@ pub(in crate::api) async fn list_billables(
         }
         return export::stream(&app, caller.client(), list, limit, answer, &headers).await;
     }
-    let permit = app.reads.take(caller.client()).await?;
+    let permit = app.reads.acquire(caller.client()).await?;
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     let started = Instant::now();
     let mut billables = Vec::new();

@@ -57,7 +57,7 @@ pub(in crate::api) async fn report_billables(
         app.request_timeout / 2,
     )
     .await?;
-    let _place = app.in_flight.enter_report()?;
+    let _permit = app.in_flight.enter_report()?;
     let now = Instant::now();
     let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
