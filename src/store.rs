@@ -50,7 +50,7 @@ pub use appender::Appender;
 pub use backup::{FileContents, file_copy, file_renew};
 pub use change::{Appended, STEP, Voided};
 pub use error::StoreError;
-pub use feed::{PositionRange, Whose};
+pub use feed::{AccountFilter, PositionRange};
 pub use open::OpenError;
 pub use scan::{Scan, Source};
 pub use state::{LogState, PoolState};

@@ -5,7 +5,7 @@
 
 use super::progress::Progress;
 use super::{Failure, open};
-use crate::store::{LogInfo, PositionRange, Store, Whose};
+use crate::store::{AccountFilter, LogInfo, PositionRange, Store};
 
 /// Entries of one transaction.
 const COPY_BATCH: u32 = 5000;
@@ -95,7 +95,7 @@ async fn copy_entries(from: &Store, to: &Store, heads: &[i64]) -> Result<(), Fai
             let range = PositionRange {
                 partition,
                 after,
-                whose: Whose::All,
+                filter: AccountFilter::All,
                 limit: COPY_BATCH,
             };
             let mut entries = from.entries_after(range).await?;

@@ -2,7 +2,7 @@
 
 use super::Accounts;
 use crate::billable::Placed;
-use crate::store::{PositionRange, Store, StoreError, Whose};
+use crate::store::{AccountFilter, PositionRange, Store, StoreError};
 
 /// A range of the feed.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub async fn read_feed(
             let range = PositionRange {
                 partition,
                 after: *after,
-                whose: Whose::All,
+                filter: AccountFilter::All,
                 limit: u32::try_from(room).expect("a page is bounded"),
             };
             let (entries, until) = read_range(store, accounts, range, *head).await?;
@@ -54,19 +54,24 @@ async fn read_range(
     range: PositionRange<'_>,
     head: i64,
 ) -> Result<(Vec<Placed>, i64), StoreError> {
-    let whose: Vec<_> = match accounts {
-        None => vec![Whose::All],
+    let filters: Vec<_> = match accounts {
+        None => vec![AccountFilter::All],
         Some(accounts) => accounts
             .iter()
-            .flat_map(|account| [Whose::Account(account), Whose::OtherAccount(account)])
+            .flat_map(|account| {
+                [
+                    AccountFilter::Account(account),
+                    AccountFilter::OtherAccount(account),
+                ]
+            })
             .collect(),
     };
     let most = range.limit as usize;
     let mut until = head;
     let mut entries: Vec<Placed> = Vec::new();
-    for whose in whose {
+    for filter in filters {
         let found = store
-            .entries_after(PositionRange { whose, ..range })
+            .entries_after(PositionRange { filter, ..range })
             .await?;
         // Behind the last of a full answer there may be more.
         if let Some(last) = found.last().filter(|_| found.len() == most) {

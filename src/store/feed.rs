@@ -21,9 +21,9 @@ macro_rules! after {
     };
 }
 
-/// Whose entries a range has.
+/// The account whose entries a range has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose<'a> {
+pub enum AccountFilter<'a> {
     /// Everybody's.
     All,
     /// Those that bill this account or, billing none, name it.
@@ -32,7 +32,7 @@ pub enum Whose<'a> {
     OtherAccount(&'a str),
 }
 
-impl<'a> Whose<'a> {
+impl<'a> AccountFilter<'a> {
     /// The statement, and its `$4` if it has one.
     pub(super) fn statement(self) -> (&'static str, Option<&'a str>) {
         match self {
@@ -56,8 +56,8 @@ pub struct PositionRange<'a> {
     pub partition: u32,
     /// Only entries behind this position.
     pub after: i64,
-    /// Whose entries.
-    pub whose: Whose<'a>,
+    /// The account.
+    pub filter: AccountFilter<'a>,
     /// At most that many.
     pub limit: u32,
 }
@@ -69,7 +69,7 @@ macro_rules! feed_operations {
                 &self,
                 range: PositionRange<'_>,
             ) -> Result<Vec<Placed>, StoreError> {
-                let (statement, account) = range.whose.statement();
+                let (statement, account) = range.filter.statement();
                 let mut query = sqlx::query_as::<_, EntryRow>(statement)
                     .bind(range.partition.cast_signed())
                     .bind(range.after)

@@ -9,7 +9,7 @@ mod tests {
     use crate::store::sqlite::entries::{FIND, FIND_PLACED, OF_CALLS};
     use crate::store::totals::compare::WITH_LOG;
     use crate::store::totals::{SQLITE_ROLL, TAIL};
-    use crate::store::{Source, Store, Whose};
+    use crate::store::{AccountFilter, Source, Store};
 
     /// What the plan of a statement says of the log.
     async fn plan(store: &Store, statement: &str) -> Vec<String> {
@@ -45,11 +45,11 @@ mod tests {
             (Source::Voided, "entries_voided"),
             (Source::WithoutPair, "entries_without_pair"),
         ];
-        let whose = [
-            (Whose::All, "entries_by_position"),
-            (Whose::Account("x"), "entries_by_account_position"),
+        let filters = [
+            (AccountFilter::All, "entries_by_position"),
+            (AccountFilter::Account("x"), "entries_by_account_position"),
             (
-                Whose::OtherAccount("x"),
+                AccountFilter::OtherAccount("x"),
                 "entries_by_other_account_position",
             ),
         ];
@@ -65,8 +65,8 @@ mod tests {
             (WITH_LOG, "entries_by_time"),
         ];
         let sources = sources.map(|(source, index)| (source.statement().0, index));
-        let whose = whose.map(|(whose, index)| (whose.statement().0, index));
-        for (statement, index) in sources.into_iter().chain(whose).chain(others) {
+        let filters = filters.map(|(filter, index)| (filter.statement().0, index));
+        for (statement, index) in sources.into_iter().chain(filters).chain(others) {
             let plan = plan(&store, statement).await;
             let searched = format!("SEARCH entries USING INDEX {index} (");
             assert!(!plan.is_empty(), "{statement}");

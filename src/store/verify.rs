@@ -56,7 +56,7 @@ macro_rules! verify_operations {
                 &self,
                 range: PositionRange<'_>,
             ) -> Result<Vec<EntryRead>, StoreError> {
-                let rows = sqlx::query(range.whose.statement().0)
+                let rows = sqlx::query(range.filter.statement().0)
                     .bind(range.partition.cast_signed())
                     .bind(range.after)
                     .bind(i64::from(range.limit))

@@ -10,7 +10,9 @@ use super::entry::{faults, has_its_id, reported_pair};
 use crate::billable::identity::attributed_id;
 use crate::billable::{Billable, ClientName, Entry, Identity, Kind};
 use crate::cli::progress::Progress;
-use crate::store::{EntryRead, LogInfo, PositionRange, SessionFound, Store, StoreError, Whose};
+use crate::store::{
+    AccountFilter, EntryRead, LogInfo, PositionRange, SessionFound, Store, StoreError,
+};
 
 /// Entries that are held at once: some 5 MB, and as much again for those that they go with.
 const READ_BATCH: u32 = 5000;
@@ -100,7 +102,7 @@ impl<'a> Entries<'a> {
             let range = PositionRange {
                 partition,
                 after,
-                whose: Whose::All,
+                filter: AccountFilter::All,
                 limit: READ_BATCH,
             };
             let mut rows = self.store.entries_read(range).await?;
@@ -136,7 +138,7 @@ impl<'a> Entries<'a> {
         let range = PositionRange {
             partition,
             after: head,
-            whose: Whose::All,
+            filter: AccountFilter::All,
             limit: READ_BATCH,
         };
         let rows = self.store.entries_read(range).await?;
