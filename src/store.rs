@@ -52,7 +52,7 @@ pub use change::{Appended, STEP, Voided};
 pub use error::StoreError;
 pub use feed::{AccountFilter, PositionRange};
 pub use open::OpenError;
-pub use scan::{Scan, Source};
+pub use scan::{Scan, ScanIndex};
 pub use state::{LogState, PoolState};
 pub use totals::{Compared, Level, Part, Piece, Totals, TotalsQuery};
 pub use verify::{EntryRead, SessionRead};

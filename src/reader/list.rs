@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::Accounts;
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, Entry, Instant, Kind, ListKey, Placed, State, Text};
-use crate::store::{LogInfo, Scan, Source, Store, StoreError};
+use crate::store::{LogInfo, Scan, ScanIndex, Store, StoreError};
 
 /// The most entries that are read at once: 2,000 of 600 bytes are 1.2 MB.
 const MAX_SCAN: usize = 2000;
@@ -193,9 +193,9 @@ impl List {
     ) -> Result<(Vec<Placed>, Option<ListKey>), StoreError> {
         let mut rows: Vec<Placed> = Vec::new();
         let mut reach: Option<ListKey> = None;
-        for (source, account) in self.sources() {
+        for (index, account) in self.indexes() {
             let scan = Scan {
-                source,
+                index,
                 account,
                 before: after,
                 from: self.filter.from.unwrap_or(Instant::MIN),
@@ -227,7 +227,7 @@ impl List {
     /// The indexes that have the list's billables between them. Who is limited to accounts is
     /// served from what indexes have of his accounts, so that what others have takes none of his
     /// time.
-    fn sources(&self) -> Vec<(Source<'_>, Option<&str>)> {
+    fn indexes(&self) -> Vec<(ScanIndex<'_>, Option<&str>)> {
         let filter = &self.filter;
         let (call, session) = (text(&filter.call_sid), text(&filter.session_id));
         let account = text(&filter.account_id);
@@ -235,35 +235,37 @@ impl List {
             // An account that is asked for is one of his.
             let asked = accounts.iter().map(|own| &**own);
             let asked = asked.filter(|own| account.is_none_or(|account| account == *own));
-            let sources = asked.flat_map(|own| {
+            let indexes = asked.flat_map(|own| {
                 let few = match (call, session) {
-                    (Some(call), _) => Source::CallOf(call, own),
-                    (None, Some(session)) => Source::SessionOf(session, own),
-                    (None, None) => Source::Account(own),
+                    (Some(call), _) => ScanIndex::CallOf(call, own),
+                    (None, Some(session)) => ScanIndex::SessionOf(session, own),
+                    (None, None) => ScanIndex::Account(own),
                 };
-                [few, Source::OtherAccount(own)]
+                [few, ScanIndex::OtherAccount(own)]
             });
-            return sources.map(|source| (source, None)).collect();
+            return indexes.map(|index| (index, None)).collect();
         }
-        let source = match (call, session, filter.state, text(&filter.customer_id)) {
-            (Some(call), ..) => return vec![(Source::Call(call), None)],
-            (None, Some(session), ..) => return vec![(Source::Session(session), None)],
-            (None, None, Some(State::Voided), _) => Source::Voided,
-            (None, None, _, Some(customer)) => Source::Customer(customer),
+        let index = match (call, session, filter.state, text(&filter.customer_id)) {
+            (Some(call), ..) => return vec![(ScanIndex::Call(call), None)],
+            (None, Some(session), ..) => return vec![(ScanIndex::Session(session), None)],
+            (None, None, Some(State::Voided), _) => ScanIndex::Voided,
+            (None, None, _, Some(customer)) => ScanIndex::Customer(customer),
             (None, None, state, None) => match (account, state) {
-                (Some(account), _) => return vec![(Source::Account(account), None)],
-                (None, Some(State::Unattributed)) => Source::WithoutPair,
-                (None, _) => Source::All,
+                (Some(account), _) => return vec![(ScanIndex::Account(account), None)],
+                (None, Some(State::Unattributed)) => ScanIndex::WithoutPair,
+                (None, _) => ScanIndex::All,
             },
         };
-        vec![(source, account)]
+        vec![(index, account)]
     }
 
     /// Puts billables together in the order of the rows, with what the scan does not have of them.
     async fn assemble(&self, rows: Vec<Placed>) -> Result<Vec<Billable>, StoreError> {
-        let is_whole = self.sources().iter().all(|(source, account)| {
-            matches!(source, Source::All | Source::Session(_) | Source::Call(_))
-                && account.is_none()
+        let is_whole = self.indexes().iter().all(|(index, account)| {
+            matches!(
+                index,
+                ScanIndex::All | ScanIndex::Session(_) | ScanIndex::Call(_)
+            ) && account.is_none()
         });
         let mut groups: Vec<Group> = Vec::with_capacity(rows.len());
         for row in rows {

@@ -9,7 +9,7 @@ mod tests {
     use crate::store::sqlite::entries::{FIND, FIND_PLACED, OF_CALLS};
     use crate::store::totals::compare::WITH_LOG;
     use crate::store::totals::{SQLITE_ROLL, TAIL};
-    use crate::store::{AccountFilter, Source, Store};
+    use crate::store::{AccountFilter, ScanIndex, Store};
 
     /// What the plan of a statement says of the log.
     async fn plan(store: &Store, statement: &str) -> Vec<String> {
@@ -33,17 +33,17 @@ mod tests {
         let url = format!("sqlite://{}", directory.path().join("test.db").display());
         let store = Store::open(&url, 1).await.expect("a store");
         store.migrate().await.expect("a schema");
-        let sources = [
-            (Source::All, "entries_by_time"),
-            (Source::Account("x"), "entries_by_account"),
-            (Source::OtherAccount("x"), "entries_by_other_account"),
-            (Source::Customer("x"), "entries_by_customer"),
-            (Source::Session("x"), "entries_by_session"),
-            (Source::SessionOf("x", "x"), "entries_by_session_account"),
-            (Source::Call("x"), "entries_by_call"),
-            (Source::CallOf("x", "x"), "entries_by_call"),
-            (Source::Voided, "entries_voided"),
-            (Source::WithoutPair, "entries_without_pair"),
+        let scans = [
+            (ScanIndex::All, "entries_by_time"),
+            (ScanIndex::Account("x"), "entries_by_account"),
+            (ScanIndex::OtherAccount("x"), "entries_by_other_account"),
+            (ScanIndex::Customer("x"), "entries_by_customer"),
+            (ScanIndex::Session("x"), "entries_by_session"),
+            (ScanIndex::SessionOf("x", "x"), "entries_by_session_account"),
+            (ScanIndex::Call("x"), "entries_by_call"),
+            (ScanIndex::CallOf("x", "x"), "entries_by_call"),
+            (ScanIndex::Voided, "entries_voided"),
+            (ScanIndex::WithoutPair, "entries_without_pair"),
         ];
         let filters = [
             (AccountFilter::All, "entries_by_position"),
@@ -64,9 +64,9 @@ mod tests {
             (SQLITE_ROLL, "entries_by_position"),
             (WITH_LOG, "entries_by_time"),
         ];
-        let sources = sources.map(|(source, index)| (source.statement().0, index));
+        let scans = scans.map(|(scan, index)| (scan.statement().0, index));
         let filters = filters.map(|(filter, index)| (filter.statement().0, index));
-        for (statement, index) in sources.into_iter().chain(filters).chain(others) {
+        for (statement, index) in scans.into_iter().chain(filters).chain(others) {
             let plan = plan(&store, statement).await;
             let searched = format!("SEARCH entries USING INDEX {index} (");
             assert!(!plan.is_empty(), "{statement}");

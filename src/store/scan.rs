@@ -8,9 +8,9 @@ use super::row::{EntryRow, entry_columns, placed};
 use super::{StoreError, postgres, sqlite};
 use crate::billable::{Instant, ListKey, Placed};
 
-/// Where a scan looks: each source is an index.
+/// The index that serves a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source<'a> {
+pub enum ScanIndex<'a> {
     /// Every entry.
     All,
     /// Entries that bill this account or, billing none, name it.
@@ -36,8 +36,8 @@ pub enum Source<'a> {
 /// A batch of entries, newest first.
 #[derive(Clone, Copy, Debug)]
 pub struct Scan<'a> {
-    /// Where.
-    pub source: Source<'a>,
+    /// The index.
+    pub index: ScanIndex<'a>,
     /// Of these only entries that bill this account or, billing none, name it.
     pub account: Option<&'a str>,
     /// Only entries behind this place.
@@ -69,7 +69,7 @@ macro_rules! scan {
     };
 }
 
-impl<'a> Source<'a> {
+impl<'a> ScanIndex<'a> {
     /// The statement, and its `$6` and `$7` if it has them.
     pub(super) fn statement(self) -> (&'static str, Option<&'a str>, Option<&'a str>) {
         match self {
@@ -122,7 +122,7 @@ macro_rules! scan_operations {
                 &self,
                 scan: Scan<'_>,
             ) -> Result<Vec<Placed>, StoreError> {
-                let (statement, value, account) = scan.source.statement();
+                let (statement, value, account) = scan.index.statement();
                 let mut query = sqlx::query_as::<_, EntryRow>(statement)
                     .bind(scan.before.occurred_at.as_micros())
                     .bind(scan.before.billable_id)
