@@ -8,7 +8,7 @@ mod handlers;
 mod layers;
 mod prefer;
 mod query;
-mod subject;
+mod resource_id;
 mod tokens;
 
 use std::ops::Deref;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::api::caller::Caller;
 use crate::api::layers::context::Answer;
-use crate::api::subject::Subject;
+use crate::api::resource_id::ResourceId;
 use crate::api::{ApiError, App};
 use crate::billable::Billable;
 use crate::billable::entry::partition_of;
@@ -18,10 +18,10 @@ pub(in crate::api) async fn get_billable(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
-    subject: Subject,
+    resource_id: ResourceId,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
-    let billable = find_billable(&app, &caller, &subject.or(None, "Id")?).await?;
+    let billable = find_billable(&app, &caller, &resource_id.or(None, "Id")?).await?;
     Ok(answer.record(Record::billable(&billable)).into_response())
 }
 

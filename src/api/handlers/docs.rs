@@ -14,7 +14,7 @@ use crate::api::handlers::health;
 use crate::api::layers::context::Written;
 use crate::api::layers::observe::Outcome;
 use crate::api::query::Query;
-use crate::api::subject::Subject;
+use crate::api::resource_id::ResourceId;
 use crate::api::{ApiError, App};
 use crate::contract::operations::LANGUAGES;
 use crate::contract::{OPERATIONS, Operation, errors};
@@ -71,12 +71,12 @@ pub(in crate::api) async fn get_metadata() -> Response {
 
 /// One operation.
 pub(in crate::api) async fn get_operation_metadata(
-    subject: Subject,
+    resource_id: ResourceId,
     RawQuery(query): RawQuery,
     BaseUrl(base): BaseUrl,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let format = subject.or(None, "Format")?;
+    let format = resource_id.or(None, "Format")?;
     let mut formats = pages::FORMATS.into_iter();
     let Some(format) = formats.find(|known| known.name().eq_ignore_ascii_case(&format)) else {
         return missing(
@@ -104,11 +104,11 @@ pub(in crate::api) async fn get_operation_metadata(
 
 /// The DTOs of the operations in a language.
 pub(in crate::api) async fn get_types(
-    subject: Subject,
+    resource_id: ResourceId,
     RawQuery(query): RawQuery,
     BaseUrl(base): BaseUrl,
 ) -> Result<Response, ApiError> {
-    let name = subject.or(None, "Lang")?;
+    let name = resource_id.or(None, "Lang")?;
     let language = Language::from_name(&name);
     let language = language.ok_or_else(|| not_described("language", &name, LANGUAGES))?;
     let query = Query::parse(query.as_deref())?;

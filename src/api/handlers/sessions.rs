@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::api::caller::Caller;
 use crate::api::layers::context::Answer;
-use crate::api::subject::Subject;
+use crate::api::resource_id::ResourceId;
 use crate::api::{ApiError, App, body};
 use crate::attribution::carry_out;
 use crate::billable::{Attribution, Field, FieldError, Instant, Pair, Text};
@@ -37,7 +37,7 @@ pub(in crate::api) async fn attribute_session(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
-    subject: Subject,
+    resource_id: ResourceId,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Bill)?;
@@ -51,7 +51,7 @@ pub(in crate::api) async fn attribute_session(
     if caller.accounts().is_some() {
         return Err(ApiError::Limited);
     }
-    let session_id = session_id(subject.or(wanted.session_id.take(), "SessionId")?)?;
+    let session_id = session_id(resource_id.or(wanted.session_id.take(), "SessionId")?)?;
     let pair = pair(wanted)?;
     let wanted = Attribution {
         session_id,
@@ -102,10 +102,10 @@ pub(in crate::api) async fn get_session(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
-    subject: Subject,
+    resource_id: ResourceId,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
-    let id = session_id(subject.or(None, "SessionId")?)?;
+    let id = session_id(resource_id.or(None, "SessionId")?)?;
     let found = app.store.session_find(id.as_str()).await?;
     let found = found.filter(|found| {
         let account = &found.attribution.pair.account_id;

@@ -9,7 +9,7 @@ use crate::api::caller::Caller;
 use crate::api::handlers::billables::find_billable;
 use crate::api::handlers::report::IDEMPOTENT_REPLAYED;
 use crate::api::layers::context::Answer;
-use crate::api::subject::Subject;
+use crate::api::resource_id::ResourceId;
 use crate::api::{ApiError, App, body};
 use crate::billable::{Instant, Text, Void};
 use crate::formats::record::Record;
@@ -27,7 +27,7 @@ pub(in crate::api) async fn void_billable(
     State(app): State<App>,
     caller: Caller,
     answer: Answer,
-    subject: Subject,
+    resource_id: ResourceId,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Bill)?;
@@ -46,7 +46,7 @@ pub(in crate::api) async fn void_billable(
     })?;
     let now = Instant::now();
     let caller = caller.renewed(&app.tokens, now)?;
-    let billable = find_billable(&app, &caller, &subject.or(id, "Id")?).await?;
+    let billable = find_billable(&app, &caller, &resource_id.or(id, "Id")?).await?;
     let void = Void {
         billable_id: billable.recorded.id,
         reason,

@@ -1,5 +1,5 @@
-//! What a request is about: the parameter of its path or, on a route by the operation's name, the
-//! member that stands for it, in the query or in the body.
+//! The id of the resource that a request names: the parameter of its path or, on a route by the
+//! operation's name, the member that stands for it, in the query or in the body.
 
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
@@ -10,21 +10,21 @@ use crate::api::query::Query;
 use crate::contract::Operation;
 use crate::contract::types::Place;
 
-/// What a request is about.
+/// The id of the resource that a request names.
 #[derive(Clone, Debug)]
-pub(super) enum Subject {
+pub(super) enum ResourceId {
     /// The parameter of the path.
     OfPath(String),
     /// What the query says, on a route by name.
     ByName(Option<String>),
 }
 
-impl Subject {
-    /// What it is, which a body may say where the path does not. `name` is the member's, as .NET
+impl ResourceId {
+    /// The id, which a body may hold where the path does not. `name` is the member's, as .NET
     /// writes it.
     ///
     /// # Errors
-    /// Nothing says it, or query and body say different things: what is done to it is for ever.
+    /// The id is missing, or differs between query and body: a void or a decision is permanent.
     pub(super) fn or(
         self,
         in_body: Option<String>,
@@ -45,7 +45,7 @@ impl Subject {
     }
 }
 
-impl<S: Sync + Send> FromRequestParts<S> for Subject {
+impl<S: Sync + Send> FromRequestParts<S> for ResourceId {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
