@@ -9,6 +9,7 @@ mod layers;
 mod prefer;
 mod query;
 mod resource_id;
+mod response_format;
 mod tokens;
 
 use std::ops::Deref;

@@ -5,8 +5,8 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::api::caller::Caller;
-use crate::api::layers::context::Answer;
 use crate::api::resource_id::ResourceId;
+use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::billable::Billable;
 use crate::billable::entry::partition_of;
@@ -17,12 +17,14 @@ use crate::token::Scope;
 pub(in crate::api) async fn get_billable(
     State(app): State<App>,
     caller: Caller,
-    answer: Answer,
+    response_format: ResponseFormat,
     resource_id: ResourceId,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
     let billable = find_billable(&app, &caller, &resource_id.or(None, "Id")?).await?;
-    Ok(answer.record(Record::billable(&billable)).into_response())
+    Ok(response_format
+        .record(Record::billable(&billable))
+        .into_response())
 }
 
 /// The billable of that id, if the caller may see it.

@@ -4,8 +4,8 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
 use crate::api::caller::Caller;
-use crate::api::layers::context::Answer;
 use crate::api::query::Query;
+use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::billable::{Field, FieldError};
 use crate::contract::errors;
@@ -22,7 +22,7 @@ const BAD_DATE: &str = "must be a date such as 2026-03-01, from 1980-01-01 on";
 pub(in crate::api) async fn get_billing(
     State(app): State<App>,
     caller: Caller,
-    answer: Answer,
+    response_format: ResponseFormat,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
@@ -98,10 +98,10 @@ pub(in crate::api) async fn get_billing(
         customers: customers.collect(),
         unattributed_count: (!is_limited).then_some(totals.unattributed_count),
     };
-    let pieces = info.pieces(answer.format).inspect(move |_| {
+    let pieces = info.pieces(response_format.format).inspect(move |_| {
         let _held = &permit;
     });
-    Ok(answer.pieces(pieces))
+    Ok(response_format.pieces(pieces))
 }
 
 fn days(query: &Query) -> Result<Days, ApiError> {

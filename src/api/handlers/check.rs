@@ -7,7 +7,7 @@ use axum::response::Response;
 use uuid::Uuid;
 
 use crate::api::caller::Caller;
-use crate::api::layers::context::Answer;
+use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, Field, FieldError, Placed, State as BillableState, Text};
@@ -51,7 +51,7 @@ struct Checked {
 pub(in crate::api) async fn check_billables(
     State(app): State<App>,
     caller: Caller,
-    answer: Answer,
+    response_format: ResponseFormat,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
@@ -82,7 +82,7 @@ pub(in crate::api) async fn check_billables(
     for ids in ids.chunks(LOOKUP_BATCH) {
         checked.extend(check_ids(&app, &caller, ids).await?);
     }
-    let format = answer.format;
+    let format = response_format.format;
     let items = checked.into_iter().enumerate();
     let items = items.map(move |(place, checked)| {
         let _held = (&permit, &claim);
@@ -95,7 +95,7 @@ pub(in crate::api) async fn check_billables(
         ];
         Record::new("CheckedBillable", members).write_item(format, place == 0)
     });
-    Ok(answer.pieces(page("CheckedBillable", items, None, format)))
+    Ok(response_format.pieces(page("CheckedBillable", items, None, format)))
 }
 
 /// `room` is how many ids the answer may still list.

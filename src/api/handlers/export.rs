@@ -19,7 +19,7 @@ use hyper::body::Frame;
 use tokio::sync::mpsc;
 use tracing::{Instrument, error};
 
-use crate::api::layers::context::Answer;
+use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::billable::{Billable, ClientName};
 use crate::formats::Format;
@@ -46,7 +46,7 @@ pub(in crate::api) async fn stream(
     client: &ClientName,
     list: List,
     most: Option<usize>,
-    answer: Answer,
+    response_format: ResponseFormat,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let permit = app.exports.acquire(client).await?;
@@ -58,7 +58,7 @@ pub(in crate::api) async fn stream(
         .iter()
         .any(|value| accepts_gzip(value.to_str().unwrap_or_default()));
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let format = answer.format;
+    let format = response_format.format;
     let produce = async move {
         let _permit = permit;
         if let Err(error) = produce(first, billables, format, is_gzip, &sender).await {

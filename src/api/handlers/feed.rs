@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::api::caller::Caller;
 use crate::api::handlers::list::DEFAULT_LIMIT;
-use crate::api::layers::context::Answer;
 use crate::api::query::Query;
+use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::formats::record::{Record, page};
 use crate::reader::read_feed;
@@ -26,7 +26,7 @@ const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
 pub(in crate::api) async fn read_log(
     State(app): State<App>,
     caller: Caller,
-    answer: Answer,
+    response_format: ResponseFormat,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
@@ -70,13 +70,13 @@ pub(in crate::api) async fn read_log(
     };
     let next = app.cursors.seal_feed(&after)?;
     let header = HeaderValue::from_str(&next).expect("base64 is visible ASCII");
-    let (format, has_place) = (answer.format, accounts.is_none());
+    let (format, has_place) = (response_format.format, accounts.is_none());
     let items = entries.into_iter().enumerate();
     let items = items.map(move |(place, placed)| {
         let _held = &permit;
         Record::log_entry(&placed, has_place).write_item(format, place == 0)
     });
-    let mut response = answer.pieces(page("LogEntry", items, Some(&next), format));
+    let mut response = response_format.pieces(page("LogEntry", items, Some(&next), format));
     response.headers_mut().insert(NEXT_CURSOR, header);
     Ok(response)
 }

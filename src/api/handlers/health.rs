@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::api::layers::context::Answer;
+use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::formats::record::Record;
 use crate::formats::value::Value;
@@ -23,19 +23,19 @@ const READY_TIMEOUT: Duration = Duration::from_secs(2);
 pub(in crate::api) type Readiness = Arc<Mutex<Option<(Instant, bool)>>>;
 
 /// The process answers.
-pub(in crate::api) async fn get_livez(answer: Answer) -> Response {
-    healthy(answer)
+pub(in crate::api) async fn get_livez(response_format: ResponseFormat) -> Response {
+    healthy(response_format)
 }
 
 /// The store answers, the tokens are fresh, and the server is not about to stop.
 pub(in crate::api) async fn get_readyz(
     State(app): State<App>,
-    answer: Answer,
+    response_format: ResponseFormat,
 ) -> Result<Response, ApiError> {
     if app.stop.is_cancelled() {
         Err(ApiError::Stopping)
     } else if is_ready(&app).await {
-        Ok(healthy(answer))
+        Ok(healthy(response_format))
     } else {
         Err(ApiError::StoreUnavailable)
     }
@@ -55,8 +55,8 @@ pub(in crate::api) async fn is_ready(app: &App) -> bool {
     }
 }
 
-fn healthy(answer: Answer) -> Response {
-    answer
+fn healthy(response_format: ResponseFormat) -> Response {
+    response_format
         .record(Record::new(
             "Health",
             vec![("status", Value::text(Some("ok")))],

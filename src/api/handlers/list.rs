@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use crate::api::caller::Caller;
 use crate::api::handlers::export;
-use crate::api::layers::context::Answer;
 use crate::api::query::Query;
+use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::formats::record::{Record, page};
 use crate::reader::List;
@@ -28,7 +28,7 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(in crate::api) async fn list_billables(
     State(app): State<App>,
     caller: Caller,
-    answer: Answer,
+    response_format: ResponseFormat,
     version: Version,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
@@ -49,12 +49,20 @@ pub(in crate::api) async fn list_billables(
         let (cut, after) = app.cursors.open_list(&filter, cursor, list.cut())?;
         list = list.resumed(cut, after);
     }
-    if answer.format.is_rows() {
+    if response_format.format.is_rows() {
         // There a body ends with the connection, and a cut one looks whole.
         if version < Version::HTTP_11 {
             return Err(ApiError::OldVersion);
         }
-        return export::stream(&app, caller.client(), list, limit, answer, &headers).await;
+        return export::stream(
+            &app,
+            caller.client(),
+            list,
+            limit,
+            response_format,
+            &headers,
+        )
+        .await;
     }
     let permit = app.reads.acquire(caller.client()).await?;
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
@@ -67,12 +75,12 @@ pub(in crate::api) async fn list_billables(
         .after()
         .map(|after| app.cursors.seal_list(&filter, list.cut(), after));
     let next = next.transpose()?;
-    let format = answer.format;
+    let format = response_format.format;
     let items = billables.into_iter().enumerate();
     let items = items.map(move |(place, billable)| {
         let _held = &permit;
         Record::billable(&billable).write_item(format, place == 0)
     });
     let pieces = page("Billable", items, next.as_deref(), format);
-    Ok(answer.pieces(pieces).into_response())
+    Ok(response_format.pieces(pieces).into_response())
 }

@@ -10,10 +10,10 @@ use tokio::task::block_in_place;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::api::caller::Caller;
-use crate::api::layers::context::Answer;
 use crate::api::layers::observe;
 use crate::api::layers::path::Convention;
 use crate::api::prefer::Return;
+use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::billable::{Billable, Entry, IdempotencyKey, Identity, Instant, RawReport};
 use crate::formats::record::{Record, list, write_nulls};
@@ -41,7 +41,7 @@ const LARGE_BODY: usize = 64 * 1024;
 pub(in crate::api) async fn report_billables(
     State(app): State<App>,
     caller: Caller,
-    answer: Answer,
+    response_format: ResponseFormat,
     convention: Convention,
     RawQuery(query): RawQuery,
     request: Request,
@@ -85,7 +85,7 @@ pub(in crate::api) async fn report_billables(
     let settled = Settled::of(outcomes, is_batch);
     let mut response = match settled.result {
         Ok(billables) => stored(
-            answer,
+            response_format,
             convention,
             Return::of(&head.headers),
             is_batch,
@@ -256,7 +256,7 @@ impl Settled {
 /// The success. Resources show what is stored, operations return nothing; `Prefer` has it the
 /// other way round.
 fn stored(
-    answer: Answer,
+    response_format: ResponseFormat,
     convention: Convention,
     preferred: Option<Return>,
     is_batch: bool,
@@ -282,15 +282,15 @@ fn stored(
         true => "replayed",
         false => "stored",
     };
-    let format = answer.format;
+    let format = response_format.format;
     let mut response = match (shown, &*billables) {
         // ServiceStack's clients count the nulls.
         (Return::Minimal, _) if is_batch && preferred.is_none() => {
-            answer.text(write_nulls(billables.len(), format))
+            response_format.text(write_nulls(billables.len(), format))
         }
         (Return::Minimal, _) => StatusCode::NO_CONTENT.into_response(),
         (Return::Representation, [(billable, _)]) if !is_batch => {
-            (status, answer.record(Record::billable(billable))).into_response()
+            (status, response_format.record(Record::billable(billable))).into_response()
         }
         (Return::Representation, _) => {
             let items = billables.into_iter().enumerate();
@@ -300,7 +300,11 @@ fn stored(
                     .with("replayed", Value::Bool(is_replayed))
                     .write_item(format, place == 0)
             });
-            (status, answer.pieces(list("Billable", items, format))).into_response()
+            (
+                status,
+                response_format.pieces(list("Billable", items, format)),
+            )
+                .into_response()
         }
     };
     let headers = response.headers_mut();

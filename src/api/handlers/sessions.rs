@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::api::caller::Caller;
-use crate::api::layers::context::Answer;
 use crate::api::resource_id::ResourceId;
+use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::attribution::carry_out;
 use crate::billable::{Attribution, Field, FieldError, Instant, Pair, Text};
@@ -36,7 +36,7 @@ struct SessionIn {
 pub(in crate::api) async fn attribute_session(
     State(app): State<App>,
     caller: Caller,
-    answer: Answer,
+    response_format: ResponseFormat,
     resource_id: ResourceId,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -68,7 +68,7 @@ pub(in crate::api) async fn attribute_session(
         return Err(ApiError::AttributionConflict(differing));
     }
     if decided.is_complete {
-        return Ok(shown(answer, &decided));
+        return Ok(shown(response_format, &decided));
     }
     // It goes on whether or not the client waits for it.
     let attribution = decided.attribution.clone();
@@ -83,7 +83,7 @@ pub(in crate::api) async fn attribute_session(
                 is_complete: true,
                 ..decided
             };
-            Ok(shown(answer, &done))
+            Ok(shown(response_format, &done))
         }
         Ok(Ok(Err(error))) => {
             tracing::warn!(
@@ -93,7 +93,7 @@ pub(in crate::api) async fn attribute_session(
             Err(ApiError::StoreUnavailable)
         }
         Ok(Err(_)) => Err(ApiError::Internal),
-        Err(_) => Ok((StatusCode::ACCEPTED, shown(answer, &decided)).into_response()),
+        Err(_) => Ok((StatusCode::ACCEPTED, shown(response_format, &decided)).into_response()),
     }
 }
 
@@ -101,7 +101,7 @@ pub(in crate::api) async fn attribute_session(
 pub(in crate::api) async fn get_session(
     State(app): State<App>,
     caller: Caller,
-    answer: Answer,
+    response_format: ResponseFormat,
     resource_id: ResourceId,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
@@ -111,10 +111,10 @@ pub(in crate::api) async fn get_session(
         let account = &found.attribution.pair.account_id;
         caller.require_account(Some(account)).is_ok()
     });
-    Ok(shown(answer, &found.ok_or(ApiError::NotFound)?))
+    Ok(shown(response_format, &found.ok_or(ApiError::NotFound)?))
 }
 
-fn shown(answer: Answer, found: &SessionFound) -> Response {
+fn shown(response_format: ResponseFormat, found: &SessionFound) -> Response {
     let Attribution {
         session_id,
         pair,
@@ -128,7 +128,7 @@ fn shown(answer: Answer, found: &SessionFound) -> Response {
         ("decidedAt", Value::text(Some(decided_at.to_string()))),
         ("isComplete", Value::Bool(found.is_complete)),
     ];
-    answer.record(Record::new("Session", members))
+    response_format.record(Record::new("Session", members))
 }
 
 fn session_id(id: String) -> Result<Text, ApiError> {

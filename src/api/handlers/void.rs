@@ -8,8 +8,8 @@ use serde::Deserialize;
 use crate::api::caller::Caller;
 use crate::api::handlers::billables::find_billable;
 use crate::api::handlers::report::IDEMPOTENT_REPLAYED;
-use crate::api::layers::context::Answer;
 use crate::api::resource_id::ResourceId;
+use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::billable::{Instant, Text, Void};
 use crate::formats::record::Record;
@@ -26,7 +26,7 @@ struct VoidIn {
 pub(in crate::api) async fn void_billable(
     State(app): State<App>,
     caller: Caller,
-    answer: Answer,
+    response_format: ResponseFormat,
     resource_id: ResourceId,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -60,7 +60,9 @@ pub(in crate::api) async fn void_billable(
     }
     let voided = app.writer.void(vec![void]).await?.pop().flatten();
     let (billable, is_replayed) = voided.ok_or(ApiError::NotFound)?;
-    let mut response = answer.record(Record::billable(&billable)).into_response();
+    let mut response = response_format
+        .record(Record::billable(&billable))
+        .into_response();
     if is_replayed {
         response
             .headers_mut()

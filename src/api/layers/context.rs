@@ -4,15 +4,14 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, VARY,
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
@@ -21,17 +20,11 @@ use crate::api::layers::observe::{Observation, Observed};
 use crate::api::layers::path::{self, Canonical, Convention};
 use crate::api::layers::trace::TraceParent;
 use crate::api::query::Query;
+use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::billable::ClientName;
 use crate::contract::routes;
-use crate::formats::Format;
-use crate::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
-use crate::formats::parameters::Parameters;
-use crate::formats::record::Record;
 use crate::limits::{Budget, Claim};
-
-/// What is written of a long body at once, in bytes.
-const FRAME: usize = 16 * 1024;
 
 /// The longest error that takes nothing of the budget, in bytes.
 const SHORT_ERROR: usize = 64 * 1024;
@@ -41,79 +34,6 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// When the first byte of a request came; the server puts it into the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstByte(pub Instant);
-
-/// The format of the answer, negotiated once for results and errors.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::api) struct Answer {
-    /// The format of results, and of errors.
-    pub(in crate::api) format: Format,
-    /// Whether errors are problem details instead.
-    is_problem: bool,
-}
-
-impl Answer {
-    const DEFAULT: Self = Self {
-        format: Format::Json,
-        is_problem: false,
-    };
-
-    /// A record as a body.
-    pub(in crate::api) fn record(self, record: Record<'_>) -> Response {
-        self.text(record.write(self.format))
-    }
-
-    /// A body that was written in this format.
-    pub(in crate::api) fn text(self, text: impl Into<Body>) -> Response {
-        ([(CONTENT_TYPE, self.format.content_type())], text.into()).into_response()
-    }
-
-    /// A body of pieces that are written as the client takes them. A short one has a length.
-    pub(in crate::api) fn pieces(
-        self,
-        pieces: impl Iterator<Item = String> + Send + 'static,
-    ) -> Response {
-        let mut pieces = pieces.fuse();
-        let mut frames = std::iter::from_fn(move || {
-            let mut frame = String::new();
-            while frame.len() < FRAME {
-                let Some(piece) = pieces.next() else { break };
-                frame.push_str(&piece);
-            }
-            (!frame.is_empty()).then_some(frame)
-        });
-        let first = frames.next().unwrap_or_default();
-        let Some(second) = frames.next() else {
-            return self.text(first);
-        };
-        let frames = [first, second].into_iter().chain(frames);
-        let frames = frames.map(Ok::<_, std::convert::Infallible>);
-        self.text(Body::from_stream(futures_util::stream::iter(frames)))
-    }
-
-    /// An error as a body, with its media type.
-    fn error(self, error: &ApiError, status: StatusCode) -> (&'static str, String) {
-        let response_status = error.response_status();
-        match self.is_problem {
-            true => {
-                let title = status.canonical_reason().unwrap_or_default();
-                let body = response_status.write_problem(status.as_u16(), title);
-                (PROBLEM, body)
-            }
-            false => (
-                self.format.content_type(),
-                response_status.write(self.format),
-            ),
-        }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Answer {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(parts.extensions.get().copied().unwrap_or(Self::DEFAULT))
-    }
-}
 
 /// Marks an answer whose body stays as it is, whatever its status.
 #[derive(Clone, Copy, Debug)]
@@ -134,10 +54,10 @@ pub(in crate::api) async fn surround(
     let canonical = canonicalise(request.uri_mut());
     let unknown = ("other", Convention::Resource { suffix: None });
     let (route, convention) = canonical.unwrap_or(unknown);
-    let answer = negotiated(&request, convention);
+    let response_format = ResponseFormat::negotiate(&request, convention);
     let observed = Observed::default();
     let extensions = request.extensions_mut();
-    extensions.insert(answer);
+    extensions.insert(response_format);
     extensions.insert(convention);
     extensions.insert(observed.clone());
 
@@ -168,7 +88,7 @@ pub(in crate::api) async fn surround(
     let response = run.instrument(span).await;
     let file = file_name(route);
     let client = observation.observed.known();
-    let (mut response, error) = dress(response, answer, file, &app.budget, client);
+    let (mut response, error) = dress(response, response_format, file, &app.budget, client);
     observation.answered(&response, error);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response
@@ -177,24 +97,28 @@ pub(in crate::api) async fn surround(
 /// Gives an error its body and every answer its headers; returns the error's code as well.
 fn dress(
     response: Response,
-    answer: Answer,
+    response_format: ResponseFormat,
     file: &str,
     budget: &Budget,
     client: Option<&ClientName>,
 ) -> (Response, Option<&'static str>) {
     let (mut response, error) = match error_of(response) {
         (response, Some(error)) => {
-            let (response, error) = with_body(response, error, answer, budget, client);
+            let (response, error) = with_body(response, error, response_format, budget, client);
             (response, Some(error))
         }
         (response, None) => (response, None),
     };
     let headers = response.headers_mut();
     let content_type = headers.get(CONTENT_TYPE);
-    if answer.format.is_rows()
-        && content_type.is_none_or(|content_type| content_type == answer.format.content_type())
+    if response_format.format.is_rows()
+        && content_type
+            .is_none_or(|content_type| content_type == response_format.format.content_type())
     {
-        let file = format!("attachment; filename=\"{file}.{}\"", answer.format.name());
+        let file = format!(
+            "attachment; filename=\"{file}.{}\"",
+            response_format.format.name()
+        );
         let file = HeaderValue::from_str(&file).expect("names are visible ASCII");
         headers.insert(CONTENT_DISPOSITION, file);
     }
@@ -253,11 +177,11 @@ fn error_of(mut response: Response) -> (Response, Option<ApiError>) {
 fn with_body(
     mut response: Response,
     mut error: ApiError,
-    answer: Answer,
+    response_format: ResponseFormat,
     budget: &Budget,
     client: Option<&ClientName>,
 ) -> (Response, ApiError) {
-    let (mut content_type, mut text) = answer.error(&error, response.status());
+    let (mut content_type, mut text) = response_format.error(&error, response.status());
     let mut claim = None;
     if text.len() > SHORT_ERROR {
         let held = client.and_then(|client| {
@@ -272,7 +196,7 @@ fn with_body(
                 error = ApiError::StoreUnavailable;
                 response = error.clone().into_response();
                 response.extensions_mut().remove::<ApiError>();
-                (content_type, text) = answer.error(&error, response.status());
+                (content_type, text) = response_format.error(&error, response.status());
             }
         }
     }
@@ -326,38 +250,4 @@ fn canonicalise(uri: &mut Uri) -> Option<(&'static str, Convention)> {
     let (canonical, route, convention) = rewritten()?;
     *uri = canonical;
     Some((route, convention))
-}
-
-/// Resources heed suffix, query, `Accept` and the body's type; operations their own format and
-/// the query.
-fn negotiated(request: &Request, convention: Convention) -> Answer {
-    let headers = request.headers();
-    let query = Parameters::parse(request.uri().query().unwrap_or_default()).unwrap_or_default();
-    let accept: Vec<_> = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    let accept = accept.join(",");
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let format = query.get("format");
-    let wishes = match convention {
-        Convention::Operation { format: own, .. } => Wishes {
-            format,
-            request: Some(own),
-            ..Wishes::default()
-        },
-        Convention::Resource { suffix } => Wishes {
-            suffix,
-            format,
-            accept: Some(&accept),
-            request: content_type.and_then(Format::from_content_type),
-        },
-    };
-    Answer {
-        format: negotiate(wishes),
-        is_problem: wants_problem(wishes),
-    }
 }

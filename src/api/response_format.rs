@@ -1,0 +1,126 @@
+//! The format of a response, negotiated once for results and errors; and bodies in it.
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::request::Parts;
+
+use super::ApiError;
+use super::layers::path::Convention;
+use crate::formats::Format;
+use crate::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
+use crate::formats::parameters::Parameters;
+use crate::formats::record::Record;
+
+/// What is written of a long body at once, in bytes.
+const FRAME: usize = 16 * 1024;
+
+/// The format of a response.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::api) struct ResponseFormat {
+    /// The format of results, and of errors.
+    pub(in crate::api) format: Format,
+    /// Whether errors are problem details instead.
+    is_problem: bool,
+}
+
+impl ResponseFormat {
+    const DEFAULT: Self = Self {
+        format: Format::Json,
+        is_problem: false,
+    };
+
+    /// Negotiates the format of the response to `request`. Resources take suffix, query, `Accept` and
+    /// the body's type into account; operations their own format and the query.
+    pub(super) fn negotiate(request: &Request, convention: Convention) -> Self {
+        let headers = request.headers();
+        let query =
+            Parameters::parse(request.uri().query().unwrap_or_default()).unwrap_or_default();
+        let accept: Vec<_> = headers
+            .get_all(ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let accept = accept.join(",");
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let format = query.get("format");
+        let wishes = match convention {
+            Convention::Operation { format: own, .. } => Wishes {
+                format,
+                request: Some(own),
+                ..Wishes::default()
+            },
+            Convention::Resource { suffix } => Wishes {
+                suffix,
+                format,
+                accept: Some(&accept),
+                request: content_type.and_then(Format::from_content_type),
+            },
+        };
+        Self {
+            format: negotiate(wishes),
+            is_problem: wants_problem(wishes),
+        }
+    }
+
+    /// A record as a body.
+    pub(in crate::api) fn record(self, record: Record<'_>) -> Response {
+        self.text(record.write(self.format))
+    }
+
+    /// A body that was written in this format.
+    pub(in crate::api) fn text(self, text: impl Into<Body>) -> Response {
+        ([(CONTENT_TYPE, self.format.content_type())], text.into()).into_response()
+    }
+
+    /// A body of pieces that are written as the client takes them. A short one has a length.
+    pub(in crate::api) fn pieces(
+        self,
+        pieces: impl Iterator<Item = String> + Send + 'static,
+    ) -> Response {
+        let mut pieces = pieces.fuse();
+        let mut frames = std::iter::from_fn(move || {
+            let mut frame = String::new();
+            while frame.len() < FRAME {
+                let Some(piece) = pieces.next() else { break };
+                frame.push_str(&piece);
+            }
+            (!frame.is_empty()).then_some(frame)
+        });
+        let first = frames.next().unwrap_or_default();
+        let Some(second) = frames.next() else {
+            return self.text(first);
+        };
+        let frames = [first, second].into_iter().chain(frames);
+        let frames = frames.map(Ok::<_, std::convert::Infallible>);
+        self.text(Body::from_stream(futures_util::stream::iter(frames)))
+    }
+
+    /// An error as a body, with its media type.
+    pub(super) fn error(self, error: &ApiError, status: StatusCode) -> (&'static str, String) {
+        let response_status = error.response_status();
+        match self.is_problem {
+            true => {
+                let title = status.canonical_reason().unwrap_or_default();
+                let body = response_status.write_problem(status.as_u16(), title);
+                (PROBLEM, body)
+            }
+            false => (
+                self.format.content_type(),
+                response_status.write(self.format),
+            ),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ResponseFormat {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get().copied().unwrap_or(Self::DEFAULT))
+    }
+}
