@@ -124,14 +124,14 @@ impl App {
     /// The service as a router that takes every request, on one address.
     pub fn into_router(self) -> Router {
         let metrics = get(metrics::get_metrics);
-        self.surround(Self::service().merge(Self::probes(metrics)))
+        self.with_layers(Self::service().merge(Self::probes(metrics)))
     }
 
     /// The same on two addresses: the service, and what is asked for without a token there.
     pub fn into_routers(self) -> (Router, Router) {
         let metrics = get(metrics::get_metrics_freely);
-        let admin = self.clone().surround(Self::probes(metrics));
-        (self.surround(Self::service()), admin)
+        let admin = self.clone().with_layers(Self::probes(metrics));
+        (self.with_layers(Self::service()), admin)
     }
 
     fn service() -> Router<Self> {
@@ -183,7 +183,7 @@ impl App {
             .route(routes::METRICS, metrics)
     }
 
-    fn surround(self, routes: Router<Self>) -> Router {
+    fn with_layers(self, routes: Router<Self>) -> Router {
         let routes = routes
             .fallback(async || ApiError::NotFound)
             .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
@@ -193,11 +193,11 @@ impl App {
             )
             .layer(CatchPanicLayer::custom(panicked))
             .with_state(self.clone());
-        // A layer of a router runs after its routing; the surround rewrites paths, so it goes
+        // A layer of a router runs after its routing; the middleware rewrites paths, so it goes
         // around a router whose only route is the inner one. Inside of it errors need no body.
         Router::new()
             .fallback_service(routes)
-            .layer(from_fn_with_state(self, context::surround))
+            .layer(from_fn_with_state(self, context::middleware))
     }
 }
 
@@ -239,7 +239,7 @@ mod tests {
         };
         let stop = CancellationToken::new();
         let app = App::new(store, log, writer, tokens, cursors, limits, stop);
-        let router = app.surround(Router::new().route(routes::LIVEZ, get(handler)));
+        let router = app.with_layers(Router::new().route(routes::LIVEZ, get(handler)));
         let request = Request::get(routes::LIVEZ)
             .header("accept", "application/xml")
             .body(Body::empty());

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 use crate::api::handlers::health;
-use crate::api::layers::context::Written;
+use crate::api::layers::context::RawBody;
 use crate::api::layers::observe::Outcome;
 use crate::api::query::Query;
 use crate::api::resource_id::ResourceId;
@@ -140,7 +140,7 @@ fn missing(
     let mut response = page(pages::missing(&format!("There is no {thing} {name}")));
     *response.status_mut() = StatusCode::NOT_FOUND;
     let extensions = response.extensions_mut();
-    extensions.insert(Written);
+    extensions.insert(RawBody);
     extensions.insert(Outcome(errors::NOT_FOUND.code));
     Ok(response)
 }

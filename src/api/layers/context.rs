@@ -35,12 +35,12 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Copy, Debug)]
 pub struct FirstByte(pub Instant);
 
-/// Marks an answer whose body stays as it is, whatever its status.
+/// Marks a response whose body is left as it is, whatever its status.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::api) struct Written;
+pub(in crate::api) struct RawBody;
 
-/// The outermost layer.
-pub(in crate::api) async fn surround(
+/// The outermost layer: around every request, whatever its route.
+pub(in crate::api) async fn middleware(
     State(app): State<App>,
     mut request: Request,
     next: Next,
@@ -88,14 +88,14 @@ pub(in crate::api) async fn surround(
     let response = run.instrument(span).await;
     let file = file_name(route);
     let client = observation.observed.known();
-    let (mut response, error) = dress(response, response_format, file, &app.budget, client);
+    let (mut response, error) = finish(response, response_format, file, &app.budget, client);
     observation.answered(&response, error);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response
 }
 
 /// Gives an error its body and every answer its headers; returns the error's code as well.
-fn dress(
+fn finish(
     response: Response,
     response_format: ResponseFormat,
     file: &str,
@@ -160,7 +160,7 @@ fn error_of(mut response: Response) -> (Response, Option<ApiError>) {
     }
     let status = response.status();
     let is_success = !status.is_client_error() && !status.is_server_error();
-    if is_success || response.extensions().get::<Written>().is_some() {
+    if is_success || response.extensions().get::<RawBody>().is_some() {
         return (response, None);
     }
     let error = ApiError::from_status(status);
