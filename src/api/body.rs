@@ -15,7 +15,7 @@ use tokio::task::block_in_place;
 use tokio::time::timeout;
 
 use crate::api::ApiError;
-use crate::api::layers::path::Convention;
+use crate::api::layers::path::RouteStyle;
 use crate::billable::ClientName;
 use crate::formats::json::case_insensitive;
 use crate::formats::{BodyFormat, Format};
@@ -76,7 +76,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(
         .get(CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
     let is_json = match head.extensions.get() {
-        Some(Convention::Operation { format, .. }) if *format == Format::Json => true,
+        Some(RouteStyle::Operation { format, .. }) if *format == Format::Json => true,
         _ => BodyFormat::of(label, &bytes) == Ok(BodyFormat::Plain(Format::Json)),
     };
     if !is_json {

@@ -5,7 +5,7 @@ use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 
 use crate::api::ApiError;
-use crate::api::layers::path::Convention;
+use crate::api::layers::path::RouteStyle;
 use crate::api::query::Query;
 use crate::contract::Operation;
 use crate::contract::types::Place;
@@ -49,14 +49,14 @@ impl<S: Sync + Send> FromRequestParts<S> for ResourceId {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Ok(convention) = Convention::from_request_parts(parts, state).await;
-        match convention {
-            Convention::Resource { .. } => {
+        let Ok(style) = RouteStyle::from_request_parts(parts, state).await;
+        match style {
+            RouteStyle::Resource { .. } => {
                 let path = Path::<String>::from_request_parts(parts, state).await;
                 let Path(value) = path.map_err(|_| ApiError::NotFound)?;
                 Ok(Self::OfPath(value))
             }
-            Convention::Operation { .. } => {
+            RouteStyle::Operation { .. } => {
                 let route = Some(parts.uri.path());
                 let name = Operation::messages()
                     .find(|operation| operation.by_name == route)

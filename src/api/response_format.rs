@@ -8,7 +8,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 
 use super::ApiError;
-use super::layers::path::Convention;
+use super::layers::path::RouteStyle;
 use crate::formats::Format;
 use crate::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
 use crate::formats::parameters::Parameters;
@@ -34,7 +34,7 @@ impl ResponseFormat {
 
     /// Negotiates the format of the response to `request`. Resources take suffix, query, `Accept` and
     /// the body's type into account; operations their own format and the query.
-    pub(super) fn negotiate(request: &Request, convention: Convention) -> Self {
+    pub(super) fn negotiate(request: &Request, style: RouteStyle) -> Self {
         let headers = request.headers();
         let query =
             Parameters::parse(request.uri().query().unwrap_or_default()).unwrap_or_default();
@@ -48,13 +48,13 @@ impl ResponseFormat {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
         let format = query.get("format");
-        let wishes = match convention {
-            Convention::Operation { format: own, .. } => Wishes {
+        let wishes = match style {
+            RouteStyle::Operation { format: own, .. } => Wishes {
                 format,
                 request: Some(own),
                 ..Wishes::default()
             },
-            Convention::Resource { suffix } => Wishes {
+            RouteStyle::Resource { suffix } => Wishes {
                 suffix,
                 format,
                 accept: Some(&accept),

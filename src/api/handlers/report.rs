@@ -11,7 +11,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::api::caller::Caller;
 use crate::api::layers::observe;
-use crate::api::layers::path::Convention;
+use crate::api::layers::path::RouteStyle;
 use crate::api::prefer::Return;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
@@ -42,7 +42,7 @@ pub(in crate::api) async fn report_billables(
     State(app): State<App>,
     caller: Caller,
     response_format: ResponseFormat,
-    convention: Convention,
+    style: RouteStyle,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -61,7 +61,7 @@ pub(in crate::api) async fn report_billables(
     let now = Instant::now();
     let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
-    let read = || read(&head.headers, &body, query, convention);
+    let read = || read(&head.headers, &body, query, style);
     let document = match body.len() > LARGE_BODY {
         true => block_in_place(read)?,
         false => read()?,
@@ -86,7 +86,7 @@ pub(in crate::api) async fn report_billables(
     let mut response = match settled.result {
         Ok(billables) => stored(
             response_format,
-            convention,
+            style,
             Return::of(&head.headers),
             is_batch,
             billables,
@@ -96,7 +96,7 @@ pub(in crate::api) async fn report_billables(
     };
     let headers = response.headers_mut();
     headers.extend(identities(kinds).map(|identities| (BILLABLE_IDENTITY, identities)));
-    if is_batch && matches!(convention, Convention::Operation { .. }) && settled.items > 0 {
+    if is_batch && matches!(style, RouteStyle::Operation { .. }) && settled.items > 0 {
         headers.insert(X_AUTOBATCH_COMPLETED, settled.completed.into());
     }
     Ok(response)
@@ -107,7 +107,7 @@ fn read(
     headers: &HeaderMap,
     body: &[u8],
     query: &str,
-    convention: Convention,
+    style: RouteStyle,
 ) -> Result<Document, ApiError> {
     // A label that is no text is none of ours, unlike one that is missing.
     let label = headers
@@ -115,8 +115,8 @@ fn read(
         .map(|value| value.to_str().unwrap_or("?"));
     let malformed = |reason: &str| Err(ApiError::Malformed(reason.to_owned()));
     let mut document;
-    let binding = match convention {
-        Convention::Resource { .. } => {
+    let binding = match style {
+        RouteStyle::Resource { .. } => {
             let format = BodyFormat::of(label, body)?;
             document = format.read(body)?;
             Binding {
@@ -124,7 +124,7 @@ fn read(
                 takes_hints: true,
             }
         }
-        Convention::Operation { format, is_batch } => {
+        RouteStyle::Operation { format, is_batch } => {
             if is_batch && body.is_empty() {
                 return malformed("the body of a batch must not be empty");
             }
@@ -257,7 +257,7 @@ impl Settled {
 /// other way round.
 fn stored(
     response_format: ResponseFormat,
-    convention: Convention,
+    style: RouteStyle,
     preferred: Option<Return>,
     is_batch: bool,
     billables: Vec<(Billable, bool)>,
@@ -268,7 +268,7 @@ fn stored(
         true => StatusCode::CREATED,
         false => StatusCode::OK,
     };
-    let is_operation = matches!(convention, Convention::Operation { .. });
+    let is_operation = matches!(style, RouteStyle::Operation { .. });
     let shown = preferred.unwrap_or(match is_operation {
         true => Return::Minimal,
         false => Return::Representation,

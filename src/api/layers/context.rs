@@ -17,7 +17,7 @@ use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
 use crate::api::layers::observe::{Observation, Observed};
-use crate::api::layers::path::{self, Canonical, Convention};
+use crate::api::layers::path::{self, Canonical, RouteStyle};
 use crate::api::layers::trace::TraceParent;
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
@@ -52,13 +52,13 @@ pub(in crate::api) async fn middleware(
         .map_or(started, |FirstByte(at)| *at);
     let request_id = request_id(request.headers());
     let canonical = canonicalise(request.uri_mut());
-    let unknown = ("other", Convention::Resource { suffix: None });
-    let (route, convention) = canonical.unwrap_or(unknown);
-    let response_format = ResponseFormat::negotiate(&request, convention);
+    let unknown = ("other", RouteStyle::Resource { suffix: None });
+    let (route, style) = canonical.unwrap_or(unknown);
+    let response_format = ResponseFormat::negotiate(&request, style);
     let observed = Observed::default();
     let extensions = request.extensions_mut();
     extensions.insert(response_format);
-    extensions.insert(convention);
+    extensions.insert(style);
     extensions.insert(observed.clone());
 
     let headers = request.headers().clone();
@@ -233,21 +233,17 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 /// Rewrites the path to the route's spelling, and returns the route and what the path says besides;
 /// `None` when no operation that is described has this path.
-fn canonicalise(uri: &mut Uri) -> Option<(&'static str, Convention)> {
+fn canonicalise(uri: &mut Uri) -> Option<(&'static str, RouteStyle)> {
     let rewritten = || {
-        let Canonical {
-            route,
-            path,
-            convention,
-        } = path::canonical(uri.path())?;
+        let Canonical { route, path, style } = path::canonical(uri.path())?;
         if path == uri.path() {
-            return Some((uri.clone(), route, convention));
+            return Some((uri.clone(), route, style));
         }
         let query = uri.query().map(|query| format!("?{query}"));
         let uri = format!("{path}{}", query.unwrap_or_default());
-        Some((uri.parse().ok()?, route, convention))
+        Some((uri.parse().ok()?, route, style))
     };
-    let (canonical, route, convention) = rewritten()?;
+    let (canonical, route, style) = rewritten()?;
     *uri = canonical;
-    Some((route, convention))
+    Some((route, style))
 }

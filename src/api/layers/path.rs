@@ -11,7 +11,7 @@ use crate::formats::Format;
 
 /// What a path says beside which route it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::api) enum Convention {
+pub(in crate::api) enum RouteStyle {
     /// A resource, with the format of its suffix, which is the answer's.
     Resource {
         /// The suffix.
@@ -26,12 +26,12 @@ pub(in crate::api) enum Convention {
     },
 }
 
-impl<S: Sync> FromRequestParts<S> for Convention {
+impl<S: Sync> FromRequestParts<S> for RouteStyle {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let unsaid = Self::Resource { suffix: None };
-        Ok(parts.extensions.get().copied().unwrap_or(unsaid))
+        let default = Self::Resource { suffix: None };
+        Ok(parts.extensions.get().copied().unwrap_or(default))
     }
 }
 
@@ -43,7 +43,7 @@ pub(in crate::api) struct Canonical {
     /// The path.
     pub(in crate::api) path: String,
     /// What it says besides.
-    pub(in crate::api) convention: Convention,
+    pub(in crate::api) style: RouteStyle,
 }
 
 /// The canonical path; `None` when no route has this path.
@@ -80,7 +80,7 @@ fn operation(path: &str) -> Option<Canonical> {
     Some(Canonical {
         route,
         path: route.to_owned(),
-        convention: Convention::Operation { format, is_batch },
+        style: RouteStyle::Operation { format, is_batch },
     })
 }
 
@@ -104,7 +104,7 @@ fn resource(path: &str) -> Option<Canonical> {
         Some(Canonical {
             route,
             path,
-            convention: Convention::Resource { suffix },
+            style: RouteStyle::Resource { suffix },
         })
     })
 }
@@ -137,12 +137,12 @@ mod tests {
         let found = |path: &str, suffix| {
             Some((
                 path.to_owned(),
-                Convention::Resource {
+                RouteStyle::Resource {
                     suffix: Format::from_name(suffix),
                 },
             ))
         };
-        let canonical = |path| canonical(path).map(|found| (found.path, found.convention));
+        let canonical = |path| canonical(path).map(|found| (found.path, found.style));
         assert_eq!(canonical("/billables"), found("/billables", ""));
         assert_eq!(canonical("//Billables/"), found("/billables", ""));
         assert_eq!(canonical("/BILLABLES.xml"), found("/billables", "xml"));
@@ -171,15 +171,13 @@ mod tests {
     #[test]
     fn an_operation_has_many_names() {
         let found = |path| {
-            let Canonical {
-                path, convention, ..
-            } = canonical(path)?;
-            match convention {
-                Convention::Operation { format, is_batch } => {
+            let Canonical { path, style, .. } = canonical(path)?;
+            match style {
+                RouteStyle::Operation { format, is_batch } => {
                     assert_eq!(path.ends_with("[]"), is_batch);
                     Some((format.name(), is_batch))
                 }
-                Convention::Resource { .. } => None,
+                RouteStyle::Resource { .. } => None,
             }
         };
         for (path, format, is_batch) in [
