@@ -9,7 +9,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-use crate::api::layers::observe::Observed;
+use crate::api::layers::access_log::KnownClient;
 use crate::api::tokens::Tokens;
 use crate::api::{ApiError, App};
 use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report, Text};
@@ -104,7 +104,7 @@ impl FromRequestParts<App> for Caller {
             .hash();
         let now = Instant::now();
         let (grant, usage) = app.tokens.find(&hash, now)?;
-        Observed::client(&parts.extensions, &grant.client);
+        KnownClient::set(&parts.extensions, &grant.client);
         usage.begin(now)?;
         let permit = app
             .in_flight

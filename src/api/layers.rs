@@ -1,6 +1,6 @@
 //! What surrounds every request, whatever its route.
 
+pub(super) mod access_log;
 pub(super) mod context;
-pub(super) mod observe;
 pub(super) mod path;
 pub(super) mod trace;

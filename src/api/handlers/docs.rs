@@ -11,8 +11,8 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 use crate::api::handlers::health;
+use crate::api::layers::access_log::Outcome;
 use crate::api::layers::context::RawBody;
-use crate::api::layers::observe::Outcome;
 use crate::api::query::Query;
 use crate::api::resource_id::ResourceId;
 use crate::api::{ApiError, App};

@@ -10,7 +10,7 @@ use tokio::task::block_in_place;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::api::caller::Caller;
-use crate::api::layers::observe;
+use crate::api::layers::access_log;
 use crate::api::layers::path::RouteStyle;
 use crate::api::prefer::Return;
 use crate::api::response_format::ResponseFormat;
@@ -316,7 +316,9 @@ fn stored(
     if is_replayed {
         headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
-    response.extensions_mut().insert(observe::Outcome(outcome));
+    response
+        .extensions_mut()
+        .insert(access_log::Outcome(outcome));
     response
 }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, info_span};
 use uuid::Uuid;
 
-use crate::api::layers::observe::{Observation, Observed};
+use crate::api::layers::access_log::{AccessLog, KnownClient};
 use crate::api::layers::path::{self, Canonical, RouteStyle};
 use crate::api::layers::trace::TraceParent;
 use crate::api::query::Query;
@@ -55,27 +55,27 @@ pub(in crate::api) async fn middleware(
     let unknown = ("other", RouteStyle::Resource { suffix: None });
     let (route, style) = canonical.unwrap_or(unknown);
     let response_format = ResponseFormat::negotiate(&request, style);
-    let observed = Observed::default();
+    let client = KnownClient::default();
     let extensions = request.extensions_mut();
     extensions.insert(response_format);
     extensions.insert(style);
-    extensions.insert(observed.clone());
+    extensions.insert(client.clone());
 
     let headers = request.headers().clone();
-    let observation = Observation {
+    let access_log = AccessLog {
         request_id: request_id.to_str().unwrap_or_default(),
         trace: TraceParent::of(&headers),
         method: request.method().clone(),
         route,
         path: request.uri().path().to_owned(),
-        observed,
+        client,
         started,
         is_answered: false,
     };
     let span = info_span!(
         "request",
-        request.id = observation.request_id,
-        trace_id = observation.trace.map(|trace| trace.trace_id)
+        request.id = access_log.request_id,
+        trace_id = access_log.trace.map(|trace| trace.trace_id)
     );
     let deadline = first_byte + app.request_timeout + wait(&request);
     let run = async {
@@ -87,9 +87,9 @@ pub(in crate::api) async fn middleware(
     };
     let response = run.instrument(span).await;
     let file = file_name(route);
-    let client = observation.observed.known();
+    let client = access_log.client.get();
     let (mut response, error) = finish(response, response_format, file, &app.budget, client);
-    observation.answered(&response, error);
+    access_log.answered(&response, error);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response
 }

@@ -1,4 +1,4 @@
-//! What is seen of a request: its line in the log, and what is counted of it.
+//! The access log: a line for each request, and its metrics.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,20 +16,20 @@ use crate::metrics::{Answered, METRICS, Route};
 #[derive(Clone, Copy, Debug)]
 pub(in crate::api) struct Outcome(pub(in crate::api) &'static str);
 
-/// Whom a request is from, once that is known; in its extensions.
+/// The client of a request, once it is authenticated; in the extensions of the request.
 #[derive(Clone, Debug, Default)]
-pub(in crate::api) struct Observed(Arc<OnceLock<ClientName>>);
+pub(in crate::api) struct KnownClient(Arc<OnceLock<ClientName>>);
 
-impl Observed {
+impl KnownClient {
     /// Notes the client.
-    pub(in crate::api) fn client(extensions: &Extensions, client: &ClientName) {
+    pub(in crate::api) fn set(extensions: &Extensions, client: &ClientName) {
         if let Some(Self(known)) = extensions.get() {
             let _ = known.set(client.clone());
         }
     }
 
     /// The client, when it is known.
-    pub(in crate::api) fn known(&self) -> Option<&ClientName> {
+    pub(in crate::api) fn get(&self) -> Option<&ClientName> {
         self.0.get()
     }
 }
@@ -37,19 +37,19 @@ impl Observed {
 /// A request that is under way. It is logged and counted once: when it is answered, or when its
 /// client goes before that.
 #[derive(Debug)]
-pub(in crate::api) struct Observation<'a> {
+pub(in crate::api) struct AccessLog<'a> {
     pub(in crate::api) request_id: &'a str,
     pub(in crate::api) trace: Option<TraceParent<'a>>,
     pub(in crate::api) method: Method,
     /// The route's template; `other` for none.
     pub(in crate::api) route: &'static str,
     pub(in crate::api) path: String,
-    pub(in crate::api) observed: Observed,
+    pub(in crate::api) client: KnownClient,
     pub(in crate::api) started: Instant,
     pub(in crate::api) is_answered: bool,
 }
 
-impl Observation<'_> {
+impl AccessLog<'_> {
     /// Logs and counts the answer. `error` is its code.
     pub(in crate::api) fn answered(mut self, response: &Response, error: Option<&'static str>) {
         let said = response.extensions().get().map(|Outcome(said)| *said);
@@ -73,7 +73,7 @@ impl Observation<'_> {
             request.id = request_id,
             trace_id = self.trace.map(|trace| trace.trace_id),
             parent_id = self.trace.map(|trace| trace.parent_id),
-            client = self.observed.known().map(ClientName::as_str),
+            client = self.client.get().map(ClientName::as_str),
             http.method = %format_args!("{:.20}", self.method.as_str()),
             http.route = route,
             http.path = %self.path.chars().take(200).collect::<String>().escape_default(),
@@ -96,7 +96,7 @@ impl Observation<'_> {
     }
 }
 
-impl Drop for Observation<'_> {
+impl Drop for AccessLog<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
             // Nobody gets it; 499 is what is usual for that.
