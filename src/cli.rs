@@ -1,6 +1,7 @@
 //! The commands. Results go to standard output, logs and errors to standard error.
 
 mod arguments;
+mod atomic_file;
 mod backup;
 mod check;
 mod copy;
@@ -9,7 +10,6 @@ mod healthcheck;
 mod import;
 mod migrate;
 mod openapi;
-mod partial;
 mod progress;
 mod rebuild_totals;
 mod records;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
-use super::partial::{Partial, failed};
+use super::atomic_file::{AtomicFile, failed};
 use crate::store::{self, Store};
 
 /// Where to.
@@ -25,7 +25,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
                 .to_owned(),
         ));
     };
-    let partial = Partial::beside(&args.file)?;
+    let partial = AtomicFile::beside(&args.file)?;
     if args.file.symlink_metadata().is_ok() {
         let reason = format!("{} is there already", args.file.display());
         return Err(Failure::Failed(reason));
@@ -40,7 +40,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         copied = store::file_copy(&database, partial.path()) => copied?,
         () = interrupted() => return Err(Failure::Failed("interrupted".to_owned())),
     };
-    partial.place(&args.file)?;
+    partial.persist_new(&args.file)?;
     println!(
         "backed up {} entries of the log {}, up to position {}",
         held.entries, held.log.epoch, held.head

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::arguments::{RowFormat, account, call, customer, instant, session};
-use super::partial::Partial;
+use super::atomic_file::AtomicFile;
 use super::progress::Progress;
 use super::{Failure, open_log};
 use crate::billable::{Instant, State, Text};
@@ -72,7 +72,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let format = format.into();
     match &output {
         Some(path) => {
-            let partial = Partial::beside(path)?;
+            let partial = AtomicFile::beside(path)?;
             let named = path.display().to_string();
             let file = File::create(partial.path()).map_err(failed(&named))?;
             let exported = export(list, format, &file, &named).await?;

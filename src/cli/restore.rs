@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::partial::{Partial, failed, with_suffix};
+use super::atomic_file::{AtomicFile, failed, with_suffix};
 use super::{Failure, open_log};
 use crate::store::{self, Store};
 
@@ -66,7 +66,7 @@ async fn place(file: &Path, database: &Path) -> Result<store::FileContents, Fail
             rest.display()
         )));
     }
-    let partial = Partial::beside(database)?;
+    let partial = AtomicFile::beside(database)?;
     fs::copy(file, partial.path()).map_err(|error| {
         Failure::Failed(format!(
             "cannot copy {} to {}: {error}",
@@ -78,6 +78,6 @@ async fn place(file: &Path, database: &Path) -> Result<store::FileContents, Fail
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(partial.path(), permissions).map_err(failed(partial.path()))?;
     let held = store::file_renew(partial.path(), file).await?;
-    partial.place(database)?;
+    partial.persist_new(database)?;
     Ok(held)
 }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 
 /// The name of a file that is not whole yet. Dropped, there is nothing of that name.
-pub(super) struct Partial(PathBuf);
+pub(super) struct AtomicFile(PathBuf);
 
-impl Partial {
+impl AtomicFile {
     /// The name beside the one that the file will have.
     pub(super) fn beside(path: &Path) -> Result<Self, Failure> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -36,7 +36,7 @@ impl Partial {
     }
 
     /// Puts the file where it belongs, if nothing has the name: two names, then one.
-    pub(super) fn place(self, path: &Path) -> Result<(), Failure> {
+    pub(super) fn persist_new(self, path: &Path) -> Result<(), Failure> {
         self.flush()
             .and_then(|()| fs::hard_link(&self.0, path))
             .and_then(|()| flush_name(path))
@@ -48,7 +48,7 @@ impl Partial {
     }
 }
 
-impl Drop for Partial {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         // What SQLite may have put beside it too.
         for suffix in ["", "-journal", "-wal", "-shm"] {
