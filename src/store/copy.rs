@@ -9,7 +9,7 @@ use super::row::{LOG, LogRow};
 use super::{LogInfo, Store, StoreError, postgres, sqlite};
 use crate::billable::{Field, IdempotencyKey, Instant, Pair, Placed, Text};
 
-mod besides;
+mod metadata;
 
 /// Rows of one statement: SQLite takes 32,766 values, and an entry has 17.
 const ROWS: usize = 1000;

@@ -1,5 +1,5 @@
-//! What a database has besides the log's entries: the cursor key, tokens, decisions about sessions.
-//! A copy that is gone on with takes over again what may have changed.
+//! Copies everything except entries: the cursor key, tokens, decisions about sessions.
+//! A resumed copy copies them again, because they may have changed.
 
 use sqlx::{Postgres, QueryBuilder, Sqlite};
 use uuid::Uuid;
@@ -45,7 +45,7 @@ struct SessionPairCopy {
     customer_id: String,
 }
 
-macro_rules! besides_operations {
+macro_rules! metadata_operations {
     ($store:ty, $database:ty, $begin:expr) => {
         impl $store {
             async fn cursor_key_find(&self) -> Result<Option<Vec<u8>>, StoreError> {
@@ -172,8 +172,8 @@ macro_rules! besides_operations {
     };
 }
 
-besides_operations!(postgres::Store, Postgres, postgres::BEGIN);
-besides_operations!(sqlite::Store, Sqlite, sqlite::BEGIN);
+metadata_operations!(postgres::Store, Postgres, postgres::BEGIN);
+metadata_operations!(sqlite::Store, Sqlite, sqlite::BEGIN);
 
 impl Store {
     /// Takes over the cursor key and the tokens of another database, revoked ones included.
