@@ -19,7 +19,6 @@ macro_rules! on_either {
 
 mod appender;
 mod backup;
-mod change;
 mod copy;
 mod error;
 mod feed;
@@ -37,6 +36,7 @@ mod state;
 mod tokens;
 mod totals;
 mod verify;
+mod void_attribute;
 
 use std::time::Duration;
 
@@ -48,7 +48,6 @@ use crate::token::{SecretHash, Token};
 
 pub use appender::Appender;
 pub use backup::{FileContents, file_copy, file_renew};
-pub use change::{Appended, STEP, Voided};
 pub use error::StoreError;
 pub use feed::{AccountFilter, PositionRange};
 pub use open::OpenError;
@@ -56,6 +55,7 @@ pub use scan::{Scan, ScanIndex};
 pub use state::{LogState, PoolState};
 pub use totals::{Compared, Level, Part, Piece, Totals, TotalsQuery};
 pub use verify::{EntryRead, SessionRead};
+pub use void_attribute::{Appended, STEP, Voided};
 
 /// How long an operation that nobody else limits may take.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);

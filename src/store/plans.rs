@@ -5,10 +5,10 @@
 mod tests {
     use sqlx::{AssertSqlSafe, Row};
 
-    use crate::store::change::SQLITE_OF_SESSION;
     use crate::store::sqlite::entries::{FIND, FIND_PLACED, OF_CALLS};
     use crate::store::totals::compare::WITH_LOG;
     use crate::store::totals::{SQLITE_ROLL, TAIL};
+    use crate::store::void_attribute::SQLITE_OF_SESSION;
     use crate::store::{AccountFilter, ScanIndex, Store};
 
     /// What the plan of a statement says of the log.

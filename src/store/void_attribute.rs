@@ -53,7 +53,7 @@ const POSTGRES_OF_SESSION: &str = of_session!("partition = $1");
 /// SQLite, which has one partition, would look through the whole of it.
 pub(super) const SQLITE_OF_SESSION: &str = of_session!("$1 = 0");
 
-macro_rules! change_operations {
+macro_rules! void_attribute_operations {
     ($appender:ty, $dialect:ident, $of_session:expr) => {
         impl $appender {
             /// Appends an entry for each billable that is not voided yet, with the pair in force.
@@ -129,8 +129,8 @@ macro_rules! change_operations {
     };
 }
 
-change_operations!(postgres::Appender, postgres, POSTGRES_OF_SESSION);
-change_operations!(sqlite::Appender, sqlite, SQLITE_OF_SESSION);
+void_attribute_operations!(postgres::Appender, postgres, POSTGRES_OF_SESSION);
+void_attribute_operations!(sqlite::Appender, sqlite, SQLITE_OF_SESSION);
 
 /// The entries that the wishes come to, and each one's billable with whether it was voided
 /// before. A try whose outcome was unknown is known by its instant and its client.
