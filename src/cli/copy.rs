@@ -36,7 +36,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let is_done = match to.log_find().await? {
         Some((known, _)) if known == log => is_finished(&to, log, &heads).await?,
         _ if to.log_is_empty().await? => {
-            to.log_become(log, made_at).await?;
+            to.log_adopt(log, made_at).await?;
             false
         }
         _ => {
@@ -62,7 +62,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     if !is_done {
-        to.heads_move(&heads).await?;
+        to.heads_set(&heads).await?;
     }
     from.close().await;
     to.close().await;
@@ -105,7 +105,7 @@ async fn copy_entries(from: &Store, to: &Store, heads: &[i64]) -> Result<(), Fai
             };
             after = last.position;
             rows += entries.len() as u64;
-            to.entries_place(&entries).await?;
+            to.entries_import(&entries).await?;
             progress.at((before + after).unsigned_abs(), rows);
         }
         before += until;

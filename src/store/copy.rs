@@ -37,7 +37,7 @@ macro_rules! copy_operations {
                 Ok(is_empty)
             }
 
-            async fn log_become(&self, log: LogInfo, made_at: i64) -> Result<(), StoreError> {
+            async fn log_adopt(&self, log: LogInfo, made_at: i64) -> Result<(), StoreError> {
                 let mut transaction = self.control.begin_with($begin).await?;
                 for statement in [
                     "delete from log",
@@ -66,7 +66,7 @@ macro_rules! copy_operations {
                 Ok(transaction.commit().await?)
             }
 
-            async fn heads_move(&self, heads: &[i64]) -> Result<(), StoreError> {
+            async fn heads_set(&self, heads: &[i64]) -> Result<(), StoreError> {
                 let mut transaction = self.control.begin_with($begin).await?;
                 for (partition, head) in (0_i32..).zip(heads) {
                     sqlx::query("update log_heads set next_position = $2 + 1 where partition = $1")
@@ -97,7 +97,7 @@ macro_rules! copy_operations {
                 Ok(count)
             }
 
-            async fn entries_place(&self, entries: &[Placed]) -> Result<(), StoreError> {
+            async fn entries_import(&self, entries: &[Placed]) -> Result<(), StoreError> {
                 let mut transaction = self.control.begin_with($begin).await?;
                 for rows in entries.chunks(ROWS) {
                     let mut query = QueryBuilder::<$database>::new(
@@ -168,20 +168,20 @@ impl Store {
     }
 
     /// Makes an empty database that log, or turns the empty log that it has into it. Its heads
-    /// are at the start until [`Self::heads_move`].
+    /// are at the start until [`Self::heads_set`].
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn log_become(&self, log: LogInfo, made_at: Instant) -> Result<(), StoreError> {
-        on_either!(self, log_become(log, made_at.as_micros()))
+    pub async fn log_adopt(&self, log: LogInfo, made_at: Instant) -> Result<(), StoreError> {
+        on_either!(self, log_adopt(log, made_at.as_micros()))
     }
 
     /// Sets the last position of each partition.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn heads_move(&self, heads: &[i64]) -> Result<(), StoreError> {
-        on_either!(self, heads_move(heads))
+    pub async fn heads_set(&self, heads: &[i64]) -> Result<(), StoreError> {
+        on_either!(self, heads_set(heads))
     }
 
     /// The position of a partition's last entry, whatever its head says; 0 when it has none.
@@ -204,7 +204,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`]; an entry that is there already is refused.
-    pub async fn entries_place(&self, entries: &[Placed]) -> Result<(), StoreError> {
-        on_either!(self, entries_place(entries))
+    pub async fn entries_import(&self, entries: &[Placed]) -> Result<(), StoreError> {
+        on_either!(self, entries_import(entries))
     }
 }

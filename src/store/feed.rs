@@ -83,7 +83,7 @@ macro_rules! feed_operations {
             /// The last position of each partition. The log's own row is read with them: a
             /// database that was replaced has positions that mean something else.
             pub(super) async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
-                self.check_place()?;
+                self.check_same_file()?;
                 let rows: Vec<HeadRow> = sqlx::query_as(HEADS).fetch_all(&self.read).await?;
                 let is_other = |row: &HeadRow| LogInfo::from(row.log()) != log;
                 if rows.iter().any(is_other) {

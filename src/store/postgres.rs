@@ -104,7 +104,7 @@ impl Store {
         clippy::unnecessary_wraps,
         reason = "as in the other database"
     )]
-    pub(super) fn check_place(&self) -> Result<(), StoreError> {
+    pub(super) fn check_same_file(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -20,7 +20,7 @@ macro_rules! session_operations {
                 &self,
                 attribution: &Attribution,
             ) -> Result<SessionFound, StoreError> {
-                self.check_place()?;
+                self.check_same_file()?;
                 let mut transaction = self.decisions.begin_with($begin).await?;
                 sqlx::query(
                     "insert into sessions (session_id, account_id, customer_id, client, decided_at, is_complete)
