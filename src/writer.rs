@@ -97,13 +97,13 @@ enum Job {
     /// Entries that record.
     Record(Record),
     /// Voids of this partition's billables.
-    Void(Vec<Void>, Reply<Settled>),
+    Void(Vec<Void>, Reply<VoidOutcomes>),
     /// A step of an attribution.
     Attribute(Box<Attribution>, Option<ListKey>, Reply<Option<ListKey>>),
 }
 
 /// Voided billables, each with whether it was voided before; `None` for one that there is not.
-type Settled = Vec<Option<(Billable, bool)>>;
+type VoidOutcomes = Vec<Option<(Billable, bool)>>;
 
 type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 
@@ -243,17 +243,17 @@ impl Writer {
         &self,
         voids: Vec<Void>,
     ) -> Result<Vec<Option<(Billable, bool)>>, WriteError> {
-        let mut settled: Vec<_> = voids.iter().map(|_| None).collect();
+        let mut outcomes: Vec<_> = voids.iter().map(|_| None).collect();
         for (partition, Part { places, items }) in self.partitioned(voids, |void| void.billable_id)
         {
             let done = self
                 .change(partition, |reply| Job::Void(items, reply))
                 .await?;
             for (place, billable) in places.into_iter().zip(done) {
-                settled[place] = billable;
+                outcomes[place] = billable;
             }
         }
-        Ok(settled)
+        Ok(outcomes)
     }
 
     /// Takes one step of an attribution in a partition: where the next one goes on, or `None`

@@ -54,7 +54,7 @@ enum Call {
     /// It has been found there, voided.
     Voided,
     /// It needs no more.
-    Settled,
+    Done,
 }
 
 /// The calls of the file by the first 128 bits of their SHA-256.
@@ -133,9 +133,9 @@ impl Check {
                 };
                 let is_voided = billable.state() == State::Voided;
                 match self.calls.get_mut(&hash(call.as_str())) {
-                    Some(Call::Settled) => {}
+                    Some(Call::Done) => {}
                     Some(state) if is_voided => *state = Call::Voided,
-                    Some(state) => *state = Call::Settled,
+                    Some(state) => *state = Call::Done,
                     None if is_voided => {}
                     None => {
                         self.counts.extra += 1;
@@ -161,8 +161,8 @@ impl Check {
             let Some(known) = self.calls.get_mut(&hash(&call)) else {
                 return Err(changed(&args.file));
             };
-            let known = std::mem::replace(known, Call::Settled);
-            if known != Call::Settled {
+            let known = std::mem::replace(known, Call::Done);
+            if known != Call::Done {
                 batch.push((call, known == Call::Voided));
             }
             if batch.len() == LOOKUP_BATCH {
@@ -172,7 +172,7 @@ impl Check {
             }
         }
         self.look_up(batch).await?;
-        match self.calls.values().all(|call| *call == Call::Settled) {
+        match self.calls.values().all(|call| *call == Call::Done) {
             true => Ok(()),
             false => Err(changed(&args.file)),
         }

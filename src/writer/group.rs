@@ -50,7 +50,7 @@ struct Trouble {
 
 /// What became of the distinct entries of a group.
 #[derive(Debug, Default)]
-struct Settled {
+struct CommitResult {
     /// Billables that were stored before.
     known: HashMap<Uuid, Billable>,
     /// Entries that were stored now, with the pairs that they bill.
@@ -126,7 +126,7 @@ impl Group {
         }
         let started = Instant::now();
         self.trouble.begin();
-        let settled = loop {
+        let result = loop {
             let done = in_time(self.store(&distinct)).await;
             if let Some(done) = self.trouble.settle(done).await {
                 break done?;
@@ -136,13 +136,13 @@ impl Group {
         let is_repeated = is_repeated || self.trouble.tries > 0;
         debug!(
             group.entries = distinct.len(),
-            group.known = settled.known.len(),
+            group.known = result.known.len(),
             "committed a group"
         );
         let outcomes = jobs.iter().map(|entries| {
             entries
                 .iter()
-                .map(|entry| outcome(entry, firsts[&entry.id], &settled, is_repeated))
+                .map(|entry| outcome(entry, firsts[&entry.id], &result, is_repeated))
                 .collect()
         });
         Ok(outcomes.collect())
@@ -153,7 +153,7 @@ impl Group {
     /// Those that the append finds stored are looked up after it. While there are such, or the
     /// store is in trouble, they are looked up before it as well: a group with nothing new takes
     /// no lock then, and is answered although nothing can be written.
-    async fn store(&mut self, entries: &[&Entry]) -> Result<Settled, StoreError> {
+    async fn store(&mut self, entries: &[&Entry]) -> Result<CommitResult, StoreError> {
         let mut known = HashMap::new();
         let expects_known = self.known_at.is_some() || self.is_troubled();
         if expects_known {
@@ -169,7 +169,7 @@ impl Group {
         if fresh.is_empty() {
             self.appender.entries_confirm().await?;
             let new = HashMap::new();
-            return Ok(Settled { known, new });
+            return Ok(CommitResult { known, new });
         }
         let may_be_new = !expects_known && !fresh.iter().any(|entry| entry.awaits_pair());
         let new = if may_be_new && self.appender.entries_append_new(&fresh).await? {
@@ -193,7 +193,7 @@ impl Group {
             return Err(StoreError::NotStored(lost));
         }
         self.heads.committed();
-        Ok(Settled { known, new })
+        Ok(CommitResult { known, new })
     }
 
     /// Notes whether a group had something that was stored before.
@@ -270,8 +270,8 @@ impl Trouble {
 
 /// What became of `entry`, whose id was first held by `first` in this group; `is_repeated` when an
 /// earlier try of unknown outcome may have stored it.
-fn outcome(entry: &Entry, first: &Entry, settled: &Settled, is_repeated: bool) -> Outcome {
-    let known = settled.known.get(&entry.id);
+fn outcome(entry: &Entry, first: &Entry, result: &CommitResult, is_repeated: bool) -> Outcome {
+    let known = result.known.get(&entry.id);
     let holder = known.map_or(first, |billable| &billable.recorded);
     let differing = holder.reported.differing(&entry.reported);
     if !differing.is_empty() {
@@ -279,7 +279,7 @@ fn outcome(entry: &Entry, first: &Entry, settled: &Settled, is_repeated: bool) -
     }
     let fresh = || {
         Billable::new(Entry {
-            pair: settled.new.get(&first.id).cloned().flatten(),
+            pair: result.new.get(&first.id).cloned().flatten(),
             ..first.clone()
         })
     };

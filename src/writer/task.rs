@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::group::Group;
-use super::{Job, Record, Reply, Settled, WriteError};
+use super::{Job, Record, Reply, VoidOutcomes, WriteError};
 use crate::billable::{Entry, Void};
 use crate::metrics::{Limit, METRICS};
 use crate::store::StoreError;
@@ -66,7 +66,7 @@ impl Standing {
 #[derive(Default)]
 struct Taken {
     records: Vec<Record>,
-    voids: Vec<(Vec<Void>, Reply<Settled>)>,
+    voids: Vec<(Vec<Void>, Reply<VoidOutcomes>)>,
     /// A step of an attribution, which is done by itself.
     step: Option<Job>,
     entries: usize,
@@ -169,12 +169,12 @@ async fn commit(group: &mut Group, jobs: &mut Vec<Record>) {
 }
 
 /// Voids together what was asked for by several, as [`commit`] does.
-async fn void(group: &mut Group, jobs: Vec<(Vec<Void>, Reply<Settled>)>) {
+async fn void(group: &mut Group, jobs: Vec<(Vec<Void>, Reply<VoidOutcomes>)>) {
     let together: Vec<_> = jobs.iter().flat_map(|(voids, _)| voids.clone()).collect();
     let result = group.void(&together).await;
     let is_alone = jobs.len() <= 1;
-    let mut settled = match result {
-        Ok(settled) => settled.into_iter(),
+    let mut outcomes = match result {
+        Ok(outcomes) => outcomes.into_iter(),
         Err(error) if is_alone || !is_about_one(&error) => {
             for (_, reply) in jobs {
                 let _ = reply.send(Err(failed(&error)));
@@ -190,7 +190,7 @@ async fn void(group: &mut Group, jobs: Vec<(Vec<Void>, Reply<Settled>)>) {
         }
     };
     for (voids, reply) in jobs {
-        let _ = reply.send(Ok(settled.by_ref().take(voids.len()).collect()));
+        let _ = reply.send(Ok(outcomes.by_ref().take(voids.len()).collect()));
     }
 }
 

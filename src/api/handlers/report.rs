@@ -82,8 +82,8 @@ pub(in crate::api) async fn report_billables(
     for (identity, outcome) in kinds.iter().zip(&outcomes) {
         count(identity, outcome);
     }
-    let settled = Settled::of(outcomes, is_batch);
-    let mut response = match settled.result {
+    let batch = BatchResult::of(outcomes, is_batch);
+    let mut response = match batch.result {
         Ok(billables) => stored(
             response_format,
             style,
@@ -96,8 +96,8 @@ pub(in crate::api) async fn report_billables(
     };
     let headers = response.headers_mut();
     headers.extend(identities(kinds).map(|identities| (BILLABLE_IDENTITY, identities)));
-    if is_batch && matches!(style, RouteStyle::Operation { .. }) && settled.items > 0 {
-        headers.insert(X_AUTOBATCH_COMPLETED, settled.completed.into());
+    if is_batch && matches!(style, RouteStyle::Operation { .. }) && batch.items > 0 {
+        headers.insert(X_AUTOBATCH_COMPLETED, batch.completed.into());
     }
     Ok(response)
 }
@@ -196,7 +196,7 @@ fn identities(mut kinds: Vec<&str>) -> Option<HeaderValue> {
 }
 
 /// What became of all items together.
-struct Settled {
+struct BatchResult {
     items: usize,
     /// Items that are stored from the first one on.
     completed: usize,
@@ -204,7 +204,7 @@ struct Settled {
     result: Result<Vec<(Billable, bool)>, ApiError>,
 }
 
-impl Settled {
+impl BatchResult {
     /// A doubt about any item outweighs conflicts of others, because it asks for a repeat.
     fn of(outcomes: Vec<Result<Outcome, WriteError>>, is_batch: bool) -> Self {
         let items = outcomes.len();
@@ -372,15 +372,15 @@ mod tests {
                 Err(WriteError::Unavailable),
             ]
         };
-        let settled = Settled::of(outcomes(), true);
-        assert_eq!((settled.items, settled.completed), (4, 1));
-        let error = settled.result.expect_err("a doubt");
+        let batch = BatchResult::of(outcomes(), true);
+        assert_eq!((batch.items, batch.completed), (4, 1));
+        let error = batch.result.expect_err("a doubt");
         assert_eq!(error.code(), "StoreUnavailable");
         assert_eq!(error.response_status().index, Some(1));
 
         let code = |outcomes| {
-            let settled = Settled::of(outcomes, true);
-            settled.result.expect_err("a failure").code()
+            let batch = BatchResult::of(outcomes, true);
+            batch.result.expect_err("a failure").code()
         };
         let full = || Err(WriteError::Full);
         let part = || Ok(Outcome::Stored(billable()));
@@ -392,9 +392,9 @@ mod tests {
         );
 
         let certain = outcomes().into_iter().take(3).collect();
-        let settled = Settled::of(certain, true);
-        assert_eq!(settled.completed, 1);
-        let status = settled.result.expect_err("a conflict").response_status();
+        let batch = BatchResult::of(certain, true);
+        assert_eq!(batch.completed, 1);
+        let status = batch.result.expect_err("a conflict").response_status();
         assert_eq!(
             (status.error_code, status.index),
             ("IdempotencyConflict", Some(1))
