@@ -108,9 +108,9 @@ pub struct Address {
     pub address: &'static str,
 }
 
-/// A part of the budget of bytes.
+/// A class of the byte budget.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct Part {
+pub struct BudgetClass {
     /// `small` or `large`.
     pub part: &'static str,
 }
@@ -157,8 +157,8 @@ pub struct Metrics {
     pub http_requests_limit: Family<Kind, Gauge>,
     pub connections: Family<Address, Gauge>,
     pub connections_limit: Family<Address, Gauge>,
-    pub request_bytes: Family<Part, Gauge>,
-    pub request_bytes_limit: Family<Part, Gauge>,
+    pub request_bytes: Family<BudgetClass, Gauge>,
+    pub request_bytes_limit: Family<BudgetClass, Gauge>,
     refused: Family<Refused, Counter>,
     pub reports: Family<Reported, Counter>,
     pub commit_duration_seconds: Histogram,

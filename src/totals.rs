@@ -12,7 +12,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 
-use crate::store::{LogInfo, Part, Store, StoreError, TotalsQuery};
+use crate::store::{LogInfo, Store, StoreError, TotalsQuery, TotalsRow};
 
 pub use calendar::{Days, DaysError, Zone};
 pub use compare::compare;
@@ -60,7 +60,7 @@ pub struct Totals {
     pub heads: Vec<i64>,
 }
 
-/// Reads totals in one snapshot; `None` when they have more parts than are held at once.
+/// Reads totals in one snapshot; `None` when they have more rows than are held at once.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -86,20 +86,20 @@ pub async fn read_totals(
         return Ok(None);
     };
     let mut totals: BTreeMap<(usize, String, String), (i64, i64)> = BTreeMap::new();
-    let mut add = |day: usize, part: Part| {
+    let mut add = |day: usize, row: TotalsRow| {
         let total = totals
-            .entry((day, part.account_id, part.customer_id))
+            .entry((day, row.account_id, row.customer_id))
             .or_default();
-        total.0 += part.billable_count;
-        total.1 += part.voided_count;
+        total.0 += row.billable_count;
+        total.1 += row.voided_count;
     };
-    for part in read.bucketed {
-        add(usize::try_from(part.place).unwrap_or_default(), part);
+    for row in read.bucketed {
+        add(usize::try_from(row.place).unwrap_or_default(), row);
     }
-    for part in read.tail {
+    for row in read.tail {
         // The day that the quarter of an hour is in: the last one that begins by then.
-        let begun = boundaries.partition_point(|boundary| *boundary <= part.place);
-        add(begun - 1, part);
+        let begun = boundaries.partition_point(|boundary| *boundary <= row.place);
+        add(begun - 1, row);
     }
     let mut unattributed_count = 0;
     let mut customers = Vec::new();

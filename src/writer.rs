@@ -119,7 +119,7 @@ struct Record {
 
 /// Things of one partition, and their places in what the caller gave.
 #[derive(Debug)]
-struct Part<T> {
+struct PartitionBatch<T> {
     places: Vec<usize>,
     items: Vec<T>,
 }
@@ -190,9 +190,9 @@ impl Writer {
             .iter()
             .map(|_| Err(WriteError::Unavailable))
             .collect();
-        let parts = self.partitioned(entries, |entry| entry.billable_id);
+        let batches = self.partitioned(entries, |entry| entry.billable_id);
         // Room in every queue first, so that nothing is under way when one of them is full.
-        let rooms: Result<Vec<_>, _> = parts
+        let rooms: Result<Vec<_>, _> = batches
             .keys()
             .map(|partition| self.queues[*partition as usize].try_reserve())
             .collect();
@@ -204,7 +204,8 @@ impl Writer {
             }
         };
         let mut waiting = Vec::new();
-        for (room, Part { places, items }) in rooms.into_iter().zip(parts.into_values()) {
+        for (room, PartitionBatch { places, items }) in rooms.into_iter().zip(batches.into_values())
+        {
             let (reply, outcome) = oneshot::channel();
             room.send(Job::Record(Record {
                 entries: items,
@@ -244,7 +245,8 @@ impl Writer {
         voids: Vec<Void>,
     ) -> Result<Vec<Option<(Billable, bool)>>, WriteError> {
         let mut outcomes: Vec<_> = voids.iter().map(|_| None).collect();
-        for (partition, Part { places, items }) in self.partitioned(voids, |void| void.billable_id)
+        for (partition, PartitionBatch { places, items }) in
+            self.partitioned(voids, |void| void.billable_id)
         {
             let done = self
                 .change(partition, |reply| Job::Void(items, reply))
@@ -288,21 +290,25 @@ impl Writer {
         }
     }
 
-    fn partitioned<T>(&self, items: Vec<T>, billable: fn(&T) -> Uuid) -> BTreeMap<u32, Part<T>> {
+    fn partitioned<T>(
+        &self,
+        items: Vec<T>,
+        billable: fn(&T) -> Uuid,
+    ) -> BTreeMap<u32, PartitionBatch<T>> {
         let partitions =
             u32::try_from(self.queues.len()).expect("a log has at most 1024 partitions");
-        let mut parts = BTreeMap::new();
+        let mut batches = BTreeMap::new();
         for (place, item) in items.into_iter().enumerate() {
-            let part = parts
+            let batch = batches
                 .entry(partition_of(billable(&item), partitions))
-                .or_insert_with(|| Part {
+                .or_insert_with(|| PartitionBatch {
                     places: Vec::new(),
                     items: Vec::new(),
                 });
-            part.places.push(place);
-            part.items.push(item);
+            batch.places.push(place);
+            batch.items.push(item);
         }
-        parts
+        batches
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use self::refusals::Refusals;
-use self::row::{Meant, Part, Reading};
+use self::row::{Column, Meant, Reading};
 use self::seen::{Seen, other_content};
 use super::arguments::{RowFormat, assignment};
 use super::progress::Progress;
@@ -75,11 +75,12 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         dry_run,
     } = args;
     let reading = Reading {
-        columns: parts("--map", columns)?,
-        values: parts("--set", values)?,
+        columns: columns_of("--map", columns)?,
+        values: columns_of("--set", values)?,
         client,
     };
-    let taken = |(part, _): &(Part, String)| reading.columns.iter().any(|(known, _)| known == part);
+    let taken =
+        |(column, _): &(Column, String)| reading.columns.iter().any(|(known, _)| known == column);
     if reading.values.iter().any(taken) {
         let reason = "a field has either a column (--map) or a value (--set)";
         return Err(Failure::Usage(reason.to_owned()));
@@ -335,21 +336,21 @@ fn unsure(error: &WriteError) -> Failure {
     ))
 }
 
-/// The parts that `FIELD=…` arguments name, each once.
-fn parts(flag: &str, given: Vec<(String, String)>) -> Result<Vec<(Part, String)>, Failure> {
-    let mut parts: Vec<(Part, String)> = Vec::new();
+/// The columns that `FIELD=…` arguments name, each once.
+fn columns_of(flag: &str, given: Vec<(String, String)>) -> Result<Vec<(Column, String)>, Failure> {
+    let mut columns: Vec<(Column, String)> = Vec::new();
     for (name, value) in given {
-        let part = Part::from_name(&name).ok_or_else(|| {
+        let column = Column::from_name(&name).ok_or_else(|| {
             Failure::Usage(format!(
                 "{flag}: {name} is none of accountId, customerId, sessionId, callSid, occurredAt and key"
             ))
         })?;
-        if parts.iter().any(|(known, _)| *known == part) {
+        if columns.iter().any(|(known, _)| *known == column) {
             return Err(Failure::Usage(format!("{flag} names {name} twice")));
         }
-        parts.push((part, value));
+        columns.push((column, value));
     }
-    Ok(parts)
+    Ok(columns)
 }
 
 fn format_of(path: &Path, told: Option<RowFormat>) -> Result<RowFormat, Failure> {

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Overloaded;
 use super::per_client::PerClient;
 use crate::billable::ClientName;
-use crate::metrics::{Limit, METRICS, Part, as_i64};
+use crate::metrics::{BudgetClass, Limit, METRICS, as_i64};
 
 /// For the first bytes of every request: 16 MiB.
 const SMALL: usize = 16 * 1024 * 1024;
@@ -62,7 +62,7 @@ impl Budget {
     /// Puts into the metrics how much is claimed.
     pub fn measure(&self) {
         for (part, held, limit) in [("small", &self.small, SMALL), ("large", &self.large, LARGE)] {
-            let part = Part { part };
+            let part = BudgetClass { part };
             let bytes = limit.saturating_sub(held.available_permits());
             METRICS
                 .request_bytes

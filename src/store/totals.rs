@@ -68,9 +68,9 @@ impl TotalsQuery<'_> {
     }
 }
 
-/// A part of a total. The account and the customer are empty where nobody is billed yet.
+/// A row that adds to a total. The account and the customer are empty where nobody is billed yet.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Part {
+pub struct TotalsRow {
     /// The row of the result if it comes from buckets, else the start of the quarter of an hour.
     pub place: i64,
     /// The account.
@@ -83,13 +83,13 @@ pub struct Part {
     pub voided_count: i64,
 }
 
-/// Totals as parts, and the heads that they are exact at.
+/// Totals as rows, and the heads that they are exact at.
 #[derive(Clone, Debug)]
 pub struct Totals {
     /// Parts from buckets; `place` is the row.
-    pub bucketed: Vec<Part>,
+    pub bucketed: Vec<TotalsRow>,
     /// Parts from the entries behind the watermarks; `place` is the start of a quarter hour.
-    pub tail: Vec<Part>,
+    pub tail: Vec<TotalsRow>,
     /// The last position of each partition.
     pub heads: Vec<i64>,
 }
@@ -129,7 +129,7 @@ macro_rules! roll {
     };
 }
 
-/// The parts of a partition's tail: `$1` partition, `$2` and `$3` the positions, `$4` and `$5` the
+/// The rows of a partition's tail: `$1` partition, `$2` and `$3` the positions, `$4` and `$5` the
 /// time, `$6` and `$7` the account and the customer, or null; `$9` the account that stands for nobody, or null.
 pub(super) const TAIL: &str = concat!(
     "with delta (kind, to_pair, billable, voided) as ",
@@ -149,8 +149,8 @@ pub(super) const TAIL: &str = concat!(
      group by place, account_id, customer_id limit $8"
 );
 
-/// The most parts that are held at once: 400,000 of some 150 bytes are 60 MB.
-pub(super) const MAX_PARTS: usize = 400_000;
+/// The most rows that are held at once: 400,000 of some 150 bytes are 60 MB.
+pub(super) const MAX_ROWS: usize = 400_000;
 
 /// Every partition that has entries behind its watermark.
 const BEHIND: &str = "select log_heads.partition from log_heads
@@ -293,14 +293,14 @@ macro_rules! totals_operations {
                     .await?;
                 let watermarks = by_partition(watermarks, log)?;
                 let bucketed = $dialect::totals::bucketed(&mut transaction, query).await?;
-                if bucketed.len() == MAX_PARTS {
+                if bucketed.len() == MAX_ROWS {
                     return Ok(None);
                 }
                 let mut tail = Vec::new();
                 for (partition, (head, watermark)) in heads.iter().zip(watermarks).enumerate() {
                     if watermark < *head {
                         let partition = i32::try_from(partition).expect("at most 1024");
-                        let parts: Vec<Part> = sqlx::query_as(TAIL)
+                        let rows: Vec<TotalsRow> = sqlx::query_as(TAIL)
                             .bind(partition)
                             .bind(watermark)
                             .bind(head)
@@ -308,12 +308,12 @@ macro_rules! totals_operations {
                             .bind(query.until)
                             .bind(query.account)
                             .bind(query.customer)
-                            .bind(i64::try_from(MAX_PARTS).expect("a small number"))
+                            .bind(i64::try_from(MAX_ROWS).expect("a small number"))
                             .bind(query.nobody())
                             .fetch_all(&mut *transaction)
                             .await?;
-                        tail.extend(parts);
-                        if tail.len() >= MAX_PARTS {
+                        tail.extend(rows);
+                        if tail.len() >= MAX_ROWS {
                             return Ok(None);
                         }
                     }

@@ -22,13 +22,13 @@ pub(super) struct Meant {
 
 /// What a column or a value of the command line stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Column {
     Field(Field),
     Key,
 }
 
-impl Part {
-    /// The part of that name, in any letter case.
+impl Column {
+    /// The column of that name, in any letter case.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name.eq_ignore_ascii_case("key") {
             true => Some(Self::Key),
@@ -41,9 +41,9 @@ impl Part {
 #[derive(Debug)]
 pub(super) struct Reading {
     /// Columns by other names than those of the fields.
-    pub(super) columns: Vec<(Part, String)>,
+    pub(super) columns: Vec<(Column, String)>,
     /// Values that every row has.
-    pub(super) values: Vec<(Part, String)>,
+    pub(super) values: Vec<(Column, String)>,
     /// Whose the entries are.
     pub(super) client: ClientName,
 }
@@ -114,9 +114,9 @@ impl Reading {
     fn report(&self, row: &Row, now: Instant) -> Result<Entry, String> {
         let mut raw = RawReport::default();
         for field in Field::ALL {
-            raw.set(field, self.given(row, Part::Field(field), field.camel())?);
+            raw.set(field, self.given(row, Column::Field(field), field.camel())?);
         }
-        let key = match self.given(row, Part::Key, "")? {
+        let key = match self.given(row, Column::Key, "")? {
             Some(Given::Text(key)) if !key.trim().is_empty() => {
                 let key = IdempotencyKey::parse(key.as_bytes());
                 Some(key.ok_or_else(|| {
@@ -144,11 +144,11 @@ impl Reading {
         ))
     }
 
-    /// What a row gives of a part: the command line's value, or a cell as it is. A column is
+    /// What a row gives for a column: the command line's value, or a cell as it is. A column is
     /// the one that the command line names, else the one that has the field's `name`.
-    fn given(&self, row: &Row, part: Part, name: &str) -> Result<Option<Given>, String> {
-        let of = |list: &[(Part, String)]| {
-            let mut found = list.iter().filter(|(known, _)| *known == part);
+    fn given(&self, row: &Row, column: Column, name: &str) -> Result<Option<Given>, String> {
+        let of = |list: &[(Column, String)]| {
+            let mut found = list.iter().filter(|(known, _)| *known == column);
             found.next().map(|(_, text)| text.clone())
         };
         if let Some(value) = of(&self.values) {
@@ -156,7 +156,7 @@ impl Reading {
         }
         match of(&self.columns) {
             Some(column) => row.get(&column).map(Option::<&Given>::cloned),
-            None if part == Part::Key => Ok(None),
+            None if column == Column::Key => Ok(None),
             None => row.get(name).map(Option::<&Given>::cloned),
         }
     }

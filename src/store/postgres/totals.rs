@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use crate::store::StoreError;
-use crate::store::totals::{MAX_PARTS, Part, Piece, TotalsQuery, bucketed_forms};
+use crate::store::totals::{MAX_ROWS, Piece, TotalsQuery, TotalsRow, bucketed_forms};
 
 const BUCKETED: [&str; 2] = bucketed_forms!(
     "unnest($3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[])
@@ -15,14 +15,14 @@ const BUCKETED: [&str; 2] = bucketed_forms!(
 pub(in crate::store) async fn bucketed(
     connection: &mut PgConnection,
     query: &TotalsQuery<'_>,
-) -> Result<Vec<Part>, StoreError> {
+) -> Result<Vec<TotalsRow>, StoreError> {
     let column = |value: fn(&Piece) -> i64| query.pieces.iter().map(value).collect::<Vec<_>>();
     let levels: Vec<_> = query
         .pieces
         .iter()
         .map(|piece| piece.level.code())
         .collect();
-    let parts = sqlx::query_as(BUCKETED[usize::from(query.account.is_none())])
+    let rows = sqlx::query_as(BUCKETED[usize::from(query.account.is_none())])
         .bind(query.account)
         .bind(query.customer)
         .bind(column(|piece| piece.row))
@@ -30,9 +30,9 @@ pub(in crate::store) async fn bucketed(
         .bind(column(|piece| piece.from))
         .bind(column(|piece| piece.until))
         .bind(column(|piece| piece.sign))
-        .bind(i64::try_from(MAX_PARTS).expect("a small number"))
+        .bind(i64::try_from(MAX_ROWS).expect("a small number"))
         .bind(query.nobody())
         .fetch_all(connection)
         .await?;
-    Ok(parts)
+    Ok(rows)
 }

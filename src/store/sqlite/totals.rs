@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::SqliteConnection;
 
 use crate::store::StoreError;
-use crate::store::totals::{MAX_PARTS, Part, TotalsQuery, bucketed_forms};
+use crate::store::totals::{MAX_ROWS, TotalsQuery, TotalsRow, bucketed_forms};
 
 const BUCKETED: [&str; 2] = bucketed_forms!(
     "(select value ->> 0 as place, value ->> 1 as level, value ->> 2 as starts_from,
@@ -16,7 +16,7 @@ const BUCKETED: [&str; 2] = bucketed_forms!(
 pub(in crate::store) async fn bucketed(
     connection: &mut SqliteConnection,
     query: &TotalsQuery<'_>,
-) -> Result<Vec<Part>, StoreError> {
+) -> Result<Vec<TotalsRow>, StoreError> {
     let pieces: Vec<_> = query
         .pieces
         .iter()
@@ -30,13 +30,13 @@ pub(in crate::store) async fn bucketed(
             )
         })
         .collect();
-    let parts = sqlx::query_as(BUCKETED[usize::from(query.account.is_none())])
+    let rows = sqlx::query_as(BUCKETED[usize::from(query.account.is_none())])
         .bind(query.account)
         .bind(query.customer)
         .bind(json!(pieces).to_string())
-        .bind(i64::try_from(MAX_PARTS).expect("a small number"))
+        .bind(i64::try_from(MAX_ROWS).expect("a small number"))
         .bind(query.nobody())
         .fetch_all(connection)
         .await?;
-    Ok(parts)
+    Ok(rows)
 }
