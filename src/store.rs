@@ -53,7 +53,7 @@ pub use feed::{AccountFilter, PositionRange};
 pub use open::OpenError;
 pub use scan::{Scan, ScanIndex};
 pub use state::{LogState, PoolState};
-pub use totals::{Compared, Level, Piece, Totals, TotalsQuery, TotalsRow};
+pub use totals::{BucketRange, Compared, Level, Totals, TotalsQuery, TotalsRow};
 pub use verify::{EntryRead, SessionRead};
 pub use void_attribute::{Appended, STEP, Voided};
 

@@ -70,12 +70,12 @@ pub async fn read_totals(
     of: TotalsOf<'_>,
 ) -> Result<Option<Totals>, StoreError> {
     let boundaries = of.days.boundaries(of.by_day);
-    let pieces = calendar::pieces(&boundaries);
+    let ranges = calendar::ranges(&boundaries);
     let (Some(from), Some(until)) = (boundaries.first(), boundaries.last()) else {
         unreachable!("a range of days has two ends");
     };
     let query = TotalsQuery {
-        pieces: &pieces,
+        ranges: &ranges,
         from: *from,
         until: *until,
         account: of.account,
@@ -94,11 +94,11 @@ pub async fn read_totals(
         total.1 += row.voided_count;
     };
     for row in read.bucketed {
-        add(usize::try_from(row.place).unwrap_or_default(), row);
+        add(usize::try_from(row.group_key).unwrap_or_default(), row);
     }
     for row in read.tail {
         // The day that the quarter of an hour is in: the last one that begins by then.
-        let begun = boundaries.partition_point(|boundary| *boundary <= row.place);
+        let begun = boundaries.partition_point(|boundary| *boundary <= row.group_key);
         add(begun - 1, row);
     }
     let mut unattributed_count = 0;

@@ -31,7 +31,7 @@ impl Level {
 
 /// Buckets that count for a row of the result, or against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct BucketRange {
     /// The row of the result.
     pub row: i64,
     /// The width of the buckets.
@@ -48,7 +48,7 @@ pub struct Piece {
 #[derive(Clone, Debug)]
 pub struct TotalsQuery<'a> {
     /// What the buckets make of each row.
-    pub pieces: &'a [Piece],
+    pub ranges: &'a [BucketRange],
     /// Calls at or after this, in microseconds since 1970.
     pub from: i64,
     /// Calls before this.
@@ -72,7 +72,7 @@ impl TotalsQuery<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct TotalsRow {
     /// The row of the result if it comes from buckets, else the start of the quarter of an hour.
-    pub place: i64,
+    pub group_key: i64,
     /// The account.
     pub account_id: String,
     /// The customer.
@@ -86,9 +86,9 @@ pub struct TotalsRow {
 /// Totals as rows, and the heads that they are exact at.
 #[derive(Clone, Debug)]
 pub struct Totals {
-    /// Parts from buckets; `place` is the row.
+    /// Rows from buckets; `group_key` is the row.
     pub bucketed: Vec<TotalsRow>,
-    /// Parts from the entries behind the watermarks; `place` is the start of a quarter hour.
+    /// Rows from the entries behind the watermarks; `group_key` is the start of a quarter hour.
     pub tail: Vec<TotalsRow>,
     /// The last position of each partition.
     pub heads: Vec<i64>,
@@ -134,19 +134,19 @@ macro_rules! roll {
 pub(super) const TAIL: &str = concat!(
     "with delta (kind, to_pair, billable, voided) as ",
     deltas!(),
-    "select place, account_id, customer_id,
+    "select group_key, account_id, customer_id,
          cast(sum(billable) as bigint) as billable_count, cast(sum(voided) as bigint) as voided_count
      from (
-         select occurred_at - occurred_at % 900000000 as place,
+         select occurred_at - occurred_at % 900000000 as group_key,
              case when delta.to_pair = 1 then coalesce(billed_account_id, '') else '' end as account_id,
              case when delta.to_pair = 1 then coalesce(billed_customer_id, '') else '' end as customer_id,
              delta.billable, delta.voided
          from entries join delta on delta.kind = entries.kind
          where partition = $1 and position > $2 and position <= $3 and occurred_at >= $4 and occurred_at < $5
-     ) as part
+     ) as tail
      where (cast($6 as text) is null or account_id = $6 or account_id = $9)
        and (cast($7 as text) is null or customer_id = $7 or account_id = '')
-     group by place, account_id, customer_id limit $8"
+     group by group_key, account_id, customer_id limit $8"
 );
 
 /// The most rows that are held at once: 400,000 of some 150 bytes are 60 MB.
@@ -157,22 +157,22 @@ const BEHIND: &str = "select log_heads.partition from log_heads
      join watermarks on watermarks.partition = log_heads.partition
      where watermarks.position < log_heads.next_position - 1 order by log_heads.partition";
 
-/// What the buckets make of the pieces, which are the columns of [`Piece`]. `$1` is the account
+/// What the buckets make of the ranges, which are the columns of [`BucketRange`]. `$1` is the account
 /// and `$2` the customer, or null.
 macro_rules! bucketed {
-    ($account:expr, $pieces:literal, $limit:literal) => {
+    ($account:expr, $ranges:literal, $limit:literal) => {
         concat!(
-            "select piece.place, account_id, customer_id,
-                 cast(sum(piece.sign * billable_count) as bigint) as billable_count,
-                 cast(sum(piece.sign * voided_count) as bigint) as voided_count
+            "select wanted.group_key, account_id, customer_id,
+                 cast(sum(wanted.sign * billable_count) as bigint) as billable_count,
+                 cast(sum(wanted.sign * voided_count) as bigint) as voided_count
              from ",
-            $pieces,
-            " join buckets on buckets.level = piece.level
-                 and buckets.starts_at >= piece.starts_from and buckets.starts_at < piece.starts_until
+            $ranges,
+            " join buckets on buckets.level = wanted.level
+                 and buckets.starts_at >= wanted.starts_from and buckets.starts_at < wanted.starts_until
              where ",
             $account,
             " and (cast($2 as text) is null or customer_id = $2 or account_id = '')
-             group by piece.place, account_id, customer_id limit ",
+             group by wanted.group_key, account_id, customer_id limit ",
             $limit
         )
     };
@@ -181,11 +181,11 @@ pub(super) use bucketed;
 
 /// The two forms of [`bucketed`], with and without an account.
 macro_rules! bucketed_forms {
-    ($pieces:literal, $limit:literal, $nobody:literal) => {
+    ($ranges:literal, $limit:literal, $nobody:literal) => {
         [
             $crate::store::totals::bucketed!(
                 concat!("account_id in ($1, ", $nobody, ")"),
-                $pieces,
+                $ranges,
                 $limit
             ),
             $crate::store::totals::bucketed!(
@@ -194,7 +194,7 @@ macro_rules! bucketed_forms {
                     $nobody,
                     ")"
                 ),
-                $pieces,
+                $ranges,
                 $limit
             ),
         ]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::store::{Level, Piece};
+use crate::store::{BucketRange, Level};
 
 pub(super) const QUARTER_HOUR: i64 = 900_000_000;
 const DAY: i64 = 86_400_000_000;
@@ -138,21 +138,21 @@ fn date(text: &str) -> Option<Date> {
 }
 
 /// The buckets that make up the ranges between boundaries, each a row.
-pub(super) fn pieces(boundaries: &[i64]) -> Vec<Piece> {
-    let mut pieces = Vec::new();
+pub(super) fn ranges(boundaries: &[i64]) -> Vec<BucketRange> {
+    let mut ranges = Vec::new();
     for (row, ends) in (0..).zip(boundaries.windows(2)) {
-        cover(&mut pieces, row, Level::Month, ends[0], ends[1], 1);
+        cover(&mut ranges, row, Level::Month, ends[0], ends[1], 1);
     }
-    pieces
+    ranges
 }
 
 /// Covers a range with buckets of a level between the boundaries next to its ends, and what they
 /// have too little or too much with finer ones.
-fn cover(pieces: &mut Vec<Piece>, row: i64, level: Level, from: i64, until: i64, sign: i64) {
+fn cover(ranges: &mut Vec<BucketRange>, row: i64, level: Level, from: i64, until: i64, sign: i64) {
     if from >= until {
         return;
     }
-    let piece = |level, from, until, sign| Piece {
+    let range = |level, from, until, sign| BucketRange {
         row,
         level,
         from,
@@ -160,20 +160,20 @@ fn cover(pieces: &mut Vec<Piece>, row: i64, level: Level, from: i64, until: i64,
         sign,
     };
     let finer = match level {
-        Level::QuarterHour => return pieces.push(piece(level, from, until, sign)),
+        Level::QuarterHour => return ranges.push(range(level, from, until, sign)),
         Level::Day => Level::QuarterHour,
         Level::Month => Level::Day,
     };
     let (near_from, near_until) = (nearest(level, from), nearest(level, until));
     if near_from >= near_until {
-        return cover(pieces, row, finer, from, until, sign);
+        return cover(ranges, row, finer, from, until, sign);
     }
-    pieces.push(piece(level, near_from, near_until, sign));
+    ranges.push(range(level, near_from, near_until, sign));
     // Of each edge one of the two is empty.
-    cover(pieces, row, finer, from, near_from, sign);
-    cover(pieces, row, finer, near_from, from, -sign);
-    cover(pieces, row, finer, near_until, until, sign);
-    cover(pieces, row, finer, until, near_until, -sign);
+    cover(ranges, row, finer, from, near_from, sign);
+    cover(ranges, row, finer, near_from, from, -sign);
+    cover(ranges, row, finer, near_until, until, sign);
+    cover(ranges, row, finer, until, near_until, -sign);
 }
 
 fn nearest(level: Level, micros: i64) -> i64 {
@@ -222,15 +222,15 @@ mod tests {
     }
 
     /// How often each quarter of an hour is counted.
-    fn counted(pieces: &[Piece]) -> BTreeMap<i64, i64> {
+    fn counted(ranges: &[BucketRange]) -> BTreeMap<i64, i64> {
         let mut counted = BTreeMap::new();
-        for piece in pieces {
+        for range in ranges {
             assert_eq!(
-                (piece.from % QUARTER_HOUR, piece.until % QUARTER_HOUR),
+                (range.from % QUARTER_HOUR, range.until % QUARTER_HOUR),
                 (0, 0)
             );
-            for quarter in (piece.from..piece.until).step_by(900_000_000) {
-                *counted.entry(quarter).or_default() += piece.sign;
+            for quarter in (range.from..range.until).step_by(900_000_000) {
+                *counted.entry(quarter).or_default() += range.sign;
             }
         }
         counted.retain(|_, count| *count != 0);
@@ -312,10 +312,10 @@ mod tests {
 
     #[test]
     fn a_month_is_one_bucket_and_a_zones_month_a_few_more() {
-        let pieces_of = |zone| pieces(&days(zone, "2026-06-01", "2026-06-30").boundaries(false));
-        assert_eq!(pieces_of("UTC").len(), 1);
-        assert_eq!(pieces_of("Europe/Rome").len(), 3);
-        assert_eq!(pieces_of("America/New_York").len(), 3);
+        let ranges_of = |zone| ranges(&days(zone, "2026-06-01", "2026-06-30").boundaries(false));
+        assert_eq!(ranges_of("UTC").len(), 1);
+        assert_eq!(ranges_of("Europe/Rome").len(), 3);
+        assert_eq!(ranges_of("America/New_York").len(), 3);
     }
 
     proptest! {
@@ -328,10 +328,10 @@ mod tests {
             let days = days(zone, &first.to_string(), &last.to_string());
             let ends = days.boundaries(false);
             let expected: BTreeMap<_, _> = (ends[0]..ends[1]).step_by(900_000_000).map(|at| (at, 1)).collect();
-            prop_assert_eq!(counted(&pieces(&ends)), expected.clone());
+            prop_assert_eq!(counted(&ranges(&ends)), expected.clone());
             let (from, until) = (ends[0] + start * QUARTER_HOUR, ends[0] + (start + length) * QUARTER_HOUR);
             let expected: BTreeMap<_, _> = (from..until).step_by(900_000_000).map(|at| (at, 1)).collect();
-            prop_assert_eq!(counted(&pieces(&[from, until])), expected);
+            prop_assert_eq!(counted(&ranges(&[from, until])), expected);
         }
     }
 }

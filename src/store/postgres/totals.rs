@@ -1,13 +1,13 @@
-//! Totals in PostgreSQL: what the buckets make of a query's pieces.
+//! Totals in PostgreSQL: what the buckets make of a query's ranges.
 
 use sqlx::PgConnection;
 
 use crate::store::StoreError;
-use crate::store::totals::{MAX_ROWS, Piece, TotalsQuery, TotalsRow, bucketed_forms};
+use crate::store::totals::{BucketRange, MAX_ROWS, TotalsQuery, TotalsRow, bucketed_forms};
 
 const BUCKETED: [&str; 2] = bucketed_forms!(
     "unnest($3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[])
-         as piece (place, level, starts_from, starts_until, sign)",
+         as wanted (group_key, level, starts_from, starts_until, sign)",
     "$8",
     "$9"
 );
@@ -16,20 +16,21 @@ pub(in crate::store) async fn bucketed(
     connection: &mut PgConnection,
     query: &TotalsQuery<'_>,
 ) -> Result<Vec<TotalsRow>, StoreError> {
-    let column = |value: fn(&Piece) -> i64| query.pieces.iter().map(value).collect::<Vec<_>>();
+    let column =
+        |value: fn(&BucketRange) -> i64| query.ranges.iter().map(value).collect::<Vec<_>>();
     let levels: Vec<_> = query
-        .pieces
+        .ranges
         .iter()
-        .map(|piece| piece.level.code())
+        .map(|range| range.level.code())
         .collect();
     let rows = sqlx::query_as(BUCKETED[usize::from(query.account.is_none())])
         .bind(query.account)
         .bind(query.customer)
-        .bind(column(|piece| piece.row))
+        .bind(column(|range| range.row))
         .bind(levels)
-        .bind(column(|piece| piece.from))
-        .bind(column(|piece| piece.until))
-        .bind(column(|piece| piece.sign))
+        .bind(column(|range| range.from))
+        .bind(column(|range| range.until))
+        .bind(column(|range| range.sign))
         .bind(i64::try_from(MAX_ROWS).expect("a small number"))
         .bind(query.nobody())
         .fetch_all(connection)

@@ -1,4 +1,4 @@
-//! Totals in SQLite: what the buckets make of a query's pieces.
+//! Totals in SQLite: what the buckets make of a query's ranges.
 
 use serde_json::json;
 use sqlx::SqliteConnection;
@@ -7,8 +7,8 @@ use crate::store::StoreError;
 use crate::store::totals::{MAX_ROWS, TotalsQuery, TotalsRow, bucketed_forms};
 
 const BUCKETED: [&str; 2] = bucketed_forms!(
-    "(select value ->> 0 as place, value ->> 1 as level, value ->> 2 as starts_from,
-             value ->> 3 as starts_until, value ->> 4 as sign from json_each($3)) as piece",
+    "(select value ->> 0 as group_key, value ->> 1 as level, value ->> 2 as starts_from,
+             value ->> 3 as starts_until, value ->> 4 as sign from json_each($3)) as wanted",
     "$4",
     "$5"
 );
@@ -17,23 +17,23 @@ pub(in crate::store) async fn bucketed(
     connection: &mut SqliteConnection,
     query: &TotalsQuery<'_>,
 ) -> Result<Vec<TotalsRow>, StoreError> {
-    let pieces: Vec<_> = query
-        .pieces
+    let ranges: Vec<_> = query
+        .ranges
         .iter()
-        .map(|piece| {
+        .map(|range| {
             (
-                piece.row,
-                piece.level.code(),
-                piece.from,
-                piece.until,
-                piece.sign,
+                range.row,
+                range.level.code(),
+                range.from,
+                range.until,
+                range.sign,
             )
         })
         .collect();
     let rows = sqlx::query_as(BUCKETED[usize::from(query.account.is_none())])
         .bind(query.account)
         .bind(query.customer)
-        .bind(json!(pieces).to_string())
+        .bind(json!(ranges).to_string())
         .bind(i64::try_from(MAX_ROWS).expect("a small number"))
         .bind(query.nobody())
         .fetch_all(connection)
