@@ -169,7 +169,7 @@ async fn main() {
                 .entries_find(&Billable::all_ids(id).map(|id| (0, id)))
                 .await
                 .unwrap();
-            Billable::assemble(found.into_iter().map(|placed| placed.entry))
+            Billable::assemble(found.into_iter().map(|log_entry| log_entry.entry))
                 .into_values()
                 .collect()
         })

@@ -7,7 +7,7 @@ pub mod identity;
 pub mod instant;
 pub mod report;
 
-pub use entry::{Attribution, Billable, Entry, Kind, ListKey, Pair, Placed, State, Void};
+pub use entry::{Attribution, Billable, Entry, Kind, ListKey, LogEntry, Pair, State, Void};
 pub use identity::{ClientName, IdempotencyKey, Identity};
 pub use instant::Instant;
 pub use report::{Field, FieldError, Given, RawReport, Report, Reported, Text};

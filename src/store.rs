@@ -43,7 +43,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::billable::{Attribution, Instant, Placed};
+use crate::billable::{Attribution, Instant, LogEntry};
 use crate::token::{SecretHash, Token};
 
 pub use appender::Appender;
@@ -162,7 +162,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn entries_find(&self, ids: &[(u32, Uuid)]) -> Result<Vec<Placed>, StoreError> {
+    pub async fn entries_find(&self, ids: &[(u32, Uuid)]) -> Result<Vec<LogEntry>, StoreError> {
         match self {
             Self::Postgres(store) => store.entries_find(ids).await,
             Self::Sqlite(store) => store.entries_find(ids).await,
@@ -173,7 +173,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn entries_scan(&self, scan: Scan<'_>) -> Result<Vec<Placed>, StoreError> {
+    pub async fn entries_scan(&self, scan: Scan<'_>) -> Result<Vec<LogEntry>, StoreError> {
         match self {
             Self::Postgres(store) => store.entries_scan(scan).await,
             Self::Sqlite(store) => store.entries_scan(scan).await,
@@ -190,7 +190,7 @@ impl Store {
         calls: &[&str],
         accounts: Option<&[String]>,
         limit: u32,
-    ) -> Result<Vec<Placed>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         match self {
             Self::Postgres(store) => store.entries_of_calls(calls, accounts, limit).await,
             Self::Sqlite(store) => store.entries_of_calls(calls, accounts, limit).await,
@@ -201,7 +201,10 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn entries_after(&self, range: PositionRange<'_>) -> Result<Vec<Placed>, StoreError> {
+    pub async fn entries_after(
+        &self,
+        range: PositionRange<'_>,
+    ) -> Result<Vec<LogEntry>, StoreError> {
         match self {
             Self::Postgres(store) => store.entries_after(range).await,
             Self::Sqlite(store) => store.entries_after(range).await,

@@ -118,7 +118,7 @@ pub struct ListKey {
 
 /// An entry and its place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placed {
+pub struct LogEntry {
     /// The partition of its billable.
     pub partition: u32,
     /// Its position there: strictly increasing in the order of commits, with gaps.

@@ -189,7 +189,7 @@ impl Check {
         let mut found = HashMap::new();
         let entries = self.store.entries_of_calls(&valid, None, MAX_FOUND).await?;
         if entries.len() < MAX_FOUND as usize {
-            let entries = entries.into_iter().map(|placed| placed.entry);
+            let entries = entries.into_iter().map(|log_entry| log_entry.entry);
             for billable in Billable::assemble(entries).into_values() {
                 self.note(&billable, &mut found);
             }

@@ -99,7 +99,7 @@ async fn copy_entries(from: &Store, to: &Store, heads: &[i64]) -> Result<(), Fai
                 limit: COPY_BATCH,
             };
             let mut entries = from.entries_after(range).await?;
-            entries.retain(|placed| placed.position <= *until);
+            entries.retain(|log_entry| log_entry.position <= *until);
             let Some(last) = entries.last() else {
                 break;
             };

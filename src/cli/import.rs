@@ -281,7 +281,7 @@ impl Import {
             .collect();
         let found = self.store.entries_find(&ids).await?;
         Ok(Billable::assemble(
-            found.into_iter().map(|placed| placed.entry),
+            found.into_iter().map(|log_entry| log_entry.entry),
         ))
     }
 

@@ -9,8 +9,8 @@ use std::ptr;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::billable::{
-    Billable, ClientName, Entry, Field, Given, Identity, Instant, Placed, RawReport, Report, Text,
-    Void,
+    Billable, ClientName, Entry, Field, Given, Identity, Instant, LogEntry, RawReport, Report,
+    Text, Void,
 };
 use crate::contract::types::{Kind, Member, Place, Type};
 use crate::contract::{Answer, Body, Operation, RequestBody, objects};
@@ -129,12 +129,12 @@ fn with_record<T>(
     let mut billable = billable();
     if ptr::eq(of, &objects::LOG_ENTRY) {
         let number = |name| example(of, name).parse::<u32>().expect("a number");
-        let placed = Placed {
+        let log_entry = LogEntry {
             partition: number("partition"),
             position: number("position").into(),
             entry: billable.recorded,
         };
-        return then(Record::log_entry(&placed, true));
+        return then(Record::log_entry(&log_entry, true));
     }
     if !ptr::eq(of, &objects::BILLABLE) {
         return then(Record::new(of.name, values(of)));

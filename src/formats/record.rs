@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::value::{Value, pascal};
 use super::{Format, csv, xml};
-use crate::billable::{Billable, Entry, Field, Placed, Report, Text};
+use crate::billable::{Billable, Entry, Field, LogEntry, Report, Text};
 
 /// The members of a billable.
 pub const BILLABLE: [&str; 11] = [
@@ -86,12 +86,12 @@ impl<'a> Record<'a> {
 
     /// An entry of the log, as the feed shows it; without its place for those who see only their
     /// own.
-    pub fn log_entry(placed: &'a Placed, has_place: bool) -> Self {
-        let Placed {
+    pub fn log_entry(log_entry: &'a LogEntry, has_place: bool) -> Self {
+        let LogEntry {
             partition,
             position,
             entry,
-        } = placed;
+        } = log_entry;
         let place = |value: i64| match has_place {
             true => Value::Number(value),
             false => Value::Null,

@@ -1,14 +1,14 @@
 //! The feed: entries in the order of commits within each partition.
 
 use super::Accounts;
-use crate::billable::Placed;
+use crate::billable::LogEntry;
 use crate::store::{AccountFilter, PositionRange, Store, StoreError};
 
 /// A range of the feed.
 #[derive(Debug)]
 pub struct FeedPage {
     /// The entries.
-    pub entries: Vec<Placed>,
+    pub entries: Vec<LogEntry>,
     /// The position in each partition up to which there is nothing more to read.
     pub after: Vec<i64>,
 }
@@ -53,7 +53,7 @@ async fn read_range(
     accounts: &Accounts,
     range: PositionRange<'_>,
     head: i64,
-) -> Result<(Vec<Placed>, i64), StoreError> {
+) -> Result<(Vec<LogEntry>, i64), StoreError> {
     let filters: Vec<_> = match accounts {
         None => vec![AccountFilter::All],
         Some(accounts) => accounts
@@ -68,7 +68,7 @@ async fn read_range(
     };
     let most = range.limit as usize;
     let mut until = head;
-    let mut entries: Vec<Placed> = Vec::new();
+    let mut entries: Vec<LogEntry> = Vec::new();
     for filter in filters {
         let found = store
             .entries_after(PositionRange { filter, ..range })
@@ -78,13 +78,13 @@ async fn read_range(
             until = until.min(last.position);
         }
         entries.extend(found);
-        entries.sort_by_key(|placed| placed.position);
-        entries.dedup_by_key(|placed| placed.position);
+        entries.sort_by_key(|log_entry| log_entry.position);
+        entries.dedup_by_key(|log_entry| log_entry.position);
         // However many accounts there are, no more than one page is held.
         if let Some(last) = entries.get(most - 1) {
             until = until.min(last.position);
         }
-        entries.retain(|placed| placed.position <= until);
+        entries.retain(|log_entry| log_entry.position <= until);
     }
     Ok((entries, until))
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Accounts;
 use crate::billable::entry::partition_of;
-use crate::billable::{Billable, Entry, Instant, Kind, ListKey, Placed, State, Text};
+use crate::billable::{Billable, Entry, Instant, Kind, ListKey, LogEntry, State, Text};
 use crate::store::{LogInfo, Scan, ScanIndex, Store, StoreError};
 
 /// The most entries that are read at once: 2,000 of 600 bytes are 1.2 MB.
@@ -177,7 +177,7 @@ impl List {
     }
 
     /// The billables of these entries that are to be listed, in their order.
-    async fn listed(&self, mut rows: Vec<Placed>) -> Result<Vec<Billable>, StoreError> {
+    async fn listed(&self, mut rows: Vec<LogEntry>) -> Result<Vec<Billable>, StoreError> {
         rows.retain(|row| row.position <= self.cut[row.partition as usize]);
         let mut billables = self.assemble(rows).await?;
         billables.retain(|billable| self.is_seen(billable) && self.filter.matches(billable));
@@ -190,8 +190,8 @@ impl List {
         &self,
         after: ListKey,
         limit: usize,
-    ) -> Result<(Vec<Placed>, Option<ListKey>), StoreError> {
-        let mut rows: Vec<Placed> = Vec::new();
+    ) -> Result<(Vec<LogEntry>, Option<ListKey>), StoreError> {
+        let mut rows: Vec<LogEntry> = Vec::new();
         let mut reach: Option<ListKey> = None;
         for (index, account) in self.indexes() {
             let scan = Scan {
@@ -209,7 +209,7 @@ impl List {
             rows.extend(found);
             // Newest first; entries of a billable together, each once.
             rows.sort_by(|one, other| {
-                let order = |row: &Placed| (row.entry.list_key(), row.entry.kind.code());
+                let order = |row: &LogEntry| (row.entry.list_key(), row.entry.kind.code());
                 order(other).cmp(&order(one))
             });
             rows.dedup_by_key(|row| row.entry.id);
@@ -260,7 +260,7 @@ impl List {
     }
 
     /// Puts billables together in the order of the rows, with what the scan does not have of them.
-    async fn assemble(&self, rows: Vec<Placed>) -> Result<Vec<Billable>, StoreError> {
+    async fn assemble(&self, rows: Vec<LogEntry>) -> Result<Vec<Billable>, StoreError> {
         let is_whole = self.indexes().iter().all(|(index, account)| {
             matches!(
                 index,

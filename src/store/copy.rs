@@ -7,7 +7,7 @@ use sqlx::{Postgres, QueryBuilder, Sqlite};
 
 use super::row::{LOG, LogRow};
 use super::{LogInfo, Store, StoreError, postgres, sqlite};
-use crate::billable::{Field, IdempotencyKey, Instant, Pair, Placed, Text};
+use crate::billable::{Field, IdempotencyKey, Instant, LogEntry, Pair, Text};
 
 mod metadata;
 
@@ -97,7 +97,7 @@ macro_rules! copy_operations {
                 Ok(count)
             }
 
-            async fn entries_import(&self, entries: &[Placed]) -> Result<(), StoreError> {
+            async fn entries_import(&self, entries: &[LogEntry]) -> Result<(), StoreError> {
                 let mut transaction = self.control.begin_with($begin).await?;
                 for rows in entries.chunks(ROWS) {
                     let mut query = QueryBuilder::<$database>::new(
@@ -107,8 +107,8 @@ macro_rules! copy_operations {
                              billed_account_id, billed_customer_id, occurred_at, recorded_at,
                              client, idempotency_key, key_index, reason) ",
                     );
-                    query.push_values(rows, |mut row, placed| {
-                        let Placed { partition, position, entry } = placed;
+                    query.push_values(rows, |mut row, log_entry| {
+                        let LogEntry { partition, position, entry } = log_entry;
                         let reported = entry.reported.fields();
                         let text = |field: Field| reported[field as usize].1;
                         let billed = |half: fn(&Pair) -> &Text| entry.pair.as_ref().map(|pair| half(pair).as_str());
@@ -204,7 +204,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`]; an entry that is there already is refused.
-    pub async fn entries_import(&self, entries: &[Placed]) -> Result<(), StoreError> {
+    pub async fn entries_import(&self, entries: &[LogEntry]) -> Result<(), StoreError> {
         on_either!(self, entries_import(entries))
     }
 }

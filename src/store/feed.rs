@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::row::{EntryRow, LogRow, entry_columns, placed};
+use super::row::{EntryRow, LogRow, entry_columns, log_entries};
 use super::{LogInfo, StoreError, postgres, sqlite};
-use crate::billable::Placed;
+use crate::billable::LogEntry;
 
 /// The statement that reads a range.
 macro_rules! after {
@@ -68,7 +68,7 @@ macro_rules! feed_operations {
             pub(super) async fn entries_after(
                 &self,
                 range: PositionRange<'_>,
-            ) -> Result<Vec<Placed>, StoreError> {
+            ) -> Result<Vec<LogEntry>, StoreError> {
                 let (statement, account) = range.filter.statement();
                 let mut query = sqlx::query_as::<_, EntryRow>(statement)
                     .bind(range.partition.cast_signed())
@@ -77,7 +77,7 @@ macro_rules! feed_operations {
                 if let Some(account) = account {
                     query = query.bind(account);
                 }
-                placed(query.fetch_all(&self.read).await?)
+                log_entries(query.fetch_all(&self.read).await?)
             }
 
             /// The last position of each partition. The log's own row is read with them: a

@@ -5,7 +5,7 @@
 mod tests {
     use sqlx::{AssertSqlSafe, Row};
 
-    use crate::store::sqlite::entries::{FIND, FIND_PLACED, OF_CALLS};
+    use crate::store::sqlite::entries::{FIND, FIND_IN_PARTITIONS, OF_CALLS};
     use crate::store::totals::compare::WITH_LOG;
     use crate::store::totals::{SQLITE_ROLL, TAIL};
     use crate::store::void_attribute::SQLITE_OF_SESSION;
@@ -55,7 +55,7 @@ mod tests {
         ];
         let others = [
             (FIND, "sqlite_autoindex_entries_1"),
-            (FIND_PLACED, "sqlite_autoindex_entries_1"),
+            (FIND_IN_PARTITIONS, "sqlite_autoindex_entries_1"),
             (OF_CALLS[0], "entries_by_call"),
             (OF_CALLS[1], "entries_by_call"),
             (OF_CALLS[2], "entries_by_other_account_position"),

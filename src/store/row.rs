@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{LogInfo, SessionFound, StoreError};
 use crate::billable::{
-    Attribution, ClientName, Entry, IdempotencyKey, Identity, Instant, Kind, Pair, Placed,
+    Attribution, ClientName, Entry, IdempotencyKey, Identity, Instant, Kind, LogEntry, Pair,
     Reported, Text,
 };
 use crate::token::{Grant, Rate, Scope, SecretHash, Token};
@@ -83,7 +83,7 @@ macro_rules! entry_from_row {
 entry_from_row!(sqlx::postgres::PgRow);
 entry_from_row!(sqlx::sqlite::SqliteRow);
 
-impl TryFrom<EntryRow> for Placed {
+impl TryFrom<EntryRow> for LogEntry {
     type Error = StoreError;
 
     fn try_from(row: EntryRow) -> Result<Self, StoreError> {
@@ -163,14 +163,14 @@ fn pair(account_id: Option<String>, customer_id: Option<String>) -> Result<Optio
 }
 
 /// Rows into entries with their places.
-pub(super) fn placed(rows: Vec<EntryRow>) -> Result<Vec<Placed>, StoreError> {
-    rows.into_iter().map(Placed::try_from).collect()
+pub(super) fn log_entries(rows: Vec<EntryRow>) -> Result<Vec<LogEntry>, StoreError> {
+    rows.into_iter().map(LogEntry::try_from).collect()
 }
 
 /// Rows into entries.
 pub(super) fn entries(rows: Vec<EntryRow>) -> Result<Vec<Entry>, StoreError> {
-    let placed = placed(rows)?;
-    Ok(placed.into_iter().map(|placed| placed.entry).collect())
+    let found = log_entries(rows)?;
+    Ok(found.into_iter().map(|log_entry| log_entry.entry).collect())
 }
 
 /// An entry that an append inserted, and the pair that it bills.

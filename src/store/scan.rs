@@ -4,9 +4,9 @@
 //! leaves a transaction open: entries never change, so whoever goes on from the last key misses
 //! nothing that was there when he began.
 
-use super::row::{EntryRow, entry_columns, placed};
+use super::row::{EntryRow, entry_columns, log_entries};
 use super::{StoreError, postgres, sqlite};
-use crate::billable::{Instant, ListKey, Placed};
+use crate::billable::{Instant, ListKey, LogEntry};
 
 /// The index that serves a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ macro_rules! scan_operations {
             pub(super) async fn entries_scan(
                 &self,
                 scan: Scan<'_>,
-            ) -> Result<Vec<Placed>, StoreError> {
+            ) -> Result<Vec<LogEntry>, StoreError> {
                 let (statement, value, account) = scan.index.statement();
                 let mut query = sqlx::query_as::<_, EntryRow>(statement)
                     .bind(scan.before.occurred_at.as_micros())
@@ -132,7 +132,7 @@ macro_rules! scan_operations {
                 for value in [value, account].into_iter().flatten() {
                     query = query.bind(value);
                 }
-                placed(query.fetch_all(&self.read).await?)
+                log_entries(query.fetch_all(&self.read).await?)
             }
         }
     };

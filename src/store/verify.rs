@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::feed::{PositionRange, by_partition};
 use super::row::{EntryRow, SessionRow, session_columns};
 use super::{LogInfo, SessionFound, Store, StoreError, postgres, sqlite};
-use crate::billable::{Entry, Pair, Placed, Text};
+use crate::billable::{Entry, LogEntry, Pair, Text};
 
 /// Rows of sessions that are read at once.
 const READ_BATCH: i64 = 5000;
@@ -76,12 +76,12 @@ macro_rules! verify_operations {
                 let read = |row: &$row| {
                     let entry = EntryRow::from_row(row)
                         .map_err(|error| format!("it cannot be read: {error}"));
-                    let entry = entry.and_then(|row| Placed::try_from(row).map_err(reason));
+                    let entry = entry.and_then(|row| LogEntry::try_from(row).map_err(reason));
                     Ok(EntryRead {
                         partition: row.try_get_unchecked(0)?,
                         position: row.try_get_unchecked(1)?,
                         id: row.try_get_unchecked(2).ok(),
-                        entry: entry.map(|placed| placed.entry),
+                        entry: entry.map(|log_entry| log_entry.entry),
                     })
                 };
                 rows.iter().map(read).collect()

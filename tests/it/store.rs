@@ -47,7 +47,7 @@ fn new_ids(appended: Result<Appended, StoreError>) -> Vec<Uuid> {
 async fn find(store: &Store, id: Uuid) -> Option<Billable> {
     let ids = Billable::all_ids(id).map(|id| (0, id));
     let found = store.entries_find(&ids).await.unwrap();
-    Billable::assemble(found.into_iter().map(|placed| placed.entry)).remove(&id)
+    Billable::assemble(found.into_iter().map(|log_entry| log_entry.entry)).remove(&id)
 }
 
 on_both_databases!(

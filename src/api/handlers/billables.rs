@@ -37,7 +37,7 @@ pub(in crate::api) async fn find_billable(
     let partition = partition_of(id, app.log.partitions);
     let ids = Billable::all_ids(id).map(|id| (partition, id));
     let found = app.store.entries_find(&ids).await?;
-    let billable = Billable::assemble(found.into_iter().map(|placed| placed.entry))
+    let billable = Billable::assemble(found.into_iter().map(|log_entry| log_entry.entry))
         .remove(&id)
         .filter(|billable| caller.sees(billable));
     billable.ok_or(ApiError::NotFound)

@@ -10,7 +10,7 @@ use crate::api::caller::Caller;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::billable::entry::partition_of;
-use crate::billable::{Billable, Field, FieldError, Placed, State as BillableState, Text};
+use crate::billable::{Billable, Field, FieldError, LogEntry, State as BillableState, Text};
 use crate::contract::errors;
 use crate::formats::json::visit::UpTo;
 use crate::formats::record::{Record, page};
@@ -123,7 +123,7 @@ async fn check_calls(
         // Of a billable whose pair came later only some entries are the account's.
         let ids: BTreeSet<_> = found
             .iter()
-            .map(|placed| placed.entry.billable_id)
+            .map(|log_entry| log_entry.entry.billable_id)
             .collect();
         found = app.store.entries_find(&all_ids(app, ids)).await?;
     }
@@ -163,8 +163,8 @@ fn all_ids(app: &App, billables: impl IntoIterator<Item = Uuid>) -> Vec<(u32, Uu
     ids.collect()
 }
 
-fn seen(caller: &Caller, found: Vec<Placed>) -> BTreeMap<Uuid, Billable> {
-    let billables = Billable::assemble(found.into_iter().map(|placed| placed.entry));
+fn seen(caller: &Caller, found: Vec<LogEntry>) -> BTreeMap<Uuid, Billable> {
+    let billables = Billable::assemble(found.into_iter().map(|log_entry| log_entry.entry));
     let seen = billables.into_iter();
     seen.filter(|(_, billable)| caller.sees(billable)).collect()
 }

@@ -72,9 +72,9 @@ pub(in crate::api) async fn read_log(
     let header = HeaderValue::from_str(&next).expect("base64 is visible ASCII");
     let (format, has_place) = (response_format.format, accounts.is_none());
     let items = entries.into_iter().enumerate();
-    let items = items.map(move |(place, placed)| {
+    let items = items.map(move |(place, log_entry)| {
         let _held = &permit;
-        Record::log_entry(&placed, has_place).write_item(format, place == 0)
+        Record::log_entry(&log_entry, has_place).write_item(format, place == 0)
     });
     let mut response = response_format.pieces(page("LogEntry", items, Some(&next), format));
     response.headers_mut().insert(NEXT_CURSOR, header);

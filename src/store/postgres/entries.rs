@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::connect_checked;
 use super::insertion::{insert, insert_new};
-use crate::billable::{Entry, Placed};
-use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, placed};
+use crate::billable::{Entry, LogEntry};
+use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, log_entries};
 use crate::store::void_attribute::begin_locked;
 use crate::store::{Appended, LogInfo, OpenError, StoreError};
 
@@ -21,7 +21,7 @@ const FIND: &str = concat!(
     " from entries where partition = $1 and id = any($2)"
 );
 
-const FIND_PLACED: &str = concat!(
+const FIND_IN_PARTITIONS: &str = concat!(
     "select ",
     entry_columns!(),
     " from unnest($1::integer[], $2::uuid[]) as wanted (partition, id)
@@ -54,10 +54,10 @@ impl super::Store {
     pub(in crate::store) async fn entries_find(
         &self,
         ids: &[(u32, Uuid)],
-    ) -> Result<Vec<Placed>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         let rows = self.entry_rows_find(ids).await?;
         let rows: Result<Vec<_>, _> = rows.iter().map(EntryRow::from_row).collect();
-        placed(rows?)
+        log_entries(rows?)
     }
 
     pub(in crate::store) async fn entry_rows_find(
@@ -68,7 +68,7 @@ impl super::Store {
             .iter()
             .map(|(partition, id)| (partition.cast_signed(), *id))
             .unzip();
-        let rows = sqlx::query(FIND_PLACED)
+        let rows = sqlx::query(FIND_IN_PARTITIONS)
             .bind(partitions)
             .bind(ids)
             .fetch_all(&self.read);
@@ -80,7 +80,7 @@ impl super::Store {
         calls: &[&str],
         accounts: Option<&[String]>,
         limit: u32,
-    ) -> Result<Vec<Placed>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         let [of_all, of_own @ ..] = OF_CALLS;
         let statements = accounts.map_or(vec![of_all], |_| of_own.to_vec());
         let mut rows: Vec<EntryRow> = Vec::new();
@@ -91,7 +91,7 @@ impl super::Store {
             }
             rows.extend(query.fetch_all(&self.read).await?);
         }
-        placed(rows)
+        log_entries(rows)
     }
 }
 

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::insertion::{insert, insert_new};
 use super::{BEGIN, FileId, connect_checked, file_id};
-use crate::billable::{Entry, Placed};
-use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, placed};
+use crate::billable::{Entry, LogEntry};
+use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, log_entries};
 use crate::store::void_attribute::begin_locked;
 use crate::store::{Appended, LogInfo, OpenError, StoreError};
 
@@ -20,7 +20,7 @@ pub(in crate::store) const FIND: &str = concat!(
      where partition = $1 and id in (select unhex(value) from json_each($2))"
 );
 
-pub(in crate::store) const FIND_PLACED: &str = concat!(
+pub(in crate::store) const FIND_IN_PARTITIONS: &str = concat!(
     "select ",
     entry_columns!(),
     " from json_each($1) as wanted
@@ -53,10 +53,10 @@ impl super::Store {
     pub(in crate::store) async fn entries_find(
         &self,
         ids: &[(u32, Uuid)],
-    ) -> Result<Vec<Placed>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         let rows = self.entry_rows_find(ids).await?;
         let rows: Result<Vec<_>, _> = rows.iter().map(EntryRow::from_row).collect();
-        placed(rows?)
+        log_entries(rows?)
     }
 
     pub(in crate::store) async fn entry_rows_find(
@@ -68,7 +68,9 @@ impl super::Store {
             .map(|(partition, id)| (partition, id.simple().to_string()))
             .collect();
         let wanted = json!(wanted).to_string();
-        let rows = sqlx::query(FIND_PLACED).bind(wanted).fetch_all(&self.read);
+        let rows = sqlx::query(FIND_IN_PARTITIONS)
+            .bind(wanted)
+            .fetch_all(&self.read);
         Ok(rows.await?)
     }
 
@@ -77,7 +79,7 @@ impl super::Store {
         calls: &[&str],
         accounts: Option<&[String]>,
         limit: u32,
-    ) -> Result<Vec<Placed>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         let [of_all, of_own @ ..] = OF_CALLS;
         let statements = accounts.map_or(vec![of_all], |_| of_own.to_vec());
         let mut rows: Vec<EntryRow> = Vec::new();
@@ -89,7 +91,7 @@ impl super::Store {
             }
             rows.extend(query.fetch_all(&self.read).await?);
         }
-        placed(rows)
+        log_entries(rows)
     }
 }
 
