@@ -9,7 +9,7 @@
 //! written again.
 
 mod group;
-mod heads;
+mod head_watcher;
 mod task;
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use crate::limits::Claim;
 use crate::metrics::{Limit, METRICS, as_i64};
 use crate::store::{LogInfo, Store};
 
-pub use heads::Heads;
+pub use head_watcher::HeadWatcher;
 
 /// How long a caller waits for its commit, the time in the queue included.
 const APPEND_DEADLINE: Duration = Duration::from_secs(15);
@@ -64,25 +64,25 @@ pub enum WriteError {
 #[derive(Clone, Debug)]
 pub struct Writer {
     queues: Vec<mpsc::Sender<Job>>,
-    heads: Heads,
+    heads: HeadWatcher,
 }
 
 /// The writing tasks. They have threads of their own: on those of the requests a commit that is
 /// done would wait for its turn among hundreds of them, and the database with it.
 #[derive(Debug)]
-pub struct Writing {
+pub struct WriterTasks {
     tasks: JoinSet<()>,
     runtime: Option<Runtime>,
 }
 
-impl Writing {
+impl WriterTasks {
     /// The end of a task, which may be a panic; `None` when all have ended.
     pub async fn join_next(&mut self) -> Option<Result<(), JoinError>> {
         self.tasks.join_next().await
     }
 }
 
-impl Drop for Writing {
+impl Drop for WriterTasks {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             // Whoever drops it may be a task itself, which must not wait.
@@ -129,7 +129,7 @@ impl Writer {
     ///
     /// # Panics
     /// The system has no thread left.
-    pub fn start(store: &Store, log: LogInfo, queue: usize) -> (Self, Writing) {
+    pub fn start(store: &Store, log: LogInfo, queue: usize) -> (Self, WriterTasks) {
         // A partition keeps no more than one busy.
         let threads = available_parallelism().map_or(1, usize::from);
         let threads = threads.min(log.partitions as usize);
@@ -141,7 +141,7 @@ impl Writer {
             .expect("a process that starts has threads left");
         let mut tasks = JoinSet::new();
         let mut queues = Vec::new();
-        let heads = Heads::new();
+        let heads = HeadWatcher::new();
         for partition in 0..log.partitions {
             let (sender, receiver) = mpsc::channel(queue);
             let appender = store.appender(log, partition);
@@ -150,15 +150,15 @@ impl Writer {
             queues.push(sender);
         }
         let writer = Self { queues, heads };
-        let writing = Writing {
+        let writer_tasks = WriterTasks {
             tasks,
             runtime: Some(runtime),
         };
-        (writer, writing)
+        (writer, writer_tasks)
     }
 
     /// How far the log goes, as this process knows.
-    pub fn heads(&self) -> &Heads {
+    pub fn heads(&self) -> &HeadWatcher {
         &self.heads
     }
 

@@ -25,7 +25,7 @@ use super::{Failure, open};
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, ClientName, Entry, Instant, Void};
 use crate::store::{LogInfo, Store};
-use crate::writer::{Outcome, WriteError, Writer, Writing};
+use crate::writer::{Outcome, WriteError, Writer, WriterTasks};
 
 /// Rows that are stored together. 1,000 of 300 bytes commit in some 10 ms.
 const GROUP: usize = 1000;
@@ -154,7 +154,7 @@ struct Import {
     store: Store,
     /// `None` while there is none, which only a dry run leaves so.
     log: Option<LogInfo>,
-    writing: Option<(Writer, Writing)>,
+    writing: Option<(Writer, WriterTasks)>,
     client: ClientName,
     group: Vec<Pending>,
     group_bytes: usize,

@@ -57,7 +57,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     }
 
     let tokens = Tokens::load(&store, log, admin.as_ref()).await?;
-    let (writer, mut writing) = Writer::start(&store, log, args.max_queue as usize);
+    let (writer, mut writer_tasks) = Writer::start(&store, log, args.max_queue as usize);
     let cursors = Cursors::load(&store, log).await?;
     let mut background = JoinSet::new();
     background.spawn(tokens.clone().keep_fresh(store.clone(), log, admin));
@@ -118,7 +118,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     let mut serving = tokio::spawn(server::serve(listener, tls, app, limits, stop));
     let died = tokio::select! {
         done = &mut serving => done.is_err(),
-        Some(Err(_)) = writing.join_next() => true,
+        Some(Err(_)) = writer_tasks.join_next() => true,
         Some(_) = background.join_next() => true,
         Some(_) = probing.join_next() => true,
     };
@@ -133,7 +133,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         ));
     }
     // The app is gone, so the queues are closed: the tasks commit what was accepted and end.
-    let finished = async { while writing.join_next().await.is_some() {} };
+    let finished = async { while writer_tasks.join_next().await.is_some() {} };
     if timeout(args.shutdown_timeout, finished).await.is_err() {
         warn!("accepted reports were not committed in time; nobody was told that they were stored");
     }

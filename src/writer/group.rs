@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
-use super::{Heads, Outcome};
+use super::{HeadWatcher, Outcome};
 use crate::billable::{Attribution, Billable, Entry, ListKey, Pair, Void};
 use crate::metrics::METRICS;
 use crate::store::{Appender, StoreError};
@@ -32,8 +32,8 @@ const EXPECT_KNOWN: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Group {
     appender: Appender,
-    heads: Heads,
-    trouble: Trouble,
+    heads: HeadWatcher,
+    retry: RetryState,
     /// When a group had something that was stored before, if it was of late: then so has the next,
     /// most likely.
     known_at: Option<Instant>,
@@ -41,7 +41,7 @@ pub(super) struct Group {
 
 /// Since when tries have failed.
 #[derive(Clone, Copy, Debug, Default)]
-struct Trouble {
+struct RetryState {
     since: Option<Instant>,
     pause: Duration,
     /// Tries that failed at the group in hand.
@@ -58,18 +58,18 @@ struct CommitResult {
 }
 
 impl Group {
-    pub(super) fn new(appender: Appender, heads: Heads) -> Self {
+    pub(super) fn new(appender: Appender, heads: HeadWatcher) -> Self {
         Self {
             appender,
             heads,
-            trouble: Trouble::default(),
+            retry: RetryState::default(),
             known_at: None,
         }
     }
 
     /// Whether the store has failed since it last confirmed anything.
-    pub(super) fn is_troubled(&self) -> bool {
-        self.trouble.since.is_some()
+    pub(super) fn is_retrying(&self) -> bool {
+        self.retry.since.is_some()
     }
 
     /// Voids billables in one transaction; see [`super::Writer::void`].
@@ -77,10 +77,10 @@ impl Group {
         &mut self,
         voids: &[Void],
     ) -> Result<Vec<Option<(Billable, bool)>>, StoreError> {
-        self.trouble.begin();
+        self.retry.begin();
         loop {
             let done = in_time(self.appender.entries_void(voids)).await;
-            if let Some(done) = self.trouble.settle(done).await {
+            if let Some(done) = self.retry.settle(done).await {
                 let voided = done?;
                 self.heads.committed();
                 return Ok(voided);
@@ -94,10 +94,10 @@ impl Group {
         attribution: &Attribution,
         after: Option<ListKey>,
     ) -> Result<Option<ListKey>, StoreError> {
-        self.trouble.begin();
+        self.retry.begin();
         loop {
             let done = in_time(self.appender.entries_attribute(attribution, after)).await;
-            if let Some(done) = self.trouble.settle(done).await {
+            if let Some(done) = self.retry.settle(done).await {
                 let step = done?;
                 self.heads.committed();
                 return Ok(step);
@@ -125,15 +125,15 @@ impl Group {
             });
         }
         let started = Instant::now();
-        self.trouble.begin();
+        self.retry.begin();
         let result = loop {
             let done = in_time(self.store(&distinct)).await;
-            if let Some(done) = self.trouble.settle(done).await {
+            if let Some(done) = self.retry.settle(done).await {
                 break done?;
             }
         };
         METRICS.committed(started.elapsed(), distinct.len());
-        let is_repeated = is_repeated || self.trouble.tries > 0;
+        let is_repeated = is_repeated || self.retry.tries > 0;
         debug!(
             group.entries = distinct.len(),
             group.known = result.known.len(),
@@ -155,7 +155,7 @@ impl Group {
     /// no lock then, and is answered although nothing can be written.
     async fn store(&mut self, entries: &[&Entry]) -> Result<CommitResult, StoreError> {
         let mut known = HashMap::new();
-        let expects_known = self.known_at.is_some() || self.is_troubled();
+        let expects_known = self.known_at.is_some() || self.is_retrying();
         if expects_known {
             let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
             known = self.find(&ids).await?;
@@ -227,7 +227,7 @@ async fn in_time<T>(attempt: impl Future<Output = Result<T, StoreError>>) -> Res
     }
 }
 
-impl Trouble {
+impl RetryState {
     /// Another group is tried.
     fn begin(&mut self) {
         self.tries = 0;

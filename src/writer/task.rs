@@ -26,12 +26,12 @@ const MAX_WAIT: Duration = Duration::from_millis(1500);
 /// everybody wait for its whole length; refusing who has waited for long, which stores nothing,
 /// keeps the wait of the others short.
 #[derive(Debug)]
-struct Standing {
+struct OverloadDetector {
     emptied_at: Instant,
     commit: Duration,
 }
 
-impl Standing {
+impl OverloadDetector {
     /// Notes whether the queue is empty.
     fn look(&mut self, queue: &mpsc::Receiver<Job>) {
         if queue.is_empty() {
@@ -49,8 +49,8 @@ impl Standing {
     }
 
     /// Refuses those that have waited for too long. While the store is in trouble all wait for it.
-    fn refuse(&self, records: &mut Vec<Record>, is_troubled: bool) {
-        if is_troubled || self.emptied_at.elapsed() < STANDS_AFTER {
+    fn refuse(&self, records: &mut Vec<Record>, is_retrying: bool) {
+        if is_retrying || self.emptied_at.elapsed() < STANDS_AFTER {
             return;
         }
         let limit = MAX_WAIT.max(self.commit * 2);
@@ -92,7 +92,7 @@ impl Taken {
 
 /// Runs until every handle to the queue is gone, and everything in it is done.
 pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Job>) {
-    let mut standing = Standing {
+    let mut overload = OverloadDetector {
         emptied_at: Instant::now(),
         commit: Duration::ZERO,
     };
@@ -102,14 +102,14 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Job>) {
             return;
         };
         if was_empty {
-            standing.emptied_at = Instant::now();
+            overload.emptied_at = Instant::now();
         }
         let mut taken = Taken::default();
         let mut has_room = taken.add(first);
         while has_room && let Ok(job) = queue.try_recv() {
             has_room = taken.add(job);
         }
-        standing.look(&queue);
+        overload.look(&queue);
         let Taken {
             mut records,
             mut voids,
@@ -119,7 +119,7 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Job>) {
         // Whoever gave up was told that nothing is certain; under overload this is the work that
         // need not be done.
         records.retain(|record| !record.reply.is_closed());
-        standing.refuse(&mut records, group.is_troubled());
+        overload.refuse(&mut records, group.is_retrying());
         voids.retain(|(_, reply)| !reply.is_closed());
         let started = Instant::now();
         if !records.is_empty() {
@@ -134,7 +134,7 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Job>) {
             let done = group.attribute(&attribution, after).await;
             let _ = reply.send(done.map_err(|error| failed(&error)));
         }
-        standing.done(started.elapsed());
+        overload.done(started.elapsed());
     }
 }
 

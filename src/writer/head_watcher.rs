@@ -23,13 +23,13 @@ const ASK_AT_MOST_EVERY: Duration = Duration::from_millis(5);
 
 /// The last position of each partition as the store said last. A clone is a handle to the same.
 #[derive(Clone, Debug)]
-pub struct Heads {
+pub struct HeadWatcher {
     said: watch::Sender<Vec<i64>>,
     waiting: watch::Sender<usize>,
     committed: Arc<Notify>,
 }
 
-impl Heads {
+impl HeadWatcher {
     pub(super) fn new() -> Self {
         let (said, _) = watch::channel(Vec::new());
         let (waiting, _) = watch::channel(0);
