@@ -63,7 +63,7 @@ pub enum WriteError {
 /// everything already accepted.
 #[derive(Clone, Debug)]
 pub struct Writer {
-    queues: Vec<mpsc::Sender<Job>>,
+    queues: Vec<mpsc::Sender<Command>>,
     heads: HeadWatcher,
 }
 
@@ -91,14 +91,14 @@ impl Drop for WriterTasks {
     }
 }
 
-/// What a partition's task is asked to do in one transaction, and whom to tell.
+/// What a partition's task is asked to do in one transaction, and where the reply goes.
 #[derive(Debug)]
-enum Job {
-    /// Entries that record.
-    Record(Record),
-    /// Voids of this partition's billables.
+enum Command {
+    /// Append entries.
+    Append(Append),
+    /// Void billables of this partition.
     Void(Vec<Void>, Reply<VoidOutcomes>),
-    /// A step of an attribution.
+    /// Take a step of an attribution.
     Attribute(Box<Attribution>, Option<ListKey>, Reply<Option<ListKey>>),
 }
 
@@ -109,7 +109,7 @@ type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 
 /// Entries of one partition that go into one transaction.
 #[derive(Debug)]
-struct Record {
+struct Append {
     entries: Vec<Entry>,
     queued_at: Instant,
     /// Held until the job is done, even when its caller has gone.
@@ -207,7 +207,7 @@ impl Writer {
         for (room, PartitionBatch { places, items }) in rooms.into_iter().zip(batches.into_values())
         {
             let (reply, outcome) = oneshot::channel();
-            room.send(Job::Record(Record {
+            room.send(Command::Append(Append {
                 entries: items,
                 queued_at: Instant::now(),
                 _claim: claim.cloned(),
@@ -249,7 +249,7 @@ impl Writer {
             self.partitioned(voids, |void| void.billable_id)
         {
             let done = self
-                .change(partition, |reply| Job::Void(items, reply))
+                .change(partition, |reply| Command::Void(items, reply))
                 .await?;
             for (place, billable) in places.into_iter().zip(done) {
                 outcomes[place] = billable;
@@ -270,20 +270,22 @@ impl Writer {
         after: Option<ListKey>,
     ) -> Result<Option<ListKey>, WriteError> {
         let attribution = Box::new(attribution.clone());
-        self.change(partition, |reply| Job::Attribute(attribution, after, reply))
-            .await
+        self.change(partition, |reply| {
+            Command::Attribute(attribution, after, reply)
+        })
+        .await
     }
 
     async fn change<T>(
         &self,
         partition: u32,
-        job: impl FnOnce(Reply<T>) -> Job,
+        command: impl FnOnce(Reply<T>) -> Command,
     ) -> Result<T, WriteError> {
         let (reply, outcome) = oneshot::channel();
         let room = self.queues[partition as usize]
             .try_reserve()
             .map_err(|error| refused(&error))?;
-        room.send(job(reply));
+        room.send(command(reply));
         match timeout(APPEND_DEADLINE, outcome).await {
             Ok(Ok(done)) => done,
             Ok(Err(_)) | Err(_) => Err(WriteError::Unavailable),

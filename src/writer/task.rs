@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::group::Group;
-use super::{Job, Record, Reply, VoidOutcomes, WriteError};
+use super::{Append, Command, Reply, VoidOutcomes, WriteError};
 use crate::billable::{Entry, Void};
 use crate::metrics::{Limit, METRICS};
 use crate::store::StoreError;
@@ -33,7 +33,7 @@ struct OverloadDetector {
 
 impl OverloadDetector {
     /// Notes whether the queue is empty.
-    fn look(&mut self, queue: &mpsc::Receiver<Job>) {
+    fn look(&mut self, queue: &mpsc::Receiver<Command>) {
         if queue.is_empty() {
             self.emptied_at = Instant::now();
         }
@@ -49,15 +49,15 @@ impl OverloadDetector {
     }
 
     /// Refuses those that have waited for too long. While the store is in trouble all wait for it.
-    fn refuse(&self, records: &mut Vec<Record>, is_retrying: bool) {
+    fn refuse(&self, appends: &mut Vec<Append>, is_retrying: bool) {
         if is_retrying || self.emptied_at.elapsed() < STANDS_AFTER {
             return;
         }
         let limit = MAX_WAIT.max(self.commit * 2);
-        let late = records.extract_if(.., |record| record.queued_at.elapsed() > limit);
-        for record in late {
+        let late = appends.extract_if(.., |append| append.queued_at.elapsed() > limit);
+        for append in late {
             METRICS.refused(Limit::Queue);
-            let _ = record.reply.send(Err(WriteError::Full));
+            let _ = append.reply.send(Err(WriteError::Full));
         }
     }
 }
@@ -65,33 +65,33 @@ impl OverloadDetector {
 /// What was taken from the queue at once.
 #[derive(Default)]
 struct Taken {
-    records: Vec<Record>,
+    appends: Vec<Append>,
     voids: Vec<(Vec<Void>, Reply<VoidOutcomes>)>,
     /// A step of an attribution, which is done by itself.
-    step: Option<Job>,
+    step: Option<Command>,
     entries: usize,
 }
 
 impl Taken {
     /// Adds a job; whether there is room for more.
-    fn add(&mut self, job: Job) -> bool {
-        match job {
-            Job::Record(record) => {
-                self.entries += record.entries.len();
-                self.records.push(record);
+    fn add(&mut self, command: Command) -> bool {
+        match command {
+            Command::Append(append) => {
+                self.entries += append.entries.len();
+                self.appends.push(append);
             }
-            Job::Void(voids, reply) => {
+            Command::Void(voids, reply) => {
                 self.entries += voids.len();
                 self.voids.push((voids, reply));
             }
-            step @ Job::Attribute(..) => self.step = Some(step),
+            step @ Command::Attribute(..) => self.step = Some(step),
         }
         self.entries < MAX_GROUP && self.step.is_none()
     }
 }
 
 /// Runs until every handle to the queue is gone, and everything in it is done.
-pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Job>) {
+pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
     let mut overload = OverloadDetector {
         emptied_at: Instant::now(),
         commit: Duration::ZERO,
@@ -106,29 +106,29 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Job>) {
         }
         let mut taken = Taken::default();
         let mut has_room = taken.add(first);
-        while has_room && let Ok(job) = queue.try_recv() {
-            has_room = taken.add(job);
+        while has_room && let Ok(command) = queue.try_recv() {
+            has_room = taken.add(command);
         }
         overload.look(&queue);
         let Taken {
-            mut records,
+            mut appends,
             mut voids,
             step,
             ..
         } = taken;
         // Whoever gave up was told that nothing is certain; under overload this is the work that
         // need not be done.
-        records.retain(|record| !record.reply.is_closed());
-        overload.refuse(&mut records, group.is_retrying());
+        appends.retain(|append| !append.reply.is_closed());
+        overload.refuse(&mut appends, group.is_retrying());
         voids.retain(|(_, reply)| !reply.is_closed());
         let started = Instant::now();
-        if !records.is_empty() {
-            commit(&mut group, &mut records).await;
+        if !appends.is_empty() {
+            commit(&mut group, &mut appends).await;
         }
         if !voids.is_empty() {
             void(&mut group, voids).await;
         }
-        if let Some(Job::Attribute(attribution, after, reply)) = step
+        if let Some(Command::Attribute(attribution, after, reply)) = step
             && !reply.is_closed()
         {
             let done = group.attribute(&attribution, after).await;
@@ -140,56 +140,59 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Job>) {
 
 /// Commits the jobs together; if something is wrong with one of them, or with what is stored
 /// under its ids, each by itself, so that it fails only its own caller.
-async fn commit(group: &mut Group, jobs: &mut Vec<Record>) {
-    let together: Vec<&[Entry]> = jobs.iter().map(|job| &*job.entries).collect();
+async fn commit(group: &mut Group, appends: &mut Vec<Append>) {
+    let together: Vec<&[Entry]> = appends.iter().map(|append| &*append.entries).collect();
     let result = group.commit(&together, false).await;
-    if result.as_ref().is_err_and(is_about_one) && jobs.len() > 1 {
-        for job in jobs.drain(..) {
+    if result.as_ref().is_err_and(is_about_one) && appends.len() > 1 {
+        for append in appends.drain(..) {
             let alone = group
-                .commit(&[&job.entries], true)
+                .commit(&[&append.entries], true)
                 .await
                 .map(|mut outcomes| outcomes.remove(0));
             // A caller that has gone needs no answer.
-            let _ = job.reply.send(alone.map_err(|error| failed(&error)));
+            let _ = append.reply.send(alone.map_err(|error| failed(&error)));
         }
         return;
     }
     match result {
         Ok(outcomes) => {
-            for (job, outcomes) in jobs.drain(..).zip(outcomes) {
-                let _ = job.reply.send(Ok(outcomes));
+            for (append, outcomes) in appends.drain(..).zip(outcomes) {
+                let _ = append.reply.send(Ok(outcomes));
             }
         }
         Err(error) => {
-            for job in jobs.drain(..) {
-                let _ = job.reply.send(Err(failed(&error)));
+            for append in appends.drain(..) {
+                let _ = append.reply.send(Err(failed(&error)));
             }
         }
     }
 }
 
 /// Voids together what was asked for by several, as [`commit`] does.
-async fn void(group: &mut Group, jobs: Vec<(Vec<Void>, Reply<VoidOutcomes>)>) {
-    let together: Vec<_> = jobs.iter().flat_map(|(voids, _)| voids.clone()).collect();
+async fn void(group: &mut Group, commands: Vec<(Vec<Void>, Reply<VoidOutcomes>)>) {
+    let together: Vec<_> = commands
+        .iter()
+        .flat_map(|(voids, _)| voids.clone())
+        .collect();
     let result = group.void(&together).await;
-    let is_alone = jobs.len() <= 1;
+    let is_alone = commands.len() <= 1;
     let mut outcomes = match result {
         Ok(outcomes) => outcomes.into_iter(),
         Err(error) if is_alone || !is_about_one(&error) => {
-            for (_, reply) in jobs {
+            for (_, reply) in commands {
                 let _ = reply.send(Err(failed(&error)));
             }
             return;
         }
         Err(_) => {
-            for (voids, reply) in jobs {
+            for (voids, reply) in commands {
                 let alone = group.void(&voids).await;
                 let _ = reply.send(alone.map_err(|error| failed(&error)));
             }
             return;
         }
     };
-    for (voids, reply) in jobs {
+    for (voids, reply) in commands {
         let _ = reply.send(Ok(outcomes.by_ref().take(voids.len()).collect()));
     }
 }
