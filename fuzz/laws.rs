@@ -6,7 +6,7 @@
 //!   report with the same identity; so can several together.
 
 use billables::billable::{
-    ClientName, Field, Given, Identity, Instant, RawReport, Report, Reported,
+    ClientName, Field, Identity, Instant, RawReport, RawValue, Report, Reported,
 };
 use billables::formats::negotiation::{Wishes, negotiate, wants_problem};
 use billables::formats::parameters::Parameters;
@@ -187,7 +187,7 @@ fn check_negotiation(data: &[u8]) {
     if let Ok(parameters) = Parameters::parse(query) {
         let report = parameters.report();
         for field in Field::ALL {
-            assert!(!matches!(report.get(field), Some(Given::Structure)));
+            assert!(!matches!(report.get(field), Some(RawValue::Structure)));
             assert!(parameters.get(field.camel()).is_some() || report.get(field).is_none());
         }
     }

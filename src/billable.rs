@@ -10,4 +10,4 @@ pub mod report;
 pub use entry::{Attribution, Billable, Entry, Kind, ListKey, LogEntry, Pair, State, Void};
 pub use identity::{ClientName, IdempotencyKey, Identity};
 pub use instant::Instant;
-pub use report::{Field, FieldError, Given, RawReport, Report, Reported, Text};
+pub use report::{Field, FieldError, RawReport, RawValue, Report, Reported, Text};

@@ -112,7 +112,7 @@ type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 struct Append {
     entries: Vec<Entry>,
     queued_at: Instant,
-    /// Held until the job is done, even when its caller has gone.
+    /// Held until the command is done, even when its caller has gone.
     _claim: Option<Arc<Claim>>,
     reply: Reply<Vec<Outcome>>,
 }
@@ -125,7 +125,7 @@ struct PartitionBatch<T> {
 }
 
 impl Writer {
-    /// Starts a task for each partition of the log, with room for `queue` jobs each.
+    /// Starts a task for each partition of the log, with room for `queue` commands each.
     ///
     /// # Panics
     /// The system has no thread left.

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use billables::billable::{
-    ClientName, Field, Given, IdempotencyKey, Identity, Instant, RawReport, Report,
+    ClientName, Field, IdempotencyKey, Identity, Instant, RawReport, RawValue, Report,
 };
 use billables::formats::negotiation::{Wishes, negotiate};
 use billables::formats::parameters::Parameters;
@@ -149,7 +149,7 @@ fn report(number: usize) -> Report {
 fn raw(number: usize) -> RawReport {
     let mut raw = RawReport::default();
     for (field, text) in fields(number) {
-        raw.set(field, Some(Given::Text(text)));
+        raw.set(field, Some(RawValue::Text(text)));
     }
     raw
 }

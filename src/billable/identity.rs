@@ -187,12 +187,12 @@ impl fmt::Display for ClientName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::billable::{Field, Given, Instant, RawReport, Report};
+    use crate::billable::{Field, Instant, RawReport, RawValue, Report};
 
     fn reported(fields: [Option<&str>; 4]) -> Reported {
         let mut raw = RawReport::default();
         for (field, value) in Field::ALL.into_iter().zip(fields) {
-            raw.set(field, value.map(|value| Given::Text(value.to_owned())));
+            raw.set(field, value.map(|value| RawValue::Text(value.to_owned())));
         }
         Report::parse(raw, Instant::now())
             .expect("a report")

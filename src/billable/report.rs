@@ -94,7 +94,7 @@ impl FieldError {
 
 /// A value as a format delivered it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Given {
+pub enum RawValue {
     /// A text, or a scalar's source text.
     Text(String),
     /// An object or an array where a text belongs.
@@ -103,24 +103,24 @@ pub enum Given {
 
 /// The fields of a report as they arrived, before any rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RawReport([Option<Given>; Field::ALL.len()]);
+pub struct RawReport([Option<RawValue>; Field::ALL.len()]);
 
 impl RawReport {
     /// Sets a field, whatever it held.
-    pub fn set(&mut self, field: Field, value: Option<Given>) {
+    pub fn set(&mut self, field: Field, value: Option<RawValue>) {
         self.0[field as usize] = value;
     }
 
     /// Sets a field to a text, or adds it behind a comma to the text that the field holds.
     pub fn append(&mut self, field: Field, text: &str) {
         match &mut self.0[field as usize] {
-            Some(Given::Text(held)) => held.extend([",", text]),
-            other => *other = Some(Given::Text(text.to_owned())),
+            Some(RawValue::Text(held)) => held.extend([",", text]),
+            other => *other = Some(RawValue::Text(text.to_owned())),
         }
     }
 
     /// Sets a field that is not given.
-    pub fn fill(&mut self, field: Field, value: Option<Given>) {
+    pub fn fill(&mut self, field: Field, value: Option<RawValue>) {
         if !self.is_given(field) {
             self.set(field, value);
         }
@@ -151,20 +151,20 @@ impl RawReport {
     /// Whether a field is given: missing, empty and blank are not.
     pub fn is_given(&self, field: Field) -> bool {
         self.get(field).is_some_and(|given| match given {
-            Given::Text(text) => !text.trim().is_empty(),
-            Given::Structure => true,
+            RawValue::Text(text) => !text.trim().is_empty(),
+            RawValue::Structure => true,
         })
     }
 
     /// What a field holds.
-    pub fn get(&self, field: Field) -> Option<&Given> {
+    pub fn get(&self, field: Field) -> Option<&RawValue> {
         self.0[field as usize].as_ref()
     }
 
     fn take(&mut self, field: Field) -> Result<Option<String>, FieldError> {
         match self.0[field as usize].take() {
-            Some(Given::Text(text)) if !text.trim().is_empty() => Ok(Some(text)),
-            Some(Given::Structure) => Err(FieldError::new(
+            Some(RawValue::Text(text)) if !text.trim().is_empty() => Ok(Some(text)),
+            Some(RawValue::Structure) => Err(FieldError::new(
                 field,
                 "NotAText",
                 format!(
@@ -172,7 +172,7 @@ impl RawReport {
                     field.camel()
                 ),
             )),
-            Some(Given::Text(_)) | None => Ok(None),
+            Some(RawValue::Text(_)) | None => Ok(None),
         }
     }
 }
@@ -380,7 +380,7 @@ mod tests {
     fn parse(fields: &[(Field, &str)]) -> Result<Report, Vec<(Field, &'static str)>> {
         let mut raw = RawReport::default();
         for (field, value) in fields {
-            raw.set(*field, Some(Given::Text((*value).to_owned())));
+            raw.set(*field, Some(RawValue::Text((*value).to_owned())));
         }
         Report::parse(raw, now())
             .map_err(|errors| errors.iter().map(|e| (e.field, e.code)).collect())

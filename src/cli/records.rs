@@ -8,7 +8,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::arguments::RowFormat;
-use crate::billable::Given;
+use crate::billable::RawValue;
 use crate::formats::csv::{MAX_COLUMNS, Splitter};
 use crate::formats::json::members_of;
 
@@ -29,7 +29,7 @@ pub(super) struct Rows {
 }
 
 /// Members or cells by their names, in the order of the row.
-type Members = Vec<(Rc<str>, Option<Given>)>;
+type Members = Vec<(Rc<str>, Option<RawValue>)>;
 
 /// A row: its members or cells by their names.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ impl Rows {
             return Ok(members.map(|(name, value)| (name.into(), value)).collect());
         }
         let cells = cells.map_err(|what| format!("the row {what}"))?;
-        let given = |cell: String| (!cell.is_empty()).then_some(Given::Text(cell));
+        let given = |cell: String| (!cell.is_empty()).then_some(RawValue::Text(cell));
         // Cells that the row leaves out at its end are not given.
         let cells = cells.into_iter().map(given).chain(repeat(None));
         Ok(self.header.iter().cloned().zip(cells).collect())
@@ -190,7 +190,7 @@ impl Row {
 
     /// The member of that name in any letter case, if it is given. One that is there twice could
     /// be either.
-    pub(super) fn get(&self, name: &str) -> Result<Option<&Given>, String> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<&RawValue>, String> {
         let mut found = self
             .members
             .iter()
@@ -205,8 +205,8 @@ impl Row {
     /// The same where it has to be a text; blank is not given.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, String> {
         match self.get(name)? {
-            Some(Given::Text(text)) => Ok(Some(&**text).filter(|text| !text.trim().is_empty())),
-            Some(Given::Structure) => Err(format!("{name} must be a text")),
+            Some(RawValue::Text(text)) => Ok(Some(&**text).filter(|text| !text.trim().is_empty())),
+            Some(RawValue::Structure) => Err(format!("{name} must be a text")),
             None => Ok(None),
         }
     }

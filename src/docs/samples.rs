@@ -9,7 +9,7 @@ use std::ptr;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::billable::{
-    Billable, ClientName, Entry, Field, Given, Identity, Instant, LogEntry, RawReport, Report,
+    Billable, ClientName, Entry, Field, Identity, Instant, LogEntry, RawReport, RawValue, Report,
     Text, Void,
 };
 use crate::contract::types::{Kind, Member, Place, Type};
@@ -160,7 +160,7 @@ fn report() -> Report {
     let mut raw = RawReport::default();
     for field in Field::ALL {
         let text = example(&objects::BILLABLE, field.camel()).to_owned();
-        raw.set(field, Some(Given::Text(text)));
+        raw.set(field, Some(RawValue::Text(text)));
     }
     Report::parse(raw, recorded_at()).expect("the examples hold the rules")
 }

@@ -156,7 +156,7 @@ impl Items {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::billable::Given;
+    use crate::billable::RawValue;
     use crate::formats::{BodyFormat, Format};
 
     fn bind(body: &str, query: &str, query_wins: bool) -> Result<RawReport, BindError> {
@@ -173,8 +173,8 @@ mod tests {
     fn shown(report: Result<RawReport, BindError>) -> [Option<String>; Field::ALL.len()] {
         let report = report.expect("a report");
         Field::ALL.map(|field| match report.get(field) {
-            Some(Given::Text(text)) => Some(text.clone()),
-            Some(Given::Structure) | None => None,
+            Some(RawValue::Text(text)) => Some(text.clone()),
+            Some(RawValue::Structure) | None => None,
         })
     }
 

@@ -171,14 +171,14 @@ fn unquoted(quoted: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::billable::{Field, Given, RawReport};
+    use crate::billable::{Field, RawReport, RawValue};
 
     fn report(document: Result<Document, ReadError>) -> Result<RawReport, ReadError> {
         document.map(|document| document.into_reports().remove(0))
     }
 
-    fn text(text: &str) -> Option<Given> {
-        Some(Given::Text(text.to_owned()))
+    fn text(text: &str) -> Option<RawValue> {
+        Some(RawValue::Text(text.to_owned()))
     }
 
     #[test]

@@ -8,8 +8,8 @@ use serde_json::error::Category;
 
 use super::document::{Document, Item, Items, MAX_ITEMS};
 use super::{ReadError, vendors};
-use crate::billable::{Field, Given};
-use visit::{FromMembers, Object, Skipped, UpTo, next_given};
+use crate::billable::{Field, RawValue};
+use visit::{FromMembers, Object, Skipped, UpTo, next_raw};
 
 /// Reads an object as a report, or an array of objects as several. Unknown members are skipped,
 /// to a depth of 128; of a repeated member the last one counts.
@@ -55,7 +55,7 @@ pub(super) fn read_object(text: &str) -> Result<Item, ReadError> {
 ///
 /// # Errors
 /// The text is no object.
-pub fn members_of(text: &str) -> Result<Vec<(String, Option<Given>)>, ReadError> {
+pub fn members_of(text: &str) -> Result<Vec<(String, Option<RawValue>)>, ReadError> {
     let Object(members) = serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
     Ok(members)
 }
@@ -74,7 +74,7 @@ fn malformed(error: &serde_json::Error, lines_before: usize) -> ReadError {
 impl FromMembers for Item {
     fn take<'de, A: MapAccess<'de>>(&mut self, name: String, map: &mut A) -> Result<(), A::Error> {
         match Field::from_name(&name) {
-            Some(field) => self.report.set(field, next_given(map)?),
+            Some(field) => self.report.set(field, next_raw(map)?),
             None if name == "variables" => {
                 self.hints = vendors::of_variables(map.next_value()?).map_err(A::Error::custom)?;
             }
@@ -86,9 +86,9 @@ impl FromMembers for Item {
     }
 }
 
-impl FromMembers for Vec<(String, Option<Given>)> {
+impl FromMembers for Vec<(String, Option<RawValue>)> {
     fn take<'de, A: MapAccess<'de>>(&mut self, name: String, map: &mut A) -> Result<(), A::Error> {
-        self.push((name, next_given(map)?));
+        self.push((name, next_raw(map)?));
         Ok(())
     }
 }
@@ -97,11 +97,13 @@ impl FromMembers for Vec<(String, Option<Given>)> {
 mod tests {
     use super::*;
 
-    fn call_sid(body: &str) -> Result<Option<Given>, ReadError> {
+    fn call_sid(body: &str) -> Result<Option<RawValue>, ReadError> {
         read_object(body).map(|item| item.report.get(Field::CallSid).cloned())
     }
 
-    fn call_sids(document: Result<Document, ReadError>) -> Result<Vec<Option<Given>>, ReadError> {
+    fn call_sids(
+        document: Result<Document, ReadError>,
+    ) -> Result<Vec<Option<RawValue>>, ReadError> {
         let reports = document?.into_reports();
         Ok(reports
             .iter()
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn an_array_and_lines_are_several_reports() {
-        let expected = Ok(vec![Some(Given::Text("a".to_owned())), None]);
+        let expected = Ok(vec![Some(RawValue::Text("a".to_owned())), None]);
         assert_eq!(
             call_sids(read(" [{\"callSid\":\"a\"},{\"x\":[]}] ")),
             expected
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn names_bind_in_any_case_and_the_last_one_wins() {
-        let text = |text: &str| Ok(Some(Given::Text(text.to_owned())));
+        let text = |text: &str| Ok(Some(RawValue::Text(text.to_owned())));
         assert_eq!(
             call_sid(r#"{"CALLSID":"a","callSid":"b","call_sid":"c"}"#),
             text("b")
@@ -157,19 +159,19 @@ mod tests {
             "123456789012345678901234567890",
         ] {
             let body = format!(r#"{{"callSid":{scalar}}}"#);
-            assert_eq!(call_sid(&body), Ok(Some(Given::Text(scalar.to_owned()))));
+            assert_eq!(call_sid(&body), Ok(Some(RawValue::Text(scalar.to_owned()))));
         }
         assert_eq!(
             call_sid(r#"{"callSid":{"a":1}}"#),
-            Ok(Some(Given::Structure))
+            Ok(Some(RawValue::Structure))
         );
-        assert_eq!(call_sid(r#"{"callSid":[]}"#), Ok(Some(Given::Structure)));
+        assert_eq!(call_sid(r#"{"callSid":[]}"#), Ok(Some(RawValue::Structure)));
     }
 
     #[test]
     fn escapes_are_decoded_and_lone_surrogates_refused() {
         let decoded = call_sid(r#"{"callSid":"\ud83d\ude00\"\\\/\u0041"}"#);
-        assert_eq!(decoded, Ok(Some(Given::Text("😀\"\\/A".to_owned()))));
+        assert_eq!(decoded, Ok(Some(RawValue::Text("😀\"\\/A".to_owned()))));
         assert!(call_sid(r#"{"callSid":"\ud83d"}"#).is_err());
         assert!(call_sid(r#"{"other":"\ud83d"}"#).is_err());
     }

@@ -9,7 +9,7 @@
 
 use super::ReadError;
 use super::document::{Document, Items};
-use crate::billable::{Field, Given, RawReport};
+use crate::billable::{Field, RawReport, RawValue};
 
 /// How deep members that nobody wants may be nested.
 const MAX_DEPTH: usize = 64;
@@ -96,7 +96,7 @@ impl<'a> Parser<'a> {
     fn object(
         &mut self,
         depth: usize,
-        member: &mut dyn FnMut(&str, Option<Given>),
+        member: &mut dyn FnMut(&str, Option<RawValue>),
     ) -> Result<(), Reason> {
         self.sequence('{', '}', |parser| {
             let name = parser.name()?;
@@ -152,31 +152,31 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn value(&mut self, depth: usize) -> Result<Option<Given>, Reason> {
+    fn value(&mut self, depth: usize) -> Result<Option<RawValue>, Reason> {
         match self.next_layout() {
-            Some('"') => self.quoted().map(|text| Some(Given::Text(text))),
+            Some('"') => self.quoted().map(|text| Some(RawValue::Text(text))),
             Some('{' | '[') if depth == MAX_DEPTH => Err("is nested too deep".into()),
             Some('{') => {
                 self.object(depth + 1, &mut |_, _| {})?;
-                Ok(Some(Given::Structure))
+                Ok(Some(RawValue::Structure))
             }
             Some('[') => {
                 self.sequence('[', ']', |parser| parser.value(depth + 1).map(|_| ()))?;
-                Ok(Some(Given::Structure))
+                Ok(Some(RawValue::Structure))
             }
             _ => self.plain(),
         }
     }
 
     /// An unquoted value, up to the comma or bracket that ends it.
-    fn plain(&mut self) -> Result<Option<Given>, Reason> {
+    fn plain(&mut self) -> Result<Option<RawValue>, Reason> {
         let rest = &self.text[self.at..];
         let length = rest
             .find(['"', ',', '{', '}', '[', ']', '\r', '\n'])
             .unwrap_or(rest.len());
         self.at += length;
         let value = &rest[..length];
-        Ok((!value.is_empty()).then(|| Given::Text(value.to_owned())))
+        Ok((!value.is_empty()).then(|| RawValue::Text(value.to_owned())))
     }
 
     fn quoted(&mut self) -> Result<String, Reason> {
@@ -211,14 +211,14 @@ impl<'a> Parser<'a> {
 mod tests {
     use super::*;
 
-    fn call_sid(text: &str) -> Result<Option<Given>, ReadError> {
+    fn call_sid(text: &str) -> Result<Option<RawValue>, ReadError> {
         let document = read(text)?;
         assert!(!document.is_batch());
         Ok(document.into_reports()[0].get(Field::CallSid).cloned())
     }
 
-    fn text(text: &str) -> Result<Option<Given>, ReadError> {
-        Ok(Some(Given::Text(text.to_owned())))
+    fn text(text: &str) -> Result<Option<RawValue>, ReadError> {
+        Ok(Some(RawValue::Text(text.to_owned())))
     }
 
     #[test]
@@ -237,8 +237,8 @@ mod tests {
             text("2026-03-01T09:30:00Z")
         );
         assert_eq!(call_sid("{}"), Ok(None));
-        assert_eq!(call_sid("{CallSid:{a:b}}"), Ok(Some(Given::Structure)));
-        assert_eq!(call_sid("{CallSid:[]}"), Ok(Some(Given::Structure)));
+        assert_eq!(call_sid("{CallSid:{a:b}}"), Ok(Some(RawValue::Structure)));
+        assert_eq!(call_sid("{CallSid:[]}"), Ok(Some(RawValue::Structure)));
     }
 
     #[test]

@@ -80,16 +80,16 @@ impl Parameters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::billable::Given;
+    use crate::billable::RawValue;
 
-    fn bound(query: &str, field: Field) -> Option<Given> {
+    fn bound(query: &str, field: Field) -> Option<RawValue> {
         let report = Parameters::parse(query).expect("a query").report();
         report.get(field).cloned()
     }
 
     #[test]
     fn parameters_bind_in_any_case() {
-        let text = |text: &str| Some(Given::Text(text.to_owned()));
+        let text = |text: &str| Some(RawValue::Text(text.to_owned()));
         assert_eq!(
             bound("SESSIONID=S%2B1+x&other=1", Field::SessionId),
             text("S+1 x")

@@ -9,14 +9,14 @@
 
 use jiff::fmt::rfc2822;
 use serde::de::MapAccess;
-use serde_json::value::RawValue;
+use serde_json::value::RawValue as RawJson;
 
 use super::ReadError;
 use super::document::Item;
 use super::json;
-use super::json::visit::{FromMembers, Object, Skipped, next_given};
+use super::json::visit::{FromMembers, Object, Skipped, next_raw};
 use super::parameters::Parameters;
-use crate::billable::{Field, Given, Instant, RawReport};
+use crate::billable::{Field, Instant, RawReport, RawValue};
 
 /// The parameter that FreeSWITCH appends.
 const UUID: &str = "uuid";
@@ -25,14 +25,14 @@ const UUID: &str = "uuid";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hints {
     pub(super) is_cdr: bool,
-    call_sid: Option<Given>,
+    call_sid: Option<RawValue>,
     occurred_at: Option<Instant>,
 }
 
 impl Hints {
     /// Fills what the report leaves out.
     pub(super) fn fill(self, report: &mut RawReport) {
-        let occurred_at = self.occurred_at.map(|at| Given::Text(at.to_string()));
+        let occurred_at = self.occurred_at.map(|at| RawValue::Text(at.to_string()));
         report.fill(Field::CallSid, self.call_sid);
         report.fill(Field::OccurredAt, occurred_at);
     }
@@ -51,14 +51,14 @@ impl Hints {
         if self.call_sid.is_none() {
             self.call_sid = parameters
                 .get(UUID)
-                .map(|uuid| Given::Text(uuid.to_owned()));
+                .map(|uuid| RawValue::Text(uuid.to_owned()));
         }
         Ok(parameters)
     }
 }
 
 /// The hints of a JSON report's member `variables`. Only an object makes it a record.
-pub(super) fn of_variables(value: &RawValue) -> serde_json::Result<Hints> {
+pub(super) fn of_variables(value: &RawJson) -> serde_json::Result<Hints> {
     if !value.get().starts_with('{') {
         return serde_json::from_str::<Skipped>(value.get()).map(|_| Hints::default());
     }
@@ -99,18 +99,18 @@ pub(super) fn of_form(form: &Parameters) -> Result<Item, ReadError> {
 }
 
 /// A number above zero.
-fn number(value: Option<Given>) -> Option<i64> {
+fn number(value: Option<RawValue>) -> Option<i64> {
     match value? {
-        Given::Text(text) => text.parse().ok().filter(|number| *number > 0),
-        Given::Structure => None,
+        RawValue::Text(text) => text.parse().ok().filter(|number| *number > 0),
+        RawValue::Structure => None,
     }
 }
 
 #[derive(Default)]
 struct Variables {
-    uuid: Option<Given>,
-    start_uepoch: Option<Given>,
-    start_epoch: Option<Given>,
+    uuid: Option<RawValue>,
+    start_uepoch: Option<RawValue>,
+    start_epoch: Option<RawValue>,
 }
 
 impl FromMembers for Variables {
@@ -121,7 +121,7 @@ impl FromMembers for Variables {
             "start_epoch" => &mut self.start_epoch,
             _ => return map.next_value::<Skipped>().map(|_| ()),
         };
-        *place = next_given(map)?;
+        *place = next_raw(map)?;
         Ok(())
     }
 }

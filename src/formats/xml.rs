@@ -13,7 +13,7 @@ use quick_xml::name::{LocalName, NamespaceResolver, ResolveResult};
 use super::ReadError;
 use super::document::{Document as Body, Items};
 use super::value::Value;
-use crate::billable::{Field, Given, RawReport};
+use crate::billable::{Field, RawReport, RawValue};
 
 /// The namespace of the operation's types.
 pub(super) const NAMESPACE: &str = "http://schemas.datacontract.org/2004/07/Voice.Api.Billing";
@@ -165,7 +165,7 @@ impl<'a> Document<'a> {
             }
             let value = document.member()?;
             if is_first {
-                report.set(field, Some(Given::Text(value)));
+                report.set(field, Some(RawValue::Text(value)));
             }
             Ok(())
         })?;
@@ -375,21 +375,21 @@ pub(super) fn close(out: &mut String, name: &str) {
 mod tests {
     use super::*;
 
-    fn call_sid(document: &str) -> Result<Option<Given>, ReadError> {
+    fn call_sid(document: &str) -> Result<Option<RawValue>, ReadError> {
         let body = read(document)?;
         assert!(!body.is_batch());
         Ok(body.into_reports()[0].get(Field::CallSid).cloned())
     }
 
     /// A document in the operation's namespace with `members` in it.
-    fn with(members: &str) -> Result<Option<Given>, ReadError> {
+    fn with(members: &str) -> Result<Option<RawValue>, ReadError> {
         call_sid(&format!(
             "<NewBillable xmlns:i='{XSI}' xmlns='{NAMESPACE}'>{members}</NewBillable>"
         ))
     }
 
-    fn text(text: &str) -> Result<Option<Given>, ReadError> {
-        Ok(Some(Given::Text(text.to_owned())))
+    fn text(text: &str) -> Result<Option<RawValue>, ReadError> {
+        Ok(Some(RawValue::Text(text.to_owned())))
     }
 
     #[test]

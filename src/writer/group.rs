@@ -105,20 +105,20 @@ impl Group {
         }
     }
 
-    /// Commits the entries of all jobs in one transaction, and returns each job's outcomes.
+    /// Commits the entries of all commands in one transaction, and returns the outcomes of each.
     ///
     /// A try whose outcome is unknown is repeated on a new connection: the ids are fixed, so
-    /// whatever the first one stored is found and not stored again. `is_repeated` when the jobs
+    /// whatever the first one stored is found and not stored again. `is_repeated` when they
     /// were in a group before, which may have stored them.
     pub(super) async fn commit(
         &mut self,
-        jobs: &[&[Entry]],
+        commands: &[&[Entry]],
         is_repeated: bool,
     ) -> Result<Vec<Vec<Outcome>>, StoreError> {
         // Of twins the first one is stored; the others are compared with it in memory.
         let mut firsts: HashMap<Uuid, &Entry> = HashMap::new();
         let mut distinct = Vec::new();
-        for entry in jobs.iter().copied().flatten() {
+        for entry in commands.iter().copied().flatten() {
             firsts.entry(entry.id).or_insert_with(|| {
                 distinct.push(entry);
                 entry
@@ -139,7 +139,7 @@ impl Group {
             group.known = result.known.len(),
             "committed a group"
         );
-        let outcomes = jobs.iter().map(|entries| {
+        let outcomes = commands.iter().map(|entries| {
             entries
                 .iter()
                 .map(|entry| outcome(entry, firsts[&entry.id], &result, is_repeated))

@@ -11,7 +11,7 @@ use crate::billable::{Entry, Void};
 use crate::metrics::{Limit, METRICS};
 use crate::store::StoreError;
 
-/// Entries in one commit, unless a single job has more. 500 entries of 300 bytes are 150 kB and
+/// Entries in one commit, unless a single command has more. 500 entries of 300 bytes are 150 kB and
 /// commit in some 7 ms on PostgreSQL.
 const MAX_GROUP: usize = 500;
 
@@ -73,7 +73,7 @@ struct Taken {
 }
 
 impl Taken {
-    /// Adds a job; whether there is room for more.
+    /// Adds a command; whether there is room for more.
     fn add(&mut self, command: Command) -> bool {
         match command {
             Command::Append(append) => {
@@ -138,7 +138,7 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
     }
 }
 
-/// Commits the jobs together; if something is wrong with one of them, or with what is stored
+/// Commits the appends together; if something is wrong with one of them, or with what is stored
 /// under its ids, each by itself, so that it fails only its own caller.
 async fn commit(group: &mut Group, appends: &mut Vec<Append>) {
     let together: Vec<&[Entry]> = appends.iter().map(|append| &*append.entries).collect();

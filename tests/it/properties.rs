@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use billables::billable::{
-    ClientName, Field, Given, Identity, Instant, RawReport, Report, Reported,
+    ClientName, Field, Identity, Instant, RawReport, RawValue, Report, Reported,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -97,7 +97,7 @@ proptest! {
             let fields = [account, customer, session, Some(call.unwrap_or_default() + "x")];
             let mut raw = RawReport::default();
             for (field, value) in Field::ALL.into_iter().zip(fields) {
-                raw.set(field, value.map(Given::Text));
+                raw.set(field, value.map(RawValue::Text));
             }
             if let Ok(report) = Report::parse(raw, now) {
                 prop_assert!(seen.insert((id(&report.reported), report.reported.clone())));

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use billables::billable::entry::partition_of;
 use billables::billable::identity::{attributed_id, voided_id};
 use billables::billable::{
-    Billable, ClientName, Entry, Field, Given, IdempotencyKey, Identity, Instant, Kind, Pair,
-    RawReport, Report, State, Text,
+    Billable, ClientName, Entry, Field, IdempotencyKey, Identity, Instant, Kind, Pair, RawReport,
+    RawValue, Report, State, Text,
 };
 use billables::store::{Appended, OpenError, Store, StoreError};
 use billables::token::{Grant, Rate, Scope, Secret, Token};
@@ -17,7 +17,7 @@ use crate::support::{Database, on_both_databases};
 fn entry(fields: &[(Field, &str)], key: Option<(&str, Option<u32>)>) -> Entry {
     let mut raw = RawReport::default();
     for (field, value) in fields {
-        raw.set(*field, Some(Given::Text((*value).to_owned())));
+        raw.set(*field, Some(RawValue::Text((*value).to_owned())));
     }
     let now = Instant::now();
     let report = Report::parse(raw, now).unwrap();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use billables::billable::{ClientName, Field, Given, Identity, Instant, RawReport, Report};
+use billables::billable::{ClientName, Field, Identity, Instant, RawReport, RawValue, Report};
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -250,7 +250,7 @@ fn id(bound: &Value) -> Uuid {
     let mut raw = RawReport::default();
     for field in Field::ALL {
         let value = bound.get(field.camel()).and_then(Value::as_str);
-        raw.set(field, value.map(|text| Given::Text(text.to_owned())));
+        raw.set(field, value.map(|text| RawValue::Text(text.to_owned())));
     }
     let reported = Report::parse(raw, Instant::now()).unwrap().reported;
     let client = ClientName::parse("default").unwrap();

@@ -344,11 +344,11 @@ fn random_id(now: Instant) -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::billable::{ClientName, Field, Given, Report};
+    use crate::billable::{ClientName, Field, RawValue, Report};
 
     fn billable() -> Billable {
         let mut raw = RawReport::default();
-        raw.set(Field::SessionId, Some(Given::Text("S".to_owned())));
+        raw.set(Field::SessionId, Some(RawValue::Text("S".to_owned())));
         let now = Instant::now();
         let report = Report::parse(raw, now).expect("a report");
         let client = ClientName::parse("c").expect("a name");

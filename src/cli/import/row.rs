@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::billable::{
-    ClientName, Entry, Field, Given, IdempotencyKey, Identity, Instant, Pair, RawReport, Report,
+    ClientName, Entry, Field, IdempotencyKey, Identity, Instant, Pair, RawReport, RawValue, Report,
     State, Text,
 };
 use crate::cli::arguments::RowFormat;
@@ -83,7 +83,7 @@ impl Reading {
         for field in Field::ALL {
             raw.set(
                 field,
-                text(field.camel())?.map(|text| Given::Text(text.to_owned())),
+                text(field.camel())?.map(|text| RawValue::Text(text.to_owned())),
             );
         }
         required("occurredAt")?;
@@ -117,14 +117,14 @@ impl Reading {
             raw.set(field, self.given(row, Column::Field(field), field.camel())?);
         }
         let key = match self.given(row, Column::Key, "")? {
-            Some(Given::Text(key)) if !key.trim().is_empty() => {
+            Some(RawValue::Text(key)) if !key.trim().is_empty() => {
                 let key = IdempotencyKey::parse(key.as_bytes());
                 Some(key.ok_or_else(|| {
                     "its key must be 1 to 255 visible ASCII characters".to_owned()
                 })?)
             }
-            Some(Given::Structure) => return Err("its key must be a text".to_owned()),
-            Some(Given::Text(_)) | None => None,
+            Some(RawValue::Structure) => return Err("its key must be a text".to_owned()),
+            Some(RawValue::Text(_)) | None => None,
         };
         let report = parse(raw, now)?;
         let identity = Identity::of(key, None, &report.reported);
@@ -146,18 +146,18 @@ impl Reading {
 
     /// What a row gives for a column: the command line's value, or a cell as it is. A column is
     /// the one that the command line names, else the one that has the field's `name`.
-    fn given(&self, row: &Row, column: Column, name: &str) -> Result<Option<Given>, String> {
+    fn given(&self, row: &Row, column: Column, name: &str) -> Result<Option<RawValue>, String> {
         let of = |list: &[(Column, String)]| {
             let mut found = list.iter().filter(|(known, _)| *known == column);
             found.next().map(|(_, text)| text.clone())
         };
         if let Some(value) = of(&self.values) {
-            return Ok(Some(Given::Text(value)));
+            return Ok(Some(RawValue::Text(value)));
         }
         match of(&self.columns) {
-            Some(column) => row.get(&column).map(Option::<&Given>::cloned),
+            Some(column) => row.get(&column).map(Option::<&RawValue>::cloned),
             None if column == Column::Key => Ok(None),
-            None => row.get(name).map(Option::<&Given>::cloned),
+            None => row.get(name).map(Option::<&RawValue>::cloned),
         }
     }
 }

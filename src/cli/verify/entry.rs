@@ -2,7 +2,7 @@
 
 use crate::billable::entry::partition_of;
 use crate::billable::identity::{attributed_id, voided_id};
-use crate::billable::{Entry, Field, Given, Instant, Kind, Pair, RawReport, Report, Text};
+use crate::billable::{Entry, Field, Instant, Kind, Pair, RawReport, RawValue, Report, Text};
 use crate::store::LogInfo;
 
 /// The most reports of a batch, each of which has an index.
@@ -89,11 +89,11 @@ pub(super) fn faults(
 fn values(entry: &Entry, is_imported: bool) -> Vec<String> {
     let mut raw = RawReport::default();
     for (field, value) in entry.reported.fields() {
-        raw.set(field, value.map(|value| Given::Text(value.to_owned())));
+        raw.set(field, value.map(|value| RawValue::Text(value.to_owned())));
     }
     raw.set(
         Field::OccurredAt,
-        Some(Given::Text(entry.occurred_at.to_string())),
+        Some(RawValue::Text(entry.occurred_at.to_string())),
     );
     let now = match entry.kind {
         Kind::Recorded if !is_imported => entry.recorded_at,

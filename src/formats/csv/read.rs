@@ -1,7 +1,7 @@
 //! Reads reports.
 
 use super::{MAX_COLUMNS, Splitter};
-use crate::billable::{Field, Given, RawReport};
+use crate::billable::{Field, RawReport, RawValue};
 use crate::formats::ReadError;
 use crate::formats::document::{Document, Items};
 
@@ -33,7 +33,7 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
         let mut report = RawReport::default();
         for (cell, column) in cells.into_iter().zip(&columns) {
             if let Some(field) = column {
-                report.set(*field, (!cell.is_empty()).then_some(Given::Text(cell)));
+                report.set(*field, (!cell.is_empty()).then_some(RawValue::Text(cell)));
             }
         }
         items.push(report)?;
@@ -72,13 +72,13 @@ impl Rows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::billable::Given;
+    use crate::billable::RawValue;
 
     fn sessions(text: &str) -> Result<Vec<Option<String>>, ReadError> {
         let reports = read(text)?.into_reports();
         let session = |report: &RawReport| match report.get(Field::SessionId) {
-            Some(Given::Text(text)) => Some(text.clone()),
-            Some(Given::Structure) | None => None,
+            Some(RawValue::Text(text)) => Some(text.clone()),
+            Some(RawValue::Structure) | None => None,
         };
         Ok(reports.iter().map(session).collect())
     }

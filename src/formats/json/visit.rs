@@ -4,9 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde_json::value::RawValue as RawJson;
 
-use crate::billable::Given;
+use crate::billable::RawValue;
 
 /// Takes the members of an object, one after the other.
 pub(in crate::formats) trait FromMembers: Default {
@@ -85,17 +85,17 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for UpTo<T, M
 }
 
 /// The next member's value: a text, a scalar's source text, or nothing for null.
-pub(in crate::formats) fn next_given<'de, A: MapAccess<'de>>(
+pub(in crate::formats) fn next_raw<'de, A: MapAccess<'de>>(
     map: &mut A,
-) -> Result<Option<Given>, A::Error> {
-    let value: &RawValue = map.next_value()?;
+) -> Result<Option<RawValue>, A::Error> {
+    let value: &RawJson = map.next_value()?;
     Ok(match value.get() {
         "null" => None,
-        text if text.starts_with('"') => Some(Given::Text(
+        text if text.starts_with('"') => Some(RawValue::Text(
             serde_json::from_str(text).map_err(A::Error::custom)?,
         )),
-        text if text.starts_with(['{', '[']) => Some(Given::Structure),
-        scalar => Some(Given::Text(scalar.to_owned())),
+        text if text.starts_with(['{', '[']) => Some(RawValue::Structure),
+        scalar => Some(RawValue::Text(scalar.to_owned())),
     })
 }
 
