@@ -166,9 +166,15 @@ impl<'a> Entries<'a> {
             match &row.entry {
                 Err(reason) => wrong.push(reason.clone()),
                 Ok(entry) => {
-                    wrong.extend(self.alone(entry, row.partition));
+                    wrong.extend(self.check_alone(entry, row.partition));
                     let decision = self.decision(entry, &decisions);
-                    wrong.extend(together(self.imported, row, entry, decision, &others));
+                    wrong.extend(check_against_others(
+                        self.imported,
+                        row,
+                        entry,
+                        decision,
+                        &others,
+                    ));
                 }
             }
             for reason in wrong {
@@ -179,7 +185,7 @@ impl<'a> Entries<'a> {
     }
 
     /// What is wrong with an entry by itself.
-    fn alone(&mut self, entry: &Entry, partition: i32) -> Vec<String> {
+    fn check_alone(&mut self, entry: &Entry, partition: i32) -> Vec<String> {
         let is_imported = self.imported.contains(&entry.client);
         if entry.kind == Kind::Recorded {
             self.counts.billables += 1;
@@ -283,7 +289,7 @@ fn is_due(entry: &Entry, decision: Decision<'_>) -> bool {
 }
 
 /// What is wrong between an entry and those that it goes with.
-fn together(
+fn check_against_others(
     imported: &[ClientName],
     row: &EntryRead,
     entry: &Entry,
