@@ -5,9 +5,9 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
-use std::time::{Duration, Instant as Clock};
+use std::time::{Duration, Instant};
 
-use billables::billable::{Billable, Field, Instant, Text};
+use billables::billable::{Billable, Field, Text, Timestamp};
 use billables::formats::Format;
 use billables::formats::record::Record;
 use billables::reader::{Filter, List};
@@ -50,7 +50,7 @@ fn serialised(billables: &[Billable]) -> usize {
 impl Bench {
     async fn primary_key(&self, round: usize) -> Duration {
         let (id, ..) = &self.samples[(round * 7 + 3) % self.samples.len()];
-        let start = Clock::now();
+        let start = Instant::now();
         let row = sqlx::query(PRIMARY_KEY)
             .bind(0)
             .bind(id)
@@ -73,11 +73,11 @@ impl Bench {
         let (mut reads, mut keys, mut writes, mut rows) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for round in 0..ROUNDS {
             keys.push(self.primary_key(round).await);
-            let start = Clock::now();
+            let start = Instant::now();
             let billables = read(self, round).await;
             assert!(serialised(&billables) > 0, "{name} finds something");
             reads.push(start.elapsed());
-            let start = Clock::now();
+            let start = Instant::now();
             serialised(&billables);
             writes.push(start.elapsed());
             rows += billables.len();
@@ -102,13 +102,13 @@ impl Bench {
         let boundaries = days.boundaries(false);
         let (mut totals, mut groups) = (Vec::new(), Vec::new());
         for _ in 0..15 {
-            let start = Clock::now();
+            let start = Instant::now();
             let read = read_totals(&self.store, self.log, of())
                 .await
                 .unwrap()
                 .unwrap();
             totals.push(start.elapsed());
-            let start = Clock::now();
+            let start = Instant::now();
             let grouped = sqlx::query(
                 "select billed_customer_id, count(*) from entries
                  where coalesce(billed_account_id, account_id) = $1 and occurred_at >= $2 and occurred_at < $3
@@ -143,7 +143,7 @@ async fn main() {
     let url = std::env::var("DATABASE_URL").expect("DATABASE_URL: run scripts/bench-reads");
     let store = Store::open(&url, 4).await.unwrap();
     store.migrate().await.unwrap();
-    let log = store.log_prepare(None, Instant::now()).await.unwrap();
+    let log = store.log_prepare(None, Timestamp::now()).await.unwrap();
     let pool = PgPool::connect(&url).await.unwrap();
     let samples = sqlx::query_as(
         "select id, session_id, call_sid, account_id from entries tablesample system (0.05) limit 2000",
@@ -207,7 +207,7 @@ async fn main() {
     bench
         .compare("a page within an account", async |bench, round| {
             let day = 1 + round % 28;
-            let to = Instant::parse(&format!("2026-05-{day:02}T12:00:00Z"));
+            let to = Timestamp::parse(&format!("2026-05-{day:02}T12:00:00Z"));
             bench
                 .page(Filter {
                     account_id: text(&bench.samples[round].3),

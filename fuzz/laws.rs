@@ -6,7 +6,7 @@
 //!   report with the same identity; so can several together.
 
 use billables::billable::{
-    ClientName, Field, Identity, Instant, RawReport, RawValue, Report, Reported,
+    ClientName, Field, Identity, RawReport, RawValue, Report, Reported, Timestamp,
 };
 use billables::formats::negotiation::{Wishes, negotiate, wants_problem};
 use billables::formats::parameters::Parameters;
@@ -147,8 +147,8 @@ fn id(reported: &Reported) -> Uuid {
     Identity::of(None, None, reported).id(&client, reported, Uuid::nil)
 }
 
-fn now() -> Instant {
-    Instant::parse("2026-11-24T00:00:00Z").expect("an instant")
+fn now() -> Timestamp {
+    Timestamp::parse("2026-11-24T00:00:00Z").expect("a timestamp")
 }
 
 /// The input is an `Accept`, a `Content-Type`, a `?format=` and a query, on a line each.
@@ -183,7 +183,7 @@ fn check_negotiation(data: &[u8]) {
     assert!(!is_problem || accept.to_ascii_lowercase().contains("problem+json"));
     let _ = BodyFormat::of(Some(content_type), query.as_bytes());
     let _ = BodyFormat::of_route(negotiated, Some(content_type), query.as_bytes());
-    let _ = Instant::parse(query);
+    let _ = Timestamp::parse(query);
     if let Ok(parameters) = Parameters::parse(query) {
         let report = parameters.report();
         for field in Field::ALL {

@@ -214,7 +214,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::billable::Instant;
+    use crate::billable::Timestamp;
 
     /// What `handler` becomes behind the layers: status, `Retry-After`, body.
     async fn surrounded<H, T>(handler: H) -> (u16, bool, String)
@@ -227,7 +227,7 @@ mod tests {
         let store = Store::open(&url, 1).await.expect("a store");
         store.migrate().await.expect("a schema");
         let log = store
-            .log_prepare(None, Instant::now())
+            .log_prepare(None, Timestamp::now())
             .await
             .expect("a log");
         let tokens = Tokens::load(&store, log, None).await.expect("tokens");

@@ -4,10 +4,10 @@
 
 pub mod entry;
 pub mod identity;
-pub mod instant;
 pub mod report;
+pub mod timestamp;
 
 pub use entry::{Attribution, Billable, Entry, Kind, ListKey, LogEntry, Pair, State, Void};
 pub use identity::{ClientName, IdempotencyKey, Identity};
-pub use instant::Instant;
 pub use report::{Field, FieldError, RawReport, RawValue, Report, Reported, Text};
+pub use timestamp::Timestamp;

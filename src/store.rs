@@ -43,7 +43,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::billable::{Attribution, Instant, LogEntry};
+use crate::billable::{Attribution, LogEntry, Timestamp};
 use crate::token::{SecretHash, Token};
 
 pub use appender::Appender;
@@ -124,7 +124,7 @@ impl Store {
     pub async fn log_prepare(
         &self,
         partitions: Option<u32>,
-        now: Instant,
+        now: Timestamp,
     ) -> Result<LogInfo, OpenError> {
         let fresh = LogInfo {
             epoch: backup::fresh_epoch()?,

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use crate::billable::{ClientName, Instant};
+use crate::billable::{ClientName, Timestamp};
 
 /// What a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,18 +194,18 @@ pub struct Token {
     /// What it stands for.
     pub grant: Grant,
     /// When it was made.
-    pub created_at: Instant,
+    pub created_at: Timestamp,
     /// When it ends; `None` for never.
-    pub expires_at: Option<Instant>,
+    pub expires_at: Option<Timestamp>,
     /// How many requests it may send; `None` for no limit.
     pub rate: Option<Rate>,
     /// When it was last used, up to a minute behind; `None` for never.
-    pub last_used_at: Option<Instant>,
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl Token {
     /// Whether it has ended.
-    pub fn has_expired(&self, now: Instant) -> bool {
+    pub fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
 }

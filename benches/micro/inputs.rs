@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use billables::billable::{
-    ClientName, Field, IdempotencyKey, Identity, Instant, RawReport, RawValue, Report,
+    ClientName, Field, IdempotencyKey, Identity, RawReport, RawValue, Report, Timestamp,
 };
 use billables::formats::negotiation::{Wishes, negotiate};
 use billables::formats::parameters::Parameters;
@@ -166,6 +166,6 @@ fn fields(number: usize) -> [(Field, String); Field::ALL.len()] {
 }
 
 /// The server's clock, which stands still so that each run measures the same.
-fn now() -> Instant {
-    Instant::from_micros(1_774_500_000_000_000).expect("an instant of 2026")
+fn now() -> Timestamp {
+    Timestamp::from_micros(1_774_500_000_000_000).expect("a timestamp of 2026")
 }

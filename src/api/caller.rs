@@ -12,7 +12,9 @@ use http::{HeaderMap, Method};
 use crate::api::layers::access_log::KnownClient;
 use crate::api::tokens::Tokens;
 use crate::api::{ApiError, App};
-use crate::billable::{Billable, ClientName, Field, FieldError, Instant, RawReport, Report, Text};
+use crate::billable::{
+    Billable, ClientName, Field, FieldError, RawReport, Report, Text, Timestamp,
+};
 use crate::contract::{errors, routes};
 use crate::limits::concurrency::Permit;
 use crate::limits::in_flight::RequestKind;
@@ -36,7 +38,7 @@ impl Caller {
 
     /// The same caller with what the token grants now: a body may take longer to arrive than a
     /// revocation may take to hold.
-    pub(super) fn renewed(self, tokens: &Tokens, now: Instant) -> Result<Self, ApiError> {
+    pub(super) fn renewed(self, tokens: &Tokens, now: Timestamp) -> Result<Self, ApiError> {
         let (grant, _) = tokens.find(&self.hash, now)?;
         Ok(Self { grant, ..self })
     }
@@ -65,7 +67,7 @@ impl Caller {
 
     /// Applies the rules of reports and those of the token: one that is limited to accounts
     /// must name one of them.
-    pub(super) fn accept(&self, raw: RawReport, now: Instant) -> Result<Report, Vec<FieldError>> {
+    pub(super) fn accept(&self, raw: RawReport, now: Timestamp) -> Result<Report, Vec<FieldError>> {
         let of_account = |code, message| FieldError::new(Field::AccountId, code, message);
         let is_account_missing = self.grant.accounts.is_some() && !raw.is_given(Field::AccountId);
         let parsed = Report::parse(raw, now);
@@ -102,7 +104,7 @@ impl FromRequestParts<App> for Caller {
         let hash = secret_of(&parts.headers)
             .ok_or(ApiError::Unauthorized)?
             .hash();
-        let now = Instant::now();
+        let now = Timestamp::now();
         let (grant, usage) = app.tokens.find(&hash, now)?;
         KnownClient::set(&parts.extensions, &grant.client);
         usage.begin(now)?;

@@ -13,7 +13,7 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use uuid::Uuid;
 
 use crate::api::ApiError;
-use crate::billable::{Instant, ListKey, Text};
+use crate::billable::{ListKey, Text, Timestamp};
 use crate::reader::Filter;
 use crate::store::{LogInfo, OpenError, Store};
 
@@ -89,7 +89,7 @@ impl Cursors {
         let (cut, rest) = self.positions(&opened, heads)?;
         let after = rest.split_first_chunk().and_then(|(micros, id)| {
             Some(ListKey {
-                occurred_at: Instant::from_micros(i64::from_be_bytes(*micros))?,
+                occurred_at: Timestamp::from_micros(i64::from_be_bytes(*micros))?,
                 billable_id: Uuid::from_slice(id).ok()?,
             })
         });
@@ -166,7 +166,7 @@ fn purpose(filter: &Filter) -> Vec<u8> {
         state,
     } = filter;
     let text = |text: &Option<Text>| text.as_ref().map(|text| text.as_str().to_owned());
-    let micros = |instant: &Option<Instant>| instant.map(Instant::as_micros);
+    let micros = |timestamp: &Option<Timestamp>| timestamp.map(Timestamp::as_micros);
     let parts = (
         "list",
         [account_id, customer_id, session_id, call_sid].map(text),
@@ -244,7 +244,7 @@ mod tests {
             ..Filter::default()
         };
         let after = ListKey {
-            occurred_at: Instant::from_micros(-5).expect("an instant"),
+            occurred_at: Timestamp::from_micros(-5).expect("a timestamp"),
             billable_id: Uuid::from_u128(9),
         };
         let sealed = cursors.seal_list(&of("S"), &[5], after).expect("sealed");

@@ -2,7 +2,7 @@
 //! not given, and of one that is repeated the first counts.
 
 use crate::api::ApiError;
-use crate::billable::{Field, FieldError, Instant, State, Text};
+use crate::billable::{Field, FieldError, State, Text, Timestamp};
 use crate::formats::parameters::Parameters;
 use crate::reader::Filter;
 
@@ -57,22 +57,22 @@ impl Query {
             customer_id,
             session_id,
             call_sid,
-            from: self.instant("from", "From")?,
-            to: self.instant("to", "To")?,
+            from: self.timestamp("from", "From")?,
+            to: self.timestamp("to", "To")?,
             state: state.transpose()?,
         })
     }
 
-    fn instant(&self, name: &str, shown: &'static str) -> Result<Option<Instant>, ApiError> {
-        let instant = self.get(name).map(|value| {
-            Instant::parse(value).ok_or_else(|| {
+    fn timestamp(&self, name: &str, shown: &'static str) -> Result<Option<Timestamp>, ApiError> {
+        let timestamp = self.get(name).map(|value| {
+            Timestamp::parse(value).ok_or_else(|| {
                 ApiError::parameter(
                     shown,
-                    "must be an RFC 3339 instant such as 2026-03-01T09:30:00Z (a + in a query is %2B)",
+                    "must be an RFC 3339 timestamp such as 2026-03-01T09:30:00Z (a + in a query is %2B)",
                 )
             })
         });
-        instant.transpose()
+        timestamp.transpose()
     }
 
     /// How many items are wanted: 1 to 1000.

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use tokio::time::{Instant as Monotonic, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::api::ApiError;
-use crate::billable::{ClientName, Instant};
+use crate::billable::{ClientName, Timestamp};
 use crate::limits::rate::{RateExceeded, RateLimit};
 use crate::store::{LogInfo, Store, StoreError};
 use crate::telemetry::chain;
@@ -41,14 +41,14 @@ pub struct Tokens {
 #[derive(Debug)]
 struct Snapshot {
     tokens: HashMap<SecretHash, Live>,
-    read_at: Monotonic,
+    read_at: Instant,
 }
 
 /// A token, as it is asked for with each request.
 #[derive(Debug)]
 struct Live {
     grant: Arc<Grant>,
-    expires_at: Option<Instant>,
+    expires_at: Option<Timestamp>,
     usage: Arc<Usage>,
 }
 
@@ -139,7 +139,7 @@ impl Tokens {
     pub(super) fn find(
         &self,
         hash: &SecretHash,
-        now: Instant,
+        now: Timestamp,
     ) -> Result<(Arc<Grant>, Arc<Usage>), ApiError> {
         let snapshot = self.read();
         if snapshot.read_at.elapsed() >= MAX_AGE {
@@ -161,7 +161,7 @@ impl Snapshot {
         admin: Option<&Secret>,
         usages: &HashMap<SecretHash, Arc<Usage>>,
     ) -> Result<Self, StoreError> {
-        let read_at = Monotonic::now();
+        let read_at = Instant::now();
         let found = async {
             // Those of another log are not this server's, and nothing of that log is: with no
             // tokens nobody is let in.
@@ -241,8 +241,8 @@ pub(super) struct Usage {
 
 impl Usage {
     /// What a token of that rate was used for until now.
-    fn new(id: Option<Uuid>, rate: Option<Rate>, last_used_at: Option<Instant>) -> Self {
-        let last_used_at = last_used_at.map_or(0, Instant::as_micros);
+    fn new(id: Option<Uuid>, rate: Option<Rate>, last_used_at: Option<Timestamp>) -> Self {
+        let last_used_at = last_used_at.map_or(0, Timestamp::as_micros);
         Self {
             id,
             limit: RateLimit::new(rate),
@@ -255,23 +255,23 @@ impl Usage {
     ///
     /// # Errors
     /// The token's rate is used up.
-    pub(super) fn begin(&self, now: Instant) -> Result<(), RateExceeded> {
+    pub(super) fn begin(&self, now: Timestamp) -> Result<(), RateExceeded> {
         self.used_at.fetch_max(now.as_micros(), Ordering::Relaxed);
         self.limit.check()
     }
 
     /// A use that is to be noted.
-    fn unnoted(&self) -> Option<(Uuid, Instant)> {
+    fn unnoted(&self) -> Option<(Uuid, Timestamp)> {
         let (used, noted) = (
             self.used_at.load(Ordering::Relaxed),
             self.noted_at.load(Ordering::Relaxed),
         );
         let is_due = used >= noted + NOTE_AFTER;
-        is_due.then(|| Some((self.id?, Instant::from_micros(used)?)))?
+        is_due.then(|| Some((self.id?, Timestamp::from_micros(used)?)))?
     }
 
     /// Takes in which uses have been noted, this token's perhaps among them.
-    fn set_noted(&self, noted: &HashMap<Uuid, Instant>) {
+    fn set_noted(&self, noted: &HashMap<Uuid, Timestamp>) {
         if let Some(at) = self.id.and_then(|id| noted.get(&id)) {
             self.noted_at.store(at.as_micros(), Ordering::Relaxed);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{ClientName, Field, Identity, Instant, Report, Reported, Text, identity};
+use super::{ClientName, Field, Identity, Report, Reported, Text, Timestamp, identity};
 
 /// The most partitions a log can have. Each costs a head row, and a writer in every process.
 pub const MAX_PARTITIONS: u32 = 1024;
@@ -79,7 +79,7 @@ pub struct Attribution {
     /// The client that decided.
     pub client: ClientName,
     /// When it did.
-    pub decided_at: Instant,
+    pub decided_at: Timestamp,
 }
 
 /// The wish to void a billable.
@@ -92,7 +92,7 @@ pub struct Void {
     /// The client that wishes so.
     pub client: ClientName,
     /// When it did.
-    pub at: Instant,
+    pub at: Timestamp,
     /// The accounts that the client is limited to: what is billed to another is not his to void.
     pub accounts: Option<Arc<[String]>>,
 }
@@ -111,7 +111,7 @@ impl Void {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListKey {
     /// `occurredAt`.
-    pub occurred_at: Instant,
+    pub occurred_at: Timestamp,
     /// The billable's id.
     pub billable_id: Uuid,
 }
@@ -141,9 +141,9 @@ pub struct Entry {
     /// The pair it bills, if any.
     pub pair: Option<Pair>,
     /// When the call happened.
-    pub occurred_at: Instant,
+    pub occurred_at: Timestamp,
     /// When the server took this entry.
-    pub recorded_at: Instant,
+    pub recorded_at: Timestamp,
     /// The client that made this entry.
     pub client: ClientName,
     /// What the report is recognised by.
@@ -159,7 +159,7 @@ impl Entry {
         report: Report,
         identity: Identity,
         client: ClientName,
-        now: Instant,
+        now: Timestamp,
     ) -> Self {
         let Report {
             reported,

@@ -187,14 +187,14 @@ impl fmt::Display for ClientName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::billable::{Field, Instant, RawReport, RawValue, Report};
+    use crate::billable::{Field, RawReport, RawValue, Report, Timestamp};
 
     fn reported(fields: [Option<&str>; 4]) -> Reported {
         let mut raw = RawReport::default();
         for (field, value) in Field::ALL.into_iter().zip(fields) {
             raw.set(field, value.map(|value| RawValue::Text(value.to_owned())));
         }
-        Report::parse(raw, Instant::now())
+        Report::parse(raw, Timestamp::now())
             .expect("a report")
             .reported
     }

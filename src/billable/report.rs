@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Instant;
+use super::Timestamp;
 
 /// The longest text field, in Unicode scalar values.
 pub const MAX_TEXT: usize = 256;
@@ -276,7 +276,7 @@ pub struct Report {
     /// The four fields.
     pub reported: Reported,
     /// When the call happened, if the client said so.
-    pub occurred_at: Option<Instant>,
+    pub occurred_at: Option<Timestamp>,
 }
 
 impl Report {
@@ -284,7 +284,7 @@ impl Report {
     ///
     /// # Errors
     /// Every error of the report, in the order of [`Field::ALL`].
-    pub fn parse(mut raw: RawReport, now: Instant) -> Result<Self, Vec<FieldError>> {
+    pub fn parse(mut raw: RawReport, now: Timestamp) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         if !raw.is_given(Field::SessionId) {
             errors.extend(missing_subject(
@@ -350,31 +350,31 @@ fn missing_subject(account: bool, customer: bool) -> Option<FieldError> {
     }
 }
 
-fn parse_occurred_at(value: &str, now: Instant) -> Result<Instant, FieldError> {
+fn parse_occurred_at(value: &str, now: Timestamp) -> Result<Timestamp, FieldError> {
     let field = Field::OccurredAt;
-    let instant = Instant::parse(value).ok_or_else(|| {
+    let timestamp = Timestamp::parse(value).ok_or_else(|| {
         FieldError::new(
             field,
             "InvalidInstant",
-            "occurredAt must be an RFC 3339 instant such as 2026-03-01T09:30:00Z",
+            "occurredAt must be an RFC 3339 timestamp such as 2026-03-01T09:30:00Z",
         )
     })?;
     let is_ahead = now
         .plus_seconds(MAX_AHEAD_SECONDS)
-        .is_some_and(|latest| instant > latest);
-    if instant.as_micros() < EARLIEST_MICROS || is_ahead {
+        .is_some_and(|latest| timestamp > latest);
+    if timestamp.as_micros() < EARLIEST_MICROS || is_ahead {
         let message = "occurredAt must be from 1980-01-01 to 24 hours ahead of the server's clock";
         return Err(FieldError::new(field, "InclusiveBetween", message));
     }
-    Ok(instant)
+    Ok(timestamp)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn now() -> Instant {
-        Instant::parse("2026-03-01T12:00:00Z").expect("an instant")
+    fn now() -> Timestamp {
+        Timestamp::parse("2026-03-01T12:00:00Z").expect("a timestamp")
     }
 
     fn parse(fields: &[(Field, &str)]) -> Result<Report, Vec<(Field, &'static str)>> {

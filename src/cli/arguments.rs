@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::billable::{Field, Instant, Text};
+use crate::billable::{Field, Text, Timestamp};
 use crate::formats::Format;
 
 /// How the rows of a file are written.
@@ -39,9 +39,9 @@ pub(super) fn call(id: &str) -> Result<Text, String> {
     text(Field::CallSid, id)
 }
 
-pub(super) fn instant(text: &str) -> Result<Instant, String> {
-    Instant::parse(text)
-        .ok_or_else(|| "must be an RFC 3339 instant such as 2026-03-01T09:30:00Z".to_owned())
+pub(super) fn timestamp(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text)
+        .ok_or_else(|| "must be an RFC 3339 timestamp such as 2026-03-01T09:30:00Z".to_owned())
 }
 
 /// `NAME=VALUE` in its parts.

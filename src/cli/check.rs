@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::arguments::{RowFormat, account, instant};
+use super::arguments::{RowFormat, account, timestamp};
 use super::progress::Progress;
 use super::records::Rows;
 use super::{Failure, open_log};
-use crate::billable::{Billable, Field, Instant, State, Text};
+use crate::billable::{Billable, Field, State, Text, Timestamp};
 use crate::reader::{Filter, List};
 use crate::store::{LogInfo, Store};
 
@@ -35,12 +35,12 @@ pub(super) struct Args {
     /// The account whose calls they are.
     #[arg(long, value_name = "ID", value_parser = account)]
     account: Text,
-    /// Calls at this instant or later.
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
-    from: Instant,
-    /// Calls before this instant.
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
-    to: Instant,
+    /// Calls at this timestamp or later.
+    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
+    from: Timestamp,
+    /// Calls before this timestamp.
+    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
+    to: Timestamp,
     /// The column that has the calls, in any letter case.
     #[arg(long, value_name = "NAME", default_value = "callSid")]
     column: String,
@@ -115,7 +115,7 @@ struct Check {
 
 impl Check {
     /// Goes through the account's billables of the range: which of them the file does not have.
-    async fn range(&mut self, from: Instant, to: Instant) -> Result<(), Failure> {
+    async fn range(&mut self, from: Timestamp, to: Timestamp) -> Result<(), Failure> {
         let filter = Filter {
             account_id: Some(self.account.clone()),
             from: Some(from),

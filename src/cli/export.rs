@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::arguments::{RowFormat, account, call, customer, instant, session};
+use super::arguments::{RowFormat, account, call, customer, session, timestamp};
 use super::atomic_file::AtomicFile;
 use super::progress::Progress;
 use super::{Failure, open_log};
-use crate::billable::{Instant, State, Text};
+use crate::billable::{State, Text, Timestamp};
 use crate::formats::Format;
 use crate::formats::record::Rows;
 use crate::reader::{Filter, List};
@@ -34,12 +34,12 @@ pub(super) struct Args {
     /// Only billables of this call.
     #[arg(long, value_name = "SID", value_parser = call)]
     call: Option<Text>,
-    /// Only calls at this instant or later.
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
-    from: Option<Instant>,
-    /// Only calls before this instant.
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
-    to: Option<Instant>,
+    /// Only calls at this timestamp or later.
+    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
+    from: Option<Timestamp>,
+    /// Only calls before this timestamp.
+    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
+    to: Option<Timestamp>,
     /// Only billables in this state: billable, unattributed or voided.
     #[arg(long, value_parser = state)]
     state: Option<State>,

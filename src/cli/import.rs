@@ -23,7 +23,7 @@ use super::progress::Progress;
 use super::records::Rows;
 use super::{Failure, open};
 use crate::billable::entry::partition_of;
-use crate::billable::{Billable, ClientName, Entry, Instant, Void};
+use crate::billable::{Billable, ClientName, Entry, Timestamp, Void};
 use crate::store::{LogInfo, Store};
 use crate::writer::{Outcome, WriteError, Writer, WriterTasks};
 
@@ -94,7 +94,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let log = match dry_run {
         // The number of partitions is not for a dry run to fix.
         true => store.log_find().await?.map(|(log, _)| log),
-        false => Some(store.log_prepare(None, Instant::now()).await?),
+        false => Some(store.log_prepare(None, Timestamp::now()).await?),
     };
     let writing = log
         .filter(|_| !dry_run)
@@ -188,7 +188,7 @@ impl Import {
             while let Some(row) = file.next().map_err(failed)? {
                 rows += 1;
                 match row {
-                    Ok(row) => match reading.read(&row, *format, Instant::now()) {
+                    Ok(row) => match reading.read(&row, *format, Timestamp::now()) {
                         Ok(meant) => {
                             self.group_bytes += row.text.len();
                             self.group.push(Pending {
@@ -227,7 +227,7 @@ impl Import {
         let known = self.find(&group).await?;
         let mut kept = Vec::new();
         let mut voids = Vec::new();
-        let now = Instant::now();
+        let now = Timestamp::now();
         for row in group {
             let Meant { entry, voided } = &row.meant;
             let of_log = known.get(&entry.id);

@@ -1,7 +1,7 @@
 //! `billables migrate`.
 
 use super::{Failure, open};
-use crate::billable::Instant;
+use crate::billable::Timestamp;
 use crate::billable::entry::MAX_PARTITIONS;
 
 /// What to migrate to.
@@ -17,7 +17,7 @@ pub(super) struct Args {
 pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let store = open(url).await?;
     store.migrate().await?;
-    let log = store.log_prepare(args.partitions, Instant::now()).await?;
+    let log = store.log_prepare(args.partitions, Timestamp::now()).await?;
     store.close().await;
     println!(
         "the log has the epoch {} and {} partition(s)",

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use super::{Failure, token};
 use crate::api::{self, App, Cursors, RequestLimits, Tokens};
 use crate::attribution;
-use crate::billable::{ClientName, Instant};
+use crate::billable::{ClientName, Timestamp};
 use crate::config::{self, ServeArgs};
 use crate::server::{self, Limits, Tls};
 use crate::store::Store;
@@ -40,7 +40,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     reload_on_signal(tls.clone())?;
     let store = Store::open(url, args.read_connections).await?;
     store.migrate().await?;
-    let log = store.log_prepare(None, Instant::now()).await?;
+    let log = store.log_prepare(None, Timestamp::now()).await?;
 
     let (listener, address) = listen(&args.listen.listen).await?;
     let probes = match args.listen.admin_listen() {
@@ -162,7 +162,7 @@ async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result
         scopes: Scope::ALL.to_vec(),
         accounts: None,
     };
-    let secret = token::issue(store, grant, Instant::now(), None, None).await?;
+    let secret = token::issue(store, grant, Timestamp::now(), None, None).await?;
     let secret = secret.reveal();
     // A certificate names a host, and hardly ever a loopback address.
     let insecure = if is_tls { "-k " } else { "" };

@@ -8,7 +8,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{Failure, open};
-use crate::billable::{ClientName, Field, Instant, Text};
+use crate::billable::{ClientName, Field, Text, Timestamp};
 use crate::config::duration;
 use crate::store::Store;
 use crate::telemetry::chain;
@@ -95,7 +95,7 @@ async fn create(store: &Store, args: CreateArgs) -> Result<Secret, Failure> {
     }
     scopes.sort_by_key(|scope| Scope::ALL.iter().position(|known| known == scope));
     scopes.dedup();
-    let now = Instant::now();
+    let now = Timestamp::now();
     let accounts = (!accounts.is_empty()).then(|| accounts.into());
     let grant = Grant {
         client,
@@ -110,8 +110,8 @@ async fn create(store: &Store, args: CreateArgs) -> Result<Secret, Failure> {
 pub(super) async fn issue(
     store: &Store,
     grant: Grant,
-    now: Instant,
-    expires_at: Option<Instant>,
+    now: Timestamp,
+    expires_at: Option<Timestamp>,
     rate: Option<Rate>,
 ) -> Result<Secret, Failure> {
     let (secret, token) = fresh(grant, now, expires_at, rate)?;
@@ -125,7 +125,7 @@ async fn rotate(store: &Store, args: RotateArgs) -> Result<Secret, Failure> {
         overlap,
         expires,
     } = args;
-    let now = Instant::now();
+    let now = Timestamp::now();
     let listed = store.tokens_list().await?.into_iter().flatten();
     let old = listed
         .map(|(_, token)| token)
@@ -153,8 +153,8 @@ async fn rotate(store: &Store, args: RotateArgs) -> Result<Secret, Failure> {
 
 fn fresh(
     grant: Grant,
-    now: Instant,
-    expires_at: Option<Instant>,
+    now: Timestamp,
+    expires_at: Option<Timestamp>,
     rate: Option<Rate>,
 ) -> Result<(Secret, Token), Failure> {
     let secret = Secret::generate()
@@ -171,10 +171,10 @@ fn fresh(
 }
 
 /// When a span from now on ends.
-fn ends(now: Instant, span: Duration) -> Result<Instant, Failure> {
+fn ends(now: Timestamp, span: Duration) -> Result<Timestamp, Failure> {
     let micros = i64::try_from(span.as_micros()).ok();
     micros
-        .and_then(|micros| Instant::from_micros(now.as_micros().checked_add(micros)?))
+        .and_then(|micros| Timestamp::from_micros(now.as_micros().checked_add(micros)?))
         .ok_or_else(|| Failure::Usage("the end is too far away".to_owned()))
 }
 
@@ -264,7 +264,7 @@ fn row_text(token: &Token) -> [String; 8] {
 }
 
 async fn revoke(store: &Store, id: Uuid) -> Result<String, Failure> {
-    if store.token_revoke(id, Instant::now()).await? {
+    if store.token_revoke(id, Timestamp::now()).await? {
         return Ok(format!("revoked {id}\n"));
     }
     Err(no_live_token(id))

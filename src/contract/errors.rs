@@ -26,8 +26,8 @@ errors! {
     LENGTH = 400 "Length" "A text has more than 256 characters, or none.";
     INVALID_CHARACTER = 400 "InvalidCharacter" "A text has a control character, U+FFFE or U+FFFF.";
     NOT_A_TEXT = 400 "NotAText" "An object or an array stands where a text belongs.";
-    INVALID_INSTANT = 400 "InvalidInstant" "An instant is not as RFC 3339 has it.";
-    INCLUSIVE_BETWEEN = 400 "InclusiveBetween" "An instant is before 1980 or more than 24 hours ahead.";
+    INVALID_INSTANT = 400 "InvalidInstant" "A timestamp is not as RFC 3339 has it.";
+    INCLUSIVE_BETWEEN = 400 "InclusiveBetween" "A timestamp is before 1980 or more than 24 hours ahead.";
     PREDICATE = 400 "Predicate" "A parameter breaks its rule, which the message says.";
     INVALID_IDEMPOTENCY_KEY = 400 "InvalidIdempotencyKey" "Idempotency-Key is not 1 to 255 visible ASCII characters, or is given twice.";
     INVALID_CURSOR = 400 "InvalidCursor" "The cursor was not given for this request, or was altered.";

@@ -21,7 +21,7 @@ pub const CALL_SID: Member = maybe("callSid", Kind::Text, "CA1", "The call that 
 /// When it happened.
 pub const OCCURRED_AT: Member = maybe(
     "occurredAt",
-    Kind::Instant,
+    Kind::Timestamp,
     "2026-03-01T08:30:00.000000Z",
     "When the call happened: from 1980 to 24 hours ahead. Now, when it is not given",
 );
@@ -55,7 +55,7 @@ const BILLED_CUSTOMER: Member = maybe(
 const OCCURRED: Member = OCCURRED_AT.required().meaning("When the call happened");
 const RECORDED: Member = always(
     "recordedAt",
-    Kind::Instant,
+    Kind::Timestamp,
     "2026-11-24T08:15:27.402113Z",
     "When it was stored",
 );

@@ -62,8 +62,8 @@ pub enum Kind {
     String,
     /// A UUID.
     Id,
-    /// An RFC 3339 instant.
-    Instant,
+    /// An RFC 3339 timestamp.
+    Timestamp,
     /// A day, `YYYY-MM-DD`.
     Date,
     /// One of these words.
@@ -86,7 +86,7 @@ impl Kind {
         match self {
             Self::Text | Self::String | Self::Choice(_) => "string".to_owned(),
             Self::Id => "string (UUID)".to_owned(),
-            Self::Instant => "string (RFC 3339)".to_owned(),
+            Self::Timestamp => "string (RFC 3339)".to_owned(),
             Self::Date => "string (date)".to_owned(),
             Self::Number(..) => "long".to_owned(),
             Self::Bool => "boolean".to_owned(),

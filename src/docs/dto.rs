@@ -199,7 +199,7 @@ fn value(kind: Kind, [text, number, bool]: [&str; 3], list: fn(&str) -> String) 
         Kind::Bool => bool.to_owned(),
         Kind::Texts(_) | Kind::Ids(_) => list(text),
         Kind::List(of) => list(of.name),
-        Kind::Text | Kind::String | Kind::Id | Kind::Instant | Kind::Date | Kind::Choice(_) => {
+        Kind::Text | Kind::String | Kind::Id | Kind::Timestamp | Kind::Date | Kind::Choice(_) => {
             text.to_owned()
         }
     }

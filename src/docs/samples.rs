@@ -9,8 +9,8 @@ use std::ptr;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::billable::{
-    Billable, ClientName, Entry, Field, Identity, Instant, LogEntry, RawReport, RawValue, Report,
-    Text, Void,
+    Billable, ClientName, Entry, Field, Identity, LogEntry, RawReport, RawValue, Report, Text,
+    Timestamp, Void,
 };
 use crate::contract::types::{Kind, Member, Place, Type};
 use crate::contract::{Answer, Body, Operation, RequestBody, objects};
@@ -98,7 +98,9 @@ pub fn answer(operation: &Operation, answer: &Answer, format: Format) -> Option<
 pub fn value(member: &Member) -> Value<'static> {
     let text = Value::text(Some(member.example));
     match member.kind {
-        Kind::Text | Kind::String | Kind::Id | Kind::Instant | Kind::Date | Kind::Choice(_) => text,
+        Kind::Text | Kind::String | Kind::Id | Kind::Timestamp | Kind::Date | Kind::Choice(_) => {
+            text
+        }
         Kind::Number(..) => Value::Number(member.example.parse().expect("a number")),
         Kind::Bool => Value::Bool(member.example == "true"),
         Kind::Texts(_) | Kind::Ids(_) => Value::List(vec![text]),
@@ -152,8 +154,8 @@ fn with_record<T>(
     then(Record::billable(&billable))
 }
 
-fn recorded_at() -> Instant {
-    Instant::parse(example(&objects::BILLABLE, "recordedAt")).expect("an instant")
+fn recorded_at() -> Timestamp {
+    Timestamp::parse(example(&objects::BILLABLE, "recordedAt")).expect("a timestamp")
 }
 
 fn report() -> Report {

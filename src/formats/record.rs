@@ -47,7 +47,7 @@ impl<'a> Record<'a> {
         let mut members: Vec<_> = fields
             .map(|(field, value)| (field.camel(), Value::text(value)))
             .collect();
-        let occurred_at = report.occurred_at.map(|instant| instant.to_string());
+        let occurred_at = report.occurred_at.map(|timestamp| timestamp.to_string());
         members.push((Field::OccurredAt.camel(), Value::text(occurred_at)));
         Self {
             cells: csv::Cells::AsTheyAre,

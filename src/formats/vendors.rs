@@ -4,7 +4,7 @@
 //!   has the call's `uuid` and its start as `start_uepoch`, in microseconds since 1970, and as
 //!   `start_epoch`, in seconds; zero when it never started. The values are texts. The module
 //!   appends `?uuid=…` to its URL, also when that has a query already.
-//! - Twilio's status callback is a form with `CallSid` and `Timestamp`, an instant in the format
+//! - Twilio's status callback is a form with `CallSid` and `Timestamp`, a timestamp in the format
 //!   of mail headers (RFC 2822).
 
 use jiff::fmt::rfc2822;
@@ -16,7 +16,7 @@ use super::document::Item;
 use super::json;
 use super::json::visit::{FromMembers, Object, Skipped, next_raw};
 use super::parameters::Parameters;
-use crate::billable::{Field, Instant, RawReport, RawValue};
+use crate::billable::{Field, RawReport, RawValue, Timestamp};
 
 /// The parameter that FreeSWITCH appends.
 const UUID: &str = "uuid";
@@ -26,7 +26,7 @@ const UUID: &str = "uuid";
 pub(super) struct Hints {
     pub(super) is_cdr: bool,
     call_sid: Option<RawValue>,
-    occurred_at: Option<Instant>,
+    occurred_at: Option<Timestamp>,
 }
 
 impl Hints {
@@ -71,7 +71,7 @@ pub(super) fn of_variables(value: &RawJson) -> serde_json::Result<Hints> {
     Ok(Hints {
         is_cdr: true,
         call_sid: uuid,
-        occurred_at: micros.and_then(Instant::from_micros),
+        occurred_at: micros.and_then(Timestamp::from_micros),
     })
 }
 
@@ -89,7 +89,7 @@ pub(super) fn of_form(form: &Parameters) -> Result<Item, ReadError> {
     let occurred_at = timestamp.and_then(|text| rfc2822::parse(text).ok());
     let hints = Hints {
         occurred_at: occurred_at
-            .and_then(|at| Instant::from_micros(at.timestamp().as_microsecond())),
+            .and_then(|at| Timestamp::from_micros(at.timestamp().as_microsecond())),
         ..Hints::default()
     };
     Ok(Item {

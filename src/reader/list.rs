@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Accounts;
 use crate::billable::entry::partition_of;
-use crate::billable::{Billable, Entry, Instant, Kind, ListKey, LogEntry, State, Text};
+use crate::billable::{Billable, Entry, Kind, ListKey, LogEntry, State, Text, Timestamp};
 use crate::store::{LogInfo, Scan, ScanIndex, Store, StoreError};
 
 /// The most entries that are read at once: 2,000 of 600 bytes are 1.2 MB.
@@ -32,10 +32,10 @@ pub struct Filter {
     pub session_id: Option<Text>,
     /// The call.
     pub call_sid: Option<Text>,
-    /// Calls at this instant or later.
-    pub from: Option<Instant>,
-    /// Calls before this instant.
-    pub to: Option<Instant>,
+    /// Calls at this timestamp or later.
+    pub from: Option<Timestamp>,
+    /// Calls before this timestamp.
+    pub to: Option<Timestamp>,
     /// The state, as of the cut.
     pub state: Option<State>,
 }
@@ -82,7 +82,7 @@ impl List {
     ) -> Result<Self, StoreError> {
         let cut = store.heads(log).await?;
         let start = ListKey {
-            occurred_at: filter.to.unwrap_or(Instant::MAX),
+            occurred_at: filter.to.unwrap_or(Timestamp::MAX),
             billable_id: Uuid::nil(),
         };
         Ok(Self {
@@ -198,7 +198,7 @@ impl List {
                 index,
                 account,
                 before: after,
-                from: self.filter.from.unwrap_or(Instant::MIN),
+                from: self.filter.from.unwrap_or(Timestamp::MIN),
                 limit: u32::try_from(limit).expect("a scan is bounded"),
             };
             let found = self.store.entries_scan(scan).await?;

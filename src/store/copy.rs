@@ -7,7 +7,7 @@ use sqlx::{Postgres, QueryBuilder, Sqlite};
 
 use super::row::{LOG, LogRow};
 use super::{LogInfo, Store, StoreError, postgres, sqlite};
-use crate::billable::{Field, IdempotencyKey, Instant, LogEntry, Pair, Text};
+use crate::billable::{Field, IdempotencyKey, LogEntry, Pair, Text, Timestamp};
 
 mod metadata;
 
@@ -146,12 +146,12 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn log_find(&self) -> Result<Option<(LogInfo, Instant)>, StoreError> {
+    pub async fn log_find(&self) -> Result<Option<(LogInfo, Timestamp)>, StoreError> {
         let found = on_either!(self, log_find())?;
         let Some((log, made_at)) = found else {
             return Ok(None);
         };
-        let made_at = Instant::from_micros(made_at).ok_or(StoreError::Corrupt {
+        let made_at = Timestamp::from_micros(made_at).ok_or(StoreError::Corrupt {
             table: "log",
             column: "created_at",
             key: log.epoch,
@@ -172,7 +172,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn log_adopt(&self, log: LogInfo, made_at: Instant) -> Result<(), StoreError> {
+    pub async fn log_adopt(&self, log: LogInfo, made_at: Timestamp) -> Result<(), StoreError> {
         on_either!(self, log_adopt(log, made_at.as_micros()))
     }
 

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::row::{LOG, LogRow};
 use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, StoreError, migrate};
-use crate::billable::Instant;
+use crate::billable::Timestamp;
 
 pub(super) use entries::{Appender, BEGIN};
 
@@ -122,7 +122,7 @@ impl Store {
     pub(super) async fn log_prepare(
         &self,
         fresh: LogInfo,
-        now: Instant,
+        now: Timestamp,
     ) -> Result<LogInfo, sqlx::Error> {
         // Another server may be writing to the heads: see BEGIN of the appender.
         let begin = "begin isolation level read committed";

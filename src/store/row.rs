@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{LogInfo, SessionFound, StoreError};
 use crate::billable::{
-    Attribution, ClientName, Entry, IdempotencyKey, Identity, Instant, Kind, LogEntry, Pair,
-    Reported, Text,
+    Attribution, ClientName, Entry, IdempotencyKey, Identity, Kind, LogEntry, Pair, Reported, Text,
+    Timestamp,
 };
 use crate::token::{Grant, Rate, Scope, SecretHash, Token};
 
@@ -137,8 +137,10 @@ impl TryFrom<EntryRow> for LogEntry {
             identity: Identity::of(key, index, &reported),
             reported,
             pair,
-            occurred_at: Instant::from_micros(occurred_at).ok_or_else(|| corrupt("occurred_at"))?,
-            recorded_at: Instant::from_micros(recorded_at).ok_or_else(|| corrupt("recorded_at"))?,
+            occurred_at: Timestamp::from_micros(occurred_at)
+                .ok_or_else(|| corrupt("occurred_at"))?,
+            recorded_at: Timestamp::from_micros(recorded_at)
+                .ok_or_else(|| corrupt("recorded_at"))?,
             client: ClientName::parse(&client).ok_or_else(|| corrupt("client"))?,
             reason: text(reason),
         };
@@ -238,7 +240,7 @@ impl TryFrom<SessionRow> for SessionFound {
                 customer_id: Text::trusted(customer_id),
             },
             client: ClientName::parse(&client).ok_or_else(|| corrupt("client"))?,
-            decided_at: Instant::from_micros(decided_at).ok_or_else(|| corrupt("decided_at"))?,
+            decided_at: Timestamp::from_micros(decided_at).ok_or_else(|| corrupt("decided_at"))?,
         };
         Ok(Self {
             attribution,
@@ -289,8 +291,8 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
             None => None,
         };
         let scopes: Option<Vec<Scope>> = scopes.split(',').map(Scope::from_name).collect();
-        let instant = |micros: Option<i64>, column| {
-            let parse = |micros| Instant::from_micros(micros).ok_or_else(|| corrupt(column));
+        let timestamp = |micros: Option<i64>, column| {
+            let parse = |micros| Timestamp::from_micros(micros).ok_or_else(|| corrupt(column));
             micros.map(parse).transpose()
         };
         let rate = rate.map(|rate| Rate::parse(&rate).ok_or_else(|| corrupt("rate")));
@@ -299,9 +301,9 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
             scopes: scopes.ok_or_else(|| corrupt("scopes"))?,
             accounts,
         };
-        let created_at = Instant::from_micros(created_at).ok_or_else(|| corrupt("created_at"))?;
-        let expires_at = instant(expires_at, "expires_at")?;
-        let last_used_at = instant(last_used_at, "last_used_at")?;
+        let created_at = Timestamp::from_micros(created_at).ok_or_else(|| corrupt("created_at"))?;
+        let expires_at = timestamp(expires_at, "expires_at")?;
+        let last_used_at = timestamp(last_used_at, "last_used_at")?;
         let hash = SecretHash::from_bytes(&secret_hash).ok_or_else(|| corrupt("secret_hash"))?;
         Ok((
             hash,

@@ -6,7 +6,7 @@
 
 use super::row::{EntryRow, entry_columns, log_entries};
 use super::{StoreError, postgres, sqlite};
-use crate::billable::{Instant, ListKey, LogEntry};
+use crate::billable::{ListKey, LogEntry, Timestamp};
 
 /// The index that serves a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,8 @@ pub struct Scan<'a> {
     pub account: Option<&'a str>,
     /// Only entries behind this place.
     pub before: ListKey,
-    /// Only entries of calls at or after this instant.
-    pub from: Instant,
+    /// Only entries of calls at or after this timestamp.
+    pub from: Timestamp,
     /// At most that many.
     pub limit: u32,
 }

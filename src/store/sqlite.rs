@@ -20,7 +20,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::row::{LOG, LogRow};
 use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, StoreError, migrate};
-use crate::billable::Instant;
+use crate::billable::Timestamp;
 
 pub(super) use entries::Appender;
 
@@ -147,7 +147,7 @@ impl Store {
     pub(super) async fn log_prepare(
         &self,
         fresh: LogInfo,
-        now: Instant,
+        now: Timestamp,
     ) -> Result<LogInfo, sqlx::Error> {
         let mut transaction = self.control.begin_with(BEGIN).await?;
         sqlx::query(
@@ -225,11 +225,11 @@ async fn connect_first(
     options: &SqliteConnectOptions,
     place: &str,
 ) -> Result<SqliteConnection, OpenError> {
-    let patience = tokio::time::Instant::now() + BUSY_TIMEOUT;
+    let deadline = tokio::time::Instant::now() + BUSY_TIMEOUT;
     loop {
         match connect_checked(options, place).await {
             Err(OpenError::Connect { source, .. })
-                if is_busy(&source) && tokio::time::Instant::now() < patience =>
+                if is_busy(&source) && tokio::time::Instant::now() < deadline =>
             {
                 tokio::time::sleep(BUSY_PAUSE).await;
             }

@@ -2,7 +2,7 @@
 
 use super::row::{TokenRow, accounts_column, scopes_column, token_columns};
 use super::{Store, StoreError, TokenFound, in_time, postgres, sqlite};
-use crate::billable::Instant;
+use crate::billable::Timestamp;
 use crate::token::{SecretHash, Token};
 
 use uuid::Uuid;
@@ -21,7 +21,7 @@ macro_rules! insert {
             .bind(scopes_column(&$token.grant))
             .bind(accounts_column(&$token.grant))
             .bind($token.created_at.as_micros())
-            .bind($token.expires_at.map(Instant::as_micros))
+            .bind($token.expires_at.map(Timestamp::as_micros))
             .bind($token.rate.map(|rate| rate.to_string()))
     };
 }
@@ -47,7 +47,7 @@ macro_rules! token_operations {
                 Ok(sqlx::query_scalar("select exists (select 1 from tokens)").fetch_one(&self.control).await?)
             }
 
-            pub(super) async fn token_revoke(&self, id: Uuid, now: Instant) -> Result<bool, StoreError> {
+            pub(super) async fn token_revoke(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
                 let done = sqlx::query("update tokens set revoked_at = $2 where id = $1 and revoked_at is null")
                     .bind(id)
                     .bind(now.as_micros())
@@ -57,7 +57,7 @@ macro_rules! token_operations {
             }
 
             pub(super) async fn token_rotate(
-                &self, old: Uuid, until: Instant, new: &Token, hash: &SecretHash,
+                &self, old: Uuid, until: Timestamp, new: &Token, hash: &SecretHash,
             ) -> Result<bool, StoreError> {
                 let mut transaction = self.control.begin_with($dialect::BEGIN).await?;
                 let ended = sqlx::query(
@@ -78,7 +78,7 @@ macro_rules! token_operations {
                 Ok(true)
             }
 
-            pub(super) async fn tokens_use(&self, used: &[(Uuid, Instant)]) -> Result<(), StoreError> {
+            pub(super) async fn tokens_use(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError> {
                 let mut transaction = self.derived.begin_with($dialect::BEGIN_DERIVED).await?;
                 for (id, at) in used {
                     sqlx::query(
@@ -129,7 +129,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn token_revoke(&self, id: Uuid, now: Instant) -> Result<bool, StoreError> {
+    pub async fn token_revoke(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
         on_either!(self, token_revoke(id, now))
     }
 
@@ -141,7 +141,7 @@ impl Store {
     pub async fn token_rotate(
         &self,
         old: Uuid,
-        until: Instant,
+        until: Timestamp,
         new: &Token,
         hash: &SecretHash,
     ) -> Result<bool, StoreError> {
@@ -152,7 +152,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn tokens_use(&self, used: &[(Uuid, Instant)]) -> Result<(), StoreError> {
+    pub async fn tokens_use(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError> {
         in_time(async { on_either!(self, tokens_use(used)) }).await
     }
 }

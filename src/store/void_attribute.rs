@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::row::{EntryRow, entries, entry_columns};
 use super::{StoreError, postgres, sqlite};
-use crate::billable::{Attribution, Billable, Entry, Instant, Kind, ListKey, Pair, Void};
+use crate::billable::{Attribution, Billable, Entry, Kind, ListKey, Pair, Timestamp, Void};
 
 /// The ids that an append found new, with the pairs that their entries bill; a session that is
 /// decided gives its pair to whoever names none. The others were there before, committed.
@@ -105,7 +105,7 @@ macro_rules! void_attribute_operations {
                 .bind(attribution.pair.customer_id.as_str())
                 .execute(&mut *transaction)
                 .await?;
-                let start = after.unwrap_or(ListKey { occurred_at: Instant::MIN, billable_id: Uuid::nil() });
+                let start = after.unwrap_or(ListKey { occurred_at: Timestamp::MIN, billable_id: Uuid::nil() });
                 let rows: Vec<EntryRow> = sqlx::query_as($of_session)
                     .bind(self.partition)
                     .bind(attribution.session_id.as_str())
@@ -133,7 +133,7 @@ void_attribute_operations!(postgres::Appender, postgres, POSTGRES_OF_SESSION);
 void_attribute_operations!(sqlite::Appender, sqlite, SQLITE_OF_SESSION);
 
 /// The entries that the wishes come to, and each one's billable with whether it was voided
-/// before. A try whose outcome was unknown is known by its instant and its client.
+/// before. A try whose outcome was unknown is known by its timestamp and its client.
 fn voided(mut billables: HashMap<Uuid, Billable>, voids: &[Void]) -> (Vec<Entry>, Voided) {
     let mut fresh = Vec::new();
     let settled = voids.iter().map(|void| {

@@ -1,6 +1,5 @@
 //! Days of a time zone, and the buckets that cover them.
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
@@ -202,7 +201,7 @@ pub(super) fn months(micros: i64) -> (i64, i64) {
             .expect("years before 9999");
         zoned.timestamp().as_microsecond()
     };
-    let at = Timestamp::from_microsecond(micros).expect("years before 9999");
+    let at = jiff::Timestamp::from_microsecond(micros).expect("years before 9999");
     let date = at.to_zoned_datetime(TimeZone::UTC).date();
     let next = date.last_of_month().tomorrow().expect("years before 9999");
     (start(date.first_of_month()), start(next))
@@ -280,8 +279,8 @@ mod tests {
     /// What the finest buckets rest on.
     #[test]
     fn every_zones_days_are_made_of_quarter_hours_since_1980() {
-        let start = Timestamp::constant(315_532_800, 0);
-        let end = Timestamp::constant(2_208_988_800, 0);
+        let start = jiff::Timestamp::constant(315_532_800, 0);
+        let end = jiff::Timestamp::constant(2_208_988_800, 0);
         let mut zones = 0;
         for name in jiff::tz::db().available() {
             let zone = Zone::find(name.as_str()).expect("a zone");

@@ -419,7 +419,7 @@ async fn attribution_races_with_reports_and_voids_and_every_total_agrees() {
             }
         }
     }
-    let today = billables::billable::Instant::now().to_string()[..10].to_owned();
+    let today = billables::billable::Timestamp::now().to_string()[..10].to_owned();
     let path = format!("/billing?accountId=acc&startDate=2026-11-01&endDate={today}");
     for _ in 0..2 {
         let billing = client.get(&path).await.json();

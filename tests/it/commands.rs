@@ -727,7 +727,7 @@ async fn partitions_are_copied() {
 fn what_only_reads_makes_no_log() {
     let files = Files::new();
     let file = files.with("calls.csv", "callSid\nCA1\n");
-    let instant = "2026-03-01T09:00:00Z";
+    let timestamp = "2026-03-01T09:00:00Z";
     for arguments in [
         &["export"][..],
         &[
@@ -736,9 +736,9 @@ fn what_only_reads_makes_no_log() {
             "--account",
             "a",
             "--from",
-            instant,
+            timestamp,
             "--to",
-            instant,
+            timestamp,
         ],
         &["rebuild-totals"],
     ] {

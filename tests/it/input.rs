@@ -15,7 +15,7 @@ on_both_databases!(
         let server = Server::start(&database).await;
         let long = "x".repeat(257);
         let soon = |hours: i64| {
-            let now = billables::billable::Instant::now();
+            let now = billables::billable::Timestamp::now();
             now.plus_seconds(hours * 3600).unwrap().to_string()
         };
         let cases = [

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use billables::billable::{
-    ClientName, Field, Identity, Instant, RawReport, RawValue, Report, Reported,
+    ClientName, Field, Identity, RawReport, RawValue, Report, Reported, Timestamp,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -61,7 +61,7 @@ proptest! {
     #[test]
     fn every_format_carries_every_report_to_the_same_identity(fields in fields(), at in 0i64..1_700_000_000_000_000) {
         let [account, customer, session, call] = &fields;
-        let at = Instant::from_micros(at).unwrap().to_string();
+        let at = Timestamp::from_micros(at).unwrap().to_string();
         let report = serde_json::json!({"accountId": account, "customerId": customer, "sessionId": session, "callSid": call, "occurredAt": at});
         laws::check("json", report.to_string().as_bytes());
         laws::check("json", format!("[{report},{{}},{report}]").as_bytes());
@@ -91,7 +91,7 @@ proptest! {
 
     #[test]
     fn different_contents_have_different_ids(all in proptest::collection::hash_set(proptest::array::uniform4(proptest::option::of("[ab]{1,3}")), 1..40)) {
-        let now = Instant::now();
+        let now = Timestamp::now();
         let mut seen = HashSet::new();
         for [account, customer, session, call] in all {
             let fields = [account, customer, session, Some(call.unwrap_or_default() + "x")];
@@ -110,7 +110,7 @@ proptest! {
 
     #[test]
     fn an_instant_reads_back_as_it_is_shown(micros in -62_135_596_800_000_000_i64..253_402_207_200_000_000) {
-        let instant = Instant::from_micros(micros).unwrap();
-        prop_assert_eq!(Instant::parse(&instant.to_string()), Some(instant));
+        let timestamp = Timestamp::from_micros(micros).unwrap();
+        prop_assert_eq!(Timestamp::parse(&timestamp.to_string()), Some(timestamp));
     }
 }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use billables::billable::entry::partition_of;
 use billables::billable::identity::{attributed_id, voided_id};
 use billables::billable::{
-    Billable, ClientName, Entry, Field, IdempotencyKey, Identity, Instant, Kind, Pair, RawReport,
-    RawValue, Report, State, Text,
+    Billable, ClientName, Entry, Field, IdempotencyKey, Identity, Kind, Pair, RawReport, RawValue,
+    Report, State, Text, Timestamp,
 };
 use billables::store::{Appended, OpenError, Store, StoreError};
 use billables::token::{Grant, Rate, Scope, Secret, Token};
@@ -19,7 +19,7 @@ fn entry(fields: &[(Field, &str)], key: Option<(&str, Option<u32>)>) -> Entry {
     for (field, value) in fields {
         raw.set(*field, Some(RawValue::Text((*value).to_owned())));
     }
-    let now = Instant::now();
+    let now = Timestamp::now();
     let report = Report::parse(raw, now).unwrap();
     let client = ClientName::parse("tester").unwrap();
     let index = key.and_then(|(_, index)| index);
@@ -274,10 +274,10 @@ on_both_databases!(
         let (store, again) = database.store().await;
         assert_eq!(first, again);
         assert_eq!(
-            store.log_prepare(None, Instant::now()).await.unwrap(),
+            store.log_prepare(None, Timestamp::now()).await.unwrap(),
             first
         );
-        let more = store.log_prepare(Some(4), Instant::now()).await;
+        let more = store.log_prepare(Some(4), Timestamp::now()).await;
         assert!(matches!(
             more,
             Err(OpenError::PartitionsFixed { wanted: 4, made: 1 } | OpenError::OnePartition)
@@ -294,7 +294,7 @@ on_both_databases!(tokens_are_kept_and_revoked, async |database: Database| {
         scopes: vec![Scope::Report, Scope::Bill],
         accounts: Some(["a,\"1", "ü"].map(str::to_owned).into()),
     };
-    let now = Instant::now();
+    let now = Timestamp::now();
     let token = Token {
         id: Uuid::now_v7(),
         grant,
@@ -345,7 +345,7 @@ async fn a_log_on_sqlite_has_one_partition() {
     let store = Store::open(database.url(), 1).await.unwrap();
     store.migrate().await.unwrap();
     assert!(matches!(
-        store.log_prepare(Some(2), Instant::now()).await,
+        store.log_prepare(Some(2), Timestamp::now()).await,
         Err(OpenError::OnePartition)
     ));
 }

@@ -122,7 +122,7 @@ fn statements_are_in_the_store_and_the_clock_is_read_at_the_edge() {
         if !name.starts_with("store") {
             assert!(!code.contains("sqlx::query"), "src/{name} has a statement");
         }
-        if !["api", "cli", "billable/instant.rs"]
+        if !["api", "cli", "billable/timestamp.rs"]
             .iter()
             .any(|edge| name.starts_with(edge))
         {
@@ -285,11 +285,11 @@ fn blocks(markdown: &str) -> Vec<(&str, &str)> {
 }
 
 /// Instants of now differ from those in the README.
-fn without_fresh_instants(text: &str) -> String {
+fn without_fresh_timestamps(text: &str) -> String {
     let mut text = text.trim().replace("\r\n", "\n");
     while let Some(at) = text
         .find("2026-11-24T")
-        .or_else(|| text.find(&billables::billable::Instant::now().to_string()[..11]))
+        .or_else(|| text.find(&billables::billable::Timestamp::now().to_string()[..11]))
     {
         text.replace_range(at..at + "2026-11-24T08:15:27.402113Z".len(), "NOW");
     }
@@ -317,8 +317,8 @@ async fn the_readmes_requests_get_the_answers_it_shows() {
             .unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
         assert_eq!(
-            without_fresh_instants(&printed),
-            without_fresh_instants(expected),
+            without_fresh_timestamps(&printed),
+            without_fresh_timestamps(expected),
             "{command}"
         );
         ran += 1;

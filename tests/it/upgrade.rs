@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use billables::billable::identity::{attributed_id, voided_id};
-use billables::billable::{ClientName, IdempotencyKey, Identity, Instant, Reported, Text};
+use billables::billable::{ClientName, IdempotencyKey, Identity, Reported, Text, Timestamp};
 use billables::store::Store;
 use billables::token::Secret;
 use reqwest::Method;
@@ -101,7 +101,7 @@ impl Old {
     ) -> String {
         let text = |text: Option<&str>| text.map_or("null".to_owned(), |text| format!("'{text}'"));
         let [account, customer, session, call] = self.fields.map(text);
-        let occurred_at = Instant::parse(self.occurred_at).unwrap().as_micros();
+        let occurred_at = Timestamp::parse(self.occurred_at).unwrap().as_micros();
         format!(
             "insert into entries (partition, id, position, kind, billable_id, account_id, customer_id, session_id, call_sid,
                  billed_account_id, billed_customer_id, occurred_at, recorded_at, client, idempotency_key, key_index, reason)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use billables::billable::{ClientName, Field, Identity, Instant, RawReport, RawValue, Report};
+use billables::billable::{ClientName, Field, Identity, RawReport, RawValue, Report, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -252,7 +252,7 @@ fn id(bound: &Value) -> Uuid {
         let value = bound.get(field.camel()).and_then(Value::as_str);
         raw.set(field, value.map(|text| RawValue::Text(text.to_owned())));
     }
-    let reported = Report::parse(raw, Instant::now()).unwrap().reported;
+    let reported = Report::parse(raw, Timestamp::now()).unwrap().reported;
     let client = ClientName::parse("default").unwrap();
     Identity::of(None, None, &reported).id(&client, &reported, || panic!("a call is expected"))
 }

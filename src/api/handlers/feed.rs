@@ -66,7 +66,7 @@ pub(in crate::api) async fn read_log(
         // What a token may see can change while it waits.
         caller
             .clone()
-            .renewed(&app.tokens, crate::billable::Instant::now())?;
+            .renewed(&app.tokens, crate::billable::Timestamp::now())?;
     };
     let next = app.cursors.seal_feed(&after)?;
     let header = HeaderValue::from_str(&next).expect("base64 is visible ASCII");

@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 
 use crate::api::caller::Caller;
 use crate::api::{ApiError, App};
-use crate::billable::Instant;
+use crate::billable::Timestamp;
 use crate::contract::operations::METRICS_TYPE;
 use crate::metrics::{METRICS, Pool, Pooled, as_i64};
 use crate::token::Scope;
@@ -45,6 +45,6 @@ pub(in crate::api) async fn get_metrics_freely(State(app): State<App>) -> Respon
             .get_or_create(&Pool { pool: name })
             .set(pool.limit.into());
     }
-    let text = METRICS.encode(Instant::now().as_micros());
+    let text = METRICS.encode(Timestamp::now().as_micros());
     ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }

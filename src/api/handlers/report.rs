@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::task::block_in_place;
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::{NoContext, Uuid};
 
 use crate::api::caller::Caller;
 use crate::api::layers::access_log;
@@ -15,7 +15,7 @@ use crate::api::layers::path::RouteStyle;
 use crate::api::prefer::Return;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
-use crate::billable::{Billable, Entry, IdempotencyKey, Identity, Instant, RawReport};
+use crate::billable::{Billable, Entry, IdempotencyKey, Identity, RawReport, Timestamp};
 use crate::formats::record::{Record, list, write_nulls};
 use crate::formats::value::Value;
 use crate::formats::{Binding, BodyFormat, Document};
@@ -58,7 +58,7 @@ pub(in crate::api) async fn report_billables(
     )
     .await?;
     let _permit = app.in_flight.enter_report()?;
-    let now = Instant::now();
+    let now = Timestamp::now();
     let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
     let read = || read(&head.headers, &body, query, style);
@@ -152,7 +152,7 @@ fn entries(
     key: Option<&IdempotencyKey>,
     reports: Vec<RawReport>,
     is_batch: bool,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<Vec<Entry>, ApiError> {
     let mut entries = Vec::with_capacity(reports.len());
     let mut errors = Vec::new();
@@ -334,11 +334,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiErr
 }
 
 /// The id of a report that nothing can recognise: version 7, the time and 74 random bits.
-fn random_id(now: Instant) -> Uuid {
+fn random_id(now: Timestamp) -> Uuid {
     let micros = now.as_micros();
     let seconds = u64::try_from(micros.div_euclid(1_000_000)).unwrap_or_default();
     let nanos = u32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
-    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos))
+    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos))
 }
 
 #[cfg(test)]
@@ -349,7 +349,7 @@ mod tests {
     fn billable() -> Billable {
         let mut raw = RawReport::default();
         raw.set(Field::SessionId, Some(RawValue::Text("S".to_owned())));
-        let now = Instant::now();
+        let now = Timestamp::now();
         let report = Report::parse(raw, now).expect("a report");
         let client = ClientName::parse("c").expect("a name");
         Billable::new(Entry::recorded(

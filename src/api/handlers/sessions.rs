@@ -14,7 +14,7 @@ use crate::api::resource_id::ResourceId;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::attribution::carry_out;
-use crate::billable::{Attribution, Field, FieldError, Instant, Pair, Text};
+use crate::billable::{Attribution, Field, FieldError, Pair, Text, Timestamp};
 use crate::contract::errors;
 use crate::formats::record::Record;
 use crate::formats::value::Value;
@@ -45,7 +45,7 @@ pub(in crate::api) async fn attribute_session(
     let limit = app.request_timeout / 2;
     let (mut wanted, _claim): (SessionIn, _) =
         body::read_json(&head, body, &app.budget, caller.client(), limit).await?;
-    let now = Instant::now();
+    let now = Timestamp::now();
     let caller = caller.renewed(&app.tokens, now)?;
     // It may give billables of anybody to anybody.
     if caller.accounts().is_some() {

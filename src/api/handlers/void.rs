@@ -11,7 +11,7 @@ use crate::api::handlers::report::IDEMPOTENT_REPLAYED;
 use crate::api::resource_id::ResourceId;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
-use crate::billable::{Instant, Text, Void};
+use crate::billable::{Text, Timestamp, Void};
 use crate::formats::record::Record;
 use crate::token::Scope;
 
@@ -44,7 +44,7 @@ pub(in crate::api) async fn void_billable(
         code,
         message,
     })?;
-    let now = Instant::now();
+    let now = Timestamp::now();
     let caller = caller.renewed(&app.tokens, now)?;
     let billable = find_billable(&app, &caller, &resource_id.or(id, "Id")?).await?;
     let void = Void {

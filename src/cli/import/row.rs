@@ -4,8 +4,8 @@
 use uuid::Uuid;
 
 use crate::billable::{
-    ClientName, Entry, Field, IdempotencyKey, Identity, Instant, Pair, RawReport, RawValue, Report,
-    State, Text,
+    ClientName, Entry, Field, IdempotencyKey, Identity, Pair, RawReport, RawValue, Report, State,
+    Text, Timestamp,
 };
 use crate::cli::arguments::RowFormat;
 use crate::cli::records::Row;
@@ -50,7 +50,12 @@ pub(super) struct Reading {
 
 impl Reading {
     /// The entry of a row, or why there is none.
-    pub(super) fn read(&self, row: &Row, format: RowFormat, now: Instant) -> Result<Meant, String> {
+    pub(super) fn read(
+        &self,
+        row: &Row,
+        format: RowFormat,
+        now: Timestamp,
+    ) -> Result<Meant, String> {
         let is_told = !self.columns.is_empty() || !self.values.is_empty();
         if !is_told && row.has("id") && row.has("state") {
             return self.billable(row, format, now);
@@ -61,7 +66,7 @@ impl Reading {
     }
 
     /// A billable: its id is its identity, whatever made it.
-    fn billable(&self, row: &Row, format: RowFormat, now: Instant) -> Result<Meant, String> {
+    fn billable(&self, row: &Row, format: RowFormat, now: Timestamp) -> Result<Meant, String> {
         let text = |name| {
             let text = row.text(name)?;
             Ok::<_, String>(text.map(|text| match format {
@@ -78,7 +83,7 @@ impl Reading {
         let state = required("state")?;
         let state = State::from_name(state)
             .ok_or_else(|| "its state must be billable, unattributed or voided".to_owned())?;
-        let recorded_at = instant("recordedAt", required("recordedAt")?)?;
+        let recorded_at = timestamp("recordedAt", required("recordedAt")?)?;
         let mut raw = RawReport::default();
         for field in Field::ALL {
             raw.set(
@@ -111,7 +116,7 @@ impl Reading {
     }
 
     /// A report, recognised as if its sender had sent it here.
-    fn report(&self, row: &Row, now: Instant) -> Result<Entry, String> {
+    fn report(&self, row: &Row, now: Timestamp) -> Result<Entry, String> {
         let mut raw = RawReport::default();
         for field in Field::ALL {
             raw.set(field, self.given(row, Column::Field(field), field.camel())?);
@@ -162,15 +167,15 @@ impl Reading {
     }
 }
 
-fn parse(raw: RawReport, now: Instant) -> Result<Report, String> {
+fn parse(raw: RawReport, now: Timestamp) -> Result<Report, String> {
     Report::parse(raw, now).map_err(|errors| {
         let messages: Vec<_> = errors.into_iter().map(|error| error.message).collect();
         messages.join("; ")
     })
 }
 
-/// An instant that the log can have.
-fn instant(name: &str, text: &str) -> Result<Instant, String> {
-    let instant = Instant::parse(text).filter(|instant| *instant >= Instant::MIN);
-    instant.ok_or_else(|| format!("its {name} must be an RFC 3339 instant of 1970 or later"))
+/// A timestamp that the log can have.
+fn timestamp(name: &str, text: &str) -> Result<Timestamp, String> {
+    let timestamp = Timestamp::parse(text).filter(|timestamp| *timestamp >= Timestamp::MIN);
+    timestamp.ok_or_else(|| format!("its {name} must be an RFC 3339 timestamp of 1970 or later"))
 }

@@ -2,7 +2,7 @@
 
 use crate::billable::entry::partition_of;
 use crate::billable::identity::{attributed_id, voided_id};
-use crate::billable::{Entry, Field, Instant, Kind, Pair, RawReport, RawValue, Report, Text};
+use crate::billable::{Entry, Field, Kind, Pair, RawReport, RawValue, Report, Text, Timestamp};
 use crate::store::LogInfo;
 
 /// The most reports of a batch, each of which has an index.
@@ -97,7 +97,7 @@ fn values(entry: &Entry, is_imported: bool) -> Vec<String> {
     );
     let now = match entry.kind {
         Kind::Recorded if !is_imported => entry.recorded_at,
-        Kind::Recorded | Kind::Attributed | Kind::Voided => Instant::MAX,
+        Kind::Recorded | Kind::Attributed | Kind::Voided => Timestamp::MAX,
     };
     let mut faults: Vec<String> = match Report::parse(raw, now) {
         Ok(report) if report.reported == entry.reported => Vec::new(),
@@ -136,7 +136,7 @@ fn values(entry: &Entry, is_imported: bool) -> Vec<String> {
     {
         faults.push("its key_index is not one of a batch".to_owned());
     }
-    if entry.recorded_at < Instant::MIN {
+    if entry.recorded_at < Timestamp::MIN {
         faults.push("its recorded_at is before 1970".to_owned());
     }
     faults

@@ -54,15 +54,15 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
         objects::IN_STATE,
         query(
             "from",
-            Kind::Instant,
+            Kind::Timestamp,
             "2026-03-01T00:00:00Z",
-            "Only what occurred at this instant or later",
+            "Only what occurred at this timestamp or later",
         ),
         query(
             "to",
-            Kind::Instant,
+            Kind::Timestamp,
             "2026-04-01T00:00:00Z",
-            "Only what occurred before this instant",
+            "Only what occurred before this timestamp",
         ),
         LIMIT,
         query(

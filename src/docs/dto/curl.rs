@@ -92,7 +92,7 @@ fn json_member(member: &Member) -> String {
     let value = match member.kind {
         Kind::Number(..) | Kind::Bool => member.example.to_owned(),
         Kind::Texts(_) | Kind::Ids(_) | Kind::List(_) => format!("[{}]", json(member.example)),
-        Kind::Text | Kind::String | Kind::Id | Kind::Instant | Kind::Date | Kind::Choice(_) => {
+        Kind::Text | Kind::String | Kind::Id | Kind::Timestamp | Kind::Date | Kind::Choice(_) => {
             json(member.example)
         }
     };

@@ -101,7 +101,7 @@ pub(super) fn schema(kind: Kind) -> Value {
         Kind::Text => json!({"type": "string", "maxLength": MAX_TEXT, "pattern": TEXT}),
         Kind::String => json!({"type": "string"}),
         Kind::Id => json!({"type": "string", "format": "uuid"}),
-        Kind::Instant => json!({"type": "string", "format": "date-time"}),
+        Kind::Timestamp => json!({"type": "string", "format": "date-time"}),
         Kind::Date => json!({"type": "string", "format": "date"}),
         Kind::Choice(words) => json!({"type": "string", "enum": words}),
         Kind::Number(least, i64::MAX) => {

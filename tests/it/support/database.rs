@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use billables::billable::Instant;
+use billables::billable::Timestamp;
 use billables::store::{LogInfo, Store};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -110,7 +110,7 @@ impl Database {
         let store = Store::open(&self.url, 2).await.unwrap();
         store.migrate().await.unwrap();
         let log = store
-            .log_prepare(Some(partitions), Instant::now())
+            .log_prepare(Some(partitions), Timestamp::now())
             .await
             .unwrap();
         (store, log)

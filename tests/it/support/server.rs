@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use billables::billable::{ClientName, Instant};
+use billables::billable::{ClientName, Timestamp};
 use billables::store::Store;
 use billables::token::{Grant, Scope, Secret, Token};
 use uuid::Uuid;
@@ -257,7 +257,7 @@ pub(crate) async fn token(
     let token = Token {
         id: Uuid::now_v7(),
         grant,
-        created_at: Instant::now(),
+        created_at: Timestamp::now(),
         expires_at: None,
         rate: None,
         last_used_at: None,

@@ -2,33 +2,33 @@
 
 use std::fmt;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 ///
-/// Shown as RFC 3339 in UTC with six decimals and `Z`, so that texts sort as the instants do.
+/// Shown as RFC 3339 in UTC with six decimals and `Z`, so that texts sort as the timestamps do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(Timestamp);
+pub struct Timestamp(jiff::Timestamp);
 
-impl Instant {
-    /// Before every instant of the log.
-    pub const MIN: Self = Self(Timestamp::UNIX_EPOCH);
-    /// Behind every instant of the log.
-    pub const MAX: Self = Self(Timestamp::MAX);
+impl Timestamp {
+    /// Before every timestamp of the log.
+    pub const MIN: Self = Self(jiff::Timestamp::UNIX_EPOCH);
+    /// Behind every timestamp of the log.
+    pub const MAX: Self = Self(jiff::Timestamp::MAX);
 
     /// Reads the system clock. Only the edge (`api`, `cli`) may call this.
     pub fn now() -> Self {
-        Self::truncate(Timestamp::now())
+        Self::truncate(jiff::Timestamp::now())
     }
 
-    /// The instant as the log stores it.
+    /// The timestamp as the log stores it.
     pub fn as_micros(self) -> i64 {
         self.0.as_microsecond()
     }
 
-    /// An instant from the log; `None` outside of the years -9999 to 9999.
+    /// A timestamp from the log; `None` outside of the years -9999 to 9999.
     pub fn from_micros(micros: i64) -> Option<Self> {
-        Timestamp::from_microsecond(micros).ok().map(Self)
+        jiff::Timestamp::from_microsecond(micros).ok().map(Self)
     }
 
     /// Reads RFC 3339 (`2026-03-01T09:30:00.25+01:00`); digits beyond microseconds are dropped.
@@ -48,7 +48,7 @@ impl Instant {
         shaped.then(|| text.parse().ok().map(Self::truncate))?
     }
 
-    /// This instant moved by a whole number of seconds; `None` past the end of the calendar.
+    /// This timestamp moved by a whole number of seconds; `None` past the end of the calendar.
     pub fn plus_seconds(self, seconds: i64) -> Option<Self> {
         self.0
             .checked_add(SignedDuration::from_secs(seconds))
@@ -56,7 +56,7 @@ impl Instant {
             .map(Self)
     }
 
-    fn truncate(timestamp: Timestamp) -> Self {
+    fn truncate(timestamp: jiff::Timestamp) -> Self {
         let micros = timestamp.as_nanosecond().div_euclid(1_000);
         let micros = i64::try_from(micros).expect("a timestamp's microseconds fit 64 bits");
         Self::from_micros(micros).expect("truncation stays in range")
@@ -82,7 +82,7 @@ fn is_fraction_and_offset(rest: &str) -> bool {
 
 /// Written by hand, because an export writes it twice a row, and a general formatter would take
 /// longer than everything else of the row.
-impl fmt::Display for Instant {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.as_micros();
         let (days, of_day) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_instant_is_shown_in_utc_with_six_decimals() {
-        let shown = |text| Instant::parse(text).map(|instant| instant.to_string());
+        let shown = |text| Timestamp::parse(text).map(|timestamp| timestamp.to_string());
         let as_shown = |text: &str| Some(text.to_owned());
         assert_eq!(
             shown("2026-03-01T09:30:00+01:00"),
@@ -157,15 +157,15 @@ mod tests {
 
     #[test]
     fn every_day_and_every_part_of_it_is_shown_as_the_library_shows_it() {
-        let library = |instant: Instant| format!("{:.6}", instant.0);
+        let library = |timestamp: Timestamp| format!("{:.6}", timestamp.0);
         // Every day from the year -1 to 2500, at an odd time.
         for day in -720_000..193_000_i64 {
             let at = day * DAY + (day * 7_919_777_777).rem_euclid(DAY);
-            let instant = Instant::from_micros(at).expect("an instant");
-            assert_eq!(instant.to_string(), library(instant));
+            let timestamp = Timestamp::from_micros(at).expect("a timestamp");
+            assert_eq!(timestamp.to_string(), library(timestamp));
         }
-        for instant in [Instant::MIN, Instant::MAX] {
-            assert_eq!(instant.to_string(), library(instant));
+        for timestamp in [Timestamp::MIN, Timestamp::MAX] {
+            assert_eq!(timestamp.to_string(), library(timestamp));
         }
     }
 
@@ -188,7 +188,7 @@ mod tests {
             "1772357400",
             "2026-03-01T09:30:00Zé",
         ] {
-            assert_eq!(Instant::parse(text), None, "{text}");
+            assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }
 }
