@@ -170,7 +170,7 @@ impl Operation {
     pub fn fields(&self) -> impl Iterator<Item = &'static Member> + use<> {
         self.members
             .iter()
-            .filter(|member| member.place != types::Place::Header)
+            .filter(|member| member.location != types::Location::Header)
     }
 
     /// Whether answers are in whatever format is asked for.
@@ -189,7 +189,7 @@ impl Operation {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::types::Place;
+    use super::types::Location;
     use super::*;
     use crate::billable::Field;
     use crate::formats::record::BILLABLE;
@@ -213,14 +213,14 @@ mod tests {
             let described: Vec<_> = operation
                 .members
                 .iter()
-                .filter(|member| member.place == Place::Path)
+                .filter(|member| member.location == Location::Path)
                 .map(|member| member.name)
                 .collect();
             assert_eq!(in_path, described, "{name}");
             let has_body = operation
                 .members
                 .iter()
-                .any(|member| member.place == Place::Body);
+                .any(|member| member.location == Location::Body);
             assert_eq!(has_body, operation.body != RequestBody::Nothing, "{name}");
             assert!(!operation.answers.is_empty(), "{name}");
             let errors: BTreeSet<_> = operation

@@ -1,4 +1,4 @@
-//! Totals: how many billables each customer has in a range of days, exact at a place in the log.
+//! Totals: how many billables each customer has in a range of days, exact at a position in the log.
 //!
 //! They are kept in buckets of 15 minutes, days and calendar months of UTC, up to a watermark in
 //! each partition; what the log has behind it is added at every read, in the same snapshot. A range

@@ -117,10 +117,10 @@ struct Append {
     reply: Reply<Vec<Outcome>>,
 }
 
-/// Things of one partition, and their places in what the caller gave.
+/// Items of one partition, with their indexes in what the caller gave.
 #[derive(Debug)]
 struct PartitionBatch<T> {
-    places: Vec<usize>,
+    indexes: Vec<usize>,
     items: Vec<T>,
 }
 
@@ -204,7 +204,8 @@ impl Writer {
             }
         };
         let mut waiting = Vec::new();
-        for (room, PartitionBatch { places, items }) in rooms.into_iter().zip(batches.into_values())
+        for (room, PartitionBatch { indexes, items }) in
+            rooms.into_iter().zip(batches.into_values())
         {
             let (reply, outcome) = oneshot::channel();
             room.send(Command::Append(Append {
@@ -213,19 +214,19 @@ impl Writer {
                 _claim: claim.cloned(),
                 reply,
             }));
-            waiting.push((places, outcome));
+            waiting.push((indexes, outcome));
         }
         let deadline = Instant::now() + APPEND_DEADLINE;
-        for (places, outcome) in waiting {
+        for (indexes, outcome) in waiting {
             match timeout_at(deadline, outcome).await {
                 Ok(Ok(Ok(done))) => {
-                    for (place, outcome) in places.into_iter().zip(done) {
-                        outcomes[place] = Ok(outcome);
+                    for (index, outcome) in indexes.into_iter().zip(done) {
+                        outcomes[index] = Ok(outcome);
                     }
                 }
                 Ok(Ok(Err(error))) => {
-                    for place in places {
-                        outcomes[place] = Err(error);
+                    for index in indexes {
+                        outcomes[index] = Err(error);
                     }
                 }
                 // Nothing is certain, as it was before.
@@ -245,14 +246,14 @@ impl Writer {
         voids: Vec<Void>,
     ) -> Result<Vec<Option<(Billable, bool)>>, WriteError> {
         let mut outcomes: Vec<_> = voids.iter().map(|_| None).collect();
-        for (partition, PartitionBatch { places, items }) in
+        for (partition, PartitionBatch { indexes, items }) in
             self.partitioned(voids, |void| void.billable_id)
         {
             let done = self
                 .change(partition, |reply| Command::Void(items, reply))
                 .await?;
-            for (place, billable) in places.into_iter().zip(done) {
-                outcomes[place] = billable;
+            for (index, billable) in indexes.into_iter().zip(done) {
+                outcomes[index] = billable;
             }
         }
         Ok(outcomes)
@@ -300,14 +301,14 @@ impl Writer {
         let partitions =
             u32::try_from(self.queues.len()).expect("a log has at most 1024 partitions");
         let mut batches = BTreeMap::new();
-        for (place, item) in items.into_iter().enumerate() {
+        for (index, item) in items.into_iter().enumerate() {
             let batch = batches
                 .entry(partition_of(billable(&item), partitions))
                 .or_insert_with(|| PartitionBatch {
-                    places: Vec::new(),
+                    indexes: Vec::new(),
                     items: Vec::new(),
                 });
-            batch.places.push(place);
+            batch.indexes.push(index);
             batch.items.push(item);
         }
         batches

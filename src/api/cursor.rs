@@ -1,4 +1,4 @@
-//! Cursors: places in the log, sealed so that a client can neither read nor alter them.
+//! Cursors: positions in the log, sealed so that a client can neither read nor alter them.
 //!
 //! A cursor is a version byte, a random nonce of 24 bytes, and what XChaCha20-Poly1305 makes of the
 //! log's epoch (16 bytes), the position in each partition (8 bytes each, big-endian) and, in a
@@ -46,7 +46,7 @@ impl Cursors {
 
     /// A cursor of the feed: everything up to `positions` has been read.
     pub(super) fn seal_feed(&self, positions: &[i64]) -> Result<String, ApiError> {
-        self.seal(&self.place(positions), b"feed")
+        self.seal(&self.encode(positions), b"feed")
     }
 
     /// Opens a cursor of the feed.
@@ -69,10 +69,10 @@ impl Cursors {
         cut: &[i64],
         after: ListKey,
     ) -> Result<String, ApiError> {
-        let mut place = self.place(cut);
-        place.extend(after.occurred_at.as_micros().to_be_bytes());
-        place.extend(after.billable_id.as_bytes());
-        self.seal(&place, &purpose(filter))
+        let mut bytes = self.encode(cut);
+        bytes.extend(after.occurred_at.as_micros().to_be_bytes());
+        bytes.extend(after.billable_id.as_bytes());
+        self.seal(&bytes, &purpose(filter))
     }
 
     /// Opens a cursor of the list with this filter.
@@ -96,18 +96,18 @@ impl Cursors {
         Ok((cut, after.ok_or(ApiError::InvalidCursor)?))
     }
 
-    fn place(&self, positions: &[i64]) -> Vec<u8> {
-        let mut place = self.log.epoch.as_bytes().to_vec();
-        place.extend(positions.iter().flat_map(|position| position.to_be_bytes()));
-        place
+    fn encode(&self, positions: &[i64]) -> Vec<u8> {
+        let mut bytes = self.log.epoch.as_bytes().to_vec();
+        bytes.extend(positions.iter().flat_map(|position| position.to_be_bytes()));
+        bytes
     }
 
     fn positions<'a>(
         &self,
-        place: &'a [u8],
+        bytes: &'a [u8],
         heads: &[i64],
     ) -> Result<(Vec<i64>, &'a [u8]), ApiError> {
-        let (epoch, rest) = place.split_at_checked(16).ok_or(ApiError::InvalidCursor)?;
+        let (epoch, rest) = bytes.split_at_checked(16).ok_or(ApiError::InvalidCursor)?;
         if epoch != self.log.epoch.as_bytes() {
             return Err(ApiError::CursorGone);
         }
@@ -126,11 +126,11 @@ impl Cursors {
         }
     }
 
-    fn seal(&self, place: &[u8], purpose: &[u8]) -> Result<String, ApiError> {
+    fn seal(&self, bytes: &[u8], purpose: &[u8]) -> Result<String, ApiError> {
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).map_err(|_| ApiError::Internal)?;
         let payload = Payload {
-            msg: place,
+            msg: bytes,
             aad: purpose,
         };
         let sealed = self
@@ -211,16 +211,16 @@ mod tests {
     fn an_altered_cursor_is_refused() {
         let cursors = cursors(1, 1);
         let sealed = cursors.seal_feed(&[5]).expect("sealed");
-        for place in 0..sealed.len() {
+        for bytes in 0..sealed.len() {
             let mut altered = sealed.clone().into_bytes();
-            altered[place] = if altered[place] == b'A' { b'B' } else { b'A' };
+            altered[bytes] = if altered[bytes] == b'A' { b'B' } else { b'A' };
             let altered = String::from_utf8(altered).expect("ASCII");
             // The last character has bits that mean nothing.
             if URL_SAFE_NO_PAD.decode(&altered) != URL_SAFE_NO_PAD.decode(&sealed) {
                 assert_eq!(
                     code(cursors.open_feed(&altered, &[9])),
                     "InvalidCursor",
-                    "{place}"
+                    "{bytes}"
                 );
             }
         }

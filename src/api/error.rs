@@ -21,7 +21,7 @@ pub(super) enum ApiError {
     /// The body or the query cannot be read.
     Malformed(String),
     /// Fields break rules, those of the token's accounts included; all of them are listed, with
-    /// the place of the item in a batch.
+    /// the index of the item in a batch.
     Invalid(Vec<(Option<usize>, FieldError)>),
     /// A parameter, or a member of a body, breaks a rule. Its name is as .NET writes it.
     Parameter {

@@ -8,7 +8,7 @@ use crate::api::ApiError;
 use crate::api::layers::path::RouteStyle;
 use crate::api::query::Query;
 use crate::contract::Operation;
-use crate::contract::types::Place;
+use crate::contract::types::Location;
 
 /// The id of the resource that a request names.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl<S: Sync + Send> FromRequestParts<S> for ResourceId {
                 let route = Some(parts.uri.path());
                 let name = Operation::messages()
                     .find(|operation| operation.by_name == route)
-                    .and_then(|operation| operation.fields().find(|m| m.place == Place::Path))
+                    .and_then(|operation| operation.fields().find(|m| m.location == Location::Path))
                     .map(|member| member.name)
                     .ok_or(ApiError::NotFound)?;
                 let query = Query::parse(parts.uri.query())?;

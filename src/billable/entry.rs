@@ -116,7 +116,7 @@ pub struct ListKey {
     pub billable_id: Uuid,
 }
 
-/// An entry and its place in the log.
+/// An entry and its position in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
     /// The partition of its billable.
@@ -203,7 +203,7 @@ impl Entry {
         }
     }
 
-    /// Its place in lists.
+    /// Its key in the order of lists.
     pub fn list_key(&self) -> ListKey {
         ListKey {
             occurred_at: self.occurred_at,

@@ -66,7 +66,7 @@ impl IdempotencyKey {
 /// What a report is recognised by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A client's key, and the item's place when it came in a batch.
+    /// A client's key, and the item's index when it came in a batch.
     Key {
         /// The key as sent.
         key: IdempotencyKey,
@@ -267,8 +267,8 @@ mod tests {
             id(None, None, [Some("c"), Some("ab"), None, Some("x")]),
             id(None, None, [Some("ab"), Some("c"), Some("x"), Some("x")]),
         ];
-        for (place, one) in ids.iter().enumerate() {
-            assert!(!ids[place + 1..].contains(one));
+        for (index, one) in ids.iter().enumerate() {
+            assert!(!ids[index + 1..].contains(one));
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) struct Args {
     /// The client that the entries are of.
     #[arg(long, value_name = "NAME", default_value = "import", value_parser = client)]
     client: ClientName,
-    /// The file to write refused rows to, each with its place and the reason.
+    /// The file to write refused rows to, each with its line and the reason.
     #[arg(long, value_name = "FILE")]
     refused: Option<PathBuf>,
     /// Store nothing, and say what would become of the rows.

@@ -286,7 +286,7 @@ mod tests {
         let long = "x".repeat(MAX_ROW + 1);
         let text = format!("a,b\n\"1\"x,2\n1,2,3\n{long}\n4\n\"5\n6\n");
         let found = rows(text.as_bytes(), RowFormat::Csv);
-        let reason = |place: usize| match &found[place] {
+        let reason = |index: usize| match &found[index] {
             Err((line, reason)) => format!("{line} {reason}"),
             Ok(row) => format!("{row:?}"),
         };

@@ -24,7 +24,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let database = Store::file(url)?;
     match (args.file, database) {
         (Some(file), Some(database)) => {
-            let held = place(&file, &database).await?;
+            let held = restore(&file, &database).await?;
             println!(
                 "restored {} entries, up to position {}; the log has the new epoch {}",
                 held.entries, held.head, held.log.epoch
@@ -48,7 +48,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
 }
 
 /// Puts a checked copy of the file in the database's place.
-async fn place(file: &Path, database: &Path) -> Result<store::FileContents, Failure> {
+async fn restore(file: &Path, database: &Path) -> Result<store::FileContents, Failure> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let path = with_suffix(database, suffix);
         if path.symlink_metadata().is_ok() {

@@ -62,7 +62,7 @@ pub const WITH_TOKEN: &[Error] = &[
     STORE_UNAVAILABLE,
 ];
 
-/// What every operation may answer that reads a query or a body, and takes a place for that long.
+/// What every operation may answer that reads a query or a body, and takes a permit for that long.
 pub const WITH_INPUT: &[Error] = &[MALFORMED, OVERLOADED];
 
 /// What every operation may answer that takes a body.

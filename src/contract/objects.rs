@@ -1,6 +1,6 @@
 //! The objects that go in and out.
 
-use super::types::{Kind, Member, Place, Type, always, maybe};
+use super::types::{Kind, Location, Member, Type, always, maybe};
 
 /// The id that the report of the examples gets.
 pub const ID: &str = "4a9f3520-2c9d-8620-b8ed-069900bed70a";
@@ -38,7 +38,7 @@ const STATE: Kind = Kind::Choice(&["billable", "unattributed", "voided"]);
 
 /// The state of billables as a filter.
 pub const IN_STATE: Member =
-    maybe("state", STATE, "billable", "Only billables in this state").within(Place::Query);
+    maybe("state", STATE, "billable", "Only billables in this state").within(Location::Query);
 
 const BILLED_ACCOUNT: Member = maybe(
     "billedAccountId",
@@ -176,7 +176,7 @@ pub static LOG_ENTRY: Type = Type {
             "position",
             Kind::Number(1, i64::MAX),
             "1",
-            "The place within the partition, in the order of commits; left out likewise",
+            "The position within the partition, in the order of commits; left out likewise",
         ),
         BILLABLE_ID.meaning("The billable").renamed("billableId"),
         REPORTED_ACCOUNT,
@@ -266,7 +266,7 @@ pub static BILLING_INFO: Type = Type {
             "asOf",
             Kind::String,
             "AQzR7dZ2PZ0",
-            "The place in the log where the totals are exact: the feed goes on from there",
+            "The position in the log where the totals are exact: the feed goes on from there",
         ),
         always(
             "customers",

@@ -10,7 +10,7 @@ use http::Method;
 
 use super::errors::{ALWAYS, WITH_TOKEN};
 use super::objects;
-use super::types::{Kind, Member, Place, maybe};
+use super::types::{Kind, Location, Member, maybe};
 use super::{Access, Answer, Body, Group, Operation, RequestBody};
 use crate::token::Scope;
 
@@ -21,7 +21,7 @@ const fn query(
     example: &'static str,
     text: &'static str,
 ) -> Member {
-    maybe(name, kind, example, text).within(Place::Query)
+    maybe(name, kind, example, text).within(Location::Query)
 }
 
 /// A header that need not be there.
@@ -31,14 +31,14 @@ const fn header(
     example: &'static str,
     text: &'static str,
 ) -> Member {
-    query(name, kind, example, text).within(Place::Header)
+    query(name, kind, example, text).within(Location::Header)
 }
 
 const BILLABLE_ID: Member = objects::BILLABLE_ID
-    .within(Place::Path)
+    .within(Location::Path)
     .meaning("The billable's id");
 const SESSION_ID: Member = objects::SESSION_ID
-    .within(Place::Path)
+    .within(Location::Path)
     .required()
     .meaning("The session");
 

@@ -17,7 +17,7 @@ pub struct Member {
     /// The name, as JSON has it.
     pub name: &'static str,
     /// Where it stands.
-    pub place: Place,
+    pub location: Location,
     /// What it may be.
     pub kind: Kind,
     /// Whether it is always there.
@@ -30,7 +30,7 @@ pub struct Member {
 
 /// Where a member stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// In the path; by the operation's name in the query, or in the body when there is one.
     Path,
     /// In the query.
@@ -41,7 +41,7 @@ pub enum Place {
     Body,
 }
 
-impl Place {
+impl Location {
     /// As the documentation says it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -105,7 +105,7 @@ pub(crate) const fn always(
 ) -> Member {
     Member {
         name,
-        place: Place::Body,
+        location: Location::Body,
         kind,
         is_required: true,
         text,
@@ -127,9 +127,9 @@ pub(crate) const fn maybe(
 }
 
 impl Member {
-    /// The member in another place.
-    pub const fn within(self, place: Place) -> Self {
-        Self { place, ..self }
+    /// The member at another location.
+    pub const fn within(self, location: Location) -> Self {
+        Self { location, ..self }
     }
 
     /// The member by another name.

@@ -12,7 +12,7 @@ use crate::billable::{
     Billable, ClientName, Entry, Field, Identity, LogEntry, RawReport, RawValue, Report, Text,
     Timestamp, Void,
 };
-use crate::contract::types::{Kind, Member, Place, Type};
+use crate::contract::types::{Kind, Location, Member, Type};
 use crate::contract::{Answer, Body, Operation, RequestBody, objects};
 use crate::formats::Format;
 use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
@@ -39,13 +39,13 @@ pub fn target(operation: &Operation) -> String {
     let mut separator = '?';
     for member in operation.members {
         let value = utf8_percent_encode(member.example, RESERVED).to_string();
-        match member.place {
-            Place::Path => target = target.replace(&format!("{{{}}}", member.name), &value),
-            Place::Query if !value.is_empty() => {
+        match member.location {
+            Location::Path => target = target.replace(&format!("{{{}}}", member.name), &value),
+            Location::Query if !value.is_empty() => {
                 target.push_str(&format!("{separator}{}={value}", member.name));
                 separator = '&';
             }
-            Place::Query | Place::Header | Place::Body => {}
+            Location::Query | Location::Header | Location::Body => {}
         }
     }
     target
@@ -58,7 +58,7 @@ pub fn request_body(operation: &Operation, format: Format) -> Option<String> {
         RequestBody::Reports => Some(Record::report(&report()).write(format)),
         RequestBody::Json => {
             let members = operation.members.iter();
-            let members = members.filter(|member| member.place == Place::Body);
+            let members = members.filter(|member| member.location == Location::Body);
             let members = members.map(|member| (member.name, value(member)));
             Some(Value::Object(members.collect()).to_json())
         }
@@ -83,7 +83,7 @@ pub fn answer(operation: &Operation, answer: &Answer, format: Format) -> Option<
         .filter(|_| ptr::eq(item, &objects::CHECKED_BILLABLE));
     let mut items: Vec<_> = inputs
         .enumerate()
-        .map(|(place, input)| checked(input).write_item(format, place == 0))
+        .map(|(index, input)| checked(input).write_item(format, index == 0))
         .collect();
     if items.is_empty() {
         items.push(with_record(item, None, |record| {

@@ -73,7 +73,7 @@ impl BillingInfo {
             Format::Csv | Format::Ndjson => (String::new(), String::new()),
         };
         let rows = self.customers.into_iter().enumerate();
-        let rows = rows.map(move |(place, row)| row.record().write_item(format, place == 0));
+        let rows = rows.map(move |(index, row)| row.record().write_item(format, index == 0));
         std::iter::once(start)
             .chain(rows)
             .chain(std::iter::once(end))

@@ -84,23 +84,23 @@ impl<'a> Record<'a> {
         Self::new("Billable", BILLABLE.into_iter().zip(values).collect())
     }
 
-    /// An entry of the log, as the feed shows it; without its place for those who see only their
-    /// own.
-    pub fn log_entry(log_entry: &'a LogEntry, has_place: bool) -> Self {
+    /// An entry of the log, as the feed shows it. Callers who see only their own entries are not shown
+    /// its position.
+    pub fn log_entry(log_entry: &'a LogEntry, shows_position: bool) -> Self {
         let LogEntry {
             partition,
             position,
             entry,
         } = log_entry;
-        let place = |value: i64| match has_place {
+        let shown = |value: i64| match shows_position {
             true => Value::Number(value),
             false => Value::Null,
         };
         let text = |text: Option<&'a Text>| Value::text(text.map(Text::as_str));
         let mut members = vec![
             ("kind", Value::text(Some(entry.kind.as_str()))),
-            ("partition", place(i64::from(*partition))),
-            ("position", place(*position)),
+            ("partition", shown(i64::from(*partition))),
+            ("position", shown(*position)),
             (
                 "billableId",
                 Value::text(Some(entry.billable_id.to_string())),
@@ -337,7 +337,7 @@ mod tests {
     fn a_list_is_written_in_every_format() {
         let write = |format| {
             let records = records().into_iter().enumerate();
-            let items = records.map(|(place, record)| record.write_item(format, place == 0));
+            let items = records.map(|(index, record)| record.write_item(format, index == 0));
             list("Billable", items, format).collect::<String>()
         };
         assert_eq!(

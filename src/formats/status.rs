@@ -8,7 +8,7 @@ use super::{Format, csv, xml};
 
 const TYPES: &str = "http://schemas.servicestack.net/types";
 
-/// The member of `meta` that has an item's place in its batch.
+/// The member of `meta` that has an item's index in its batch.
 const BATCH_INDEX: &str = "AutoBatchIndex";
 
 /// The body of an error.
@@ -20,7 +20,7 @@ pub struct ResponseStatus {
     pub message: String,
     /// What is wrong with which field.
     pub errors: Vec<ResponseError>,
-    /// The place of the first item at fault, counted from 0, when it came in a batch.
+    /// The index of the first item at fault, counted from 0, when it came in a batch.
     pub index: Option<usize>,
 }
 
@@ -33,7 +33,7 @@ pub struct ResponseError {
     pub field_name: &'static str,
     /// A sentence for people.
     pub message: String,
-    /// The item's place in its batch.
+    /// The item's index in its batch.
     pub index: Option<usize>,
 }
 

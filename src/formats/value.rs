@@ -51,8 +51,8 @@ impl<'a> Value<'a> {
             Self::Text(text) => jsv::write_text(text, out),
             Self::List(items) => {
                 out.push('[');
-                for (place, item) in items.iter().enumerate() {
-                    if place > 0 {
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
                         out.push(',');
                     }
                     item.write_jsv(out);
@@ -62,8 +62,8 @@ impl<'a> Value<'a> {
             Self::Object(members) => {
                 out.push('{');
                 let given = members.iter().filter(|(_, value)| *value != Self::Null);
-                for (place, (name, value)) in given.enumerate() {
-                    if place > 0 {
+                for (index, (name, value)) in given.enumerate() {
+                    if index > 0 {
                         out.push(',');
                     }
                     out.push_str(name);

@@ -115,13 +115,13 @@ struct Variables {
 
 impl FromMembers for Variables {
     fn take<'de, A: MapAccess<'de>>(&mut self, name: String, map: &mut A) -> Result<(), A::Error> {
-        let place = match &*name {
+        let slot = match &*name {
             UUID => &mut self.uuid,
             "start_uepoch" => &mut self.start_uepoch,
             "start_epoch" => &mut self.start_epoch,
             _ => return map.next_value::<Skipped>().map(|_| ()),
         };
-        *place = next_raw(map)?;
+        *slot = next_raw(map)?;
         Ok(())
     }
 }

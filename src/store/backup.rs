@@ -37,7 +37,7 @@ pub struct FileContents {
 /// One clear sentence.
 pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError> {
     let failed = |source| OpenError::Copy {
-        place: from.display().to_string(),
+        label: from.display().to_string(),
         source,
     };
     let mut connection = file_open(from).await?;
@@ -68,8 +68,8 @@ pub async fn file_renew(file: &Path, named: &Path) -> Result<FileContents, OpenE
     let mut connection = file_open(file).await?;
     let found = problems(&mut connection).await;
     if let Some(reason) = found.map_err(OpenError::Prepare)?.into_iter().next() {
-        let place = sqlite::place(named);
-        return Err(OpenError::Damaged { place, reason });
+        let label = sqlite::label(named);
+        return Err(OpenError::Damaged { label, reason });
     }
     let mut held = contents(&mut connection, named).await?;
     held.log.epoch = fresh_epoch()?;
@@ -99,7 +99,7 @@ async fn file_open(file: &Path) -> Result<SqliteConnection, OpenError> {
         .connect()
         .await
         .map_err(|source| OpenError::Connect {
-            place: sqlite::place(file),
+            label: sqlite::label(file),
             source,
         })
 }
@@ -113,11 +113,11 @@ async fn contents(
     let is_missing = |error: &sqlx::Error| error.to_string().contains("no such table");
     let log = match found {
         Ok(Some(log)) => log.into(),
-        Ok(None) => return Err(OpenError::NoLog(sqlite::place(file))),
-        Err(error) if is_missing(&error) => return Err(OpenError::NoLog(sqlite::place(file))),
+        Ok(None) => return Err(OpenError::NoLog(sqlite::label(file))),
+        Err(error) if is_missing(&error) => return Err(OpenError::NoLog(sqlite::label(file))),
         Err(source) => {
-            let place = sqlite::place(file);
-            return Err(OpenError::Connect { place, source });
+            let label = sqlite::label(file);
+            return Err(OpenError::Connect { label, source });
         }
     };
     let (entries, head) = sqlx::query_as(

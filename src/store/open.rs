@@ -14,19 +14,19 @@ pub enum OpenError {
     #[error("DATABASE_URL is not usable: {0}")]
     Url(String),
     /// No connection.
-    #[error("cannot open {place}")]
+    #[error("cannot open {label}")]
     Connect {
         /// The database, without credentials.
-        place: String,
+        label: String,
         /// The driver's reason.
         #[source]
         source: sqlx::Error,
     },
     /// A setting with which a commit that was acknowledged can be lost.
-    #[error("{place} may lose acknowledged commits: {setting}; {remedy}")]
+    #[error("{label} may lose acknowledged commits: {setting}; {remedy}")]
     NotDurable {
         /// Which server or file.
-        place: String,
+        label: String,
         /// The setting and its value.
         setting: String,
         /// What to do.
@@ -58,19 +58,19 @@ pub enum OpenError {
     #[error("a log on SQLite has one partition; more are for PostgreSQL")]
     OnePartition,
     /// The file could not be copied.
-    #[error("cannot copy {place}")]
+    #[error("cannot copy {label}")]
     Copy {
         /// Which file.
-        place: String,
+        label: String,
         /// The driver's reason.
         #[source]
         source: sqlx::Error,
     },
     /// A file whose pages do not fit together.
-    #[error("{place} is damaged: {reason}")]
+    #[error("{label} is damaged: {reason}")]
     Damaged {
         /// Which file.
-        place: String,
+        label: String,
         /// What SQLite says.
         reason: String,
     },

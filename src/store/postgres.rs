@@ -60,7 +60,7 @@ pub struct Store {
 /// The options hold the password.
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Store").field(&place(&self.options)).finish()
+        f.debug_tuple("Store").field(&label(&self.options)).finish()
     }
 }
 
@@ -74,7 +74,7 @@ impl Store {
             .application_name("billables")
             .disable_statement_logging();
         let mut connection = connect_checked(&options).await?;
-        check_database(&mut connection, &place(&options)).await?;
+        check_database(&mut connection, &label(&options)).await?;
         connection.close().await.map_err(OpenError::Prepare)?;
         let pool = |connections| {
             PgPoolOptions::new()
@@ -98,7 +98,7 @@ impl Store {
         })
     }
 
-    /// A database has one place; [`super::StoreError::other_log`] is found by its epoch.
+    /// A database has one address; [`super::StoreError::other_log`] is found by its epoch.
     #[expect(
         clippy::unused_self,
         clippy::unnecessary_wraps,
@@ -171,7 +171,7 @@ impl Store {
 }
 
 /// The database without credentials, for messages.
-fn place(options: &PgConnectOptions) -> String {
+fn label(options: &PgConnectOptions) -> String {
     let database = options
         .get_database()
         .unwrap_or_else(|| options.get_username());
@@ -183,7 +183,7 @@ fn place(options: &PgConnectOptions) -> String {
 }
 
 /// Whether a connection that is given back still answers. The pool asks too, but it would wait
-/// for ever for a server that is gone without a word, with the connection's place taken.
+/// for ever for a server that is gone without a word, with the connection taken.
 async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     match timeout(PING_TIMEOUT, connection.ping()).await {
         Ok(answered) => answered.map(|()| true),
@@ -194,12 +194,12 @@ async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 /// Connects, and refuses a server that may lose acknowledged commits.
 async fn connect_checked(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let failed = |source| OpenError::Connect {
-        place: place(options),
+        label: label(options),
         source,
     };
     let checked = async {
         let mut connection = options.connect().await.map_err(failed)?;
-        check_server(&mut connection, &place(options)).await?;
+        check_server(&mut connection, &label(options)).await?;
         check_workers(&mut connection).await?;
         Ok(connection)
     };
@@ -208,31 +208,31 @@ async fn connect_checked(options: &PgConnectOptions) -> Result<PgConnection, Ope
         .map_err(|_| failed(sqlx::Error::PoolTimedOut))?
 }
 
-async fn check_server(connection: &mut PgConnection, place: &str) -> Result<(), OpenError> {
+async fn check_server(connection: &mut PgConnection, label: &str) -> Result<(), OpenError> {
     let (is_standby, fsync, full_page_writes): (bool, String, String) = sqlx::query_as(
         "select pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes')",
     )
     .fetch_one(connection)
     .await
     .map_err(|source| OpenError::Connect {
-        place: place.to_owned(),
+        label: label.to_owned(),
         source,
     })?;
     if is_standby {
-        return Err(OpenError::Standby(place.to_owned()));
+        return Err(OpenError::Standby(label.to_owned()));
     }
     for (name, value) in [("fsync", fsync), ("full_page_writes", full_page_writes)] {
-        require_on(place, name, &value)?;
+        require_on(label, name, &value)?;
     }
     Ok(())
 }
 
-fn require_on(place: &str, name: &str, value: &str) -> Result<(), OpenError> {
+fn require_on(label: &str, name: &str, value: &str) -> Result<(), OpenError> {
     if value == "on" {
         return Ok(());
     }
     Err(OpenError::NotDurable {
-        place: place.to_owned(),
+        label: label.to_owned(),
         setting: format!("{name} is {value}"),
         remedy: "set it to on in postgresql.conf and reload the server",
     })
@@ -269,12 +269,12 @@ async fn check_workers(connection: &mut PgConnection) -> Result<(), OpenError> {
     Ok(())
 }
 
-async fn check_database(connection: &mut PgConnection, place: &str) -> Result<(), OpenError> {
+async fn check_database(connection: &mut PgConnection, label: &str) -> Result<(), OpenError> {
     let encoding: String = sqlx::query_scalar("select current_setting('server_encoding')")
         .fetch_one(connection)
         .await
         .map_err(|source| OpenError::Connect {
-            place: place.to_owned(),
+            label: label.to_owned(),
             source,
         })?;
     if encoding == "UTF8" {

@@ -30,7 +30,7 @@ macro_rules! token_columns {
 }
 pub(super) use token_columns;
 
-/// Read by place, in the order of [`entry_columns`], and without asking for the types of columns
+/// Read by index, in the order of [`entry_columns`], and without asking for the types of columns
 /// that the migrations made: an export reads millions, and either would take longer than reading.
 pub(super) struct EntryRow {
     partition: i32,
@@ -164,7 +164,7 @@ fn pair(account_id: Option<String>, customer_id: Option<String>) -> Result<Optio
     }
 }
 
-/// Rows into entries with their places.
+/// Rows into entries with their positions.
 pub(super) fn log_entries(rows: Vec<EntryRow>) -> Result<Vec<LogEntry>, StoreError> {
     rows.into_iter().map(LogEntry::try_from).collect()
 }

@@ -40,7 +40,7 @@ pub struct Scan<'a> {
     pub index: ScanIndex<'a>,
     /// Of these only entries that bill this account or, billing none, name it.
     pub account: Option<&'a str>,
-    /// Only entries behind this place.
+    /// Only entries behind this key.
     pub before: ListKey,
     /// Only entries of calls at or after this timestamp.
     pub from: Timestamp,

@@ -67,7 +67,7 @@ pub(super) fn file_id(path: &Path) -> Option<FileId> {
 pub struct Store {
     options: SqliteConnectOptions,
     /// The file, for messages.
-    place: String,
+    label: String,
     /// The file that was opened.
     file: Option<FileId>,
     pub(super) read: SqlitePool,
@@ -90,7 +90,7 @@ impl Store {
             .pragma("wal_autocheckpoint", WAL_PAGES)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
-        let place = place(path);
+        let label = label(path);
         // A new file is for its owner alone, and so are those that SQLite makes beside it: it has
         // what everybody is billed for. If it cannot be made, connecting says why.
         let _ = OpenOptions::new()
@@ -98,7 +98,7 @@ impl Store {
             .create_new(true)
             .mode(0o600)
             .open(path);
-        let connection = connect_first(&options, &place).await?;
+        let connection = connect_first(&options, &label).await?;
         connection.close().await.map_err(OpenError::Prepare)?;
         // From here on no file is made: one that is taken away from a running server stays away.
         let options = options.create_if_missing(false);
@@ -115,7 +115,7 @@ impl Store {
             decisions: pool(options.clone(), CONTROL_CONNECTIONS),
             derived: pool(options.clone().synchronous(SqliteSynchronous::Normal), 1),
             options,
-            place,
+            label,
             file: file_id(path),
         })
     }
@@ -173,7 +173,7 @@ impl Store {
     pub(super) fn appender(&self, log: LogInfo, partition: u32) -> Appender {
         // What a statement needs to be undone is in a file otherwise: a quarter of SQLite's time.
         let options = self.options.clone().pragma("temp_store", "memory");
-        Appender::new(options, self.place.clone(), log, partition)
+        Appender::new(options, self.label.clone(), log, partition)
     }
 
     pub(super) async fn close(&self) {
@@ -185,7 +185,7 @@ impl Store {
 }
 
 /// The file, for messages.
-pub(super) fn place(path: &Path) -> String {
+pub(super) fn label(path: &Path) -> String {
     format!("the SQLite file {}", path.display())
 }
 
@@ -223,11 +223,11 @@ async fn is_out_of_transactions(connection: &mut SqliteConnection) -> Result<boo
 /// just then is refused at once: to change the mode SQLite does not wait for locks.
 async fn connect_first(
     options: &SqliteConnectOptions,
-    place: &str,
+    label: &str,
 ) -> Result<SqliteConnection, OpenError> {
     let deadline = tokio::time::Instant::now() + BUSY_TIMEOUT;
     loop {
-        match connect_checked(options, place).await {
+        match connect_checked(options, label).await {
             Err(OpenError::Connect { source, .. })
                 if is_busy(&source) && tokio::time::Instant::now() < deadline =>
             {
@@ -248,16 +248,16 @@ fn is_busy(error: &sqlx::Error) -> bool {
 /// Connects, and refuses a file that may lose acknowledged commits.
 async fn connect_checked(
     options: &SqliteConnectOptions,
-    place: &str,
+    label: &str,
 ) -> Result<SqliteConnection, OpenError> {
     let mut connection = options
         .connect()
         .await
         .map_err(|source| OpenError::Connect {
-            place: place.to_owned(),
+            label: label.to_owned(),
             source,
         })?;
-    check(&mut connection, place).await?;
+    check(&mut connection, label).await?;
     Ok(connection)
 }
 
@@ -266,9 +266,9 @@ async fn connect_checked(
 /// A process killed between writing a commit to the WAL and flushing it leaves a commit that
 /// the next one sees although the disk does not have it yet. The checkpoint flushes the WAL, so
 /// that nothing is acknowledged from memory alone.
-async fn check(connection: &mut SqliteConnection, place: &str) -> Result<(), OpenError> {
+async fn check(connection: &mut SqliteConnection, label: &str) -> Result<(), OpenError> {
     let failed = |source| OpenError::Connect {
-        place: place.to_owned(),
+        label: label.to_owned(),
         source,
     };
     let mut pragma = async |statement: &'static str| -> Result<String, OpenError> {
@@ -282,7 +282,7 @@ async fn check(connection: &mut SqliteConnection, place: &str) -> Result<(), Ope
     let encoding = pragma("select encoding from pragma_encoding").await?;
     let not_durable = |setting: String, remedy| {
         Err(OpenError::NotDurable {
-            place: place.to_owned(),
+            label: label.to_owned(),
             setting,
             remedy,
         })

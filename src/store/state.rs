@@ -44,9 +44,9 @@ const LAG: &str = "select cast(coalesce(sum(head.next_position - 1 - done.positi
 /// elsewhere, and so is what is known of them.
 const IS_KNOWN: &str = "select to_regproc('run_command_on_workers') is not null
          or exists (select from pg_stats as known
-             where known.schemaname = place.nspname and known.tablename = entries.relname),
+             where known.schemaname = namespace.nspname and known.tablename = entries.relname),
          pg_relation_size(entries.oid) >= 65536
-     from pg_class as entries join pg_namespace as place on place.oid = entries.relnamespace
+     from pg_class as entries join pg_namespace as namespace on namespace.oid = entries.relnamespace
      where entries.oid = 'entries'::regclass";
 
 macro_rules! state_operations {

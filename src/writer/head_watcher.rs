@@ -2,8 +2,8 @@
 //!
 //! While anybody waits, the store is asked four times a second, however many wait, and at once
 //! after a commit of this process. What it says replaces what was known: after a failover or a
-//! restored backup the log may go less far, and whoever takes a place behind its end for a place
-//! that has been read would skip what comes there next.
+//! restored backup the log may go less far, and a reader that kept a position behind
+//! its end would skip the entries that are written there next.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,7 +18,7 @@ const MAX_DAYS: usize = 3660;
 
 const BAD_DATE: &str = "must be a date such as 2026-03-01, from 1980-01-01 on";
 
-/// Counts billables, exactly as of the place in the log that `asOf` names.
+/// Counts billables, exactly as of the position in the log that `asOf` names.
 pub(in crate::api) async fn get_billing(
     State(app): State<App>,
     caller: Caller,

@@ -84,7 +84,7 @@ pub(in crate::api) async fn check_billables(
     }
     let format = response_format.format;
     let items = checked.into_iter().enumerate();
-    let items = items.map(move |(place, checked)| {
+    let items = items.map(move |(index, checked)| {
         let _held = (&permit, &claim);
         let Checked { input, state, ids } = checked;
         let ids = ids.iter().map(|id| Value::text(Some(id.to_string())));
@@ -93,7 +93,7 @@ pub(in crate::api) async fn check_billables(
             ("state", Value::text(Some(state))),
             ("ids", Value::List(ids.collect())),
         ];
-        Record::new("CheckedBillable", members).write_item(format, place == 0)
+        Record::new("CheckedBillable", members).write_item(format, index == 0)
     });
     Ok(response_format.pieces(page("CheckedBillable", items, None, format)))
 }

@@ -77,9 +77,9 @@ pub(in crate::api) async fn list_billables(
     let next = next.transpose()?;
     let format = response_format.format;
     let items = billables.into_iter().enumerate();
-    let items = items.map(move |(place, billable)| {
+    let items = items.map(move |(index, billable)| {
         let _held = &permit;
-        Record::billable(&billable).write_item(format, place == 0)
+        Record::billable(&billable).write_item(format, index == 0)
     });
     let pieces = page("Billable", items, next.as_deref(), format);
     Ok(response_format.pieces(pieces).into_response())

@@ -156,8 +156,8 @@ fn entries(
 ) -> Result<Vec<Entry>, ApiError> {
     let mut entries = Vec::with_capacity(reports.len());
     let mut errors = Vec::new();
-    for (place, raw) in reports.into_iter().enumerate() {
-        let index = is_batch.then_some(place);
+    for (index, raw) in reports.into_iter().enumerate() {
+        let index = is_batch.then_some(index);
         match caller.accept(raw, now) {
             Ok(report) => {
                 let index = index.map(|index| u32::try_from(index).expect("a batch is bounded"));
@@ -217,29 +217,29 @@ impl BatchResult {
         let mut conflicts = Vec::new();
         let mut failure = None;
         let mut completed = None;
-        for (place, outcome) in outcomes.into_iter().enumerate() {
+        for (index, outcome) in outcomes.into_iter().enumerate() {
             match outcome {
                 Ok(Outcome::Stored(billable)) => billables.push((billable, false)),
                 Ok(Outcome::Replayed(billable)) => billables.push((billable, true)),
                 Ok(Outcome::Conflict(fields)) => {
-                    let index = is_batch.then_some(place);
-                    conflicts.extend(fields.into_iter().map(|field| (index, field)));
-                    completed.get_or_insert(place);
+                    let item = is_batch.then_some(index);
+                    conflicts.extend(fields.into_iter().map(|field| (item, field)));
+                    completed.get_or_insert(index);
                 }
                 Err(error) => {
                     failure.get_or_insert(match error {
                         WriteError::Full if !is_all_full => WriteError::Unavailable,
                         error => error,
                     });
-                    completed.get_or_insert(place);
+                    completed.get_or_insert(index);
                 }
             }
         }
         let result = match failure {
-            // The place of the first item that is not stored, whatever came later.
+            // The index of the first item that is not stored, whatever came later.
             Some(error) if is_batch => {
-                let place = completed.unwrap_or_default();
-                Err(ApiError::AtItem(place, Box::new(error.into())))
+                let index = completed.unwrap_or_default();
+                Err(ApiError::AtItem(index, Box::new(error.into())))
             }
             Some(error) => Err(error.into()),
             None if conflicts.is_empty() => Ok(billables),
@@ -294,11 +294,11 @@ fn stored(
         }
         (Return::Representation, _) => {
             let items = billables.into_iter().enumerate();
-            let items = items.map(move |(place, (billable, is_replayed))| {
+            let items = items.map(move |(index, (billable, is_replayed))| {
                 let _held = &claim;
                 Record::billable(&billable)
                     .with("replayed", Value::Bool(is_replayed))
-                    .write_item(format, place == 0)
+                    .write_item(format, index == 0)
             });
             (
                 status,
@@ -363,7 +363,7 @@ mod tests {
 
     /// An item that is in doubt behind one that conflicts, as several partitions can have it.
     #[test]
-    fn the_place_of_a_failure_is_the_first_item_that_is_not_stored() {
+    fn the_index_of_a_failure_is_the_first_item_that_is_not_stored() {
         let outcomes = || {
             vec![
                 Ok(Outcome::Replayed(billable())),

@@ -18,9 +18,9 @@ use crate::store::{
 const READ_BATCH: u32 = 5000;
 
 /// Where an entry is, for whoever looks for it.
-struct Place(i32, i64, Option<Uuid>);
+struct EntryLabel(i32, i64, Option<Uuid>);
 
-impl fmt::Display for Place {
+impl fmt::Display for EntryLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(partition, position, id) = self;
         write!(f, "the entry at {partition}/{position}")?;
@@ -84,8 +84,8 @@ impl<'a> Entries<'a> {
             before += head;
         }
         for (partition, position) in self.store.entries_strayed(self.log, 100).await? {
-            let place = Place(partition, position, None);
-            self.findings.add(place, "the log has no such partition");
+            let label = EntryLabel(partition, position, None);
+            self.findings.add(label, "the log has no such partition");
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ impl<'a> Entries<'a> {
         let head = self.store.heads(self.log).await?[at];
         for row in rows.iter().filter(|row| row.position > head) {
             let reason = format_args!("it is above the head, which is {head}");
-            self.findings.add(place(row), reason);
+            self.findings.add(label(row), reason);
         }
         Ok(())
     }
@@ -178,7 +178,7 @@ impl<'a> Entries<'a> {
                 }
             }
             for reason in wrong {
-                self.findings.add(place(row), reason);
+                self.findings.add(label(row), reason);
             }
         }
         Ok(())
@@ -369,6 +369,6 @@ fn check_against_others(
     wrong
 }
 
-fn place(row: &EntryRead) -> Place {
-    Place(row.partition, row.position, row.id)
+fn label(row: &EntryRead) -> EntryLabel {
+    EntryLabel(row.partition, row.position, row.id)
 }

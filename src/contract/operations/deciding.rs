@@ -5,7 +5,7 @@ use http::Method;
 use super::{BILLABLE_ID, IDEMPOTENT_REPLAYED, READING, SESSION_ID, ok};
 use crate::contract::errors::{self, ALWAYS, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use crate::contract::objects;
-use crate::contract::types::{Kind, Member, Place};
+use crate::contract::types::{Kind, Location, Member};
 use crate::contract::{Access, Answer, Body, Group, Operation, RequestBody, routes};
 use crate::token::Scope;
 
@@ -25,7 +25,7 @@ pub(super) static VOID_BILLABLE: Operation = Operation {
         BILLABLE_ID,
         Member {
             name: "reason",
-            place: Place::Body,
+            location: Location::Body,
             kind: Kind::Text,
             is_required: false,
             text: "Why",

@@ -3,7 +3,7 @@
 use super::{HTML, LANGUAGES, OPEN, header, ok, query};
 use crate::contract::errors::{self, ALWAYS};
 use crate::contract::routes::FORMATS;
-use crate::contract::types::{Kind, Place};
+use crate::contract::types::{Kind, Location};
 use crate::contract::{Answer, Body, Group, Operation, routes};
 
 /// A page may load nothing, and tells nobody where its reader was.
@@ -69,7 +69,7 @@ pub(super) static GET_OPERATION_METADATA: Operation = Operation {
             "xml",
             "The format of the samples",
         )
-        .within(Place::Path)
+        .within(Location::Path)
         .required(),
         query("op", Kind::String, "NewBillable", "The operation").required(),
         query(
@@ -97,7 +97,7 @@ pub(super) static GET_TYPES: Operation = Operation {
             "typescript",
             "The language",
         )
-        .within(Place::Path)
+        .within(Location::Path)
         .required(),
         query(
             "IncludeTypes",

@@ -5,7 +5,7 @@ use http::Method;
 use super::{BILLABLE_ID, READING, SESSION_ID, header, ok, query};
 use crate::contract::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use crate::contract::objects;
-use crate::contract::types::{Kind, Member, Place};
+use crate::contract::types::{Kind, Location, Member};
 use crate::contract::{Answer, Body, Operation, RequestBody, routes};
 
 const LIMIT: Member = query(
@@ -39,17 +39,17 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
     takes_suffix: true,
     by_name: Some(routes::LIST_BILLABLES),
     members: &[
-        objects::ACCOUNT_ID.within(Place::Query).meaning(
+        objects::ACCOUNT_ID.within(Location::Query).meaning(
             "Only what is billed to this account or, while nobody is billed, what names it",
         ),
         objects::CUSTOMER_ID
-            .within(Place::Query)
+            .within(Location::Query)
             .meaning("The same for the customer"),
         objects::SESSION_ID
-            .within(Place::Query)
+            .within(Location::Query)
             .meaning("Only this session"),
         objects::CALL_SID
-            .within(Place::Query)
+            .within(Location::Query)
             .meaning("Only this call"),
         objects::IN_STATE,
         query(
@@ -115,7 +115,7 @@ pub(super) static CHECK_BILLABLES: Operation = Operation {
     members: &[
         Member {
             name: "callSids",
-            place: Place::Body,
+            location: Location::Body,
             kind: Kind::Texts(10_000),
             is_required: false,
             text: "Calls",
@@ -123,7 +123,7 @@ pub(super) static CHECK_BILLABLES: Operation = Operation {
         },
         Member {
             name: "ids",
-            place: Place::Body,
+            location: Location::Body,
             kind: Kind::Texts(10_000),
             is_required: false,
             text: "Ids of billables; what is none is missing",
@@ -171,21 +171,21 @@ pub(super) static GET_BILLING: Operation = Operation {
     name: "GetBilling",
     summary: "See what to bill: totals of whole days, by customer",
     notes: &[
-        "Voided billables are taken off on their own day. Totals are exact at asOf, a place in the log.",
+        "Voided billables are taken off on their own day. Totals are exact at asOf, a position in the log.",
     ],
     path: routes::BILLING,
     takes_suffix: true,
     by_name: Some(routes::GET_BILLING),
     members: &[
         objects::ACCOUNT_ID
-            .within(Place::Query)
+            .within(Location::Query)
             .meaning("The account; tokens that are limited to accounts must name it"),
-        objects::START_DATE.within(Place::Query),
-        objects::END_DATE.within(Place::Query),
+        objects::START_DATE.within(Location::Query),
+        objects::END_DATE.within(Location::Query),
         objects::CUSTOMER_ID
-            .within(Place::Query)
+            .within(Location::Query)
             .meaning("Only this customer"),
-        objects::TIME_ZONE.within(Place::Query),
+        objects::TIME_ZONE.within(Location::Query),
         query(
             "groupBy",
             Kind::Choice(&["day"]),

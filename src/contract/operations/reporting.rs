@@ -13,7 +13,7 @@ const IDEMPOTENCY_KEY: Member = header(
     "Idempotency-Key",
     Kind::String,
     "order-1",
-    "What the report is recognised by, for ever: 1 to 255 visible ASCII characters. Of several reports each is recognised by key and place",
+    "What the report is recognised by, for ever: 1 to 255 visible ASCII characters. Of several reports each is recognised by key and index",
 );
 const PREFER: Member = header(
     "Prefer",
@@ -70,7 +70,7 @@ pub(super) static NEW_BILLABLE: Operation = Operation {
     summary: "Report/create a new billable",
     notes: &[
         "2xx means stored: the answer is written after the transaction is on disk. A report with a callSid or an Idempotency-Key makes one billable, however often, whenever and wherever it is sent: the same again is answered 200 with the same billable and Idempotent-Replayed.",
-        "An array, JSON lines or an XML ArrayOfNewBillable is a batch of up to 10,000 reports: 2xx means that every one is stored. When any is invalid nothing is stored and each is listed, with its place in meta.AutoBatchIndex.",
+        "An array, JSON lines or an XML ArrayOfNewBillable is a batch of up to 10,000 reports: 2xx means that every one is stored. When any is invalid nothing is stored and each is listed, with its index in meta.AutoBatchIndex.",
         "Fields may be query parameters too, of a single report. Unknown fields are ignored.",
         "What FreeSWITCH and Twilio send by themselves is read as it is: a call detail record's uuid and a callback's CallSid are the callSid.",
     ],

@@ -2,7 +2,7 @@
 
 use super::{Dto, line, literal, pascal, value};
 use crate::contract::types::Member;
-use crate::contract::{Operation, types::Place};
+use crate::contract::{Operation, types::Location};
 
 pub(super) fn source(note: &str, dtos: &[Dto]) -> String {
     let classes: Vec<_> = dtos.iter().map(class).collect();
@@ -29,7 +29,7 @@ fn class(dto: &Dto) -> String {
 fn route(operation: &Operation) -> String {
     let in_path = operation
         .fields()
-        .filter(|field| field.place == Place::Path);
+        .filter(|field| field.location == Location::Path);
     let path = in_path.fold(operation.path.to_owned(), |path, field| {
         path.replace(
             &format!("{{{}}}", field.name),

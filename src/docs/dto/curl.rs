@@ -5,7 +5,7 @@ use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::line;
-use crate::contract::types::{Kind, Member, Place};
+use crate::contract::types::{Kind, Location, Member};
 use crate::contract::{Access, Operation};
 
 /// What a segment of a path, and a value of a query, may not have as it is.
@@ -28,19 +28,19 @@ pub(super) fn source(operations: &[&Operation], base_url: &str) -> String {
 }
 
 fn command(operation: &Operation, base_url: &str) -> String {
-    let given = |place| {
+    let given = |location| {
         operation
             .fields()
-            .filter(move |field| field.place == place && !field.example.is_empty())
+            .filter(move |field| field.location == location && !field.example.is_empty())
     };
-    let path = given(Place::Path).fold(operation.path.to_owned(), |path, field| {
+    let path = given(Location::Path).fold(operation.path.to_owned(), |path, field| {
         path.replace(&format!("{{{}}}", field.name), &escaped(field.example))
     });
-    let required = given(Place::Query)
+    let required = given(Location::Query)
         .filter(|field| field.is_required)
         .count();
     let mut optional = PARAMETERS.saturating_sub(required);
-    let shown = given(Place::Query).filter(|field| {
+    let shown = given(Location::Query).filter(|field| {
         let is_shown = field.is_required || optional > 0;
         optional = optional.saturating_sub(usize::from(!field.is_required));
         is_shown
@@ -50,7 +50,7 @@ fn command(operation: &Operation, base_url: &str) -> String {
         .collect();
     let mark = if query.is_empty() { "" } else { "?" };
     let url = format!("{base_url}{path}{mark}{}", query.join("&"));
-    let body: Vec<_> = given(Place::Body).map(json_member).collect();
+    let body: Vec<_> = given(Location::Body).map(json_member).collect();
 
     let mut parts = vec![format!("curl -s {}", quoted(&url))];
     if operation.access != Access::Open {
@@ -171,7 +171,7 @@ curl -s 'http://here/billables?accountId=acc&customerId=cus&sessionId=S1' \
         assert!(source.contains(r"curl -s 'http://x'\''; rm -r .; '\''/livez'"));
         let member = Member {
             name: "a",
-            place: Place::Body,
+            location: Location::Body,
             kind: Kind::Text,
             is_required: true,
             text: "",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::samples;
 use super::schemas::{self, reference, schema};
 use crate::contract::routes::{Route, RouteKind, SUFFIXES};
-use crate::contract::types::Place;
+use crate::contract::types::Location;
 use crate::contract::{Operation, RequestBody};
 use crate::formats::Format;
 
@@ -31,22 +31,22 @@ pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
         }));
     }
     for member in operation.members {
-        let place = match (member.place, route.is_by_name()) {
-            (Place::Path, true) => Place::Query,
+        let location = match (member.location, route.is_by_name()) {
+            (Location::Path, true) => Location::Query,
             // Fields of a single report may stand in the query.
-            (Place::Body, _)
+            (Location::Body, _)
                 if operation.body == RequestBody::Reports && route.kind != RouteKind::Batch =>
             {
-                Place::Query
+                Location::Query
             }
-            (Place::Body, _) => continue,
-            (place, _) => place,
+            (Location::Body, _) => continue,
+            (location, _) => location,
         };
         let mut parameter = json!({
             "name": member.name,
-            "in": place.as_str(),
+            "in": location.as_str(),
             // The body may say it instead.
-            "required": member.is_required && (operation.body == RequestBody::Nothing || place == Place::Path),
+            "required": member.is_required && (operation.body == RequestBody::Nothing || location == Location::Path),
             "description": member.text,
             "schema": schema(member.kind),
         });
@@ -122,7 +122,7 @@ pub(super) fn request_body(operation: &Operation, route: &Route) -> Option<Value
         let of_path = operation
             .members
             .iter()
-            .filter(|member| member.place == Place::Path);
+            .filter(|member| member.location == Location::Path);
         of_path.for_each(|member| sample[member.name] = json!(samples::value(member)));
     }
     if route.kind == RouteKind::Batch {
@@ -148,7 +148,7 @@ pub(super) fn request_body(operation: &Operation, route: &Route) -> Option<Value
     let mut of_body = operation
         .members
         .iter()
-        .filter(|member| member.place == Place::Body);
+        .filter(|member| member.location == Location::Body);
     let is_required = of_body.any(|member| member.is_required);
     Some(json!({"required": is_required, "content": content}))
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::billable::report::MAX_TEXT;
 use crate::contract::errors::Error;
 use crate::contract::objects;
-use crate::contract::types::{Kind, Member, Place, Type};
+use crate::contract::types::{Kind, Location, Member, Type};
 use crate::contract::{Operation, RequestBody};
 use crate::formats::Format;
 
@@ -49,7 +49,7 @@ pub(super) fn all() -> Value {
         schemas.insert(of.name.to_owned(), schema);
     }
     for operation in Operation::messages() {
-        let in_body = |member: &Member| member.place == Place::Body;
+        let in_body = |member: &Member| member.location == Location::Body;
         let members = operation.members.iter().copied();
         if operation.body != RequestBody::Nothing {
             let schema = object(operation.summary, members.clone().filter(in_body));
@@ -175,7 +175,7 @@ fn error_response() -> Value {
 fn response_status() -> Value {
     let meta = json!({
         "type": "object",
-        "description": "The place of the item at fault in a batch, from 0",
+        "description": "The index of the item at fault in a batch, from 0",
         "properties": {"AutoBatchIndex": {"type": "string", "pattern": "^[0-9]+$"}},
         "additionalProperties": false,
     });

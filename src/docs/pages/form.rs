@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::contract::types::{Member, Place};
+use crate::contract::types::{Location, Member};
 use crate::contract::{Access, Operation};
 use crate::docs::samples::http::{body_format, laid_out_body, media_type};
 use crate::formats::Format;
@@ -15,7 +15,7 @@ pub(super) fn form(operation: &Operation, format: Format) -> Markup {
     };
     let content_type = body_format(operation, format).map(media_type);
     let members = operation.members.iter();
-    let fields = members.filter(|member| member.place != Place::Body);
+    let fields = members.filter(|member| member.location != Location::Body);
     let body = laid_out_body(operation, format);
     html! {
         section #send.scripted hidden {
@@ -52,15 +52,15 @@ fn field(member: &Member) -> Markup {
         true => member.example,
         false => "",
     };
-    let place = match member.place {
-        Place::Path => "path",
-        Place::Header => "header",
-        Place::Query | Place::Body => "query",
+    let location = match member.location {
+        Location::Path => "path",
+        Location::Header => "header",
+        Location::Query | Location::Body => "query",
     };
     html! {
         div.field {
             label for=(id) { (member.name) @if !member.is_required { small { " optional" } } }
-            input id=(id) name=(member.name) data-place=(place) value=(value)
+            input id=(id) name=(member.name) data-location=(location) value=(value)
                 placeholder=(member.example) required[member.is_required] autocomplete="off"
                 spellcheck="false" autocapitalize="off";
         }

@@ -193,7 +193,7 @@ fn members<'a>(name: &str, members: impl IntoIterator<Item = &'a Member>) -> Mar
         .map(|member| {
             vec![
                 html! { code { (member.name) } },
-                html! { (member.place.as_str()) },
+                html! { (member.location.as_str()) },
                 html! { (member.kind.name()) },
                 html! { @if member.is_required { strong { "Yes" } } @else { "No" } },
                 html! { (sentence(member.text)) },

@@ -15,8 +15,8 @@ pub(super) fn table(name: &str, class: &str, heads: &[&str], rows: &[Vec<Markup>
             tbody role="rowgroup" {
                 @for row in rows {
                     tr role="row" {
-                        @for (place, (cell, head)) in row.iter().zip(heads).enumerate() {
-                            @if place == 0 {
+                        @for (index, (cell, head)) in row.iter().zip(heads).enumerate() {
+                            @if index == 0 {
                                 th role="rowheader" scope="row" { (cell) }
                             } @else {
                                 td role="cell" data-label=(head) { (cell) }

@@ -43,10 +43,10 @@ function request(form) {
   const headers = new Headers({ accept });
   const query = new URLSearchParams();
   let target = path;
-  for (const { name, value, dataset } of form.querySelectorAll("[data-place]")) {
-    if (dataset.place === "path") target = target.replace(`{${name}}`, encodeURIComponent(value));
+  for (const { name, value, dataset } of form.querySelectorAll("[data-location]")) {
+    if (dataset.location === "path") target = target.replace(`{${name}}`, encodeURIComponent(value));
     else if (value === "") continue;
-    else if (dataset.place === "query") query.append(name, value);
+    else if (dataset.location === "query") query.append(name, value);
     else headers.set(name, value);
   }
   const token = form.querySelector("#token");

@@ -35,8 +35,8 @@ pub fn header(names: impl IntoIterator<Item = &'static str>) -> String {
 /// Writes one more row with the same members.
 pub(in crate::formats) fn write_row(members: &[(&'static str, Value<'_>)], cells: Cells) -> String {
     let mut out = String::new();
-    for (place, (_, value)) in members.iter().enumerate() {
-        if place > 0 {
+    for (index, (_, value)) in members.iter().enumerate() {
+        if index > 0 {
             out.push(',');
         }
         match value {

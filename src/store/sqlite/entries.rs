@@ -99,7 +99,7 @@ impl super::Store {
 #[derive(Debug)]
 pub struct Appender {
     options: SqliteConnectOptions,
-    place: String,
+    label: String,
     log: LogInfo,
     pub(in crate::store) partition: i32,
     pub(in crate::store) connection: Option<SqliteConnection>,
@@ -110,13 +110,13 @@ pub struct Appender {
 impl Appender {
     pub(super) fn new(
         options: SqliteConnectOptions,
-        place: String,
+        label: String,
         log: LogInfo,
         partition: u32,
     ) -> Self {
         Self {
             options,
-            place,
+            label,
             log,
             partition: partition.cast_signed(),
             connection: None,
@@ -176,7 +176,7 @@ impl Appender {
         let file = file_id(self.options.get_filename());
         let mut connection = match self.connection.take() {
             Some(connection) if file.is_some() && file == self.file => connection,
-            _ => connect_checked(&self.options, &self.place)
+            _ => connect_checked(&self.options, &self.label)
                 .await
                 .map_err(OpenError::into_unavailable)?,
         };

@@ -102,8 +102,8 @@ fn insertions(
 /// from `id` on.
 fn rows_json(entries: &[&Entry]) -> String {
     let mut rows = "[".to_owned();
-    for (place, entry) in entries.iter().enumerate() {
-        if place > 0 {
+    for (index, entry) in entries.iter().enumerate() {
+        if index > 0 {
             rows.push(',');
         }
         rows.push_str(&row_json(entry));
