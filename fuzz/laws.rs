@@ -69,7 +69,7 @@ fn check_body(format: &BodyFormat, data: &[u8]) {
     for format in [Format::Json, Format::Xml, Format::Jsv, Format::Ndjson] {
         let reports = || reports.iter().enumerate();
         let items =
-            reports().map(|(place, report)| Record::report(report).write_item(format, place == 0));
+            reports().map(|(index, report)| Record::report(report).write_item(format, index == 0));
         let written: String = list("NewBillable", items, format).collect();
         let again = BodyFormat::Plain(format).read(written.as_bytes());
         let again = again.expect("a list");

@@ -49,11 +49,11 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Starts a server on a log. `place` is its size, its database's URL, and the id of the
+    /// Starts a server on a log. `description` is its size, its database's URL, and the id of the
     /// postmaster.
-    pub(crate) async fn start(place: &str, port: u16) -> Self {
-        let mut place = place.split_whitespace();
-        let mut next = || place.next().unwrap();
+    pub(crate) async fn start(description: &str, port: u16) -> Self {
+        let mut description = description.split_whitespace();
+        let mut next = || description.next().unwrap();
         let (size, url, postmaster) = (next(), next(), next());
         let billables: u64 = size.parse().unwrap();
         let mut database = PgConnection::connect(url).await.unwrap();
@@ -150,7 +150,7 @@ impl Log {
             times.push(self.get(&path).await.0);
         }
         let calls: Vec<_> = (0..CHECKED)
-            .map(|place| &*self.samples[(sample + place * 131) % self.samples.len()].call_sid)
+            .map(|index| &*self.samples[(sample + index * 131) % self.samples.len()].call_sid)
             .collect();
         let check = serde_json::json!({ "callSids": calls }).to_string();
         times.push(

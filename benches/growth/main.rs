@@ -73,8 +73,8 @@ async fn main() {
     }
     let rounds: usize = std::env::var("BENCH_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
     let mut logs = Vec::new();
-    for (port, place) in (18480..).zip(variable("BENCH_LOGS").lines()) {
-        logs.push(Log::start(place, port).await);
+    for (port, description) in (18480..).zip(variable("BENCH_LOGS").lines()) {
+        logs.push(Log::start(description, port).await);
     }
     // By log and measure, a figure of each round.
     let mut figures = vec![vec![Vec::new(); MEASURES.len()]; logs.len()];
@@ -92,8 +92,8 @@ async fn main() {
     println!("| billables in the log | {} |", heads.join(" | "));
     println!("|---{}|", "|---".repeat(sizes.len()));
     let mut lines = Vec::new();
-    for (place, (name, unit)) in MEASURES.into_iter().enumerate() {
-        let of_logs: Vec<_> = figures.iter().map(|of| median(&of[place])).collect();
+    for (index, (name, unit)) in MEASURES.into_iter().enumerate() {
+        let of_logs: Vec<_> = figures.iter().map(|of| median(&of[index])).collect();
         let times: Vec<_> = of_logs
             .iter()
             .map(|figure| unit.times(*figure, of_logs[0]))
@@ -102,7 +102,7 @@ async fn main() {
             .iter()
             .zip(&times)
             .enumerate()
-            .map(|(place, (figure, times))| match place {
+            .map(|(index, (figure, times))| match index {
                 0 => unit.write(*figure),
                 _ => format!("{} ({times:.1})", unit.write(*figure)),
             })

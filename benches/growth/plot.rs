@@ -34,8 +34,8 @@ pub(crate) fn plot(panels: &[(&str, &[Line])]) -> String {
          <title>How many times as much each operation costs in a larger log</title>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    for (place, (title, lines)) in panels.iter().enumerate() {
-        let down = HEIGHT * place as f64;
+    for (index, (title, lines)) in panels.iter().enumerate() {
+        let down = HEIGHT * index as f64;
         let _ = writeln!(svg, "<g transform=\"translate(0 {down})\">");
         panel(&mut svg, title, lines);
         svg.push_str("</g>\n");
@@ -80,18 +80,18 @@ fn panel(svg: &mut String, title: &str, lines: &[Line]) {
     let mut ends: Vec<_> = lines
         .iter()
         .enumerate()
-        .filter_map(|(place, line)| Some((place, y(line.points.last()?.1))))
+        .filter_map(|(index, line)| Some((index, y(line.points.last()?.1))))
         .collect();
     ends.sort_by(|one, other| one.1.total_cmp(&other.1));
     let count = ends.len() as f64;
     let mut free = TOP - APART;
-    for (rank, (place, end)) in ends.into_iter().enumerate() {
+    for (rank, (index, end)) in ends.into_iter().enumerate() {
         let below = (count - 1.0 - rank as f64) * APART;
         let at = end.min(BOTTOM - below).max(free + APART);
         free = at;
-        let line = &lines[place];
-        let colour = COLOURS[place % COLOURS.len()];
-        let dash = match place / COLOURS.len() {
+        let line = &lines[index];
+        let colour = COLOURS[index % COLOURS.len()];
+        let dash = match index / COLOURS.len() {
             0 => "none",
             _ => "6 4",
         };

@@ -22,7 +22,7 @@ pub(crate) fn number(all: &[f64]) -> String {
     with_range(all, |one| {
         let text = format!("{one:.0}");
         match text.len().checked_sub(3) {
-            Some(place) if place > 0 => format!("{},{}", &text[..place], &text[place..]),
+            Some(index) if index > 0 => format!("{},{}", &text[..index], &text[index..]),
             _ => text,
         }
     })

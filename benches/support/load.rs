@@ -91,8 +91,8 @@ impl Target {
                 let mut stream = connect(&target.address).await;
                 for turn in 0.. {
                     if let Some(rate) = rate {
-                        let place = (turn * connections + worker) as f64;
-                        sleep_until(begun + Duration::from_secs_f64(place / rate)).await;
+                        let index = (turn * connections + worker) as f64;
+                        sleep_until(begun + Duration::from_secs_f64(index / rate)).await;
                     }
                     let sent = Instant::now();
                     if sent >= begun + lasts {

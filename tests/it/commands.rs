@@ -76,9 +76,9 @@ async fn void(client: &Client, id: &str, reason: &str) {
 /// Every kind of billable: what a spreadsheet would run, one that is voided, one whose pair came
 /// with its session, one that nobody is billed for, one with a key and none of the other.
 async fn seed(client: &Client) {
-    for (place, call) in ["=1+1", "'x", "+39", "a,\"b\""].into_iter().enumerate() {
-        let place = u32::try_from(place).unwrap();
-        let report = report("acc", "-cus", call, place);
+    for (index, call) in ["=1+1", "'x", "+39", "a,\"b\""].into_iter().enumerate() {
+        let index = u32::try_from(index).unwrap();
+        let report = report("acc", "-cus", call, index);
         assert_eq!(client.report(&report).await.status, 201);
     }
     let id = client
@@ -336,10 +336,10 @@ on_both_databases!(
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        for (place, (line, reason)) in lines.iter().enumerate().skip(1) {
+        for (index, (line, reason)) in lines.iter().enumerate().skip(1) {
             let found = written
                 .iter()
-                .find(|row| row["line"] == json!(2 * place + 1))
+                .find(|row| row["line"] == json!(2 * index + 1))
                 .unwrap();
             assert!(
                 found["reason"].as_str().unwrap().contains(reason),

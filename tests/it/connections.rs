@@ -74,7 +74,7 @@ on_both_databases!(
                 .contains("billables_http_requests_in_flight{kind=\"other\"} 0\n")
             {}
         };
-        timeout(TIMEOUT, ended).await.expect("its place is free");
+        timeout(TIMEOUT, ended).await.expect("its permit is free");
         assert!(begun.elapsed() < Duration::from_secs(50));
     }
 );

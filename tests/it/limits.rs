@@ -129,14 +129,14 @@ on_both_databases!(
             waiting.spawn(async move {
                 loop {
                     match client.get(&path).await.status {
-                        // The one who looks whether the places are taken has it.
+                        // The one who looks whether the permits are taken has it.
                         503 => {}
                         status => break status,
                     }
                 }
             });
         }
-        // The client has its half; others find a place, and so do probes and reports.
+        // The client has its half; others find a permit, and so do probes and reports.
         let refused = async {
             loop {
                 let reply = client.get("/billables").await;
@@ -148,7 +148,7 @@ on_both_databases!(
         };
         let refused = timeout(TIMEOUT, refused)
             .await
-            .expect("the places are taken");
+            .expect("the permits are taken");
         assert_eq!(
             (&*refused.error_code(), refused.header("retry-after")),
             ("Overloaded", Some("1"))

@@ -312,7 +312,7 @@ async fn check_lists(client: &Client, own: Option<&[&str]>, model: &Model) {
                 conditions
                     .iter()
                     .enumerate()
-                    .filter(|(place, _)| together & (1 << place) != 0)
+                    .filter(|(index, _)| together & (1 << index) != 0)
             };
             let query: Vec<_> = chosen().map(|(_, (query, _))| &**query).collect();
             let path = format!("/billables?limit=2&{}", query.join("&"));
@@ -529,8 +529,8 @@ async fn take(
             }
         }
         Step::Void(at, has_reason) if !model.known.is_empty() => {
-            let place = at.index(model.known.len());
-            let known = &mut model.known[place];
+            let index = at.index(model.known.len());
+            let known = &mut model.known[index];
             let reason = has_reason.then(|| format!("reason {}", known.id));
             let path = format!("/billables/{}/void", known.id);
             let answer = send(client.post(&path).json(&json!({"reason": reason}))).await;

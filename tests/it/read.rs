@@ -374,7 +374,7 @@ on_both_databases!(
                 .status,
             403
         );
-        // Its own feed says nothing of places in the log.
+        // Its own feed shows no positions in the log.
         limited
             .report(&json!({"accountId": "b", "customerId": "c", "callSid": "CA2"}))
             .await;

@@ -413,17 +413,17 @@ async fn the_readmes_dto_commands_work() {
         .find(|(_, text)| text.contains("/types/typescript"))
         .unwrap();
     let server = Server::start(&Database::sqlite()).await;
-    let place = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut printed = String::new();
     for line in commands.lines() {
         let line = line.replace("127.0.0.1:8080", &server.address().to_string());
         let mut bash = Command::new("bash");
-        let bash = bash.args(["-c", &line]).current_dir(place.path());
+        let bash = bash.args(["-c", &line]).current_dir(directory.path());
         let (code, output, errors) = crate::support::server::run(bash);
         assert_eq!(code, 0, "{line}: {errors}");
         printed.push_str(&output);
     }
-    let source = std::fs::read_to_string(place.path().join("billables.dtos.ts")).unwrap();
+    let source = std::fs::read_to_string(directory.path().join("billables.dtos.ts")).unwrap();
     assert!(source.contains("export class NewBillable implements IReturnVoid, IPost"));
     assert!(printed.contains("curl ") && printed.contains("/billing?accountId="));
 }

@@ -89,9 +89,9 @@ async fn sqlite(torture: &Torture, shim: &Shim) {
 
 async fn postgres(torture: &Torture, shim: &Shim) {
     let rounds = torture.rounds(4, 60);
-    let place = directory();
+    let dir = directory();
     let settings = ["shared_buffers=1MB", "checkpoint_timeout=30s"];
-    let cluster = Cluster::start(&place.path().join("pg"), &shim.environment(), &settings);
+    let cluster = Cluster::start(&dir.path().join("pg"), &shim.environment(), &settings);
     let database = Database::created_on(&cluster.url(), "").await;
     let mut random = torture.random("postgres");
     let server = start(&database);

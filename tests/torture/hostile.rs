@@ -16,11 +16,11 @@ use billables::token::Scope;
 
 use crate::Torture;
 use crate::check::check;
+use crate::hostile_clients::{KINDS, Target, kind, visit};
 use crate::load::{Load, report};
 use crate::random::Random;
 use crate::support::{ADMIN, Database, Server, client, server, start_with};
-use crate::visitors::{KINDS, Target, kind, visit};
-use crate::{crowd, smuggling};
+use crate::{connection_flood, smuggling};
 
 /// A server that has less patience than usual, so that everybody's end is seen in time.
 const SETTINGS: &[(&str, &str)] = &[
@@ -41,7 +41,7 @@ const FAST: Duration = Duration::from_secs(2);
 pub(crate) async fn run(torture: &Torture) {
     for (name, database) in torture.both().await {
         let mut acknowledged = besieged(torture, name, &database).await;
-        acknowledged.extend(crowd::run(torture, name, &database).await);
+        acknowledged.extend(connection_flood::run(torture, name, &database).await);
         let server = start_with(&database, &[]);
         let found = check(&database, &client(&server), &acknowledged).await;
         torture.say(&format!("{name}: {found}"));

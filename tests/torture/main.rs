@@ -6,7 +6,7 @@
 //! - `follow`: readers of the feed that notice what is skipped or out of order
 //! - `cut`: proxies that lose replies
 //! - `shim`: a disk that fails when it is told to
-//! - `visitors`, `smuggling`, `crowd`: clients that mean no good
+//! - `hostile_clients`, `smuggling`, `connection_flood`: hostile clients
 //! - one file for each case
 
 #![expect(
@@ -19,22 +19,22 @@ mod support;
 
 mod check;
 mod cluster;
-mod crowd;
+mod connection_flood;
 mod cut;
 mod follow;
+mod hostile_clients;
 mod load;
 mod random;
 mod shim;
 mod smuggling;
-mod visitors;
 
-mod copies;
 mod disk;
+mod duplicates;
 mod hostile;
 mod kill;
+mod multi_server;
 mod outages;
 mod reply_lost;
-mod several;
 mod trace;
 mod upgrade;
 
@@ -54,8 +54,8 @@ const CASES: &[(u32, &str)] = &[
     (2, "reply lost"),
     (3, "outages"),
     (4, "disk"),
-    (5, "several"),
-    (6, "copies"),
+    (5, "multi_server"),
+    (6, "duplicates"),
     (7, "trace"),
     (8, "hostile"),
     (9, "upgrade"),
@@ -106,8 +106,8 @@ async fn run(torture: Torture, case: u32) {
         2 => reply_lost::run(&torture).await,
         3 => outages::run(&torture).await,
         4 => disk::run(&torture).await,
-        5 => several::run(&torture).await,
-        6 => copies::run(&torture).await,
+        5 => multi_server::run(&torture).await,
+        6 => duplicates::run(&torture).await,
         7 => trace::run(&torture).await,
         8 => hostile::run(&torture).await,
         9 => upgrade::run(&torture).await,

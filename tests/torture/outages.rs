@@ -11,8 +11,8 @@ use crate::support::{Database, client, start};
 
 pub(crate) async fn run(torture: &Torture) {
     let rounds = torture.rounds(4, 60);
-    let place = directory();
-    let cluster = Cluster::start(&place.path().join("pg"), &[], &["max_connections=40"]);
+    let dir = directory();
+    let cluster = Cluster::start(&dir.path().join("pg"), &[], &["max_connections=40"]);
     let database = Database::created_on(&cluster.url(), "").await;
     let server = start(&database);
     let mut random = torture.random("outages");

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use crate::TIMEOUT;
 use crate::check::get;
+use crate::hostile_clients::Target;
 use crate::random::Random;
 use crate::support::Client;
-use crate::visitors::Target;
 
 /// What was tried.
 #[derive(Debug)]

@@ -35,8 +35,8 @@ pub(crate) async fn run(torture: &Torture) {
     )
     .await;
 
-    let place = directory();
-    let cluster = Cluster::start(&place.path().join("pg"), &[], &[]);
+    let dir = directory();
+    let cluster = Cluster::start(&dir.path().join("pg"), &[], &[]);
     let postmaster = cluster.postmaster();
     let database = Database::created_on(&cluster.url(), "").await;
     let server = start(&database);

@@ -23,8 +23,8 @@ pub(crate) async fn run(torture: &Torture) {
 
 async fn all_at_once(torture: &Torture, partitions: u32) {
     let rounds = torture.rounds(5, 120);
-    let place = directory();
-    let cluster = Cluster::start(&place.path().join("pg"), &[], &["max_connections=100"]);
+    let dir = directory();
+    let cluster = Cluster::start(&dir.path().join("pg"), &[], &["max_connections=100"]);
     let database = Database::created_on(&cluster.url(), "").await;
     database.store_with(partitions).await.0.close().await;
     let mut random = torture.random(&format!("{partitions} partitions"));
@@ -44,11 +44,11 @@ async fn all_at_once(torture: &Torture, partitions: u32) {
             0..3 => {
                 let moment = u64::try_from(random.below(20_000)).unwrap();
                 sleep(Duration::from_micros(moment)).await;
-                let place = random.below(3);
+                let index = random.below(3);
                 // The old one ends before the new one begins, as it does under a supervisor.
-                servers[place].signal("-KILL");
-                servers[place].wait();
-                servers[place] = start(&database);
+                servers[index].signal("-KILL");
+                servers[index].wait();
+                servers[index] = start(&database);
                 let now: Vec<_> = servers.iter().map(client).collect();
                 targets.send_replace(now.clone());
                 load.aim(now);

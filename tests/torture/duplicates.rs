@@ -148,8 +148,8 @@ fn told(form: usize, reply: &Reply) -> (usize, Vec<Uuid>) {
             .count();
         return (new, items.iter().map(|item| id(&item["id"])).collect());
     }
-    let place = reply.header("location").unwrap();
-    let id = place.rsplit('/').next().unwrap().parse().unwrap();
+    let location = reply.header("location").unwrap();
+    let id = location.rsplit('/').next().unwrap().parse().unwrap();
     let new = reply.header("idempotent-replayed").is_none();
     (usize::from(new), vec![id])
 }
