@@ -96,7 +96,7 @@ struct Refused {
 
 /// One of several of a kind.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct Kind {
+pub struct RequestClass {
     /// `report` or `other`.
     pub kind: &'static str,
 }
@@ -153,8 +153,8 @@ pub struct Metrics {
     registry: Registry,
     pub http_requests: Family<Answered, Counter>,
     pub http_request_duration_seconds: Family<Route, Histogram, fn() -> Histogram>,
-    pub http_requests_in_flight: Family<Kind, Gauge>,
-    pub http_requests_limit: Family<Kind, Gauge>,
+    pub http_requests_in_flight: Family<RequestClass, Gauge>,
+    pub http_requests_limit: Family<RequestClass, Gauge>,
     pub connections: Family<Address, Gauge>,
     pub connections_limit: Family<Address, Gauge>,
     pub request_bytes: Family<BudgetClass, Gauge>,

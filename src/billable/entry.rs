@@ -12,7 +12,7 @@ pub const MAX_PARTITIONS: u32 = 1024;
 
 /// What an entry says of its billable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum EntryKind {
     /// It was reported; this entry's id is the billable's id.
     Recorded,
     /// Its session was given a pair, so it is billed to that pair from now on.
@@ -21,7 +21,7 @@ pub enum Kind {
     Voided,
 }
 
-impl Kind {
+impl EntryKind {
     /// As the API says it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -135,7 +135,7 @@ pub struct Entry {
     /// The billable that this entry is about.
     pub billable_id: Uuid,
     /// What it says.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The four fields as reported.
     pub reported: Reported,
     /// The pair it bills, if any.
@@ -175,7 +175,7 @@ impl Entry {
         Self {
             id,
             billable_id: id,
-            kind: Kind::Recorded,
+            kind: EntryKind::Recorded,
             reported,
             pair,
             occurred_at: occurred_at.unwrap_or(now),
@@ -195,7 +195,7 @@ impl Entry {
     pub fn attributed(&self, attribution: &Attribution) -> Self {
         Self {
             id: identity::attributed_id(self.billable_id),
-            kind: Kind::Attributed,
+            kind: EntryKind::Attributed,
             pair: Some(attribution.pair.clone()),
             recorded_at: attribution.decided_at,
             client: attribution.client.clone(),
@@ -294,7 +294,7 @@ impl Billable {
     pub fn assemble(entries: impl IntoIterator<Item = Entry>) -> HashMap<Uuid, Self> {
         let (recorded, later): (Vec<_>, Vec<_>) = entries
             .into_iter()
-            .partition(|entry| entry.kind == Kind::Recorded);
+            .partition(|entry| entry.kind == EntryKind::Recorded);
         let mut billables: HashMap<_, _> = recorded
             .into_iter()
             .map(|entry| (entry.id, Self::new(entry)))
@@ -304,9 +304,9 @@ impl Billable {
                 continue;
             };
             match entry.kind {
-                Kind::Recorded => {}
-                Kind::Attributed => billable.attributed = Some(Box::new(entry)),
-                Kind::Voided => billable.voided = Some(Box::new(entry)),
+                EntryKind::Recorded => {}
+                EntryKind::Attributed => billable.attributed = Some(Box::new(entry)),
+                EntryKind::Voided => billable.voided = Some(Box::new(entry)),
             }
         }
         billables
@@ -345,7 +345,7 @@ impl Billable {
     pub fn void(&self, void: &Void) -> Entry {
         Entry {
             id: identity::voided_id(self.recorded.id),
-            kind: Kind::Voided,
+            kind: EntryKind::Voided,
             pair: self.pair().cloned(),
             recorded_at: void.at,
             client: void.client.clone(),

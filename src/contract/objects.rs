@@ -1,27 +1,37 @@
 //! The objects that go in and out.
 
-use super::types::{Kind, Location, Member, Type, always, maybe};
+use super::types::{Location, Member, MemberKind, Type, always, maybe};
 
 /// The id that the report of the examples gets.
 pub const ID: &str = "4a9f3520-2c9d-8620-b8ed-069900bed70a";
 
 /// The account.
-pub const ACCOUNT_ID: Member = maybe("accountId", Kind::Text, "acc", "The account to bill");
+pub const ACCOUNT_ID: Member = maybe("accountId", MemberKind::Text, "acc", "The account to bill");
 /// The customer.
-pub const CUSTOMER_ID: Member = maybe("customerId", Kind::Text, "cus", "The customer to bill");
+pub const CUSTOMER_ID: Member = maybe(
+    "customerId",
+    MemberKind::Text,
+    "cus",
+    "The customer to bill",
+);
 /// The session.
 pub const SESSION_ID: Member = maybe(
     "sessionId",
-    Kind::Text,
+    MemberKind::Text,
     "S1",
     "The session that the call belongs to. Either this, or both accountId and customerId, is required",
 );
 /// The call.
-pub const CALL_SID: Member = maybe("callSid", Kind::Text, "CA1", "The call that is reported");
+pub const CALL_SID: Member = maybe(
+    "callSid",
+    MemberKind::Text,
+    "CA1",
+    "The call that is reported",
+);
 /// When it happened.
 pub const OCCURRED_AT: Member = maybe(
     "occurredAt",
-    Kind::Timestamp,
+    MemberKind::Timestamp,
     "2026-03-01T08:30:00.000000Z",
     "When the call happened: from 1980 to 24 hours ahead. Now, when it is not given",
 );
@@ -29,12 +39,12 @@ pub const OCCURRED_AT: Member = maybe(
 /// The billable's id.
 pub const BILLABLE_ID: Member = always(
     "id",
-    Kind::Id,
+    MemberKind::Id,
     ID,
     "The billable's id, which is computed from what the report is recognised by",
 );
 
-const STATE: Kind = Kind::Choice(&["billable", "unattributed", "voided"]);
+const STATE: MemberKind = MemberKind::Choice(&["billable", "unattributed", "voided"]);
 
 /// The state of billables as a filter.
 pub const IN_STATE: Member =
@@ -42,20 +52,20 @@ pub const IN_STATE: Member =
 
 const BILLED_ACCOUNT: Member = maybe(
     "billedAccountId",
-    Kind::Text,
+    MemberKind::Text,
     "acc",
     "The account that is billed; nothing while there is nobody to bill",
 );
 const BILLED_CUSTOMER: Member = maybe(
     "billedCustomerId",
-    Kind::Text,
+    MemberKind::Text,
     "cus",
     "The customer that is billed",
 );
 const OCCURRED: Member = OCCURRED_AT.required().meaning("When the call happened");
 const RECORDED: Member = always(
     "recordedAt",
-    Kind::Timestamp,
+    MemberKind::Timestamp,
     "2026-11-24T08:15:27.402113Z",
     "When it was stored",
 );
@@ -87,13 +97,13 @@ pub static BILLABLE: Type = Type {
         RECORDED,
         maybe(
             "voidReason",
-            Kind::Text,
+            MemberKind::Text,
             "a test call",
             "Why it is not to be billed",
         ),
         maybe(
             "replayed",
-            Kind::Bool,
+            MemberKind::Bool,
             "false",
             "In the answer to several reports: whether it was stored before",
         ),
@@ -102,7 +112,7 @@ pub static BILLABLE: Type = Type {
 
 const NEXT_CURSOR: Member = maybe(
     "nextCursor",
-    Kind::String,
+    MemberKind::String,
     "AQzR7dZ2PZ0",
     "Where the next page begins; the list ends where there is none",
 );
@@ -114,7 +124,7 @@ pub static LIST_OF_BILLABLE: Type = Type {
     members: &[
         always(
             "items",
-            Kind::List(&BILLABLE),
+            MemberKind::List(&BILLABLE),
             "",
             "The billables, newest first",
         ),
@@ -129,17 +139,17 @@ pub static CHECKED_BILLABLE: Type = Type {
     members: &[
         always(
             "input",
-            Kind::String,
+            MemberKind::String,
             "CA1",
             "The call or id that was asked for",
         ),
         always(
             "state",
-            Kind::Choice(&["present", "voided", "missing"]),
+            MemberKind::Choice(&["present", "voided", "missing"]),
             "present",
             "present when any of its billables is not voided, voided when all are, missing when there are none",
         ),
-        always("ids", Kind::Ids(usize::MAX), ID, "Its billables"),
+        always("ids", MemberKind::Ids(usize::MAX), ID, "Its billables"),
     ],
 };
 
@@ -149,7 +159,7 @@ pub static LIST_OF_CHECKED_BILLABLE: Type = Type {
     text: "What there is of each call and id",
     members: &[always(
         "items",
-        Kind::List(&CHECKED_BILLABLE),
+        MemberKind::List(&CHECKED_BILLABLE),
         "",
         "One for each input: the calls, then the ids",
     )],
@@ -162,19 +172,19 @@ pub static LOG_ENTRY: Type = Type {
     members: &[
         always(
             "kind",
-            Kind::Choice(&["recorded", "attributed", "voided"]),
+            MemberKind::Choice(&["recorded", "attributed", "voided"]),
             "recorded",
             "What happened to the billable",
         ),
         maybe(
             "partition",
-            Kind::Number(0, i64::MAX),
+            MemberKind::Number(0, i64::MAX),
             "0",
             "The part of the log; left out for tokens that are limited to accounts",
         ),
         maybe(
             "position",
-            Kind::Number(1, i64::MAX),
+            MemberKind::Number(1, i64::MAX),
             "1",
             "The position within the partition, in the order of commits; left out likewise",
         ),
@@ -187,7 +197,12 @@ pub static LOG_ENTRY: Type = Type {
         BILLED_CUSTOMER,
         OCCURRED,
         RECORDED.meaning("When this entry was stored"),
-        maybe("reason", Kind::Text, "a test call", "Why it was voided"),
+        maybe(
+            "reason",
+            MemberKind::Text,
+            "a test call",
+            "Why it was voided",
+        ),
     ],
 };
 
@@ -196,7 +211,7 @@ pub static LIST_OF_LOG_ENTRY: Type = Type {
     name: "ListOfLogEntry",
     text: "A part of the log, in the order of commits. As csv and ndjson, its entries as rows",
     members: &[
-        always("items", Kind::List(&LOG_ENTRY), "", "The entries"),
+        always("items", MemberKind::List(&LOG_ENTRY), "", "The entries"),
         NEXT_CURSOR
             .required()
             .meaning("Where to go on, as after. Also in the header Next-Cursor"),
@@ -218,7 +233,7 @@ pub static SESSION: Type = Type {
             .renamed("decidedAt"),
         always(
             "isComplete",
-            Kind::Bool,
+            MemberKind::Bool,
             "true",
             "Whether all billables of the session have the pair; if not, that goes on",
         ),
@@ -234,19 +249,19 @@ pub static BILLING_CUSTOMER_INFO: Type = Type {
         CUSTOMER_ID.required().meaning("The customer"),
         maybe(
             "date",
-            Kind::Date,
+            MemberKind::Date,
             "2026-03-01",
             "The day, with groupBy=day",
         ),
         always(
             "billableCount",
-            Kind::Number(0, i64::MAX),
+            MemberKind::Number(0, i64::MAX),
             "1",
             "Billables that are to be billed",
         ),
         always(
             "voidedCount",
-            Kind::Number(0, i64::MAX),
+            MemberKind::Number(0, i64::MAX),
             "1",
             "Billables that were voided",
         ),
@@ -264,19 +279,19 @@ pub static BILLING_INFO: Type = Type {
         TIME_ZONE.required(),
         always(
             "asOf",
-            Kind::String,
+            MemberKind::String,
             "AQzR7dZ2PZ0",
             "The position in the log where the totals are exact: the feed goes on from there",
         ),
         always(
             "customers",
-            Kind::List(&BILLING_CUSTOMER_INFO),
+            MemberKind::List(&BILLING_CUSTOMER_INFO),
             "",
             "The totals, of customers that have any",
         ),
         maybe(
             "unattributedCount",
-            Kind::Number(0, i64::MAX),
+            MemberKind::Number(0, i64::MAX),
             "0",
             "Billables that nobody is billed for yet; left out for tokens that are limited to accounts",
         ),
@@ -286,21 +301,21 @@ pub static BILLING_INFO: Type = Type {
 /// The first day.
 pub const START_DATE: Member = always(
     "startDate",
-    Kind::Date,
+    MemberKind::Date,
     "2026-03-01",
     "The first day, from 1980-01-01 on",
 );
 /// The last day.
 pub const END_DATE: Member = always(
     "endDate",
-    Kind::Date,
+    MemberKind::Date,
     "2026-03-31",
     "The last day, itself included",
 );
 /// The zone of days.
 pub const TIME_ZONE: Member = maybe(
     "timeZone",
-    Kind::String,
+    MemberKind::String,
     "Europe/Rome",
     "Whose days they are: an IANA time zone. UTC, when it is not given",
 );
@@ -309,5 +324,5 @@ pub const TIME_ZONE: Member = maybe(
 pub static HEALTH: Type = Type {
     name: "Health",
     text: "That all is well",
-    members: &[always("status", Kind::Choice(&["ok"]), "ok", "ok")],
+    members: &[always("status", MemberKind::Choice(&["ok"]), "ok", "ok")],
 };

@@ -10,14 +10,14 @@ use http::Method;
 
 use super::errors::{ALWAYS, WITH_TOKEN};
 use super::objects;
-use super::types::{Kind, Location, Member, maybe};
+use super::types::{Location, Member, MemberKind, maybe};
 use super::{Access, Answer, Body, Group, Operation, RequestBody};
 use crate::token::Scope;
 
 /// A parameter of the query that need not be given.
 const fn query(
     name: &'static str,
-    kind: Kind,
+    kind: MemberKind,
     example: &'static str,
     text: &'static str,
 ) -> Member {
@@ -27,7 +27,7 @@ const fn query(
 /// A header that need not be there.
 const fn header(
     name: &'static str,
-    kind: Kind,
+    kind: MemberKind,
     example: &'static str,
     text: &'static str,
 ) -> Member {
@@ -44,7 +44,7 @@ const SESSION_ID: Member = objects::SESSION_ID
 
 const IDEMPOTENT_REPLAYED: Member = header(
     "Idempotent-Replayed",
-    Kind::Choice(&["true"]),
+    MemberKind::Choice(&["true"]),
     "true",
     "There, when this was done before",
 );

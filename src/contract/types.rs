@@ -19,7 +19,7 @@ pub struct Member {
     /// Where it stands.
     pub location: Location,
     /// What it may be.
-    pub kind: Kind,
+    pub kind: MemberKind,
     /// Whether it is always there.
     pub is_required: bool,
     /// What it means.
@@ -55,7 +55,7 @@ impl Location {
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub enum MemberKind {
     /// A text of a report: 1 to 256 characters, no control characters. Empty means 'not given'.
     Text,
     /// Any other text.
@@ -80,7 +80,7 @@ pub enum Kind {
     List(&'static Type),
 }
 
-impl Kind {
+impl MemberKind {
     /// As the documentation says it.
     pub fn name(self) -> String {
         match self {
@@ -99,7 +99,7 @@ impl Kind {
 /// Something that is always there, in a body.
 pub(crate) const fn always(
     name: &'static str,
-    kind: Kind,
+    kind: MemberKind,
     example: &'static str,
     text: &'static str,
 ) -> Member {
@@ -116,7 +116,7 @@ pub(crate) const fn always(
 /// Something that may be there, in a body.
 pub(crate) const fn maybe(
     name: &'static str,
-    kind: Kind,
+    kind: MemberKind,
     example: &'static str,
     text: &'static str,
 ) -> Member {

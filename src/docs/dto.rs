@@ -11,7 +11,7 @@ mod typescript;
 
 use crate::contract::Operation;
 use crate::contract::operations::LANGUAGES;
-use crate::contract::types::{Kind, Member, Type};
+use crate::contract::types::{Member, MemberKind, Type};
 
 /// A language of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ fn collect(of: &'static Type, types: &mut Vec<&'static Type>) {
 
 fn collect_from(members: impl Iterator<Item = &'static Member>, types: &mut Vec<&'static Type>) {
     for member in members {
-        if let Kind::List(item) = member.kind {
+        if let MemberKind::List(item) = member.kind {
             collect(item, types);
         }
     }
@@ -193,15 +193,18 @@ fn collect_from(members: impl Iterator<Item = &'static Member>, types: &mut Vec<
 
 /// The type of a value. Instants and days are texts everywhere: clients' own types for them would
 /// lose microseconds, and write other formats.
-fn value(kind: Kind, [text, number, bool]: [&str; 3], list: fn(&str) -> String) -> String {
+fn value(kind: MemberKind, [text, number, bool]: [&str; 3], list: fn(&str) -> String) -> String {
     match kind {
-        Kind::Number(..) => number.to_owned(),
-        Kind::Bool => bool.to_owned(),
-        Kind::Texts(_) | Kind::Ids(_) => list(text),
-        Kind::List(of) => list(of.name),
-        Kind::Text | Kind::String | Kind::Id | Kind::Timestamp | Kind::Date | Kind::Choice(_) => {
-            text.to_owned()
-        }
+        MemberKind::Number(..) => number.to_owned(),
+        MemberKind::Bool => bool.to_owned(),
+        MemberKind::Texts(_) | MemberKind::Ids(_) => list(text),
+        MemberKind::List(of) => list(of.name),
+        MemberKind::Text
+        | MemberKind::String
+        | MemberKind::Id
+        | MemberKind::Timestamp
+        | MemberKind::Date
+        | MemberKind::Choice(_) => text.to_owned(),
     }
 }
 
@@ -253,8 +256,8 @@ mod tests {
         name: "Odd",
         text: HOSTILE,
         members: &[
-            always("state", Kind::Choice(&["it's\\"]), "", HOSTILE),
-            maybe("count", Kind::Number(0, 1), "", HOSTILE),
+            always("state", MemberKind::Choice(&["it's\\"]), "", HOSTILE),
+            maybe("count", MemberKind::Number(0, 1), "", HOSTILE),
         ],
     };
 

@@ -12,7 +12,7 @@ use crate::billable::{
     Billable, ClientName, Entry, Field, Identity, LogEntry, RawReport, RawValue, Report, Text,
     Timestamp, Void,
 };
-use crate::contract::types::{Kind, Location, Member, Type};
+use crate::contract::types::{Location, Member, MemberKind, Type};
 use crate::contract::{Answer, Body, Operation, RequestBody, objects};
 use crate::formats::Format;
 use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
@@ -75,7 +75,7 @@ pub fn answer(operation: &Operation, answer: &Answer, format: Format) -> Option<
     if ptr::eq(of, &objects::BILLING_INFO) {
         return Some(billing().pieces(format).collect());
     }
-    let Some(Kind::List(item)) = member(of, "items").map(|items| items.kind) else {
+    let Some(MemberKind::List(item)) = member(of, "items").map(|items| items.kind) else {
         return Some(with_record(of, reason, |record| record.write(format)));
     };
     let inputs = operation
@@ -98,13 +98,16 @@ pub fn answer(operation: &Operation, answer: &Answer, format: Format) -> Option<
 pub fn value(member: &Member) -> Value<'static> {
     let text = Value::text(Some(member.example));
     match member.kind {
-        Kind::Text | Kind::String | Kind::Id | Kind::Timestamp | Kind::Date | Kind::Choice(_) => {
-            text
-        }
-        Kind::Number(..) => Value::Number(member.example.parse().expect("a number")),
-        Kind::Bool => Value::Bool(member.example == "true"),
-        Kind::Texts(_) | Kind::Ids(_) => Value::List(vec![text]),
-        Kind::List(of) => Value::List(vec![Value::Object(values(of))]),
+        MemberKind::Text
+        | MemberKind::String
+        | MemberKind::Id
+        | MemberKind::Timestamp
+        | MemberKind::Date
+        | MemberKind::Choice(_) => text,
+        MemberKind::Number(..) => Value::Number(member.example.parse().expect("a number")),
+        MemberKind::Bool => Value::Bool(member.example == "true"),
+        MemberKind::Texts(_) | MemberKind::Ids(_) => Value::List(vec![text]),
+        MemberKind::List(of) => Value::List(vec![Value::Object(values(of))]),
     }
 }
 
@@ -233,7 +236,7 @@ mod tests {
         let object = object.as_object().expect("an object");
         for (name, value) in object {
             let member = member(of, name).unwrap_or_else(|| panic!("{}.{name}", of.name));
-            if let Kind::List(item) = member.kind {
+            if let MemberKind::List(item) = member.kind {
                 for value in value.as_array().expect("an array") {
                     check(item, value);
                 }

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Overloaded;
 use super::concurrency::{ConcurrencyLimit, Permit};
 use crate::billable::ClientName;
-use crate::metrics::{Kind, Limit, METRICS, as_i64};
+use crate::metrics::{Limit, METRICS, RequestClass, as_i64};
 
 /// What a request is, as far as its limit goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl InFlight {
     pub fn measure(&self) {
         let reports = self.limit.saturating_sub(self.reports.available_permits());
         for (kind, under_way) in [("report", reports), ("other", self.others.in_use())] {
-            let kind = Kind { kind };
+            let kind = RequestClass { kind };
             METRICS
                 .http_requests_in_flight
                 .get_or_create(&kind)

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Accounts;
 use crate::billable::entry::partition_of;
-use crate::billable::{Billable, Entry, Kind, ListKey, LogEntry, State, Text, Timestamp};
+use crate::billable::{Billable, Entry, EntryKind, ListKey, LogEntry, State, Text, Timestamp};
 use crate::store::{LogInfo, Scan, ScanIndex, Store, StoreError};
 
 /// The most entries that are read at once: 2,000 of 600 bytes are 1.2 MB.
@@ -344,9 +344,9 @@ impl Group {
 
     fn add(&mut self, entry: Entry) {
         match entry.kind {
-            Kind::Recorded => self.recorded = Some(entry),
-            Kind::Attributed => self.attributed = Some(Box::new(entry)),
-            Kind::Voided => self.voided = Some(Box::new(entry)),
+            EntryKind::Recorded => self.recorded = Some(entry),
+            EntryKind::Attributed => self.attributed = Some(Box::new(entry)),
+            EntryKind::Voided => self.voided = Some(Box::new(entry)),
         }
     }
 

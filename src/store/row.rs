@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{LogInfo, SessionFound, StoreError};
 use crate::billable::{
-    Attribution, ClientName, Entry, IdempotencyKey, Identity, Kind, LogEntry, Pair, Reported, Text,
-    Timestamp,
+    Attribution, ClientName, Entry, EntryKind, IdempotencyKey, Identity, LogEntry, Pair, Reported,
+    Text, Timestamp,
 };
 use crate::token::{Grant, Rate, Scope, SecretHash, Token};
 
@@ -133,7 +133,7 @@ impl TryFrom<EntryRow> for LogEntry {
         let entry = Entry {
             id,
             billable_id,
-            kind: Kind::from_code(kind).ok_or_else(|| corrupt("kind"))?,
+            kind: EntryKind::from_code(kind).ok_or_else(|| corrupt("kind"))?,
             identity: Identity::of(key, index, &reported),
             reported,
             pair,

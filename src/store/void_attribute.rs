@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::row::{EntryRow, entries, entry_columns};
 use super::{StoreError, postgres, sqlite};
-use crate::billable::{Attribution, Billable, Entry, Kind, ListKey, Pair, Timestamp, Void};
+use crate::billable::{Attribution, Billable, Entry, EntryKind, ListKey, Pair, Timestamp, Void};
 
 /// The ids that an append found new, with the pairs that their entries bill; a session that is
 /// decided gives its pair to whoever names none. The others were there before, committed.
@@ -174,6 +174,10 @@ fn attributed(found: Vec<Entry>, attribution: &Attribution) -> (Vec<Entry>, Opti
         .collect();
     // In the order of the calls, whatever the order of the map.
     fresh.sort_by_key(Entry::list_key);
-    debug_assert!(fresh.iter().all(|entry| entry.kind == Kind::Attributed));
+    debug_assert!(
+        fresh
+            .iter()
+            .all(|entry| entry.kind == EntryKind::Attributed)
+    );
     (fresh, next)
 }

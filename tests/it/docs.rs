@@ -85,7 +85,7 @@ fn types(operation: &Operation) -> Vec<&'static Type> {
     fn collect(of: &'static Type, types: &mut Vec<&'static Type>) {
         types.push(of);
         for member in of.members {
-            if let billables::contract::types::Kind::List(item) = member.kind {
+            if let billables::contract::types::MemberKind::List(item) = member.kind {
                 collect(item, types);
             }
         }

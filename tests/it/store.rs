@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use billables::billable::entry::partition_of;
 use billables::billable::identity::{attributed_id, voided_id};
 use billables::billable::{
-    Billable, ClientName, Entry, Field, IdempotencyKey, Identity, Kind, Pair, RawReport, RawValue,
-    Report, State, Text, Timestamp,
+    Billable, ClientName, Entry, EntryKind, Field, IdempotencyKey, Identity, Pair, RawReport,
+    RawValue, Report, State, Text, Timestamp,
 };
 use billables::store::{Appended, OpenError, Store, StoreError};
 use billables::token::{Grant, Rate, Scope, Secret, Token};
@@ -186,7 +186,7 @@ on_both_databases!(
         };
         let attributed = Entry {
             id: attributed_id(recorded.id),
-            kind: Kind::Attributed,
+            kind: EntryKind::Attributed,
             pair: Some(pair.clone()),
             ..recorded.clone()
         };
@@ -199,7 +199,7 @@ on_both_databases!(
 
         let voided = Entry {
             id: voided_id(recorded.id),
-            kind: Kind::Voided,
+            kind: EntryKind::Voided,
             reason: Some(text("a test call")),
             ..attributed
         };

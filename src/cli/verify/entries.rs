@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Findings;
 use super::entry::{faults, has_its_id, reported_pair};
 use crate::billable::identity::attributed_id;
-use crate::billable::{Billable, ClientName, Entry, Identity, Kind};
+use crate::billable::{Billable, ClientName, Entry, EntryKind, Identity};
 use crate::cli::progress::Progress;
 use crate::store::{
     AccountFilter, EntryRead, LogInfo, PositionRange, SessionFound, Store, StoreError,
@@ -187,7 +187,7 @@ impl<'a> Entries<'a> {
     /// What is wrong with an entry by itself.
     fn check_alone(&mut self, entry: &Entry, partition: i32) -> Vec<String> {
         let is_imported = self.imported.contains(&entry.client);
-        if entry.kind == Kind::Recorded {
+        if entry.kind == EntryKind::Recorded {
             self.counts.billables += 1;
             let is_random = entry.identity == Identity::None;
             let is_kept = is_imported && !has_its_id(entry);
@@ -241,12 +241,12 @@ impl<'a> Entries<'a> {
             let Ok(entry) = &row.entry else { continue };
             let billable = entry.billable_id;
             let ids = match entry.kind {
-                Kind::Attributed => vec![billable],
-                Kind::Voided => vec![billable, attributed_id(billable)],
-                Kind::Recorded if is_due(entry, self.decision(entry, decisions)) => {
+                EntryKind::Attributed => vec![billable],
+                EntryKind::Voided => vec![billable, attributed_id(billable)],
+                EntryKind::Recorded if is_due(entry, self.decision(entry, decisions)) => {
                     Billable::later_ids(billable).to_vec()
                 }
-                Kind::Recorded => continue,
+                EntryKind::Recorded => continue,
             };
             let partition = row.partition.cast_unsigned();
             wanted.extend(ids.into_iter().map(|id| (partition, id)));
@@ -273,9 +273,9 @@ enum Decision<'a> {
 /// The session whose pair an entry has or may get.
 fn session_of(entry: &Entry) -> Option<&str> {
     let is_of_session = match entry.kind {
-        Kind::Recorded => reported_pair(entry).is_none(),
-        Kind::Attributed => true,
-        Kind::Voided => false,
+        EntryKind::Recorded => reported_pair(entry).is_none(),
+        EntryKind::Attributed => true,
+        EntryKind::Voided => false,
     };
     let session = entry.reported.session_id.as_ref();
     session
@@ -307,7 +307,7 @@ fn check_against_others(
         Decision::None | Decision::Unusable => None,
     };
     let is_known = !matches!(decision, Decision::Unusable);
-    if entry.kind == Kind::Recorded {
+    if entry.kind == EntryKind::Recorded {
         let is_free = reported_pair(entry).is_none() && !imported.contains(&entry.client);
         fault(
             is_free && is_known && entry.pair.is_some() && entry.pair.as_ref() != decided,
@@ -339,10 +339,10 @@ fn check_against_others(
         "it has other fields than the entry that records its billable",
     );
     fault(
-        first.kind != Kind::Recorded,
+        first.kind != EntryKind::Recorded,
         "the entry with its billable's id does not record it",
     );
-    if entry.kind == Kind::Attributed {
+    if entry.kind == EntryKind::Attributed {
         fault(first.pair.is_some(), "its billable had a pair already");
         fault(
             is_known && entry.pair.as_ref() != decided,

@@ -2,7 +2,9 @@
 
 use crate::billable::entry::partition_of;
 use crate::billable::identity::{attributed_id, voided_id};
-use crate::billable::{Entry, Field, Kind, Pair, RawReport, RawValue, Report, Text, Timestamp};
+use crate::billable::{
+    Entry, EntryKind, Field, Pair, RawReport, RawValue, Report, Text, Timestamp,
+};
 use crate::store::LogInfo;
 
 /// The most reports of a batch, each of which has an index.
@@ -49,7 +51,7 @@ pub(super) fn faults(
         &format!("its billable belongs to partition {due}"),
     );
     match entry.kind {
-        Kind::Recorded => {
+        EntryKind::Recorded => {
             fault(
                 entry.id != entry.billable_id,
                 "it records another billable than its id says",
@@ -64,14 +66,14 @@ pub(super) fn faults(
                 "it does not bill the pair that it names",
             );
         }
-        Kind::Attributed => {
+        EntryKind::Attributed => {
             fault(
                 entry.id != attributed_id(entry.billable_id),
                 "its id is not derived from its billable's",
             );
             fault(entry.pair.is_none(), "it attributes to nobody");
         }
-        Kind::Voided => {
+        EntryKind::Voided => {
             fault(
                 entry.id != voided_id(entry.billable_id),
                 "its id is not derived from its billable's",
@@ -79,7 +81,7 @@ pub(super) fn faults(
         }
     }
     fault(
-        entry.kind != Kind::Voided && entry.reason.is_some(),
+        entry.kind != EntryKind::Voided && entry.reason.is_some(),
         "it has a reason and voids nothing",
     );
     faults
@@ -96,8 +98,8 @@ fn values(entry: &Entry, is_imported: bool) -> Vec<String> {
         Some(RawValue::Text(entry.occurred_at.to_string())),
     );
     let now = match entry.kind {
-        Kind::Recorded if !is_imported => entry.recorded_at,
-        Kind::Recorded | Kind::Attributed | Kind::Voided => Timestamp::MAX,
+        EntryKind::Recorded if !is_imported => entry.recorded_at,
+        EntryKind::Recorded | EntryKind::Attributed | EntryKind::Voided => Timestamp::MAX,
     };
     let mut faults: Vec<String> = match Report::parse(raw, now) {
         Ok(report) if report.reported == entry.reported => Vec::new(),

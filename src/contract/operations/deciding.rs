@@ -5,7 +5,7 @@ use http::Method;
 use super::{BILLABLE_ID, IDEMPOTENT_REPLAYED, READING, SESSION_ID, ok};
 use crate::contract::errors::{self, ALWAYS, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use crate::contract::objects;
-use crate::contract::types::{Kind, Location, Member};
+use crate::contract::types::{Location, Member, MemberKind};
 use crate::contract::{Access, Answer, Body, Group, Operation, RequestBody, routes};
 use crate::token::Scope;
 
@@ -26,7 +26,7 @@ pub(super) static VOID_BILLABLE: Operation = Operation {
         Member {
             name: "reason",
             location: Location::Body,
-            kind: Kind::Text,
+            kind: MemberKind::Text,
             is_required: false,
             text: "Why",
             example: "a test call",

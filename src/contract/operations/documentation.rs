@@ -3,7 +3,7 @@
 use super::{HTML, LANGUAGES, OPEN, header, ok, query};
 use crate::contract::errors::{self, ALWAYS};
 use crate::contract::routes::FORMATS;
-use crate::contract::types::{Kind, Location};
+use crate::contract::types::{Location, MemberKind};
 use crate::contract::{Answer, Body, Group, Operation, routes};
 
 /// A page may load nothing, and tells nobody where its reader was.
@@ -14,21 +14,21 @@ const PAGE: Answer = Answer {
     headers: &[
         header(
             "Content-Security-Policy",
-            Kind::String,
+            MemberKind::String,
             "default-src 'none'",
             "What the page may load and do: nothing from elsewhere",
         )
         .required(),
         header(
             "Referrer-Policy",
-            Kind::Choice(&["no-referrer"]),
+            MemberKind::Choice(&["no-referrer"]),
             "no-referrer",
             "Nobody is told where the reader was",
         )
         .required(),
         header(
             "Cross-Origin-Opener-Policy",
-            Kind::Choice(&["same-origin"]),
+            MemberKind::Choice(&["same-origin"]),
             "same-origin",
             "Pages from elsewhere have no hold on it",
         )
@@ -65,16 +65,16 @@ pub(super) static GET_OPERATION_METADATA: Operation = Operation {
     members: &[
         query(
             "format",
-            Kind::Choice(FORMATS),
+            MemberKind::Choice(FORMATS),
             "xml",
             "The format of the samples",
         )
         .within(Location::Path)
         .required(),
-        query("op", Kind::String, "NewBillable", "The operation").required(),
+        query("op", MemberKind::String, "NewBillable", "The operation").required(),
         query(
             "lang",
-            Kind::Choice(LANGUAGES),
+            MemberKind::Choice(LANGUAGES),
             "typescript",
             "Show its DTO in this language",
         ),
@@ -93,7 +93,7 @@ pub(super) static GET_TYPES: Operation = Operation {
     members: &[
         query(
             "lang",
-            Kind::Choice(LANGUAGES),
+            MemberKind::Choice(LANGUAGES),
             "typescript",
             "The language",
         )
@@ -101,7 +101,7 @@ pub(super) static GET_TYPES: Operation = Operation {
         .required(),
         query(
             "IncludeTypes",
-            Kind::String,
+            MemberKind::String,
             "NewBillable",
             "Only these operations, with commas between them",
         ),

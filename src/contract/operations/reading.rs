@@ -5,18 +5,18 @@ use http::Method;
 use super::{BILLABLE_ID, READING, SESSION_ID, header, ok, query};
 use crate::contract::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use crate::contract::objects;
-use crate::contract::types::{Kind, Location, Member};
+use crate::contract::types::{Location, Member, MemberKind};
 use crate::contract::{Answer, Body, Operation, RequestBody, routes};
 
 const LIMIT: Member = query(
     "limit",
-    Kind::Number(1, 1000),
+    MemberKind::Number(1, 1000),
     "100",
     "The most items of a page: 1 to 1,000. 100, when it is not given",
 );
 const NEXT_CURSOR: Member = header(
     "Next-Cursor",
-    Kind::String,
+    MemberKind::String,
     "AQzR7dZ2PZ0",
     "Where to go on, for formats of rows too",
 )
@@ -54,20 +54,20 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
         objects::IN_STATE,
         query(
             "from",
-            Kind::Timestamp,
+            MemberKind::Timestamp,
             "2026-03-01T00:00:00Z",
             "Only what occurred at this timestamp or later",
         ),
         query(
             "to",
-            Kind::Timestamp,
+            MemberKind::Timestamp,
             "2026-04-01T00:00:00Z",
             "Only what occurred before this timestamp",
         ),
         LIMIT,
         query(
             "cursor",
-            Kind::String,
+            MemberKind::String,
             "",
             "The nextCursor of the page before, with the same filters",
         ),
@@ -79,13 +79,13 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
         headers: &[
             header(
                 "Content-Encoding",
-                Kind::Choice(&["gzip"]),
+                MemberKind::Choice(&["gzip"]),
                 "gzip",
                 "How an export is compressed, when Accept-Encoding takes it",
             ),
             header(
                 "Trailer",
-                Kind::String,
+                MemberKind::String,
                 "row-count, content-sha256",
                 "What an export ends with",
             ),
@@ -116,7 +116,7 @@ pub(super) static CHECK_BILLABLES: Operation = Operation {
         Member {
             name: "callSids",
             location: Location::Body,
-            kind: Kind::Texts(10_000),
+            kind: MemberKind::Texts(10_000),
             is_required: false,
             text: "Calls",
             example: "CA1",
@@ -124,7 +124,7 @@ pub(super) static CHECK_BILLABLES: Operation = Operation {
         Member {
             name: "ids",
             location: Location::Body,
-            kind: Kind::Texts(10_000),
+            kind: MemberKind::Texts(10_000),
             is_required: false,
             text: "Ids of billables; what is none is missing",
             example: objects::ID,
@@ -188,7 +188,7 @@ pub(super) static GET_BILLING: Operation = Operation {
         objects::TIME_ZONE.within(Location::Query),
         query(
             "groupBy",
-            Kind::Choice(&["day"]),
+            MemberKind::Choice(&["day"]),
             "day",
             "day: totals of each day, with its date",
         ),
@@ -216,14 +216,14 @@ pub(super) static READ_LOG: Operation = Operation {
     members: &[
         query(
             "after",
-            Kind::String,
+            MemberKind::String,
             "",
             "The cursor to go on behind; from the beginning, when it is not given",
         ),
         LIMIT,
         query(
             "wait",
-            Kind::Number(0, 60),
+            MemberKind::Number(0, 60),
             "0",
             "How many seconds to wait for news, when there is none",
         ),

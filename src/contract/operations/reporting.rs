@@ -5,43 +5,43 @@ use http::Method;
 use super::{IDEMPOTENT_REPLAYED, header};
 use crate::contract::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use crate::contract::objects;
-use crate::contract::types::{Kind, Member};
+use crate::contract::types::{Member, MemberKind};
 use crate::contract::{Access, Answer, Body, Group, Operation, RequestBody, routes};
 use crate::token::Scope;
 
 const IDEMPOTENCY_KEY: Member = header(
     "Idempotency-Key",
-    Kind::String,
+    MemberKind::String,
     "order-1",
     "What the report is recognised by, for ever: 1 to 255 visible ASCII characters. Of several reports each is recognised by key and index",
 );
 const PREFER: Member = header(
     "Prefer",
-    Kind::String,
+    MemberKind::String,
     "return=minimal",
     "return=minimal: a success has no body. return=representation: it shows what is stored, by the operation's name too",
 );
 const LOCATION: Member = header(
     "Location",
-    Kind::String,
+    MemberKind::String,
     "/billables/4a9f3520-2c9d-8620-b8ed-069900bed70a",
     "The path of the billable",
 );
 const BILLABLE_IDENTITY: Member = header(
     "Billable-Identity",
-    Kind::String,
+    MemberKind::String,
     "call",
     "What is recognised when it is sent again: key, call, or none; of several reports each kind once",
 );
 const PREFERENCE_APPLIED: Member = header(
     "Preference-Applied",
-    Kind::String,
+    MemberKind::String,
     "return=minimal",
     "The preference that was heeded",
 );
 const X_AUTOBATCH_COMPLETED: Member = header(
     "X-AutoBatch-Completed",
-    Kind::Number(0, 10_000),
+    MemberKind::Number(0, 10_000),
     "1",
     "By the operation's name, of several reports: how many are stored, from the first one on",
 );

@@ -5,7 +5,7 @@ use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::line;
-use crate::contract::types::{Kind, Location, Member};
+use crate::contract::types::{Location, Member, MemberKind};
 use crate::contract::{Access, Operation};
 
 /// What a segment of a path, and a value of a query, may not have as it is.
@@ -90,11 +90,16 @@ fn quoted(text: &str) -> String {
 fn json_member(member: &Member) -> String {
     let json = |text: &str| serde_json::Value::from(text).to_string();
     let value = match member.kind {
-        Kind::Number(..) | Kind::Bool => member.example.to_owned(),
-        Kind::Texts(_) | Kind::Ids(_) | Kind::List(_) => format!("[{}]", json(member.example)),
-        Kind::Text | Kind::String | Kind::Id | Kind::Timestamp | Kind::Date | Kind::Choice(_) => {
-            json(member.example)
+        MemberKind::Number(..) | MemberKind::Bool => member.example.to_owned(),
+        MemberKind::Texts(_) | MemberKind::Ids(_) | MemberKind::List(_) => {
+            format!("[{}]", json(member.example))
         }
+        MemberKind::Text
+        | MemberKind::String
+        | MemberKind::Id
+        | MemberKind::Timestamp
+        | MemberKind::Date
+        | MemberKind::Choice(_) => json(member.example),
     };
     format!("{}:{value}", json(member.name))
 }
@@ -172,7 +177,7 @@ curl -s 'http://here/billables?accountId=acc&customerId=cus&sessionId=S1' \
         let member = Member {
             name: "a",
             location: Location::Body,
-            kind: Kind::Text,
+            kind: MemberKind::Text,
             is_required: true,
             text: "",
             example: "\"\\",

@@ -1,7 +1,7 @@
 //! TypeScript.
 
 use super::{Dto, comment, line, quoted, value};
-use crate::contract::types::{Kind, Member};
+use crate::contract::types::{Member, MemberKind};
 
 /// The interfaces, with what they have.
 const INTERFACES: [(&str, &str); 5] = [
@@ -66,9 +66,9 @@ fn methods(name: &str, method: &str, returns: Option<&str>) -> String {
 }
 
 /// The type of a value, which is that of the module's comments too.
-pub(super) fn kind(kind: Kind) -> String {
+pub(super) fn kind(kind: MemberKind) -> String {
     match kind {
-        Kind::Choice(words) => {
+        MemberKind::Choice(words) => {
             let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
             words.join(" | ")
         }

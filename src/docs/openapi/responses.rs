@@ -9,7 +9,7 @@ use super::schemas::{self, error_examples, reference, schema};
 use crate::contract::errors::{self, Error};
 use crate::contract::operations::HTML;
 use crate::contract::routes::{Route, RouteKind};
-use crate::contract::types::{Kind, Member, Type};
+use crate::contract::types::{Member, MemberKind, Type};
 use crate::contract::{Answer, Body, Operation};
 use crate::formats::Format;
 use crate::formats::record::write_nulls;
@@ -206,7 +206,7 @@ fn described_headers(of_answer: impl Iterator<Item = Member>, further: &[&str]) 
             "description": header.text,
             "required": header.is_required,
             "schema": match header.kind {
-                Kind::Choice(_) => schema(header.kind),
+                MemberKind::Choice(_) => schema(header.kind),
                 _ => json!({"type": "string"}),
             },
         });

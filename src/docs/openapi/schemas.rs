@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::billable::report::MAX_TEXT;
 use crate::contract::errors::Error;
 use crate::contract::objects;
-use crate::contract::types::{Kind, Location, Member, Type};
+use crate::contract::types::{Location, Member, MemberKind, Type};
 use crate::contract::{Operation, RequestBody};
 use crate::formats::Format;
 
@@ -92,28 +92,28 @@ fn object(text: &str, members: impl Iterator<Item = Member> + Clone) -> Value {
 }
 
 /// The schema of a value.
-pub(super) fn schema(kind: Kind) -> Value {
+pub(super) fn schema(kind: MemberKind) -> Value {
     let texts = |most: usize, items: Value| match most {
         usize::MAX => json!({"type": "array", "items": items}),
         most => json!({"type": "array", "items": items, "maxItems": most}),
     };
     match kind {
-        Kind::Text => json!({"type": "string", "maxLength": MAX_TEXT, "pattern": TEXT}),
-        Kind::String => json!({"type": "string"}),
-        Kind::Id => json!({"type": "string", "format": "uuid"}),
-        Kind::Timestamp => json!({"type": "string", "format": "date-time"}),
-        Kind::Date => json!({"type": "string", "format": "date"}),
-        Kind::Choice(words) => json!({"type": "string", "enum": words}),
-        Kind::Number(least, i64::MAX) => {
+        MemberKind::Text => json!({"type": "string", "maxLength": MAX_TEXT, "pattern": TEXT}),
+        MemberKind::String => json!({"type": "string"}),
+        MemberKind::Id => json!({"type": "string", "format": "uuid"}),
+        MemberKind::Timestamp => json!({"type": "string", "format": "date-time"}),
+        MemberKind::Date => json!({"type": "string", "format": "date"}),
+        MemberKind::Choice(words) => json!({"type": "string", "enum": words}),
+        MemberKind::Number(least, i64::MAX) => {
             json!({"type": "integer", "format": "int64", "minimum": least})
         }
-        Kind::Number(least, most) => {
+        MemberKind::Number(least, most) => {
             json!({"type": "integer", "minimum": least, "maximum": most})
         }
-        Kind::Bool => json!({"type": "boolean"}),
-        Kind::Texts(most) => texts(most, json!({"type": "string"})),
-        Kind::Ids(most) => texts(most, json!({"type": "string", "format": "uuid"})),
-        Kind::List(of) => json!({"type": "array", "items": reference(of.name)}),
+        MemberKind::Bool => json!({"type": "boolean"}),
+        MemberKind::Texts(most) => texts(most, json!({"type": "string"})),
+        MemberKind::Ids(most) => texts(most, json!({"type": "string", "format": "uuid"})),
+        MemberKind::List(of) => json!({"type": "array", "items": reference(of.name)}),
     }
 }
 

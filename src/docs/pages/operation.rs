@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::parts::{Tab, bar, code, sentence, table};
 use super::{form, layout};
 use crate::contract::routes::Route;
-use crate::contract::types::{Kind, Member, Type};
+use crate::contract::types::{Member, MemberKind, Type};
 use crate::contract::{Access, Body, Operation, routes};
 use crate::docs::dto::{self, Language};
 use crate::docs::samples::http::{media_type, request, response};
@@ -181,7 +181,7 @@ fn collect(of: &'static Type, types: &mut Vec<&'static Type>) {
     }
     types.push(of);
     for member in of.members {
-        if let Kind::List(item) = member.kind {
+        if let MemberKind::List(item) = member.kind {
             collect(item, types);
         }
     }
