@@ -20,7 +20,7 @@ pub struct Operation {
     /// The name: of its DTO, in `/api/…`, and in the documentation.
     pub name: &'static str,
     /// Under which heading it stands.
-    pub group: Group,
+    pub section: Section,
     /// What it does, in a line.
     pub summary: &'static str,
     /// What else there is to know, a paragraph each.
@@ -49,7 +49,7 @@ pub struct Operation {
 
 /// A heading of the documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
+pub enum Section {
     /// What telephony backends send.
     Reporting,
     /// Getting everything out.
@@ -62,7 +62,7 @@ pub enum Group {
     Documentation,
 }
 
-impl Group {
+impl Section {
     /// Every group, in the order of the documentation.
     pub const ALL: [Self; 5] = [
         Self::Reporting,
@@ -181,7 +181,9 @@ impl Operation {
 
     /// Every error that it may answer.
     pub fn errors(&self) -> impl Iterator<Item = Error> + use<> {
-        self.errors.iter().flat_map(|group| group.iter().copied())
+        self.errors
+            .iter()
+            .flat_map(|section| section.iter().copied())
     }
 }
 

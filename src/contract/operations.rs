@@ -11,7 +11,7 @@ use http::Method;
 use super::errors::{ALWAYS, WITH_TOKEN};
 use super::objects;
 use super::types::{Location, Member, MemberKind, maybe};
-use super::{Access, Answer, Body, Group, Operation, RequestBody};
+use super::{Access, Answer, Body, Operation, RequestBody, Section};
 use crate::token::Scope;
 
 /// A parameter of the query that need not be given.
@@ -62,7 +62,7 @@ const fn ok(body: Body, when: &'static str) -> Answer {
 /// What most operations are alike in.
 const READING: Operation = Operation {
     name: "",
-    group: Group::Reading,
+    section: Section::Reading,
     summary: "",
     notes: &[],
     access: Access::Scope(Scope::Read),

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use crate::contract::routes::Route;
-use crate::contract::{Access, Group, OPERATIONS, Operation};
+use crate::contract::{Access, OPERATIONS, Operation, Section};
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let text = serde_json::to_string_pretty(&document()).expect("texts serialise");
@@ -32,7 +32,7 @@ fn document() -> Value {
             item[method] = described(operation, &route, &mut responses);
         }
     }
-    let tags = Group::ALL.map(|group| json!({"name": group.title()}));
+    let tags = Section::ALL.map(|section| json!({"name": section.title()}));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -67,7 +67,7 @@ any letter case. A method that a path does not have is 405 with `Allow`; every e
 fn described(operation: &Operation, route: &Route, shared: &mut Map<String, Value>) -> Value {
     let mut described = json!({
         "operationId": format!("{}{}", operation.name, route.id),
-        "tags": [operation.group.title()],
+        "tags": [operation.section.title()],
         "summary": operation.summary,
         "parameters": paths::parameters(operation, route),
         "responses": responses::all(operation, route, shared),

@@ -267,11 +267,11 @@ impl List {
                 ScanIndex::All | ScanIndex::Session(_) | ScanIndex::Call(_)
             ) && account.is_none()
         });
-        let mut groups: Vec<Group> = Vec::with_capacity(rows.len());
+        let mut groups: Vec<BillableEntries> = Vec::with_capacity(rows.len());
         for row in rows {
             match groups.last_mut() {
                 Some(group) if group.id == row.entry.billable_id => group.add(row.entry),
-                _ => groups.push(Group::of(row.entry)),
+                _ => groups.push(BillableEntries::of(row.entry)),
             }
         }
         if !is_whole {
@@ -303,7 +303,7 @@ impl List {
         }
         Ok(groups
             .into_iter()
-            .filter_map(Group::into_billable)
+            .filter_map(BillableEntries::into_billable)
             .collect())
     }
 
@@ -323,14 +323,14 @@ fn scan_limit(billables: usize) -> usize {
 }
 
 /// The entries of one billable that were found.
-struct Group {
+struct BillableEntries {
     id: Uuid,
     recorded: Option<Entry>,
     attributed: Option<Box<Entry>>,
     voided: Option<Box<Entry>>,
 }
 
-impl Group {
+impl BillableEntries {
     fn of(entry: Entry) -> Self {
         let mut group = Self {
             id: entry.billable_id,

@@ -6,13 +6,13 @@ use super::{BILLABLE_ID, IDEMPOTENT_REPLAYED, READING, SESSION_ID, ok};
 use crate::contract::errors::{self, ALWAYS, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use crate::contract::objects;
 use crate::contract::types::{Location, Member, MemberKind};
-use crate::contract::{Access, Answer, Body, Group, Operation, RequestBody, routes};
+use crate::contract::{Access, Answer, Body, Operation, RequestBody, Section, routes};
 use crate::token::Scope;
 
 /// Void a billable: it is not to be billed.
 pub(super) static VOID_BILLABLE: Operation = Operation {
     name: "VoidBillable",
-    group: Group::Deciding,
+    section: Section::Deciding,
     summary: "Void a billable: it is not to be billed",
     notes: &[
         "Of any age, and for ever: again is the same, and the first reason stays. To bill the call again, report it with a new Idempotency-Key.",
@@ -53,7 +53,7 @@ pub(super) static VOID_BILLABLE: Operation = Operation {
 /// Decide whom a session is billed to, once.
 pub(super) static ATTRIBUTE_SESSION: Operation = Operation {
     name: "AttributeSession",
-    group: Group::Deciding,
+    section: Section::Deciding,
     summary: "Decide whom a session is billed to, once",
     notes: &[
         "Its billables that have nobody to bill get the pair, and so do those to come. The same again is 200, another pair 409. A wrong decision is mended by voids and by new reports that name the pair.",

@@ -4,7 +4,7 @@ use super::{HTML, LANGUAGES, OPEN, header, ok, query};
 use crate::contract::errors::{self, ALWAYS};
 use crate::contract::routes::FORMATS;
 use crate::contract::types::{Location, MemberKind};
-use crate::contract::{Answer, Body, Group, Operation, routes};
+use crate::contract::{Answer, Body, Operation, Section, routes};
 
 /// A page may load nothing, and tells nobody where its reader was.
 const PAGE: Answer = Answer {
@@ -39,7 +39,7 @@ const PAGE: Answer = Answer {
 /// What this is, and where to begin.
 pub(super) static GET_FRONT_PAGE: Operation = Operation {
     name: "GetFrontPage",
-    group: Group::Documentation,
+    section: Section::Documentation,
     summary: "What this is, and where to begin",
     path: routes::FRONT,
     answers: &[PAGE],
@@ -49,7 +49,7 @@ pub(super) static GET_FRONT_PAGE: Operation = Operation {
 /// The operations, as a page.
 pub(super) static GET_METADATA: Operation = Operation {
     name: "GetMetadata",
-    group: Group::Documentation,
+    section: Section::Documentation,
     summary: "The operations, as a page",
     path: routes::METADATA,
     answers: &[PAGE],
@@ -59,7 +59,7 @@ pub(super) static GET_METADATA: Operation = Operation {
 /// One operation, with samples in a format, as a page.
 pub(super) static GET_OPERATION_METADATA: Operation = Operation {
     name: "GetOperationMetadata",
-    group: Group::Documentation,
+    section: Section::Documentation,
     summary: "One operation, with samples in a format, as a page",
     path: routes::OPERATION_METADATA,
     members: &[
@@ -87,7 +87,7 @@ pub(super) static GET_OPERATION_METADATA: Operation = Operation {
 /// The DTOs in a language.
 pub(super) static GET_TYPES: Operation = Operation {
     name: "GetTypes",
-    group: Group::Documentation,
+    section: Section::Documentation,
     summary: "The DTOs in a language",
     path: routes::TYPES,
     members: &[
@@ -120,7 +120,7 @@ pub(super) static GET_TYPES: Operation = Operation {
 /// This description for programs, as OpenAPI 3.1.
 pub(super) static GET_OPEN_API: Operation = Operation {
     name: "GetOpenApi",
-    group: Group::Documentation,
+    section: Section::Documentation,
     summary: "This description for programs, as OpenAPI 3.1",
     path: routes::OPENAPI,
     answers: &[ok(

@@ -6,7 +6,7 @@ use super::{IDEMPOTENT_REPLAYED, header};
 use crate::contract::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use crate::contract::objects;
 use crate::contract::types::{Member, MemberKind};
-use crate::contract::{Access, Answer, Body, Group, Operation, RequestBody, routes};
+use crate::contract::{Access, Answer, Body, Operation, RequestBody, Section, routes};
 use crate::token::Scope;
 
 const IDEMPOTENCY_KEY: Member = header(
@@ -66,7 +66,7 @@ const OF_REPORTS: &[Error] = &[
 /// Report/create a new billable.
 pub(super) static NEW_BILLABLE: Operation = Operation {
     name: "NewBillable",
-    group: Group::Reporting,
+    section: Section::Reporting,
     summary: "Report/create a new billable",
     notes: &[
         "2xx means stored: the answer is written after the transaction is on disk. A report with a callSid or an Idempotency-Key makes one billable, however often, whenever and wherever it is sent: the same again is answered 200 with the same billable and Idempotent-Replayed.",

@@ -3,7 +3,7 @@
 use super::{METRICS_TYPE, OPEN, READING, ok};
 use crate::contract::errors::{self, ALWAYS, Error, WITH_TOKEN};
 use crate::contract::objects;
-use crate::contract::{Access, Body, Group, Operation, routes};
+use crate::contract::{Access, Body, Operation, Section, routes};
 use crate::token::Scope;
 
 /// What is answered where probes and metrics have an address of their own.
@@ -12,7 +12,7 @@ const ELSEWHERE: &[Error] = &[errors::NOT_FOUND];
 /// See that the process lives.
 pub(super) static GET_LIVEZ: Operation = Operation {
     name: "GetLivez",
-    group: Group::Running,
+    section: Section::Running,
     summary: "See that the process lives",
     path: routes::LIVEZ,
     answers: &[ok(Body::One(&objects::HEALTH), "It does")],
@@ -23,7 +23,7 @@ pub(super) static GET_LIVEZ: Operation = Operation {
 /// See that the service can store.
 pub(super) static GET_READYZ: Operation = Operation {
     name: "GetReadyz",
-    group: Group::Running,
+    section: Section::Running,
     summary: "See that the service can store",
     path: routes::READYZ,
     answers: &[ok(Body::One(&objects::HEALTH), "It can")],
@@ -38,7 +38,7 @@ pub(super) static GET_READYZ: Operation = Operation {
 /// See what the process counts, for Prometheus.
 pub(super) static GET_METRICS: Operation = Operation {
     name: "GetMetrics",
-    group: Group::Running,
+    section: Section::Running,
     summary: "See what the process counts, for Prometheus",
     notes: &["Where probes have an address of their own it is there, and needs no token."],
     access: Access::Unlimited(Scope::Read),

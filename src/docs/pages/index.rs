@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::layout;
 use super::operation::{FORMATS, path_of};
-use crate::contract::{Group, OPERATIONS, Operation, routes};
+use crate::contract::{OPERATIONS, Operation, Section, routes};
 use crate::docs::dto::Language;
 use crate::formats::Format;
 
@@ -32,11 +32,11 @@ pub fn missing(message: &str) -> String {
 
 fn operations() -> Markup {
     html! {
-        @for group in Group::ALL {
+        @for section in Section::ALL {
             section {
-                h2 { (group.title()) }
+                h2 { (section.title()) }
                 ul.operations {
-                    @for operation in OPERATIONS.into_iter().filter(|one| one.group == group) {
+                    @for operation in OPERATIONS.into_iter().filter(|one| one.section == section) {
                         li { (entry(operation)) }
                     }
                 }
