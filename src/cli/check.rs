@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::arguments::{RowFormat, account, timestamp};
 use super::progress::Progress;
-use super::records::Rows;
+use super::records::FileRows;
 use super::{Failure, open_log};
 use crate::billable::{Billable, Field, State, Text, Timestamp};
 use crate::reader::{Filter, List};
@@ -61,7 +61,7 @@ enum Call {
 type Calls = HashMap<u128, Call>;
 
 #[derive(Default)]
-struct Counts {
+struct CheckCounts {
     missing: u64,
     extra: u64,
     voided: u64,
@@ -78,12 +78,12 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         log,
         account: args.account.clone(),
         calls,
-        counts: Counts::default(),
+        counts: CheckCounts::default(),
         out: BufWriter::new(io::stdout().lock()),
     };
     check.range(args.from, args.to).await?;
     check.rest(&args).await?;
-    let Counts {
+    let CheckCounts {
         missing,
         extra,
         voided,
@@ -109,7 +109,7 @@ struct Check {
     log: LogInfo,
     account: Text,
     calls: Calls,
-    counts: Counts,
+    counts: CheckCounts,
     out: BufWriter<StdoutLock<'static>>,
 }
 
@@ -254,8 +254,8 @@ fn each_call(args: &Args, mut take: impl FnMut(&str)) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rows_of(args: &Args) -> Result<Rows, Failure> {
-    let rows = Rows::open(&args.file, RowFormat::Csv).map_err(unreadable(&args.file))?;
+fn rows_of(args: &Args) -> Result<FileRows, Failure> {
+    let rows = FileRows::open(&args.file, RowFormat::Csv).map_err(unreadable(&args.file))?;
     match rows.may_have(&args.column) {
         true => Ok(rows),
         false => Err(Failure::Usage(format!(
@@ -267,7 +267,7 @@ fn rows_of(args: &Args) -> Result<Rows, Failure> {
 }
 
 /// The call of the next row that has one. A row that cannot be read could be any call.
-fn next_call(rows: &mut Rows, args: &Args) -> Result<Option<String>, Failure> {
+fn next_call(rows: &mut FileRows, args: &Args) -> Result<Option<String>, Failure> {
     while let Some(row) = rows.next().map_err(unreadable(&args.file))? {
         let refused =
             |line, reason| Failure::Failed(format!("{}:{line}: {reason}", args.file.display()));

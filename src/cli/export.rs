@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::{Failure, open_log};
 use crate::billable::{State, Text, Timestamp};
 use crate::formats::Format;
-use crate::formats::record::Rows;
+use crate::formats::record::ExportRows;
 use crate::reader::{Filter, List};
 
 /// What to export, and where to.
@@ -97,7 +97,7 @@ async fn export(
     named: &str,
 ) -> Result<String, Failure> {
     let mut progress = Progress::new("exporting", None);
-    let mut rows = Rows::new(format);
+    let mut rows = ExportRows::new(format);
     let mut billables = list.read_ahead(usize::MAX);
     while let Some(read) = billables.recv().await {
         for billable in read? {

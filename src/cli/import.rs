@@ -20,7 +20,7 @@ use self::row::{Column, Meant, Reading};
 use self::seen::{Seen, other_content};
 use super::arguments::{RowFormat, assignment};
 use super::progress::Progress;
-use super::records::Rows;
+use super::records::FileRows;
 use super::{Failure, open};
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, ClientName, Entry, Timestamp, Void};
@@ -107,7 +107,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         group: Vec::new(),
         group_bytes: 0,
         seen: HashMap::new(),
-        counts: Counts::default(),
+        counts: ImportCounts::default(),
         refusals: Refusals::new(refused),
     };
     let done = import.all(&files?, &reading).await;
@@ -123,7 +123,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     }
     store.close().await;
     done?;
-    let Counts { new, known, voided } = counts;
+    let ImportCounts { new, known, voided } = counts;
     let dry = if dry_run { "dry run: " } else { "" };
     println!(
         "{dry}new {new}, known {known}, voided {voided}, refused {}",
@@ -134,7 +134,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
 
 /// What became of the rows; those that are voided are new or known besides.
 #[derive(Debug, Default)]
-struct Counts {
+struct ImportCounts {
     new: u64,
     known: u64,
     voided: u64,
@@ -160,7 +160,7 @@ struct Import {
     group_bytes: usize,
     /// By the ids of this group. A dry run keeps it: nothing else knows of earlier groups.
     seen: HashMap<Uuid, Seen>,
-    counts: Counts,
+    counts: ImportCounts,
     refusals: Refusals,
 }
 
@@ -177,7 +177,7 @@ impl Import {
         for (format, path) in files {
             let named: Arc<str> = path.display().to_string().into();
             let failed = |error| Failure::Failed(format!("cannot read {named}: {error}"));
-            let mut file = Rows::open(path, *format).map_err(failed)?;
+            let mut file = FileRows::open(path, *format).map_err(failed)?;
             if let Some((_, column)) = reading
                 .columns
                 .iter()

@@ -20,7 +20,7 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The rows of one file.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(super) struct FileRows {
     input: Input,
     format: RowFormat,
     splitter: Splitter,
@@ -29,7 +29,7 @@ pub(super) struct Rows {
 }
 
 /// Members or cells by their names, in the order of the row.
-type Members = Vec<(Rc<str>, Option<RawValue>)>;
+type NamedValues = Vec<(Rc<str>, Option<RawValue>)>;
 
 /// A row: its members or cells by their names.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Row {
     pub(super) line: u64,
     /// As it stands in the file.
     pub(super) text: String,
-    members: Members,
+    members: NamedValues,
 }
 
 /// A row that cannot be read.
@@ -52,7 +52,7 @@ pub(super) struct Unreadable {
     pub(super) reason: String,
 }
 
-impl Rows {
+impl FileRows {
     /// Opens a file, and reads its header if it has one.
     pub(super) fn open(path: &Path, format: RowFormat) -> io::Result<Self> {
         let mut rows = Self {
@@ -167,7 +167,7 @@ impl Rows {
         &self,
         text: &str,
         cells: Result<Vec<String>, &'static str>,
-    ) -> Result<Members, String> {
+    ) -> Result<NamedValues, String> {
         if self.format == RowFormat::Ndjson {
             let members = members_of(text).map_err(|error| error.to_string())?;
             let members = members.into_iter();
@@ -261,7 +261,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("rows");
         std::fs::write(&path, text).expect("a file");
-        let mut rows = Rows::open(&path, format).expect("rows");
+        let mut rows = FileRows::open(&path, format).expect("rows");
         let mut found = Vec::new();
         while let Some(row) = rows.next().expect("a file that can be read") {
             found.push(match row {

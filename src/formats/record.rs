@@ -190,14 +190,14 @@ impl<'a> Record<'a> {
 
 /// Billables as rows, with their count and the digest of what was written.
 #[derive(Clone, Debug)]
-pub struct Rows {
+pub struct ExportRows {
     format: Format,
     text: String,
     count: usize,
     digest: Sha256,
 }
 
-impl Rows {
+impl ExportRows {
     /// No rows yet; in CSV the header.
     pub fn new(format: Format) -> Self {
         let text = match format {

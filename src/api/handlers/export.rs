@@ -24,7 +24,7 @@ use crate::api::{ApiError, App};
 use crate::billable::{Billable, ClientName};
 use crate::formats::Format;
 use crate::formats::negotiation::accepts_gzip;
-use crate::formats::record::Rows;
+use crate::formats::record::ExportRows;
 use crate::reader::List;
 use crate::store::StoreError;
 use crate::telemetry::chain;
@@ -95,7 +95,7 @@ async fn produce(
     is_gzip: bool,
     sender: &Sent,
 ) -> Result<(), StoreError> {
-    let mut rows = Rows::new(format);
+    let mut rows = ExportRows::new(format);
     let mut encoder = is_gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
     let mut next = Some(first);
     while let Some(billables) = next {

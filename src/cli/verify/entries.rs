@@ -30,7 +30,7 @@ impl fmt::Display for EntryLabel {
 
 /// How many there are, and how many could not be checked in full.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct EntryCounts {
     pub(super) entries: u64,
     pub(super) billables: u64,
     /// Billables whose ids are random.
@@ -45,7 +45,7 @@ pub(super) struct Entries<'a> {
     log: LogInfo,
     imported: &'a [ClientName],
     findings: &'a mut Findings,
-    pub(super) counts: Counts,
+    pub(super) counts: EntryCounts,
 }
 
 impl<'a> Entries<'a> {
@@ -60,7 +60,7 @@ impl<'a> Entries<'a> {
             log,
             imported,
             findings,
-            counts: Counts::default(),
+            counts: EntryCounts::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::formats::document::{Document, Items};
 /// Quotes are misplaced, the header names a field twice or has too many columns, a row is longer
 /// than the header, or there are too many rows.
 pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
-    let mut rows = Rows {
+    let mut rows = RowReader {
         rest: text.trim_end_matches(['\r', '\n']).bytes(),
         splitter: Splitter::new(MAX_COLUMNS),
         row: 0,
@@ -42,7 +42,7 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
 }
 
 /// What is left of a text, row by row.
-struct Rows<'a> {
+struct RowReader<'a> {
     rest: std::str::Bytes<'a>,
     splitter: Splitter,
     /// The row that was read last, counted from 1, which is the header.
@@ -50,7 +50,7 @@ struct Rows<'a> {
     is_done: bool,
 }
 
-impl Rows<'_> {
+impl RowReader<'_> {
     /// The cells of the next row.
     fn next(&mut self) -> Result<Option<Vec<String>>, ReadError> {
         if self.is_done {

@@ -55,16 +55,16 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Named<V> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
         let fields = self.fields;
-        self.visitor.visit_map(Members { map, fields })
+        self.visitor.visit_map(CaseInsensitive { map, fields })
     }
 }
 
-struct Members<A> {
+struct CaseInsensitive<A> {
     map: A,
     fields: &'static [&'static str],
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for CaseInsensitive<A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
