@@ -7,7 +7,9 @@ pub mod identity;
 pub mod report;
 pub mod timestamp;
 
-pub use entry::{Attribution, Billable, Entry, EntryKind, ListKey, LogEntry, Pair, State, Void};
+pub use entry::{
+    Attribution, Billable, BillableState, Entry, EntryKind, ListKey, LogEntry, Pair, Void,
+};
 pub use identity::{ClientName, IdempotencyKey, Identity};
 pub use report::{Field, FieldError, RawReport, RawValue, Report, Reported, Text};
 pub use timestamp::Timestamp;

@@ -51,7 +51,7 @@ pub struct Route {
 
 /// A report, by what it is recognised by and what became of it.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct Reported {
+pub struct ReportLabels {
     /// `key`, `call` or `none`.
     pub identity: &'static str,
     /// `stored`, `replayed` or `conflict`.
@@ -160,7 +160,7 @@ pub struct Metrics {
     pub request_bytes: Family<BudgetClass, Gauge>,
     pub request_bytes_limit: Family<BudgetClass, Gauge>,
     refused: Family<Refused, Counter>,
-    pub reports: Family<Reported, Counter>,
+    pub reports: Family<ReportLabels, Counter>,
     pub commit_duration_seconds: Histogram,
     pub commit_entries: Histogram,
     pub commit_repeats: Counter,
@@ -218,7 +218,7 @@ impl Metrics {
         }
         for identity in ["key", "call", "none"] {
             for outcome in ["stored", "replayed", "conflict"] {
-                let reported = Reported { identity, outcome };
+                let reported = ReportLabels { identity, outcome };
                 metrics.reports.get_or_create_owned(&reported);
             }
         }

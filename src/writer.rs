@@ -36,7 +36,7 @@ const APPEND_DEADLINE: Duration = Duration::from_secs(15);
 
 /// What became of one entry.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum AppendOutcome {
     /// It is stored now.
     Stored(Billable),
     /// It was stored before, with the same content.
@@ -114,7 +114,7 @@ struct Append {
     queued_at: Instant,
     /// Held until the command is done, even when its caller has gone.
     _claim: Option<Arc<Claim>>,
-    reply: Reply<Vec<Outcome>>,
+    reply: Reply<Vec<AppendOutcome>>,
 }
 
 /// Items of one partition, with their indexes in what the caller gave.
@@ -185,7 +185,7 @@ impl Writer {
         &self,
         entries: Vec<Entry>,
         claim: Option<&Arc<Claim>>,
-    ) -> Vec<Result<Outcome, WriteError>> {
+    ) -> Vec<Result<AppendOutcome, WriteError>> {
         let mut outcomes: Vec<_> = entries
             .iter()
             .map(|_| Err(WriteError::Unavailable))

@@ -171,7 +171,7 @@ fn purpose(filter: &Filter) -> Vec<u8> {
         "list",
         [account_id, customer_id, session_id, call_sid].map(text),
         [from, to].map(micros),
-        state.map(crate::billable::State::as_str),
+        state.map(crate::billable::BillableState::as_str),
     );
     serde_json::to_vec(&parts).expect("texts and numbers serialise")
 }

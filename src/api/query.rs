@@ -2,7 +2,7 @@
 //! not given, and of one that is repeated the first counts.
 
 use crate::api::ApiError;
-use crate::billable::{Field, FieldError, State, Text, Timestamp};
+use crate::billable::{BillableState, Field, FieldError, Text, Timestamp};
 use crate::formats::parameters::Parameters;
 use crate::reader::Filter;
 
@@ -48,7 +48,7 @@ impl Query {
             return Err(errors.into());
         }
         let state = self.get("state").map(|name| {
-            State::from_name(name).ok_or_else(|| {
+            BillableState::from_name(name).ok_or_else(|| {
                 ApiError::parameter("State", "must be billable, unattributed or voided")
             })
         });

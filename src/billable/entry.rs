@@ -226,7 +226,7 @@ pub fn partition_of(billable: Uuid, partitions: u32) -> u32 {
 
 /// Whether a billable is to be billed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum BillableState {
     /// It has a pair and is not voided.
     Billable,
     /// It has no pair yet.
@@ -235,7 +235,7 @@ pub enum State {
     Voided,
 }
 
-impl State {
+impl BillableState {
     /// The state of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Billable, Self::Unattributed, Self::Voided]
@@ -355,11 +355,11 @@ impl Billable {
     }
 
     /// Its state.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> BillableState {
         match (&self.voided, self.pair()) {
-            (Some(_), _) => State::Voided,
-            (None, Some(_)) => State::Billable,
-            (None, None) => State::Unattributed,
+            (Some(_), _) => BillableState::Voided,
+            (None, Some(_)) => BillableState::Billable,
+            (None, None) => BillableState::Unattributed,
         }
     }
 }

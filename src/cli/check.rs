@@ -13,7 +13,7 @@ use super::arguments::{RowFormat, account, timestamp};
 use super::progress::Progress;
 use super::records::FileRows;
 use super::{Failure, open_log};
-use crate::billable::{Billable, Field, State, Text, Timestamp};
+use crate::billable::{Billable, BillableState, Field, Text, Timestamp};
 use crate::reader::{Filter, List};
 use crate::store::{LogInfo, Store};
 
@@ -131,7 +131,7 @@ impl Check {
                 let Some(call) = &billable.recorded.reported.call_sid else {
                     continue;
                 };
-                let is_voided = billable.state() == State::Voided;
+                let is_voided = billable.state() == BillableState::Voided;
                 match self.calls.get_mut(&hash(call.as_str())) {
                     Some(Call::Done) => {}
                     Some(state) if is_voided => *state = Call::Voided,
@@ -235,7 +235,7 @@ impl Check {
         let call = billable.recorded.reported.call_sid.as_ref();
         if let Some(call) = call.filter(|_| billable.account_id() == Some(&self.account)) {
             let is_there = found.entry(call.as_str().to_owned()).or_default();
-            *is_there |= billable.state() != State::Voided;
+            *is_there |= billable.state() != BillableState::Voided;
         }
     }
 }

@@ -8,7 +8,7 @@ use super::arguments::{RowFormat, account, call, customer, session, timestamp};
 use super::atomic_file::AtomicFile;
 use super::progress::Progress;
 use super::{Failure, open_log};
-use crate::billable::{State, Text, Timestamp};
+use crate::billable::{BillableState, Text, Timestamp};
 use crate::formats::Format;
 use crate::formats::record::ExportRows;
 use crate::reader::{Filter, List};
@@ -42,7 +42,7 @@ pub(super) struct Args {
     to: Option<Timestamp>,
     /// Only billables in this state: billable, unattributed or voided.
     #[arg(long, value_parser = state)]
-    state: Option<State>,
+    state: Option<BillableState>,
 }
 
 #[expect(clippy::print_stdout, reason = "the result of the command")]
@@ -120,6 +120,7 @@ fn failed(named: &str) -> impl Fn(io::Error) -> Failure {
     move |error| Failure::Failed(format!("cannot write {named}: {error}"))
 }
 
-fn state(name: &str) -> Result<State, String> {
-    State::from_name(name).ok_or_else(|| "must be billable, unattributed or voided".to_owned())
+fn state(name: &str) -> Result<BillableState, String> {
+    BillableState::from_name(name)
+        .ok_or_else(|| "must be billable, unattributed or voided".to_owned())
 }

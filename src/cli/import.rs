@@ -25,7 +25,7 @@ use super::{Failure, open};
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, ClientName, Entry, Timestamp, Void};
 use crate::store::{LogInfo, Store};
-use crate::writer::{Outcome, WriteError, Writer, WriterTasks};
+use crate::writer::{AppendOutcome, WriteError, Writer, WriterTasks};
 
 /// Rows that are stored together. 1,000 of 300 bytes commit in some 10 ms.
 const GROUP: usize = 1000;
@@ -306,9 +306,9 @@ impl Import {
         let outcomes = writer.append(entries, None).await;
         for ((row, is_new), outcome) in rows.into_iter().zip(outcomes) {
             match outcome.map_err(|error| unsure(&error))? {
-                Outcome::Stored(_) | Outcome::Replayed(_) => {}
+                AppendOutcome::Stored(_) | AppendOutcome::Replayed(_) => {}
                 // Somebody else was faster.
-                Outcome::Conflict(fields) => {
+                AppendOutcome::Conflict(fields) => {
                     match is_new {
                         true => self.counts.new -= 1,
                         false => self.counts.known -= 1,

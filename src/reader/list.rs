@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use super::Accounts;
 use crate::billable::entry::partition_of;
-use crate::billable::{Billable, Entry, EntryKind, ListKey, LogEntry, State, Text, Timestamp};
+use crate::billable::{
+    Billable, BillableState, Entry, EntryKind, ListKey, LogEntry, Text, Timestamp,
+};
 use crate::store::{LogInfo, Scan, ScanIndex, Store, StoreError};
 
 /// The most entries that are read at once: 2,000 of 600 bytes are 1.2 MB.
@@ -37,7 +39,7 @@ pub struct Filter {
     /// Calls before this timestamp.
     pub to: Option<Timestamp>,
     /// The state, as of the cut.
-    pub state: Option<State>,
+    pub state: Option<BillableState>,
 }
 
 impl Filter {
@@ -248,11 +250,11 @@ impl List {
         let index = match (call, session, filter.state, text(&filter.customer_id)) {
             (Some(call), ..) => return vec![(ScanIndex::Call(call), None)],
             (None, Some(session), ..) => return vec![(ScanIndex::Session(session), None)],
-            (None, None, Some(State::Voided), _) => ScanIndex::Voided,
+            (None, None, Some(BillableState::Voided), _) => ScanIndex::Voided,
             (None, None, _, Some(customer)) => ScanIndex::Customer(customer),
             (None, None, state, None) => match (account, state) {
                 (Some(account), _) => return vec![(ScanIndex::Account(account), None)],
-                (None, Some(State::Unattributed)) => ScanIndex::WithoutPair,
+                (None, Some(BillableState::Unattributed)) => ScanIndex::WithoutPair,
                 (None, _) => ScanIndex::All,
             },
         };

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
-use super::{HeadWatcher, Outcome};
+use super::{AppendOutcome, HeadWatcher};
 use crate::billable::{Attribution, Billable, Entry, ListKey, Pair, Void};
 use crate::metrics::METRICS;
 use crate::store::{Appender, StoreError};
@@ -114,7 +114,7 @@ impl Group {
         &mut self,
         commands: &[&[Entry]],
         is_repeated: bool,
-    ) -> Result<Vec<Vec<Outcome>>, StoreError> {
+    ) -> Result<Vec<Vec<AppendOutcome>>, StoreError> {
         // Of twins the first one is stored; the others are compared with it in memory.
         let mut firsts: HashMap<Uuid, &Entry> = HashMap::new();
         let mut distinct = Vec::new();
@@ -270,12 +270,17 @@ impl RetryState {
 
 /// What became of `entry`, whose id was first held by `first` in this group; `is_repeated` when an
 /// earlier try of unknown outcome may have stored it.
-fn outcome(entry: &Entry, first: &Entry, result: &CommitResult, is_repeated: bool) -> Outcome {
+fn outcome(
+    entry: &Entry,
+    first: &Entry,
+    result: &CommitResult,
+    is_repeated: bool,
+) -> AppendOutcome {
     let known = result.known.get(&entry.id);
     let holder = known.map_or(first, |billable| &billable.recorded);
     let differing = holder.reported.differing(&entry.reported);
     if !differing.is_empty() {
-        return Outcome::Conflict(differing);
+        return AppendOutcome::Conflict(differing);
     }
     let fresh = || {
         Billable::new(Entry {
@@ -284,8 +289,8 @@ fn outcome(entry: &Entry, first: &Entry, result: &CommitResult, is_repeated: boo
         })
     };
     match known {
-        None if std::ptr::eq(entry, first) => Outcome::Stored(fresh()),
-        None => Outcome::Replayed(fresh()),
+        None if std::ptr::eq(entry, first) => AppendOutcome::Stored(fresh()),
+        None => AppendOutcome::Replayed(fresh()),
         // Equal to the microsecond: this very entry, stored by the try that was not confirmed. Its
         // pair may be its session's. Without such a try it is another process's, of the same
         // microsecond.
@@ -298,8 +303,8 @@ fn outcome(entry: &Entry, first: &Entry, result: &CommitResult, is_repeated: boo
                         ..entry.clone()
                     };
             match is_own {
-                true => Outcome::Stored(billable.clone()),
-                false => Outcome::Replayed(billable.clone()),
+                true => AppendOutcome::Stored(billable.clone()),
+                false => AppendOutcome::Replayed(billable.clone()),
             }
         }
     }

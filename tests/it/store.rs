@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use billables::billable::entry::partition_of;
 use billables::billable::identity::{attributed_id, voided_id};
 use billables::billable::{
-    Billable, ClientName, Entry, EntryKind, Field, IdempotencyKey, Identity, Pair, RawReport,
-    RawValue, Report, State, Text, Timestamp,
+    Billable, BillableState, ClientName, Entry, EntryKind, Field, IdempotencyKey, Identity, Pair,
+    RawReport, RawValue, Report, Text, Timestamp,
 };
 use billables::store::{Appended, OpenError, Store, StoreError};
 use billables::token::{Grant, Rate, Scope, Secret, Token};
@@ -176,7 +176,7 @@ on_both_databases!(
         appender.entries_append(&[&recorded]).await.unwrap();
         assert_eq!(
             find(&store, recorded.id).await.unwrap().state(),
-            State::Unattributed
+            BillableState::Unattributed
         );
 
         let text = |text: &str| Text::parse(Field::AccountId, text.to_owned()).unwrap();
@@ -194,7 +194,7 @@ on_both_databases!(
         let billable = find(&store, recorded.id).await.unwrap();
         assert_eq!(
             (billable.state(), billable.pair()),
-            (State::Billable, Some(&pair))
+            (BillableState::Billable, Some(&pair))
         );
 
         let voided = Entry {
@@ -207,7 +207,7 @@ on_both_databases!(
         let billable = find(&store, recorded.id).await.unwrap();
         assert_eq!(
             (billable.state(), billable.recorded),
-            (State::Voided, recorded)
+            (BillableState::Voided, recorded)
         );
         assert_eq!(billable.voided, Some(Box::new(voided)));
     }

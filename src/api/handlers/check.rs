@@ -10,7 +10,7 @@ use crate::api::caller::Caller;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::billable::entry::partition_of;
-use crate::billable::{Billable, Field, FieldError, LogEntry, State as BillableState, Text};
+use crate::billable::{Billable, BillableState, Field, FieldError, LogEntry, Text};
 use crate::contract::errors;
 use crate::formats::json::visit::UpTo;
 use crate::formats::record::{Record, page};

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 use crate::api::handlers::health;
-use crate::api::layers::access_log::Outcome;
+use crate::api::layers::access_log::RequestOutcome;
 use crate::api::layers::context::RawBody;
 use crate::api::query::Query;
 use crate::api::resource_id::ResourceId;
@@ -141,7 +141,7 @@ fn missing(
     *response.status_mut() = StatusCode::NOT_FOUND;
     let extensions = response.extensions_mut();
     extensions.insert(RawBody);
-    extensions.insert(Outcome(errors::NOT_FOUND.code));
+    extensions.insert(RequestOutcome(errors::NOT_FOUND.code));
     Ok(response)
 }
 

@@ -20,9 +20,9 @@ use crate::formats::record::{Record, list, write_nulls};
 use crate::formats::value::Value;
 use crate::formats::{Binding, BodyFormat, Document};
 use crate::limits::Claim;
-use crate::metrics::{METRICS, Reported};
+use crate::metrics::{METRICS, ReportLabels};
 use crate::token::Scope;
-use crate::writer::{Outcome, WriteError};
+use crate::writer::{AppendOutcome, WriteError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(in crate::api) const IDEMPOTENT_REPLAYED: HeaderName =
@@ -176,15 +176,15 @@ fn entries(
 }
 
 /// Counts a report that is settled.
-fn count(identity: &'static str, outcome: &Result<Outcome, WriteError>) {
+fn count(identity: &'static str, outcome: &Result<AppendOutcome, WriteError>) {
     let outcome = match outcome {
-        Ok(Outcome::Stored(_)) => "stored",
-        Ok(Outcome::Replayed(_)) => "replayed",
-        Ok(Outcome::Conflict(_)) => "conflict",
+        Ok(AppendOutcome::Stored(_)) => "stored",
+        Ok(AppendOutcome::Replayed(_)) => "replayed",
+        Ok(AppendOutcome::Conflict(_)) => "conflict",
         Err(_) => return,
     };
-    let reported = Reported { identity, outcome };
-    METRICS.reports.get_or_create(&reported).inc();
+    let labels = ReportLabels { identity, outcome };
+    METRICS.reports.get_or_create(&labels).inc();
 }
 
 /// What the reports are recognised by, each kind once; `None` when there are none.
@@ -206,7 +206,7 @@ struct BatchResult {
 
 impl BatchResult {
     /// A doubt about any item outweighs conflicts of others, because it asks for a repeat.
-    fn of(outcomes: Vec<Result<Outcome, WriteError>>, is_batch: bool) -> Self {
+    fn of(outcomes: Vec<Result<AppendOutcome, WriteError>>, is_batch: bool) -> Self {
         let items = outcomes.len();
         // That nothing is stored can be said only when it holds for every item: another partition
         // may have taken its part.
@@ -219,9 +219,9 @@ impl BatchResult {
         let mut completed = None;
         for (index, outcome) in outcomes.into_iter().enumerate() {
             match outcome {
-                Ok(Outcome::Stored(billable)) => billables.push((billable, false)),
-                Ok(Outcome::Replayed(billable)) => billables.push((billable, true)),
-                Ok(Outcome::Conflict(fields)) => {
+                Ok(AppendOutcome::Stored(billable)) => billables.push((billable, false)),
+                Ok(AppendOutcome::Replayed(billable)) => billables.push((billable, true)),
+                Ok(AppendOutcome::Conflict(fields)) => {
                     let item = is_batch.then_some(index);
                     conflicts.extend(fields.into_iter().map(|field| (item, field)));
                     completed.get_or_insert(index);
@@ -318,7 +318,7 @@ fn stored(
     }
     response
         .extensions_mut()
-        .insert(access_log::Outcome(outcome));
+        .insert(access_log::RequestOutcome(outcome));
     response
 }
 
@@ -366,9 +366,9 @@ mod tests {
     fn the_index_of_a_failure_is_the_first_item_that_is_not_stored() {
         let outcomes = || {
             vec![
-                Ok(Outcome::Replayed(billable())),
-                Ok(Outcome::Conflict(vec![Field::CallSid])),
-                Ok(Outcome::Stored(billable())),
+                Ok(AppendOutcome::Replayed(billable())),
+                Ok(AppendOutcome::Conflict(vec![Field::CallSid])),
+                Ok(AppendOutcome::Stored(billable())),
                 Err(WriteError::Unavailable),
             ]
         };
@@ -383,7 +383,7 @@ mod tests {
             batch.result.expect_err("a failure").code()
         };
         let full = || Err(WriteError::Full);
-        let part = || Ok(Outcome::Stored(billable()));
+        let part = || Ok(AppendOutcome::Stored(billable()));
         assert_eq!(code(vec![full(), full()]), "Overloaded");
         assert_eq!(code(vec![full(), part()]), "StoreUnavailable");
         assert_eq!(

@@ -14,7 +14,7 @@ use crate::metrics::{Answered, METRICS, Route};
 
 /// What became of a request that is no error, in the extensions of its answer.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::api) struct Outcome(pub(in crate::api) &'static str);
+pub(in crate::api) struct RequestOutcome(pub(in crate::api) &'static str);
 
 /// The client of a request, once it is authenticated; in the extensions of the request.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,10 @@ pub(in crate::api) struct AccessLog<'a> {
 impl AccessLog<'_> {
     /// Logs and counts the answer. `error` is its code.
     pub(in crate::api) fn answered(mut self, response: &Response, error: Option<&'static str>) {
-        let said = response.extensions().get().map(|Outcome(said)| *said);
+        let said = response
+            .extensions()
+            .get()
+            .map(|RequestOutcome(said)| *said);
         self.end(response.status(), error.or(said).unwrap_or("ok"));
         self.is_answered = true;
     }

@@ -4,8 +4,8 @@
 use uuid::Uuid;
 
 use crate::billable::{
-    ClientName, Entry, Field, IdempotencyKey, Identity, Pair, RawReport, RawValue, Report, State,
-    Text, Timestamp,
+    BillableState, ClientName, Entry, Field, IdempotencyKey, Identity, Pair, RawReport, RawValue,
+    Report, Text, Timestamp,
 };
 use crate::cli::arguments::RowFormat;
 use crate::cli::records::Row;
@@ -81,7 +81,7 @@ impl Reading {
         };
         let id = Uuid::parse_str(required("id")?).map_err(|_| "its id is not a UUID".to_owned())?;
         let state = required("state")?;
-        let state = State::from_name(state)
+        let state = BillableState::from_name(state)
             .ok_or_else(|| "its state must be billable, unattributed or voided".to_owned())?;
         let recorded_at = timestamp("recordedAt", required("recordedAt")?)?;
         let mut raw = RawReport::default();
@@ -103,15 +103,16 @@ impl Reading {
         };
         let reason = named("voidReason")?;
         match (state, &pair, &reason) {
-            (State::Voided, ..) => {}
-            (State::Billable, Some(_), None) | (State::Unattributed, None, None) => {}
+            (BillableState::Voided, ..) => {}
+            (BillableState::Billable, Some(_), None)
+            | (BillableState::Unattributed, None, None) => {}
             _ => return Err(format!("it cannot be {} as it stands", state.as_str())),
         }
         let identity = Identity::of(None, None, &report.reported);
         let recorded = Entry::recorded(id, report, identity, self.client.clone(), recorded_at);
         Ok(Meant {
             entry: Entry { pair, ..recorded },
-            voided: (state == State::Voided).then_some(reason),
+            voided: (state == BillableState::Voided).then_some(reason),
         })
     }
 
