@@ -3,6 +3,7 @@
 
 mod sources;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -13,6 +14,7 @@ use crate::billable::{Field, FieldError};
 use crate::contract::errors::{self, Error};
 use crate::formats::ReadError;
 use crate::formats::status::{ResponseError, ResponseStatus};
+use crate::store::StoreError;
 use crate::token::Scope;
 
 /// An error as the API knows it.
@@ -82,6 +84,8 @@ pub(super) enum ApiError {
     TooManyRequests(Duration),
     /// The store is away or did not confirm in time.
     StoreUnavailable,
+    /// The store failed for this reason, which is for the log.
+    Store(Arc<StoreError>),
     /// The server takes nothing new.
     Stopping,
     /// The request took too long.
@@ -188,6 +192,8 @@ impl ApiError {
                 errors::TOO_MANY_REQUESTS,
                 "the token has sent as many requests as it may, send it again later",
             ),
+            Self::Store(error) if error.is_transient() => return Self::StoreUnavailable.parts(),
+            Self::Store(_) => return Self::Internal.parts(),
             Self::StoreUnavailable => (
                 errors::STORE_UNAVAILABLE,
                 "the store did not confirm; nothing is certain, send it again later",
@@ -305,6 +311,15 @@ impl ApiError {
     /// Its stable code, for the log.
     pub(super) fn code(&self) -> &'static str {
         self.parts().0.code
+    }
+
+    /// What the log should say of it, where it is a fault of the store.
+    pub(super) fn cause(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::AtItem(_, error) => error.cause(),
+            _ => None,
+        }
     }
 
     /// The error that stands for a bare status of the framework.

@@ -151,10 +151,10 @@ impl Store {
         let Some((log, made_at)) = found else {
             return Ok(None);
         };
-        let made_at = Timestamp::from_micros(made_at).ok_or(StoreError::Corrupt {
+        let made_at = Timestamp::from_micros(made_at).ok_or_else(|| StoreError::Corrupt {
             table: "log",
             column: "created_at",
-            key: log.epoch,
+            key: log.epoch.to_string(),
         })?;
         Ok(Some((log, made_at)))
     }

@@ -2,6 +2,8 @@
 
 use uuid::Uuid;
 
+use super::OpenError;
+
 /// Why an operation did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -12,6 +14,20 @@ pub enum StoreError {
     /// The database did not answer in time; what holds for [`Self::Unavailable`] holds here.
     #[error("the database did not answer in time")]
     TimedOut,
+    /// The database was replaced under a running server: ids would land in other partitions. What
+    /// holds for [`Self::Unavailable`] holds here.
+    #[error("the database holds another log than when this server was started")]
+    WrongLog,
+    /// The database can be reached, and is not fit for use; what holds for [`Self::Unavailable`]
+    /// holds here.
+    #[error("the database cannot be used")]
+    Unfit(#[source] Box<OpenError>),
+    /// The log is damaged: a partition has no head or no watermark.
+    #[error("the partition {partition} of the log has no row in log_heads or watermarks")]
+    NoHead {
+        /// The partition.
+        partition: i32,
+    },
     /// The database refuses the data itself; writing it again cannot help.
     #[error("the database refused the data")]
     Refused(#[source] sqlx::Error),
@@ -20,22 +36,27 @@ pub enum StoreError {
     #[error("the entry {0} was not stored: its partition has no row in log_heads")]
     NotStored(Uuid),
     /// A stored row is not one that this program writes.
-    #[error("the table {table} has an unusable {column} in the row {key}")]
+    #[error("the table {table} has an unusable {column} in the row {key:?}")]
     Corrupt {
         /// The table.
         table: &'static str,
         /// The column.
         column: &'static str,
-        /// The row's id.
-        key: Uuid,
+        /// The row's key.
+        key: String,
     },
 }
 
 impl StoreError {
-    /// The database was replaced under a running server. Ids would land in other partitions.
-    pub(super) fn other_log() -> Self {
-        let reason = "the database holds another log than when this server was started";
-        Self::Unavailable(sqlx::Error::Configuration(reason.into()))
+    /// Whether the database may do later what it has not confirmed now. What was to be written may
+    /// or may not be stored.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::TimedOut | Self::WrongLog | Self::Unfit(_) => true,
+            Self::NoHead { .. } | Self::Refused(_) | Self::NotStored(_) | Self::Corrupt { .. } => {
+                false
+            }
+        }
     }
 }
 

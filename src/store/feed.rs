@@ -87,7 +87,7 @@ macro_rules! feed_operations {
                 let rows: Vec<HeadRow> = sqlx::query_as(HEADS).fetch_all(&self.read).await?;
                 let is_other = |row: &HeadRow| LogInfo::from(row.log()) != log;
                 if rows.iter().any(is_other) {
-                    return Err(StoreError::other_log());
+                    return Err(StoreError::WrongLog);
                 }
                 let rows = rows.into_iter().map(|row| (row.partition, row.position));
                 by_partition(rows.collect(), log)
@@ -123,12 +123,9 @@ impl HeadRow {
 /// A value for each partition. None may be missing: its entries would be left out.
 pub(super) fn by_partition(rows: Vec<(i32, i64)>, log: LogInfo) -> Result<Vec<i64>, StoreError> {
     let rows: BTreeMap<_, _> = rows.into_iter().collect();
-    let partitions = 0..log.partitions.cast_signed();
-    let values: Option<Vec<_>> = partitions
-        .map(|partition| rows.get(&partition).copied())
-        .collect();
-    values.ok_or_else(|| {
-        let reason = "a partition of the log has no row in log_heads or watermarks";
-        StoreError::Unavailable(sqlx::Error::Configuration(reason.into()))
-    })
+    let value_of = |partition| {
+        let value = rows.get(&partition).copied();
+        value.ok_or(StoreError::NoHead { partition })
+    };
+    (0..log.partitions.cast_signed()).map(value_of).collect()
 }

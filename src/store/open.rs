@@ -87,10 +87,10 @@ pub enum OpenError {
 
 impl OpenError {
     /// The same for a server that is running: it can do nothing but try again.
-    pub(super) fn into_unavailable(self) -> StoreError {
-        StoreError::Unavailable(match self {
-            Self::Connect { source, .. } | Self::Prepare(source) => source,
-            other => sqlx::Error::Configuration(other.into()),
-        })
+    pub(super) fn while_running(self) -> StoreError {
+        match self {
+            Self::Connect { source, .. } | Self::Prepare(source) => StoreError::Unavailable(source),
+            other => StoreError::Unfit(Box::new(other)),
+        }
     }
 }

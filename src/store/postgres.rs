@@ -98,7 +98,7 @@ impl Store {
         })
     }
 
-    /// A database has one address; [`super::StoreError::other_log`] is found by its epoch.
+    /// A database has one address; [`super::StoreError::WrongLog`] is found by its epoch.
     #[expect(
         clippy::unused_self,
         clippy::unnecessary_wraps,

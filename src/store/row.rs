@@ -109,7 +109,7 @@ impl TryFrom<EntryRow> for LogEntry {
         let corrupt = |column| StoreError::Corrupt {
             table: "entries",
             column,
-            key: id,
+            key: id.to_string(),
         };
         let text = |value: Option<String>| value.map(Text::trusted);
         let pair = pair(billed_account_id, billed_customer_id)
@@ -191,7 +191,7 @@ impl TryFrom<InsertedRow> for (Uuid, Option<Pair>) {
             StoreError::Corrupt {
                 table: "entries",
                 column: "billed_customer_id",
-                key: row.id,
+                key: row.id.to_string(),
             }
         })?;
         Ok((row.id, pair))
@@ -231,10 +231,10 @@ impl TryFrom<SessionRow> for SessionFound {
         let corrupt = |column| StoreError::Corrupt {
             table: "sessions",
             column,
-            key: Uuid::nil(),
+            key: session_id.clone(),
         };
         let attribution = Attribution {
-            session_id: Text::trusted(session_id),
+            session_id: Text::trusted(session_id.clone()),
             pair: Pair {
                 account_id: Text::trusted(account_id),
                 customer_id: Text::trusted(customer_id),
@@ -280,7 +280,7 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
         let corrupt = |column| StoreError::Corrupt {
             table: "tokens",
             column,
-            key: id,
+            key: id.to_string(),
         };
         let accounts = match accounts {
             Some(json) => {

@@ -125,7 +125,7 @@ impl Store {
     pub(super) fn check_same_file(&self) -> Result<(), StoreError> {
         match file_id(self.options.get_filename()) == self.file {
             true => Ok(()),
-            false => Err(StoreError::other_log()),
+            false => Err(StoreError::WrongLog),
         }
     }
 

@@ -83,7 +83,7 @@ macro_rules! state_operations {
                 let found: LogRow = sqlx::query_as(LOG).fetch_one(&self.control).await?;
                 match LogInfo::from(found) == log {
                     true => Ok(()),
-                    false => Err(StoreError::other_log()),
+                    false => Err(StoreError::WrongLog),
                 }
             }
 

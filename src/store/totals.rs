@@ -282,7 +282,7 @@ macro_rules! totals_operations {
                 let mut transaction = self.read.begin_with($dialect::BEGIN_SNAPSHOT).await?;
                 let found: LogRow = sqlx::query_as(LOG).fetch_one(&mut *transaction).await?;
                 if LogInfo::from(found) != log {
-                    return Err(StoreError::other_log());
+                    return Err(StoreError::WrongLog);
                 }
                 let heads = sqlx::query_as("select partition, next_position - 1 from log_heads")
                     .fetch_all(&mut *transaction)

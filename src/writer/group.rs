@@ -245,7 +245,7 @@ impl RetryState {
             }
             Err(error) => error,
         };
-        if !matches!(error, StoreError::Unavailable(_) | StoreError::TimedOut) {
+        if !error.is_transient() {
             error!(error = chain(&error), "a group was refused");
             METRICS.commit_failures.inc();
             return Some(Err(error));

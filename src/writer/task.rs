@@ -206,10 +206,8 @@ fn is_about_one(error: &StoreError) -> bool {
 }
 
 fn failed(error: &StoreError) -> WriteError {
-    match error {
-        StoreError::Unavailable(_) | StoreError::TimedOut => WriteError::Unavailable,
-        StoreError::Refused(_) | StoreError::NotStored(_) | StoreError::Corrupt { .. } => {
-            WriteError::Refused
-        }
+    match error.is_transient() {
+        true => WriteError::Unavailable,
+        false => WriteError::Refused,
     }
 }

@@ -1,5 +1,7 @@
 //! What the layers below say, as the API's errors.
 
+use std::sync::Arc;
+
 use crate::api::ApiError;
 use crate::billable::{Field, FieldError};
 use crate::contract::errors;
@@ -7,7 +9,6 @@ use crate::formats::{BindError, ReadError};
 use crate::limits::Overloaded;
 use crate::limits::rate::RateExceeded;
 use crate::store::StoreError;
-use crate::telemetry::chain;
 use crate::writer::WriteError;
 
 impl From<ReadError> for ApiError {
@@ -69,12 +70,6 @@ impl From<WriteError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(error = chain(&error), "a read failed");
-        match error {
-            StoreError::Unavailable(_) | StoreError::TimedOut => Self::StoreUnavailable,
-            StoreError::Refused(_) | StoreError::NotStored(_) | StoreError::Corrupt { .. } => {
-                Self::Internal
-            }
-        }
+        Self::Store(Arc::new(error))
     }
 }

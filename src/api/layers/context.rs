@@ -13,7 +13,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tokio::time::{Instant, timeout_at};
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, error, info_span};
 use uuid::Uuid;
 
 use crate::api::layers::access_log::{AccessLog, KnownClient};
@@ -25,6 +25,7 @@ use crate::api::{ApiError, App};
 use crate::billable::ClientName;
 use crate::contract::routes;
 use crate::limits::{Budget, Claim};
+use crate::telemetry::chain;
 
 /// The longest error that takes nothing of the budget, in bytes.
 const SHORT_ERROR: usize = 64 * 1024;
@@ -85,10 +86,11 @@ pub(in crate::api) async fn middleware(
         let response = timeout_at(deadline, next.run(request)).await;
         response.unwrap_or_else(|_| ApiError::Timeout.into_response())
     };
-    let response = run.instrument(span).await;
+    let response = run.instrument(span.clone()).await;
     let file = file_name(route);
     let client = access_log.client.get();
-    let (mut response, error) = finish(response, response_format, file, &app.budget, client);
+    let finish = || finish(response, response_format, file, &app.budget, client);
+    let (mut response, error) = span.in_scope(finish);
     access_log.answered(&response, error);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response
@@ -104,6 +106,9 @@ fn finish(
 ) -> (Response, Option<&'static str>) {
     let (mut response, error) = match error_of(response) {
         (response, Some(error)) => {
+            if let Some(cause) = error.cause() {
+                error!(error = chain(cause), "a request failed");
+            }
             let (response, error) = with_body(response, error, response_format, budget, client);
             (response, Some(error))
         }

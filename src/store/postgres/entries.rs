@@ -218,7 +218,7 @@ impl Appender {
         }
         let mut connection = connect_checked(&self.options)
             .await
-            .map_err(OpenError::into_unavailable)?;
+            .map_err(OpenError::while_running)?;
         self.check_log(&mut connection).await?;
         let (has_standbys, is_citus) = sqlx::query_as(
             "select current_setting('synchronous_standby_names') <> '',
@@ -235,7 +235,7 @@ impl Appender {
     async fn check_log(&mut self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let log: LogRow = sqlx::query_as(LOG).fetch_one(connection).await?;
         if LogInfo::from(log) != self.log {
-            return Err(StoreError::other_log());
+            return Err(StoreError::WrongLog);
         }
         self.log_checked = Instant::now();
         Ok(())

@@ -178,13 +178,13 @@ impl Appender {
             Some(connection) if file.is_some() && file == self.file => connection,
             _ => connect_checked(&self.options, &self.label)
                 .await
-                .map_err(OpenError::into_unavailable)?,
+                .map_err(OpenError::while_running)?,
         };
         self.file = file;
         let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut connection).await?;
         match LogInfo::from(log) == self.log {
             true => Ok(connection),
-            false => Err(StoreError::other_log()),
+            false => Err(StoreError::WrongLog),
         }
     }
 }
