@@ -23,7 +23,7 @@ pub fn text() -> &'static str {
 
 /// The document.
 fn document() -> Value {
-    let (mut paths, mut responses) = (Map::new(), Map::new());
+    let (mut paths, mut responses) = (Map::new(), responses::of_errors());
     for operation in OPERATIONS {
         for route in Route::all(operation) {
             let path = route.path.replace("[]", "%5B%5D");

@@ -7,78 +7,81 @@ use serde_json::{Map, Value, json};
 use super::super::samples;
 use super::schemas::{self, error_examples, reference, schema};
 use crate::contract::errors::{self, Error};
-use crate::contract::operations::HTML;
 use crate::contract::routes::{Route, RouteKind};
 use crate::contract::types::{Member, MemberKind, Type};
-use crate::contract::{Answer, Body, Operation};
+use crate::contract::{Answer, Body, Operation, RequestBody};
 use crate::formats::Format;
 use crate::formats::record::write_nulls;
 
-/// The successes and the errors of a route, by status. Routes of an operation share most of them,
-/// and operations their errors, so they are kept in `shared`, under names.
+/// The responses of a route by status. Its successes are kept in `shared`, under the operation's
+/// name, because its routes have them in common; its errors are those of [`of_errors`].
 pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String, Value>) -> Value {
     let mut responses = json!({});
-    let mut respond = |status: u16, name: String, response: &dyn Fn() -> Value| {
-        let reference = format!("#/components/responses/{name}");
-        shared.entry(name).or_insert_with(response);
-        responses[status.to_string()] = json!({"$ref": reference});
-    };
     for answer in operation.answers {
         let status = answer.status;
-        let kind = match route.kind {
-            RouteKind::Resource => "",
-            RouteKind::ByName => "_by_name",
-            RouteKind::Batch => "s_by_name",
+        // By its name only an operation that reports answers something else.
+        let kind = match (operation.body, route.kind) {
+            (RequestBody::Reports, RouteKind::ByName) => "_by_name",
+            (RequestBody::Reports, RouteKind::Batch) => "s_by_name",
+            _ => "",
         };
-        respond(
-            status,
-            format!("{}{kind}_{status}", operation.name),
-            &|| {
-                json!({
-                    "description": when(answer, route.kind),
-                    "headers": described_headers(answer.headers.iter().copied(), &[]),
-                    "content": content(operation, answer, route.kind),
-                })
-            },
-        );
+        let name = format!("{}{kind}_{status}", operation.name);
+        responses[status.to_string()] = json!({"$ref": format!("#/components/responses/{name}")});
+        shared.entry(name).or_insert_with(|| {
+            json!({
+                "description": when(answer, route.kind),
+                "headers": described_headers(answer.headers.iter().copied(), &[]),
+                "content": content(operation, answer, route.kind),
+            })
+        });
     }
-    let mut by_status: BTreeMap<u16, Vec<Error>> = BTreeMap::new();
+    let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     // A format or an action that is none makes a path that is none.
     let of_path = route.formats.map(|_| errors::NOT_FOUND);
     let of_path = of_path.filter(|error| !operation.errors().any(|known| known == *error));
     for error in operation.errors().chain(of_path) {
-        by_status.entry(error.status).or_default().push(error);
+        by_status.entry(error.status).or_default().push(error.code);
     }
-    for (status, errors) in by_status {
-        let codes: Vec<_> = errors.iter().map(|error| error.code).collect();
-        let has_page = status == 404 && is_page(operation);
-        let headers: Vec<_> = of_errors_too(operation, has_page).collect();
-        let mut name = format!("{status}_{}", codes.join("_"));
-        if let Some(last) = headers.last() {
-            name.extend(["_with_", last.name]);
-        }
-        if route.is_by_name() {
-            name.push_str("_by_name");
-        }
+    for (status, codes) in by_status {
+        responses[status.to_string()] = json!({
+            "$ref": format!("#/components/responses/{status}"),
+            "description": codes.join(", "),
+        });
+    }
+    responses
+}
+
+/// The errors, a response for each status. An operation's own description of it names the codes that
+/// the operation answers.
+pub(super) fn of_errors() -> Map<String, Value> {
+    let mut by_status: BTreeMap<u16, Vec<Error>> = BTreeMap::new();
+    // A method that a path does not have is no operation.
+    let described = errors::ALL
+        .iter()
+        .filter(|error| **error != errors::METHOD_NOT_ALLOWED);
+    for error in described {
+        by_status.entry(error.status).or_default().push(*error);
+    }
+    let responses = by_status.into_iter().map(|(status, errors)| {
         let further: &[&str] = match status {
             415 => &["Accept-Encoding"],
             401 => &["WWW-Authenticate"],
             429 | 503 => &["Retry-After"],
             _ => &[],
         };
-        respond(status, name, &|| {
-            let said: Vec<_> = errors
-                .iter()
-                .map(|error| format!("{}: {}", error.code, error.means))
-                .collect();
-            json!({
-                "description": said.join("\n\n"),
-                "headers": described_headers(headers.iter().copied(), further),
-                "content": error_content(&errors, has_page, route.is_by_name()),
-            })
+        let has_page = status == errors::NOT_FOUND.status;
+        let said: Vec<_> = errors
+            .iter()
+            .map(|error| format!("{}: {}", error.code, error.means))
+            .collect();
+        let response = json!({
+            "description": said.join("\n\n"),
+            "headers": described_headers(of_errors_too(has_page), further),
+            "content": error_content(&errors, has_page),
         });
-    }
-    responses
+        (status.to_string(), response)
+    });
+    responses.collect()
 }
 
 /// Headers of a report's successes that its errors have as well.
@@ -86,24 +89,17 @@ const OF_REPORTS: [&str; 2] = ["Billable-Identity", "X-AutoBatch-Completed"];
 
 /// Headers of successes that errors may have as well: a report's when it was readable, a page's when
 /// it is one that says what is wrong.
-fn of_errors_too(operation: &Operation, is_page: bool) -> impl Iterator<Item = Member> {
-    let first = operation.answers.first();
-    let headers = first.map_or(&[][..], |answer| answer.headers);
-    let headers = headers.iter().map(|header| Member {
+fn of_errors_too(has_page: bool) -> impl Iterator<Item = Member> {
+    let headers = |name| {
+        let operation = Operation::find(name).expect("an operation");
+        operation.answers[0].headers.iter()
+    };
+    let of_reports = headers("NewBillable").filter(|header| OF_REPORTS.contains(&header.name));
+    let of_pages = headers("GetMetadata").filter(move |_| has_page);
+    of_reports.chain(of_pages).map(|header| Member {
         is_required: false,
         ..*header
-    });
-    headers.filter(move |header| is_page || OF_REPORTS.contains(&header.name))
-}
-
-/// Whether it answers pages.
-fn is_page(operation: &Operation) -> bool {
-    let answers = operation.answers.iter();
-    let mut documents = answers.filter_map(|answer| match answer.body {
-        Body::Document(media_types) => Some(media_types),
-        _ => None,
-    });
-    documents.any(|media_types| media_types.contains(&HTML))
+    })
 }
 
 /// When a success is given: by its name an operation that reports shows nothing unless asked to.
@@ -172,7 +168,7 @@ fn documents(media_types: &[&str]) -> Value {
     Value::Object(described.collect())
 }
 
-fn error_content(errors: &[Error], has_page: bool, is_by_name: bool) -> Value {
+fn error_content(errors: &[Error], has_page: bool) -> Value {
     let codes: Vec<_> = errors.iter().map(|error| error.code).collect();
     let coded =
         json!({"properties": {"responseStatus": {"properties": {"errorCode": {"enum": codes}}}}});
@@ -181,12 +177,9 @@ fn error_content(errors: &[Error], has_page: bool, is_by_name: bool) -> Value {
             "schema": {"allOf": [reference("ErrorResponse"), coded]},
             "examples": error_examples(errors),
         },
+        // Not by the operation's name, where Accept, which asks for it, does not count.
+        "application/problem+json": {"schema": {"allOf": [reference("Problem"), coded]}},
     });
-    // Accept, which asks for it, does not count by name.
-    if !is_by_name {
-        content["application/problem+json"] =
-            json!({"schema": {"allOf": [reference("Problem"), coded]}});
-    }
     for format in schemas::TEXTS {
         content[format.content_type()] = schemas::text(None);
     }

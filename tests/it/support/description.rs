@@ -66,6 +66,9 @@ pub(crate) fn check(method: &Method, path: &str, reply: &Reply) {
             );
         }
     }
+    if reply.status >= 400 {
+        check_error(template, operation, reply);
+    }
     let Some(content_type) = reply.header("content-type") else {
         assert_eq!(
             (&*reply.body, &response["content"]),
@@ -89,6 +92,38 @@ pub(crate) fn check(method: &Method, path: &str, reply: &Reply) {
             .map(|error| format!("{error} at {}", error.instance_path()))
             .collect();
         assert!(errors.is_empty(), "{key}: {errors:?}: {}", reply.body);
+    }
+}
+
+/// Checks what the shared description of an error leaves open: the code is one that the operation
+/// names for this status, and headers and media types of some operations are not on others.
+fn check_error(template: &str, operation: &'static Value, reply: &Reply) {
+    let id = operation["operationId"].as_str().unwrap();
+    let response = &operation["responses"][&reply.status.to_string()];
+    let mut codes = response["description"].as_str().unwrap().split(", ");
+    let media_type = reply.header("content-type").unwrap_or_default();
+    let has_code = !media_type.is_empty() && !media_type.starts_with("text/html");
+    if has_code {
+        let code = reply.error_code();
+        assert!(codes.any(|known| known == code), "{id} does not say {code}");
+    }
+    let is_by_name = template.starts_with("/api/") || template.contains("{action}");
+    assert!(
+        !(is_by_name && media_type == "application/problem+json"),
+        "{id} has no problem details"
+    );
+    let success = resolved(&operation["responses"]["200"]);
+    let is_page = success["content"]["text/html"].is_object();
+    assert!(
+        is_page || !media_type.starts_with("text/html"),
+        "{id} has no pages"
+    );
+    let is_report = id.starts_with("NewBillable");
+    for name in ["billable-identity", "x-autobatch-completed"] {
+        assert!(
+            is_report || reply.header(name).is_none(),
+            "{id} has no {name}"
+        );
     }
 }
 
