@@ -50,9 +50,10 @@ impl Caller {
 
     /// Demands that an account, if one is asked for, is one of the token's.
     pub(super) fn require_account(&self, account: Option<&Text>) -> Result<(), ApiError> {
-        match account.is_none_or(|account| self.grant.covers(account.as_str())) {
-            true => Ok(()),
-            false => Err(ApiError::OtherAccount),
+        if account.is_none_or(|account| self.grant.covers(account.as_str())) {
+            Ok(())
+        } else {
+            Err(ApiError::OtherAccount)
         }
     }
 

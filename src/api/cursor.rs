@@ -120,9 +120,10 @@ impl Cursors {
         };
         let positions: Vec<_> = positions.iter().copied().map(i64::from_be_bytes).collect();
         // Above the head: a backup was restored, and other entries will have these positions.
-        match positions.iter().zip(heads).all(|(at, head)| at <= head) {
-            true => Ok((positions, rest)),
-            false => Err(ApiError::CursorGone),
+        if positions.iter().zip(heads).all(|(at, head)| at <= head) {
+            Ok((positions, rest))
+        } else {
+            Err(ApiError::CursorGone)
         }
     }
 

@@ -103,16 +103,15 @@ impl ResponseFormat {
     /// An error as a body, with its media type.
     pub(super) fn error(self, error: &ApiError, status: StatusCode) -> (&'static str, String) {
         let response_status = error.response_status();
-        match self.is_problem {
-            true => {
-                let title = status.canonical_reason().unwrap_or_default();
-                let body = response_status.write_problem(status.as_u16(), title);
-                (PROBLEM, body)
-            }
-            false => (
+        if self.is_problem {
+            let title = status.canonical_reason().unwrap_or_default();
+            let body = response_status.write_problem(status.as_u16(), title);
+            (PROBLEM, body)
+        } else {
+            (
                 self.format.content_type(),
                 response_status.write(self.format),
-            ),
+            )
         }
     }
 }

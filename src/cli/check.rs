@@ -172,9 +172,10 @@ impl Check {
             }
         }
         self.look_up(batch).await?;
-        match self.calls.values().all(|call| *call == Call::Done) {
-            true => Ok(()),
-            false => Err(changed(&args.file)),
+        if self.calls.values().all(|call| *call == Call::Done) {
+            Ok(())
+        } else {
+            Err(changed(&args.file))
         }
     }
 
@@ -256,13 +257,14 @@ fn each_call(args: &Args, mut take: impl FnMut(&str)) -> Result<(), Failure> {
 
 fn rows_of(args: &Args) -> Result<FileRows, Failure> {
     let rows = FileRows::open(&args.file, RowFormat::Csv).map_err(unreadable(&args.file))?;
-    match rows.may_have(&args.column) {
-        true => Ok(rows),
-        false => Err(Failure::Usage(format!(
+    if rows.may_have(&args.column) {
+        Ok(rows)
+    } else {
+        Err(Failure::Usage(format!(
             "{} has no column {}: name it with --column",
             args.file.display(),
             args.column
-        ))),
+        )))
     }
 }
 
@@ -288,9 +290,10 @@ fn hash(call: &str) -> u128 {
 
 /// A call on one line, whatever the file has.
 fn shown(call: &str) -> String {
-    match call.contains(char::is_control) {
-        true => call.escape_debug().to_string(),
-        false => call.to_owned(),
+    if call.contains(char::is_control) {
+        call.escape_debug().to_string()
+    } else {
+        call.to_owned()
     }
 }
 

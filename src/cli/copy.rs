@@ -77,11 +77,12 @@ async fn is_finished(to: &Store, log: LogInfo, heads: &[i64]) -> Result<bool, Fa
     if there.iter().all(|head| *head == 0) {
         return Ok(false);
     }
-    match there == heads {
-        true => Ok(true),
-        false => Err(refused(
+    if there == heads {
+        Ok(true)
+    } else {
+        Err(refused(
             "the database to copy to is a finished copy, and one of the two has been written to since",
-        )),
+        ))
     }
 }
 

@@ -91,10 +91,11 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         .collect();
     let store = open(url).await?;
     store.migrate().await?;
-    let log = match dry_run {
-        // The number of partitions is not for a dry run to fix.
-        true => store.log_find().await?.map(|(log, _)| log),
-        false => Some(store.log_prepare(None, Timestamp::now()).await?),
+    let log = if dry_run {
+        // A dry run does not fix the number of partitions.
+        store.log_find().await?.map(|(log, _)| log)
+    } else {
+        Some(store.log_prepare(None, Timestamp::now()).await?)
     };
     let writing = log
         .filter(|_| !dry_run)
@@ -246,9 +247,10 @@ impl Import {
                     .add(&row.file, row.line, &reason, Some(&row.text))?;
                 continue;
             }
-            match is_new {
-                true => self.counts.new += 1,
-                false => self.counts.known += 1,
+            if is_new {
+                self.counts.new += 1
+            } else {
+                self.counts.known += 1
             }
             if let Some(reason) = voided
                 && !std::mem::replace(&mut seen.is_voided, true)
@@ -309,9 +311,10 @@ impl Import {
                 AppendOutcome::Stored(_) | AppendOutcome::Replayed(_) => {}
                 // Somebody else was faster.
                 AppendOutcome::Conflict(fields) => {
-                    match is_new {
-                        true => self.counts.new -= 1,
-                        false => self.counts.known -= 1,
+                    if is_new {
+                        self.counts.new -= 1
+                    } else {
+                        self.counts.known -= 1
                     }
                     let id = row.meant.entry.id;
                     let before = voids.len();

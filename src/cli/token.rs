@@ -141,13 +141,14 @@ async fn rotate(store: &Store, args: RotateArgs) -> Result<Secret, Failure> {
         (None, None) => None,
     };
     let (secret, token) = fresh(old.grant, now, expires_at, old.rate)?;
-    match store
+    let is_rotated = store
         .token_rotate(id, ends(now, overlap)?, &token, &secret.hash())
-        .await?
-    {
-        true => Ok(secret),
+        .await?;
+    if is_rotated {
+        Ok(secret)
+    } else {
         // It was revoked meanwhile.
-        false => Err(no_live_token(id)),
+        Err(no_live_token(id))
     }
 }
 

@@ -121,11 +121,10 @@ async fn check_totals(
         // Deleting from the log leaves no other trace than this.
         let is_more =
             bucket.kept_billables + bucket.kept_voided > bucket.due_billables + bucket.due_voided;
-        let remedy = match is_more {
-            true => {
-                "or entries are missing from the log: compare it with a backup before rebuild-totals"
-            }
-            false => "rebuild-totals mends it",
+        let remedy = if is_more {
+            "or entries are missing from the log: compare it with a backup before rebuild-totals"
+        } else {
+            "rebuild-totals mends it"
         };
         findings.add(
             format_args!(

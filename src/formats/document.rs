@@ -88,9 +88,10 @@ impl Document {
         } else {
             for Item { report, hints } in &mut self.items {
                 let parameters = hints.read_query(query)?.report();
-                match query_wins {
-                    true => report.overlay(parameters),
-                    false => report.underlay(parameters),
+                if query_wins {
+                    report.overlay(parameters)
+                } else {
+                    report.underlay(parameters)
                 }
             }
         }

@@ -92,9 +92,12 @@ impl<'a> Record<'a> {
             position,
             entry,
         } = log_entry;
-        let shown = |value: i64| match shows_position {
-            true => Value::Number(value),
-            false => Value::Null,
+        let shown = |value: i64| {
+            if shows_position {
+                Value::Number(value)
+            } else {
+                Value::Null
+            }
         };
         let text = |text: Option<&'a Text>| Value::text(text.map(Text::as_str));
         let mut members = vec![
@@ -149,9 +152,12 @@ impl<'a> Record<'a> {
 
     /// The record as an item of a [`list`].
     pub fn write_item(self, format: Format, is_first: bool) -> String {
-        let separated = |object: String| match is_first {
-            true => object,
-            false => format!(",{object}"),
+        let separated = |object: String| {
+            if is_first {
+                object
+            } else {
+                format!(",{object}")
+            }
         };
         match format {
             Format::Json => separated(Value::Object(self.members).to_json()),

@@ -123,9 +123,10 @@ impl Store {
     /// Whoever puts another file in the place of the one that was opened, or takes it away, leaves
     /// this process with one that nobody else will ever read.
     pub(super) fn check_same_file(&self) -> Result<(), StoreError> {
-        match file_id(self.options.get_filename()) == self.file {
-            true => Ok(()),
-            false => Err(StoreError::WrongLog),
+        if file_id(self.options.get_filename()) == self.file {
+            Ok(())
+        } else {
+            Err(StoreError::WrongLog)
         }
     }
 

@@ -45,9 +45,10 @@ impl Days {
     pub fn parse(zone: Zone, first: &str, last: &str) -> Result<Self, DaysError> {
         let first = date(first).ok_or(DaysError::First)?;
         let last = date(last).ok_or(DaysError::Last)?;
-        match first <= last {
-            true => Ok(Self { zone, first, last }),
-            false => Err(DaysError::Order),
+        if first <= last {
+            Ok(Self { zone, first, last })
+        } else {
+            Err(DaysError::Order)
         }
     }
 
@@ -83,13 +84,13 @@ impl Days {
     /// ends unless `each` day counts.
     pub fn boundaries(&self, each: bool) -> Vec<i64> {
         let end = self.last.tomorrow().expect("years before 9999");
-        match each {
-            true => self
-                .dates()
+        if each {
+            self.dates()
                 .chain([end])
                 .map(|date| self.start_of(date))
-                .collect(),
-            false => vec![self.start_of(self.first), self.start_of(end)],
+                .collect()
+        } else {
+            vec![self.start_of(self.first), self.start_of(end)]
         }
     }
 
@@ -102,9 +103,10 @@ impl Days {
         // Where midnight comes twice it is the first one; where the clock leaps over it, the day
         // begins at the leap.
         let start = zoned.compatible().expect("years before 9999");
-        let start = match start.datetime() == date.at(0, 0, 0, 0) {
-            true => start,
-            false => start.start_of_day().expect("years before 9999"),
+        let start = if start.datetime() == date.at(0, 0, 0, 0) {
+            start
+        } else {
+            start.start_of_day().expect("years before 9999")
         };
         start.timestamp().as_microsecond()
     }
@@ -187,9 +189,10 @@ fn nearest(level: Level, micros: i64) -> i64 {
         }
         Level::Month => months(micros),
     };
-    match micros - before < after - micros {
-        true => before,
-        false => after,
+    if micros - before < after - micros {
+        before
+    } else {
+        after
     }
 }
 

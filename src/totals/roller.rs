@@ -54,9 +54,10 @@ pub async fn rebuild(store: &Store, log: LogInfo) -> Result<(), StoreError> {
 
 async fn roll(store: &Store) -> Result<(), StoreError> {
     let is_embedded = store.is_embedded();
-    let batch = match is_embedded {
-        true => EMBEDDED_ROLL_BATCH,
-        false => ROLL_BATCH,
+    let batch = if is_embedded {
+        EMBEDDED_ROLL_BATCH
+    } else {
+        ROLL_BATCH
     };
     let mut first_error = None;
     for partition in store.totals_behind().await? {

@@ -302,9 +302,10 @@ fn outcome(
                         pair: billable.recorded.pair.clone(),
                         ..entry.clone()
                     };
-            match is_own {
-                true => AppendOutcome::Stored(billable.clone()),
-                false => AppendOutcome::Replayed(billable.clone()),
+            if is_own {
+                AppendOutcome::Stored(billable.clone())
+            } else {
+                AppendOutcome::Replayed(billable.clone())
             }
         }
     }

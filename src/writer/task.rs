@@ -206,8 +206,9 @@ fn is_about_one(error: &StoreError) -> bool {
 }
 
 fn failed(error: &StoreError) -> WriteError {
-    match error.is_transient() {
-        true => WriteError::Unavailable,
-        false => WriteError::Refused,
+    if error.is_transient() {
+        WriteError::Unavailable
+    } else {
+        WriteError::Refused
     }
 }

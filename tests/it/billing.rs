@@ -40,12 +40,13 @@ fn counts(billing: &Value) -> BTreeMap<String, (i64, i64)> {
 
 /// Sessions' billables by the tens of thousands, past everything.
 async fn fill_session(database: &Database, count: u32) {
-    let rows = match database.is_postgres() {
-        true => "select 0, id, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test'
-                 from (select n, gen_random_uuid() as id from generate_series(1, $1) as n) as made",
-        false => "with recursive series (n) as (select 1 union all select n + 1 from series where n < $1),
-                      made as materialized (select n, randomblob(16) as id from series)
-                  select 0, id, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test' from made",
+    let rows = if database.is_postgres() {
+        "select 0, id, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test'
+    from (select n, gen_random_uuid() as id from generate_series(1, $1) as n) as made"
+    } else {
+        "with recursive series (n) as (select 1 union all select n + 1 from series where n < $1),
+        made as materialized (select n, randomblob(16) as id from series)
+    select 0, id, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test' from made"
     };
     let statement = format!(
         "insert into entries (partition, id, position, kind, billable_id, session_id, occurred_at, recorded_at, client) {};

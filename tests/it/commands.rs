@@ -165,9 +165,10 @@ on_both_databases!(
         let server = Server::start(&database).await;
         seed(&server.client()).await;
         let files = Files::new();
-        let other = match database.is_postgres() {
-            true => Database::sqlite(),
-            false => Database::postgres().await,
+        let other = if database.is_postgres() {
+            Database::sqlite()
+        } else {
+            Database::postgres().await
         };
         for (format, target) in [("ndjson", other), ("csv", Database::sqlite())] {
             let rows = export(&database, format);
@@ -558,9 +559,10 @@ on_both_databases!(a_carriers_list_is_checked, async |database: Database| {
 });
 
 on_both_databases!(a_copy_is_the_same_log, async |database: Database| {
-    let to = match database.is_postgres() {
-        true => Database::sqlite(),
-        false => Database::postgres().await,
+    let to = if database.is_postgres() {
+        Database::sqlite()
+    } else {
+        Database::postgres().await
     };
     copies(&database, &to).await;
 });

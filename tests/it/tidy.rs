@@ -141,9 +141,10 @@ fn statements_are_in_the_store_and_the_clock_is_read_at_the_edge() {
 #[test]
 fn every_file_says_what_it_is_and_is_small() {
     for (name, text) in sources() {
-        let header = match name.ends_with(".css") {
-            true => "/*! ",
-            false => "//! ",
+        let header = if name.ends_with(".css") {
+            "/*! "
+        } else {
+            "//! "
         };
         assert!(text.starts_with(header), "src/{name} has no header");
         let lines = text.split("#[cfg(test)]").next().unwrap().lines().count();

@@ -40,16 +40,18 @@ struct Sql(bool);
 impl Sql {
     fn bytes(&self, bytes: &[u8]) -> String {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        match self.0 {
-            true => format!("'\\x{hex}'"),
-            false => format!("x'{hex}'"),
+        if self.0 {
+            format!("'\\x{hex}'")
+        } else {
+            format!("x'{hex}'")
         }
     }
 
     fn uuid(&self, id: Uuid) -> String {
-        match self.0 {
-            true => format!("'{id}'"),
-            false => self.bytes(id.as_bytes()),
+        if self.0 {
+            format!("'{id}'")
+        } else {
+            self.bytes(id.as_bytes())
         }
     }
 }
@@ -227,9 +229,10 @@ async fn check_old_log(client: &Client, version: i64) {
     let old = old_log();
     let is_second = version >= SECOND;
     let (list, customers, unattributed) = everything(client).await;
-    let states = match is_second {
-        true => ["voided", "billable", "unattributed", "unattributed"],
-        false => ["billable", "unattributed", "unattributed", "unattributed"],
+    let states = if is_second {
+        ["voided", "billable", "unattributed", "unattributed"]
+    } else {
+        ["billable", "unattributed", "unattributed", "unattributed"]
     };
     let expected = old.iter().zip(states).rev();
     let expected: Vec<_> = expected
@@ -237,9 +240,10 @@ async fn check_old_log(client: &Client, version: i64) {
         .collect();
     assert_eq!(list, expected);
     let customer = |customer: &str, billable, voided| (customer.to_owned(), billable, voided);
-    match is_second {
-        true => assert_eq!(customers, [customer("cus", 0, 1), customer("cus-2", 1, 0)]),
-        false => assert_eq!(customers, [customer("cus", 1, 0)]),
+    if is_second {
+        assert_eq!(customers, [customer("cus", 0, 1), customer("cus-2", 1, 0)])
+    } else {
+        assert_eq!(customers, [customer("cus", 1, 0)])
     }
     assert_eq!(unattributed, if is_second { 2 } else { 3 });
     for billable in &old[..3] {
@@ -310,9 +314,10 @@ on_both_databases!(
     async |database: Database| {
         let latest = Database::last_migration();
         for version in 1..=latest {
-            let database = match database.is_postgres() {
-                true => Database::postgres().await,
-                false => Database::sqlite(),
+            let database = if database.is_postgres() {
+                Database::postgres().await
+            } else {
+                Database::sqlite()
             };
             fill(&database, version).await;
             assert_eq!(database.migrations().await, version);
@@ -344,9 +349,10 @@ on_both_databases!(
     several_servers_that_start_at_once_on_an_old_schema_all_serve,
     async |database: Database| {
         for version in [0, FIRST, SECOND, 20] {
-            let database = match database.is_postgres() {
-                true => Database::postgres().await,
-                false => Database::sqlite(),
+            let database = if database.is_postgres() {
+                Database::postgres().await
+            } else {
+                Database::sqlite()
             };
             fill(&database, version).await;
             let servers = start_together(&database, 5).await;

@@ -85,17 +85,16 @@ impl Vector {
             head.push_str(&format!("Authorization: Bearer {}\r\n", server.secret()));
         }
         let is_chunked = self.headers.contains_key("Transfer-Encoding");
-        let body = match is_chunked {
-            true => [
+        let body = if is_chunked {
+            [
                 format!("{:x}\r\n", body.len()).into_bytes(),
                 body,
                 b"\r\n0\r\n\r\n".to_vec(),
             ]
-            .concat(),
-            false => {
-                head.push_str(&format!("Content-Length: {}\r\n", body.len()));
-                body
-            }
+            .concat()
+        } else {
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            body
         };
         let mut connection = Raw::connect(server.address()).await;
         connection

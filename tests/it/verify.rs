@@ -320,9 +320,10 @@ on_both_databases!(every_kind_of_damage_is_named, async |database: Database| {
         "{output}"
     );
     assert!(lines[1].ends_with(" s: 0 finding(s)"), "{output}");
-    let uuid = match database.is_postgres() {
-        true => "'00000000-0000-8000-8000-000000000001'",
-        false => "x'00000000000080008000000000000001'",
+    let uuid = if database.is_postgres() {
+        "'00000000-0000-8000-8000-000000000001'"
+    } else {
+        "x'00000000000080008000000000000001'"
     };
     for (damage, finding) in DAMAGES {
         let damaged = database.copied().await;

@@ -68,9 +68,10 @@ pub(in crate::api) async fn get_billing(
     let totals = totals.ok_or(ApiError::TooMuch(
         "these totals have too many rows for one answer; ask for fewer days, or for one account",
     ))?;
-    let dates: Vec<_> = match by_day {
-        true => days.dates().map(|date| date.to_string()).collect(),
-        false => Vec::new(),
+    let dates: Vec<_> = if by_day {
+        days.dates().map(|date| date.to_string()).collect()
+    } else {
+        Vec::new()
     };
     let has_account = account.is_some();
     let customers = totals.customers.into_iter().map(|total| {

@@ -62,9 +62,10 @@ pub(in crate::api) async fn report_billables(
     let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
     let read = || read(&head.headers, &body, query, style);
-    let document = match body.len() > LARGE_BODY {
-        true => block_in_place(read)?,
-        false => read()?,
+    let document = if body.len() > LARGE_BODY {
+        block_in_place(read)?
+    } else {
+        read()?
     };
     let is_batch = document.is_batch();
     let reports = document.into_reports();
@@ -169,9 +170,10 @@ fn entries(
             Err(found) => errors.extend(found.into_iter().map(|error| (index, error))),
         }
     }
-    match errors.is_empty() {
-        true => Ok(entries),
-        false => Err(ApiError::Invalid(errors)),
+    if errors.is_empty() {
+        Ok(entries)
+    } else {
+        Err(ApiError::Invalid(errors))
     }
 }
 
@@ -264,24 +266,23 @@ fn stored(
     claim: Arc<Claim>,
 ) -> Response {
     let is_any_new = billables.iter().any(|(_, is_replayed)| !is_replayed);
-    let status = match is_any_new {
-        true => StatusCode::CREATED,
-        false => StatusCode::OK,
+    let status = if is_any_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
     };
     let is_operation = matches!(style, RouteStyle::Operation { .. });
-    let shown = preferred.unwrap_or(match is_operation {
-        true => Return::Minimal,
-        false => Return::Representation,
+    let shown = preferred.unwrap_or(if is_operation {
+        Return::Minimal
+    } else {
+        Return::Representation
     });
     let location = match &*billables {
         [(billable, _)] if !is_batch => Some(format!("/billables/{}", billable.recorded.id)),
         _ => None,
     };
     let is_replayed = !is_any_new && !billables.is_empty();
-    let outcome = match is_replayed {
-        true => "replayed",
-        false => "stored",
-    };
+    let outcome = if is_replayed { "replayed" } else { "stored" };
     let format = response_format.format;
     let mut response = match (shown, &*billables) {
         // ServiceStack's clients count the nulls.

@@ -127,9 +127,10 @@ fn finish(
         let file = HeaderValue::from_str(&file).expect("names are visible ASCII");
         headers.insert(CONTENT_DISPOSITION, file);
     }
-    let vary = match headers.contains_key(TRAILER) {
-        true => "Accept, Accept-Encoding",
-        false => "Accept",
+    let vary = if headers.contains_key(TRAILER) {
+        "Accept, Accept-Encoding"
+    } else {
+        "Accept"
     };
     headers.insert(VARY, HeaderValue::from_static(vary));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -73,9 +73,10 @@ fn operation(path: &str) -> Option<Canonical> {
     let single = brackets.iter().find_map(|end| name.strip_suffix(end));
     let is_batch = single.is_some();
     let operation = Operation::find(single.unwrap_or(name))?;
-    let route = match is_batch {
-        true => operation.batch_by_name?,
-        false => operation.by_name?,
+    let route = if is_batch {
+        operation.batch_by_name?
+    } else {
+        operation.by_name?
     };
     Some(Canonical {
         route,

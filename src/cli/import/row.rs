@@ -30,9 +30,10 @@ pub(super) enum Column {
 impl Column {
     /// The column of that name, in any letter case.
     pub(super) fn from_name(name: &str) -> Option<Self> {
-        match name.eq_ignore_ascii_case("key") {
-            true => Some(Self::Key),
-            false => Field::from_name(name).map(Self::Field),
+        if name.eq_ignore_ascii_case("key") {
+            Some(Self::Key)
+        } else {
+            Field::from_name(name).map(Self::Field)
         }
     }
 }

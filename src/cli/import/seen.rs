@@ -53,8 +53,9 @@ fn digest(value: &impl Hash) -> u64 {
 /// The refusal of a row whose id has other content in these fields.
 pub(super) fn other_content(fields: &[Field]) -> String {
     let names: Vec<_> = fields.iter().map(|field| field.camel()).collect();
-    match names.is_empty() {
-        true => "an earlier row has its id with other content".to_owned(),
-        false => format!("its id is stored with another {}", names.join(", ")),
+    if names.is_empty() {
+        "an earlier row has its id with other content".to_owned()
+    } else {
+        format!("its id is stored with another {}", names.join(", "))
     }
 }

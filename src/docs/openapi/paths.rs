@@ -56,9 +56,10 @@ pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
         parameters.push(parameter);
     }
     if operation.has_formats() {
-        let name = match route.is_by_name() {
-            true => "format_by_name",
-            false => "format",
+        let name = if route.is_by_name() {
+            "format_by_name"
+        } else {
+            "format"
         };
         parameters.push(json!({"$ref": format!("#/components/parameters/{name}")}));
     }

@@ -9,9 +9,10 @@ use crate::formats::Format;
 
 /// A field for each parameter of the path, the query and the headers, and one for the body.
 pub(super) fn form(operation: &Operation, format: Format) -> Markup {
-    let accept = match operation.has_formats() {
-        true => media_type(format),
-        false => "*/*",
+    let accept = if operation.has_formats() {
+        media_type(format)
+    } else {
+        "*/*"
     };
     let content_type = body_format(operation, format).map(media_type);
     let members = operation.members.iter();
@@ -48,9 +49,10 @@ pub(super) fn form(operation: &Operation, format: Format) -> Markup {
 /// What is not required stays empty, which is not sent.
 fn field(member: &Member) -> Markup {
     let id = format!("field-{}", member.name);
-    let value = match member.is_required {
-        true => member.example,
-        false => "",
+    let value = if member.is_required {
+        member.example
+    } else {
+        ""
     };
     let location = match member.location {
         Location::Path => "path",

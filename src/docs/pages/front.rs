@@ -46,13 +46,14 @@ pub fn front(is_ready: bool, base_url: &str) -> String {
 }
 
 fn state(is_ready: bool) -> Markup {
-    match is_ready {
-        true => html! { p.state.ready { strong { "Ready." } " Reports can be stored now." } },
-        false => html! {
+    if is_ready {
+        html! { p.state.ready { strong { "Ready." } " Reports can be stored now." } }
+    } else {
+        html! {
             p.state.away {
                 strong { "Not ready." } " Nothing can be stored now; send reports again later."
             }
-        },
+        }
     }
 }
 

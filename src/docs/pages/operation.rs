@@ -95,9 +95,10 @@ fn jump() -> Markup {
 /// Every way to ask for it.
 fn routes_of(operation: &Operation) -> Markup {
     let rows = Route::all(operation).into_iter().map(|route| {
-        let of_accept = match operation.has_formats() {
-            true => "The format of the answer is as Accept or format in the query says",
-            false => "",
+        let of_accept = if operation.has_formats() {
+            "The format of the answer is as Accept or format in the query says"
+        } else {
+            ""
         };
         (route.path, route.note.unwrap_or(of_accept))
     });
@@ -258,9 +259,10 @@ fn samples(
         .split_once("://")
         .map_or(base_url, |(_, host)| host);
     let is_written = operation.has_formats();
-    let title = match is_written {
-        true => format!("HTTP + {}", format.name().to_uppercase()),
-        false => "HTTP".to_owned(),
+    let title = if is_written {
+        format!("HTTP + {}", format.name().to_uppercase())
+    } else {
+        "HTTP".to_owned()
     };
     let tabs = FORMATS.map(|other| Tab {
         text: other.name().to_uppercase(),

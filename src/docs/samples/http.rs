@@ -74,9 +74,10 @@ pub fn response(operation: &Operation, format: Format) -> String {
     // What is streamed has no length, and ends with trailers.
     let mut headers = success.headers.iter();
     let is_streamed = format.is_rows() && headers.any(|header| header.name == "Trailer");
-    text.push_str(match is_streamed {
-        true => "Transfer-Encoding: chunked\n",
-        false => "Content-Length: length\n",
+    text.push_str(if is_streamed {
+        "Transfer-Encoding: chunked\n"
+    } else {
+        "Content-Length: length\n"
     });
     let shown = success.headers.iter().filter(|header| match header.name {
         "Trailer" => is_streamed,

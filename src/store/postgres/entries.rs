@@ -184,9 +184,10 @@ impl Appender {
         let mut connection = self.take_connection().await?;
         let mut transaction = self.begin(&mut connection, entries.len()).await?;
         let are_stored = insert_new(&mut transaction, self.partition, entries).await?;
-        match are_stored {
-            true => transaction.commit().await?,
-            false => transaction.rollback().await?,
+        if are_stored {
+            transaction.commit().await?
+        } else {
+            transaction.rollback().await?
         }
         self.connection = Some(connection);
         Ok(are_stored)

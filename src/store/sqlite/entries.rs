@@ -158,9 +158,10 @@ impl Appender {
         let begin = begin_locked(BEGIN, self.partition, entries.len());
         let mut transaction = connection.begin_with(begin).await?;
         let are_stored = insert_new(&mut transaction, self.partition, entries).await?;
-        match are_stored {
-            true => transaction.commit().await?,
-            false => transaction.rollback().await?,
+        if are_stored {
+            transaction.commit().await?
+        } else {
+            transaction.rollback().await?
         }
         self.connection = Some(connection);
         Ok(are_stored)
@@ -182,9 +183,10 @@ impl Appender {
         };
         self.file = file;
         let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut connection).await?;
-        match LogInfo::from(log) == self.log {
-            true => Ok(connection),
-            false => Err(StoreError::WrongLog),
+        if LogInfo::from(log) == self.log {
+            Ok(connection)
+        } else {
+            Err(StoreError::WrongLog)
         }
     }
 }
