@@ -27,7 +27,6 @@ pub struct Operation {
     pub notes: &'static [&'static str],
     /// Who may ask for it.
     pub access: Access,
-    /// The method.
     pub method: Method,
     /// The route, with parameters in braces.
     pub path: &'static str,
@@ -52,13 +51,11 @@ pub struct Operation {
 pub enum Section {
     /// What telephony backends send.
     Reporting,
-    /// Getting everything out.
     Reading,
     /// What is decided about billables afterwards.
     Deciding,
     /// For whoever runs the service.
     Running,
-    /// The documentation itself.
     Documentation,
 }
 
@@ -72,7 +69,6 @@ impl Section {
         Self::Documentation,
     ];
 
-    /// The heading.
     pub fn title(self) -> &'static str {
         match self {
             Self::Reporting => "Reporting",
@@ -87,7 +83,6 @@ impl Section {
 /// Who may ask for an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody.
     Open,
     /// Who has a token with this scope.
     Scope(Scope),
@@ -108,7 +103,6 @@ impl Access {
 /// How the body of a request may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBody {
-    /// There is none.
     Nothing,
     /// As a JSON object.
     Json,
@@ -116,14 +110,11 @@ pub enum RequestBody {
     Reports,
 }
 
-/// A success.
 #[derive(Debug)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
     /// When it is given.
     pub when: &'static str,
-    /// What it holds.
     pub body: Body,
     /// Headers that it has beside those of every answer. One that is not always there is not required.
     pub headers: &'static [Member],

@@ -24,7 +24,6 @@ const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// A format of answers, and of most requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// JSON.
     Json,
     /// XML as .NET's data contracts have it.
     Xml,
@@ -118,7 +117,6 @@ pub enum ReadError {
 pub enum BodyFormat {
     /// In a format that answers have as well.
     Plain(Format),
-    /// A url-encoded form.
     Form,
     /// A multipart form with that boundary.
     Multipart(String),

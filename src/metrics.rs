@@ -18,7 +18,6 @@ use tokio::time::Instant;
 #[cfg(target_os = "linux")]
 mod process;
 
-/// The process's metrics.
 pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
 /// Bounds of durations, in seconds: from a commit to a fast disk to the longest wait of a request.
@@ -36,7 +35,6 @@ pub struct Answered {
     pub route: &'static str,
     /// The method, as far as any route has it; else `other`.
     pub method: &'static str,
-    /// The HTTP status.
     pub status: u16,
     /// `stored`, `replayed` or `ok`; else the error's code.
     pub outcome: &'static str,
@@ -118,16 +116,13 @@ pub struct BudgetClass {
 /// The connections of a pool.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Pooled {
-    /// The pool's name.
     pub pool: &'static str,
     /// `used` or `idle`.
     pub state: &'static str,
 }
 
-/// A pool.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Pool {
-    /// The pool's name.
     pub pool: &'static str,
 }
 

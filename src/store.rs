@@ -85,7 +85,6 @@ pub struct LogInfo {
 /// A decision about a session, and whether all its billables are attributed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionFound {
-    /// The decision.
     pub attribution: Attribution,
     /// Whether it has reached every partition.
     pub is_complete: bool,
@@ -159,9 +158,6 @@ impl Store {
     }
 
     /// The entries that have one of these ids, each in its partition, in no order.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn entries_find(&self, ids: &[(u32, Uuid)]) -> Result<Vec<LogEntry>, StoreError> {
         match self {
             Self::Postgres(store) => store.entries_find(ids).await,
@@ -170,9 +166,6 @@ impl Store {
     }
 
     /// A batch of entries in the order of lists.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn entries_scan(&self, scan: Scan<'_>) -> Result<Vec<LogEntry>, StoreError> {
         match self {
             Self::Postgres(store) => store.entries_scan(scan).await,
@@ -182,9 +175,6 @@ impl Store {
 
     /// Entries of these calls that bill or name one of the accounts, if there are any, in no order;
     /// up to a limit, which of accounts may be reached twice over.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn entries_of_calls(
         &self,
         calls: &[&str],
@@ -198,9 +188,6 @@ impl Store {
     }
 
     /// A batch of a partition in the order of commits.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn entries_after(
         &self,
         range: PositionRange<'_>,
@@ -212,9 +199,6 @@ impl Store {
     }
 
     /// The last position of each partition: everything up to it is committed and visible.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
         match self {
             Self::Postgres(store) => in_time(store.heads(log)).await,
@@ -223,9 +207,6 @@ impl Store {
     }
 
     /// Decides a session's pair if nobody has yet, and returns the decision that holds.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn session_decide(
         &self,
         attribution: &Attribution,
@@ -237,9 +218,6 @@ impl Store {
     }
 
     /// The decision about a session.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn session_find(&self, session_id: &str) -> Result<Option<SessionFound>, StoreError> {
         match self {
             Self::Postgres(store) => store.session_find(session_id).await,
@@ -248,9 +226,6 @@ impl Store {
     }
 
     /// Decisions that have not reached every partition, the oldest ones.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn sessions_pending(&self) -> Result<Vec<Attribution>, StoreError> {
         match self {
             Self::Postgres(store) => in_time(store.sessions_pending()).await,
@@ -259,9 +234,6 @@ impl Store {
     }
 
     /// Notes that a decision has reached every partition.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn session_complete(&self, session_id: &str) -> Result<(), StoreError> {
         match self {
             Self::Postgres(store) => in_time(store.session_complete(session_id)).await,
@@ -270,9 +242,6 @@ impl Store {
     }
 
     /// The partitions that have entries behind their watermark.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn totals_behind(&self) -> Result<Vec<u32>, StoreError> {
         match self {
             Self::Postgres(store) => in_time(store.totals_behind()).await,
@@ -281,9 +250,6 @@ impl Store {
     }
 
     /// Rolls at most `most` positions of a partition into its buckets; whether there is more.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn totals_roll(&self, partition: u32, most: i64) -> Result<bool, StoreError> {
         match self {
             Self::Postgres(store) => store.totals_roll(partition, most).await,
@@ -292,9 +258,6 @@ impl Store {
     }
 
     /// Forgets the buckets of a partition, which rolling makes anew.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn totals_clear(&self, partition: u32) -> Result<(), StoreError> {
         match self {
             Self::Postgres(store) => store.totals_clear(partition).await,
@@ -303,9 +266,6 @@ impl Store {
     }
 
     /// Reads totals in one snapshot; `None` when they have too many parts.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn totals_read(
         &self,
         log: LogInfo,

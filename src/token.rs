@@ -16,7 +16,6 @@ use crate::billable::{ClientName, Timestamp};
 /// What a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Report billables.
     Report,
     /// Read everything that the token's accounts allow.
     Read,
@@ -25,7 +24,6 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Every scope.
     pub const ALL: [Self; 3] = [Self::Report, Self::Read, Self::Bill];
 
     /// As the command line and the store say it.
@@ -48,7 +46,6 @@ impl Scope {
 pub struct Rate {
     /// Requests, at least 1.
     pub count: NonZeroU32,
-    /// The time.
     pub per: Period,
 }
 

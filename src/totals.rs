@@ -19,10 +19,8 @@ pub use compare::compare;
 pub use roller::{keep_rolling, rebuild};
 pub use watch::keep_watching;
 
-/// Which totals.
 #[derive(Clone, Debug)]
 pub struct TotalsOf<'a> {
-    /// The days.
     pub days: &'a Days,
     /// Whether each day has a total of its own.
     pub by_day: bool,
@@ -39,13 +37,10 @@ pub struct TotalsOf<'a> {
 pub struct Total {
     /// Which of the days; 0 when the total is of all.
     pub day: usize,
-    /// The account.
     pub account_id: String,
-    /// The customer.
     pub customer_id: String,
     /// Billables that are not voided.
     pub billable_count: i64,
-    /// Voided billables.
     pub voided_count: i64,
 }
 
@@ -61,9 +56,6 @@ pub struct Totals {
 }
 
 /// Reads totals in one snapshot; `None` when they have more rows than are held at once.
-///
-/// # Errors
-/// See [`StoreError`].
 pub async fn read_totals(
     store: &Store,
     log: LogInfo,

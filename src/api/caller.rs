@@ -57,7 +57,6 @@ impl Caller {
         }
     }
 
-    /// Demands a scope.
     pub(super) fn require(&self, scope: Scope) -> Result<(), ApiError> {
         if self.grant.has(scope) {
             Ok(())

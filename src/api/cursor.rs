@@ -35,9 +35,6 @@ impl std::fmt::Debug for Cursors {
 
 impl Cursors {
     /// Reads the key, or makes it.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
     pub async fn load(store: &Store, log: LogInfo) -> Result<Self, OpenError> {
         let key = store.cursor_key().await?;
         let cipher = XChaCha20Poly1305::new(&key.into());
@@ -76,9 +73,6 @@ impl Cursors {
     }
 
     /// Opens a cursor of the list with this filter.
-    ///
-    /// # Errors
-    /// As [`Self::open_feed`].
     pub(super) fn open_list(
         &self,
         filter: &Filter,

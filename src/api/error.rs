@@ -27,11 +27,8 @@ pub(super) enum ApiError {
     Invalid(Vec<(Option<usize>, FieldError)>),
     /// A parameter, or a member of a body, breaks a rule. Its name is as .NET writes it.
     Parameter {
-        /// Its name.
         name: &'static str,
-        /// A stable code.
         code: &'static str,
-        /// A sentence.
         message: String,
     },
     /// The cursor is not one that this service gave for this.

@@ -8,7 +8,6 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 /// The value of the preference `return`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Return {
-    /// No body.
     Minimal,
     /// The billable, or the billables.
     Representation,

@@ -54,9 +54,6 @@ struct Live {
 
 impl Tokens {
     /// Reads the tokens for the first time. `admin` is a further token with every scope.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn load(
         store: &Store,
         log: LogInfo,

@@ -51,9 +51,7 @@ impl EntryKind {
 /// Whom a billable is billed to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pair {
-    /// The account.
     pub account_id: Text,
-    /// The customer.
     pub customer_id: Text,
 }
 
@@ -72,26 +70,21 @@ impl Pair {
 /// The decision to whom a session is billed. Made once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution {
-    /// The session.
     pub session_id: Text,
     /// Whom its billables are billed to, unless they name a pair themselves.
     pub pair: Pair,
     /// The client that decided.
     pub client: ClientName,
-    /// When it did.
     pub decided_at: Timestamp,
 }
 
 /// The wish to void a billable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Void {
-    /// The billable.
     pub billable_id: Uuid,
-    /// Why.
     pub reason: Option<Text>,
     /// The client that wishes so.
     pub client: ClientName,
-    /// When it did.
     pub at: Timestamp,
     /// The accounts that the client is limited to: what is billed to another is not his to void.
     pub accounts: Option<Arc<[String]>>,
@@ -110,9 +103,7 @@ impl Void {
 /// The order of lists: by the time of the call, then by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListKey {
-    /// `occurredAt`.
     pub occurred_at: Timestamp,
-    /// The billable's id.
     pub billable_id: Uuid,
 }
 
@@ -123,7 +114,6 @@ pub struct LogEntry {
     pub partition: u32,
     /// Its position there: strictly increasing in the order of commits, with gaps.
     pub position: i64,
-    /// The entry.
     pub entry: Entry,
 }
 
@@ -134,7 +124,6 @@ pub struct Entry {
     pub id: Uuid,
     /// The billable that this entry is about.
     pub billable_id: Uuid,
-    /// What it says.
     pub kind: EntryKind,
     /// The four fields as reported.
     pub reported: Reported,
@@ -354,7 +343,6 @@ impl Billable {
         }
     }
 
-    /// Its state.
     pub fn state(&self) -> BillableState {
         match (&self.voided, self.pair()) {
             (Some(_), _) => BillableState::Voided,

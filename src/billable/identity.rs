@@ -39,7 +39,6 @@ impl ClientName {
         valid.then(|| Self(name.into()))
     }
 
-    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -57,7 +56,6 @@ impl IdempotencyKey {
         (visible && (1..=255).contains(&key.len())).then(|| Self(text.into()))
     }
 
-    /// The key.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -23,7 +23,6 @@ pub enum Field {
     CustomerId,
     /// The session that the call belongs to.
     SessionId,
-    /// The call.
     CallSid,
     /// When the call happened.
     OccurredAt,
@@ -77,7 +76,6 @@ pub struct FieldError {
     /// A stable code: `NotEmpty`, `Length`, `InvalidCharacter`, `NotAText`, `InvalidInstant`,
     /// `InclusiveBetween`.
     pub code: &'static str,
-    /// The sentence.
     pub message: String,
 }
 
@@ -218,7 +216,6 @@ impl Text {
         Self(value.into())
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -233,13 +230,9 @@ impl fmt::Debug for Text {
 /// The four fields as reported: the content that a repeated report is compared by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reported {
-    /// `accountId`.
     pub account_id: Option<Text>,
-    /// `customerId`.
     pub customer_id: Option<Text>,
-    /// `sessionId`.
     pub session_id: Option<Text>,
-    /// `callSid`.
     pub call_sid: Option<Text>,
 }
 
@@ -273,7 +266,6 @@ impl Reported {
 /// A report that holds every rule of its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The four fields.
     pub reported: Reported,
     /// When the call happened, if the client said so.
     pub occurred_at: Option<Timestamp>,

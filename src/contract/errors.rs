@@ -3,7 +3,6 @@
 /// An error, as clients tell it from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// The status.
     pub status: u16,
     /// The code in `responseStatus.errorCode`.
     pub code: &'static str,
@@ -15,7 +14,6 @@ pub struct Error {
 macro_rules! errors {
     ($($name:ident = $status:literal $code:literal $means:literal;)*) => {
         $(#[doc = $means] pub const $name: Error = Error { status: $status, code: $code, means: $means };)*
-        /// Every error.
         pub const ALL: &[Error] = &[$($name),*];
     };
 }

@@ -5,30 +5,25 @@ use super::types::{Location, Member, MemberKind, Type, always, maybe};
 /// The id that the report of the examples gets.
 pub const ID: &str = "4a9f3520-2c9d-8620-b8ed-069900bed70a";
 
-/// The account.
 pub const ACCOUNT_ID: Member = maybe("accountId", MemberKind::Text, "acc", "The account to bill");
-/// The customer.
 pub const CUSTOMER_ID: Member = maybe(
     "customerId",
     MemberKind::Text,
     "cus",
     "The customer to bill",
 );
-/// The session.
 pub const SESSION_ID: Member = maybe(
     "sessionId",
     MemberKind::Text,
     "S1",
     "The session that the call belongs to. Either this, or both accountId and customerId, is required",
 );
-/// The call.
 pub const CALL_SID: Member = maybe(
     "callSid",
     MemberKind::Text,
     "CA1",
     "The call that is reported",
 );
-/// When it happened.
 pub const OCCURRED_AT: Member = maybe(
     "occurredAt",
     MemberKind::Timestamp,
@@ -36,7 +31,6 @@ pub const OCCURRED_AT: Member = maybe(
     "When the call happened: from 1980 to 24 hours ahead. Now, when it is not given",
 );
 
-/// The billable's id.
 pub const BILLABLE_ID: Member = always(
     "id",
     MemberKind::Id,
@@ -75,7 +69,6 @@ const REPORTED_CUSTOMER: Member = CUSTOMER_ID.meaning("The customer, as reported
 const REPORTED_SESSION: Member = SESSION_ID.meaning("The session, as reported");
 const REPORTED_CALL: Member = CALL_SID.meaning("The call, as reported");
 
-/// A billable.
 pub static BILLABLE: Type = Type {
     name: "Billable",
     text: "A billable, as it is stored, with its state",
@@ -268,7 +261,6 @@ pub static BILLING_CUSTOMER_INFO: Type = Type {
     ],
 };
 
-/// Totals.
 pub static BILLING_INFO: Type = Type {
     name: "BillingInfo",
     text: "Totals of whole days by customer. As csv and ndjson, the customers as rows",
@@ -298,14 +290,12 @@ pub static BILLING_INFO: Type = Type {
     ],
 };
 
-/// The first day.
 pub const START_DATE: Member = always(
     "startDate",
     MemberKind::Date,
     "2026-03-01",
     "The first day, from 1980-01-01 on",
 );
-/// The last day.
 pub const END_DATE: Member = always(
     "endDate",
     MemberKind::Date,

@@ -1,13 +1,10 @@
 //! How requests and objects are described, member by member.
 
-/// An object.
 #[derive(Debug)]
 pub struct Type {
     /// The name of its DTO, and of its element in XML.
     pub name: &'static str,
-    /// What it is.
     pub text: &'static str,
-    /// What it has.
     pub members: &'static [Member],
 }
 
@@ -16,13 +13,11 @@ pub struct Type {
 pub struct Member {
     /// The name, as JSON has it.
     pub name: &'static str,
-    /// Where it stands.
     pub location: Location,
     /// What it may be.
     pub kind: MemberKind,
     /// Whether it is always there.
     pub is_required: bool,
-    /// What it means.
     pub text: &'static str,
     /// A value, or the only item of an array.
     pub example: &'static str,
@@ -33,11 +28,8 @@ pub struct Member {
 pub enum Location {
     /// In the path; by the operation's name in the query, or in the body when there is one.
     Path,
-    /// In the query.
     Query,
-    /// In a header.
     Header,
-    /// In a body.
     Body,
 }
 
@@ -60,7 +52,6 @@ pub enum MemberKind {
     Text,
     /// Any other text.
     String,
-    /// A UUID.
     Id,
     /// An RFC 3339 timestamp.
     Timestamp,
@@ -70,13 +61,11 @@ pub enum MemberKind {
     Choice(&'static [&'static str]),
     /// A whole number within these bounds.
     Number(i64, i64),
-    /// True or false.
     Bool,
     /// Texts, at most so many.
     Texts(usize),
     /// UUIDs, at most so many.
     Ids(usize),
-    /// Objects.
     List(&'static Type),
 }
 

@@ -20,20 +20,16 @@ pub enum Language {
     TypeScript,
     /// The same as a module that needs no compiler.
     Mjs,
-    /// C#.
     CSharp,
     /// Python, for the PyPI package `servicestack`.
     Python,
-    /// Java.
     Java,
-    /// Kotlin.
     Kotlin,
     /// Commands for a shell, which need no DTO.
     Curl,
 }
 
 impl Language {
-    /// Every language.
     pub const ALL: [Self; 7] = [
         Self::TypeScript,
         Self::Mjs,

@@ -21,7 +21,6 @@ pub fn text() -> &'static str {
     &DOCUMENT
 }
 
-/// The document.
 fn document() -> Value {
     let (mut paths, mut responses) = (Map::new(), responses::of_errors());
     for operation in OPERATIONS {

@@ -12,13 +12,11 @@ pub struct BillingInfo {
     pub account_id: Option<String>,
     /// The first day, `YYYY-MM-DD`.
     pub start_date: String,
-    /// The last day.
     pub end_date: String,
     /// The time zone of the days, by its IANA name.
     pub time_zone: String,
     /// A cursor of the feed: the totals are exact there.
     pub as_of: String,
-    /// The totals.
     pub customers: Vec<BillingCustomerInfo>,
     /// Billables that nobody is billed for yet; `None` for those who may not know.
     pub unattributed_count: Option<i64>,
@@ -29,13 +27,11 @@ pub struct BillingInfo {
 pub struct BillingCustomerInfo {
     /// The account, where the whole does not name it.
     pub account_id: Option<String>,
-    /// The customer.
     pub customer_id: String,
     /// The day, `YYYY-MM-DD`, when totals are by day.
     pub date: Option<String>,
     /// Billables that are not voided.
     pub billable_count: i64,
-    /// Voided billables.
     pub voided_count: i64,
 }
 

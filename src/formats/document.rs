@@ -69,9 +69,6 @@ impl Document {
     }
 
     /// Binds the fields of a query to the report; those of a batch can't be in the query.
-    ///
-    /// # Errors
-    /// See [`BindError`].
     pub fn bind(&mut self, query: &str, binding: Binding) -> Result<(), BindError> {
         let Binding {
             query_wins,

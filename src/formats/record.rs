@@ -218,7 +218,6 @@ impl ExportRows {
         }
     }
 
-    /// Adds a row.
     pub fn write(&mut self, billable: &Billable) {
         let row = Record::billable(billable).write_item(self.format, false);
         self.text.push_str(&row);

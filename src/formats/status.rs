@@ -14,7 +14,6 @@ const BATCH_INDEX: &str = "AutoBatchIndex";
 /// The body of an error.
 #[derive(Clone, Debug)]
 pub struct ResponseStatus {
-    /// A stable code.
     pub error_code: &'static str,
     /// A sentence for people.
     pub message: String,
@@ -27,7 +26,6 @@ pub struct ResponseStatus {
 /// What is wrong with one field.
 #[derive(Clone, Debug)]
 pub struct ResponseError {
-    /// A stable code.
     pub error_code: &'static str,
     /// The field, as .NET spells it: `CallSid`.
     pub field_name: &'static str,

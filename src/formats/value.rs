@@ -13,9 +13,7 @@ pub enum Value<'a> {
     Null,
     /// `true` or `false`; in JSV and CSV `True` or `False`, as .NET writes them.
     Bool(bool),
-    /// A whole number.
     Number(i64),
-    /// A text.
     Text(Cow<'a, str>),
     /// Values in a row.
     List(Vec<Self>),

@@ -7,7 +7,6 @@ use crate::store::{AccountFilter, PositionRange, Store, StoreError};
 /// A range of the feed.
 #[derive(Debug)]
 pub struct FeedPage {
-    /// The entries.
     pub entries: Vec<LogEntry>,
     /// The position in each partition up to which there is nothing more to read.
     pub after: Vec<i64>,
@@ -15,9 +14,6 @@ pub struct FeedPage {
 
 /// Reads up to `limit` entries behind `after`, up to `heads`. Who is limited to
 /// accounts gets the entries that bill or name one of them, and goes past the others.
-///
-/// # Errors
-/// See [`StoreError`].
 pub async fn read_feed(
     store: &Store,
     accounts: &Accounts,

@@ -30,9 +30,7 @@ pub struct Filter {
     pub account_id: Option<Text>,
     /// The customer that is billed or, while none is, named.
     pub customer_id: Option<Text>,
-    /// The session.
     pub session_id: Option<Text>,
-    /// The call.
     pub call_sid: Option<Text>,
     /// Calls at this timestamp or later.
     pub from: Option<Timestamp>,
@@ -73,9 +71,6 @@ pub struct List {
 
 impl List {
     /// Begins a list as of now.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn begin(
         store: Store,
         log: LogInfo,
@@ -159,9 +154,6 @@ impl List {
 
     /// Reads on: at most `most` billables. There may be none although there are more: see
     /// [`Self::after`].
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn read(&mut self, most: usize) -> Result<Vec<Billable>, StoreError> {
         let Some(after) = self.after else {
             return Ok(Vec::new());

@@ -49,7 +49,6 @@ impl Phase {
     }
 }
 
-/// The stream.
 #[derive(Debug)]
 pub(super) struct Connection<S> {
     stream: S,

@@ -19,7 +19,6 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long a client may take nothing of what is sent to it.
 const STALL: Duration = Duration::from_secs(30);
 
-/// The stream.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,

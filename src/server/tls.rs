@@ -21,12 +21,7 @@ use super::socket::Socket;
 pub enum TlsError {
     /// The file cannot be read.
     #[error("cannot read {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// The file holds no certificates.
     #[error("{0} must hold certificates in PEM, the server's first")]
     NoCertificate(PathBuf),
@@ -36,11 +31,8 @@ pub enum TlsError {
     /// The two do not go together, or are of a kind that is not known.
     #[error("cannot use the certificate {certificate} with the key {key}")]
     Unusable {
-        /// The certificate's file.
         certificate: PathBuf,
-        /// The key's file.
         key: PathBuf,
-        /// Why.
         source: rustls::Error,
     },
 }

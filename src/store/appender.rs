@@ -19,9 +19,6 @@ pub enum Appender {
 
 impl Appender {
     /// The entries that have one of `ids`, in no order, without taking a lock.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn entries_find(&mut self, ids: &[Uuid]) -> Result<Vec<Entry>, StoreError> {
         match self {
             Self::Postgres(appender) => appender.entries_find(ids).await,
@@ -30,9 +27,6 @@ impl Appender {
     }
 
     /// Makes sure that everything this connection has found is durable. An append does so too.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn entries_confirm(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Postgres(appender) => appender.entries_confirm().await,
@@ -55,9 +49,6 @@ impl Appender {
 
     /// As [`Self::entries_append`], of entries that bill nobody or whom they name: false, and nothing
     /// is changed, when one of them is stored already, or the head is missing.
-    ///
-    /// # Errors
-    /// As [`Self::entries_append`].
     pub async fn entries_append_new(&mut self, entries: &[&Entry]) -> Result<bool, StoreError> {
         debug_assert!(!entries.iter().any(|entry| entry.awaits_pair()));
         match self {
@@ -67,9 +58,6 @@ impl Appender {
     }
 
     /// Voids billables of this partition in one durable transaction. The first reason stays.
-    ///
-    /// # Errors
-    /// As [`Self::entries_append`].
     pub async fn entries_void(&mut self, voids: &[Void]) -> Result<Voided, StoreError> {
         match self {
             Self::Postgres(appender) => appender.entries_void(voids).await,
@@ -80,9 +68,6 @@ impl Appender {
     /// Attributes the next [`super::STEP`] billables of a session in this partition, in one durable
     /// transaction; returns where the next step goes on, or `None` when the partition is done. From
     /// the first step on, whoever records gets the pair at once.
-    ///
-    /// # Errors
-    /// As [`Self::entries_append`].
     pub async fn entries_attribute(
         &mut self,
         attribution: &Attribution,

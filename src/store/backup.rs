@@ -26,7 +26,6 @@ pub struct FileContents {
     pub log: LogInfo,
     /// How many entries the log has.
     pub entries: i64,
-    /// The last position.
     pub head: i64,
 }
 
@@ -187,9 +186,6 @@ impl Store {
     }
 
     /// What SQLite finds wrong with the file; nothing for PostgreSQL, which has tools of its own.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn file_problems(&self) -> Result<Vec<String>, StoreError> {
         match self {
             Self::Postgres(_) => Ok(Vec::new()),

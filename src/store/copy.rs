@@ -143,9 +143,6 @@ copy_operations!(sqlite::Store, Sqlite, sqlite::BEGIN, sqlite::BEGIN_SNAPSHOT);
 
 impl Store {
     /// The log and when it was made, if it was.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn log_find(&self) -> Result<Option<(LogInfo, Timestamp)>, StoreError> {
         let found = on_either!(self, log_find())?;
         let Some((log, made_at)) = found else {
@@ -160,42 +157,27 @@ impl Store {
     }
 
     /// Whether there is neither an entry nor a decision about a session.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn log_is_empty(&self) -> Result<bool, StoreError> {
         on_either!(self, log_is_empty())
     }
 
     /// Makes an empty database that log, or turns the empty log that it has into it. Its heads
     /// are at the start until [`Self::heads_set`].
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn log_adopt(&self, log: LogInfo, made_at: Timestamp) -> Result<(), StoreError> {
         on_either!(self, log_adopt(log, made_at.as_micros()))
     }
 
     /// Sets the last position of each partition.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn heads_set(&self, heads: &[i64]) -> Result<(), StoreError> {
         on_either!(self, heads_set(heads))
     }
 
     /// The position of a partition's last entry, whatever its head says; 0 when it has none.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn entries_last(&self, partition: u32) -> Result<i64, StoreError> {
         on_either!(self, entries_last(partition.cast_signed()))
     }
 
     /// How many entries there are.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn entries_count(&self) -> Result<i64, StoreError> {
         on_either!(self, entries_count())
     }

@@ -24,10 +24,7 @@ pub enum StoreError {
     Unfit(#[source] Box<OpenError>),
     /// The log is damaged: a partition has no head or no watermark.
     #[error("the partition {partition} of the log has no row in log_heads or watermarks")]
-    NoHead {
-        /// The partition.
-        partition: i32,
-    },
+    NoHead { partition: i32 },
     /// The database refuses the data itself; writing it again cannot help.
     #[error("the database refused the data")]
     Refused(#[source] sqlx::Error),
@@ -38,11 +35,8 @@ pub enum StoreError {
     /// A stored row is not one that this program writes.
     #[error("the table {table} has an unusable {column} in the row {key:?}")]
     Corrupt {
-        /// The table.
         table: &'static str,
-        /// The column.
         column: &'static str,
-        /// The row's key.
         key: String,
     },
 }

@@ -52,11 +52,9 @@ impl<'a> AccountFilter<'a> {
 /// A range of one partition, in the order of positions.
 #[derive(Clone, Copy, Debug)]
 pub struct PositionRange<'a> {
-    /// The partition.
     pub partition: u32,
     /// Only entries behind this position.
     pub after: i64,
-    /// The account.
     pub filter: AccountFilter<'a>,
     /// At most that many.
     pub limit: u32,

@@ -13,7 +13,6 @@ pub enum OpenError {
     /// The rest of the URL is unusable. The URL may hold a password, so it is not repeated.
     #[error("DATABASE_URL is not usable: {0}")]
     Url(String),
-    /// No connection.
     #[error("cannot open {label}")]
     Connect {
         /// The database, without credentials.
@@ -29,7 +28,6 @@ pub enum OpenError {
         label: String,
         /// The setting and its value.
         setting: String,
-        /// What to do.
         remedy: &'static str,
     },
     /// Texts would not be kept bytewise.
@@ -60,7 +58,6 @@ pub enum OpenError {
     /// The file could not be copied.
     #[error("cannot copy {label}")]
     Copy {
-        /// Which file.
         label: String,
         /// The driver's reason.
         #[source]
@@ -69,7 +66,6 @@ pub enum OpenError {
     /// A file whose pages do not fit together.
     #[error("{label} is damaged: {reason}")]
     Damaged {
-        /// Which file.
         label: String,
         /// What SQLite says.
         reason: String,

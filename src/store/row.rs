@@ -169,7 +169,6 @@ pub(super) fn log_entries(rows: Vec<EntryRow>) -> Result<Vec<LogEntry>, StoreErr
     rows.into_iter().map(LogEntry::try_from).collect()
 }
 
-/// Rows into entries.
 pub(super) fn entries(rows: Vec<EntryRow>) -> Result<Vec<Entry>, StoreError> {
     let found = log_entries(rows)?;
     Ok(found.into_iter().map(|log_entry| log_entry.entry).collect())

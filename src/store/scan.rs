@@ -11,7 +11,6 @@ use crate::billable::{ListKey, LogEntry, Timestamp};
 /// The index that serves a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScanIndex<'a> {
-    /// Every entry.
     All,
     /// Entries that bill this account or, billing none, name it.
     Account(&'a str),
@@ -36,7 +35,6 @@ pub enum ScanIndex<'a> {
 /// A batch of entries, newest first.
 #[derive(Clone, Copy, Debug)]
 pub struct Scan<'a> {
-    /// The index.
     pub index: ScanIndex<'a>,
     /// Of these only entries that bill this account or, billing none, name it.
     pub account: Option<&'a str>,

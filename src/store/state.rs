@@ -128,9 +128,6 @@ fn pool<D: sqlx::Database>(name: &'static str, pool: &Pool<D>) -> PoolState {
 
 impl Store {
     /// The log's state.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn log_state(&self) -> Result<LogState, StoreError> {
         in_time(async { on_either!(self, log_state()) }).await
     }

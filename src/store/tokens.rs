@@ -101,43 +101,28 @@ token_operations!(sqlite);
 
 impl Store {
     /// Stores a token.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn token_insert(&self, token: &Token, hash: &SecretHash) -> Result<(), StoreError> {
         on_either!(self, token_insert(token, hash))
     }
 
     /// Every token that is not revoked, expired ones included, oldest first. A row that is not
     /// one that this program writes, such as one of a newer program, stands for itself alone.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn tokens_list(&self) -> Result<Vec<TokenFound>, StoreError> {
         on_either!(self, tokens_list())
     }
 
     /// Whether a token was ever made, revoked ones included.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn tokens_exist(&self) -> Result<bool, StoreError> {
         on_either!(self, tokens_exist())
     }
 
     /// Revokes a token; false when there is none of that id, or it was revoked before.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn token_revoke(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
         on_either!(self, token_revoke(id, now))
     }
 
     /// Lets a token end at `until`, if not before, and stores the one that replaces it, both or
     /// neither; false when there is no live token with the id of the old one.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn token_rotate(
         &self,
         old: Uuid,
@@ -149,9 +134,6 @@ impl Store {
     }
 
     /// Notes when tokens were used, each at most once a minute whoever notes it.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn tokens_use(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError> {
         in_time(async { on_either!(self, tokens_use(used)) }).await
     }

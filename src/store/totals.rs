@@ -44,7 +44,6 @@ pub struct BucketRange {
     pub sign: i64,
 }
 
-/// Which totals.
 #[derive(Clone, Debug)]
 pub struct TotalsQuery<'a> {
     /// What the buckets make of each row.
@@ -73,13 +72,9 @@ impl TotalsQuery<'_> {
 pub struct TotalsRow {
     /// The row of the result if it comes from buckets, else the start of the quarter of an hour.
     pub group_key: i64,
-    /// The account.
     pub account_id: String,
-    /// The customer.
     pub customer_id: String,
-    /// Billables.
     pub billable_count: i64,
-    /// Voided billables.
     pub voided_count: i64,
 }
 

@@ -19,11 +19,9 @@ const READ_BATCH: i64 = 5000;
 pub struct EntryRead {
     /// Its partition, whatever the log has.
     pub partition: i32,
-    /// Its position.
     pub position: i64,
     /// Its id, if it is one.
     pub id: Option<Uuid>,
-    /// The entry.
     pub entry: Result<Entry, String>,
 }
 
@@ -191,9 +189,6 @@ verify_operations!(
 
 impl Store {
     /// A range of a partition, in the order of positions, whatever its rows are.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn entries_read(
         &self,
         range: PositionRange<'_>,
@@ -202,17 +197,11 @@ impl Store {
     }
 
     /// The rows that have one of these ids, each in its partition, in no order.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn entries_read_of(&self, ids: &[(u32, Uuid)]) -> Result<Vec<EntryRead>, StoreError> {
         on_either!(self, entries_read_of(ids))
     }
 
     /// Entries of partitions that the log does not have, as (partition, position); the first ones.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn entries_strayed(
         &self,
         log: LogInfo,
@@ -222,25 +211,16 @@ impl Store {
     }
 
     /// The next decisions behind a session, in the order of their ids.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn sessions_read_after(&self, after: &str) -> Result<Vec<SessionRead>, StoreError> {
         on_either!(self, sessions_read_after(after))
     }
 
     /// The decisions about these sessions, if there are any, in no order.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn sessions_read_of(&self, ids: &[&str]) -> Result<Vec<SessionRead>, StoreError> {
         on_either!(self, sessions_read_of(ids))
     }
 
     /// The next ones of a partition's copies of decisions, in the order of the sessions' ids.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn pairs_read_after(
         &self,
         partition: u32,
@@ -260,9 +240,6 @@ impl Store {
     }
 
     /// Those of the sessions that a partition has a copy of the decision of.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn pairs_read_of(
         &self,
         partition: u32,
@@ -272,9 +249,6 @@ impl Store {
     }
 
     /// The position up to which each partition's entries are in the buckets.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn watermarks(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
         by_partition(on_either!(self, watermarks_read())?, log)
     }

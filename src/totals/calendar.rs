@@ -23,7 +23,6 @@ impl Zone {
         Some(Self { name, zone })
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -52,17 +51,14 @@ impl Days {
         }
     }
 
-    /// The time zone.
     pub fn zone(&self) -> &Zone {
         &self.zone
     }
 
-    /// The first day.
     pub fn first(&self) -> Date {
         self.first
     }
 
-    /// The last day.
     pub fn last(&self) -> Date {
         self.last
     }
@@ -115,9 +111,7 @@ impl Days {
 /// What is wrong with a range of days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DaysError {
-    /// The first day.
     First,
-    /// The last day.
     Last,
     /// Their order.
     Order,

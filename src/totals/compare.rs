@@ -16,9 +16,6 @@ const MOST: i64 = 1000;
 const LAST: i64 = 32_503_680_000_000_000 - 1;
 
 /// Compares all of it. `found` gets every bucket that is wrong, `at` how many entries are done.
-///
-/// # Errors
-/// See [`StoreError`].
 pub async fn compare(
     store: &Store,
     mut found: impl FnMut(Compared),

@@ -41,9 +41,6 @@ pub async fn keep_rolling(store: Store) {
 
 /// Forgets the totals and makes them anew from the log. Reads are exact all the while, and slow
 /// until it is done.
-///
-/// # Errors
-/// See [`StoreError`].
 pub async fn rebuild(store: &Store, log: LogInfo) -> Result<(), StoreError> {
     for partition in 0..log.partitions {
         store.totals_clear(partition).await?;

@@ -64,12 +64,10 @@ pub(in crate::api) async fn get_front_page(
     page(pages::front(is_ready, &base))
 }
 
-/// The operations.
 pub(in crate::api) async fn get_metadata() -> Response {
     page(pages::index())
 }
 
-/// One operation.
 pub(in crate::api) async fn get_operation_metadata(
     resource_id: ResourceId,
     RawQuery(query): RawQuery,

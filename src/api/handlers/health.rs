@@ -22,7 +22,6 @@ const READY_TIMEOUT: Duration = Duration::from_secs(2);
 /// What the store last said, and when.
 pub(in crate::api) type Readiness = Arc<Mutex<Option<(Instant, bool)>>>;
 
-/// The process answers.
 pub(in crate::api) async fn get_livez(response_format: ResponseFormat) -> Response {
     healthy(response_format)
 }

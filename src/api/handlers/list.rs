@@ -24,7 +24,6 @@ pub(in crate::api) const DEFAULT_LIMIT: usize = 100;
 /// and the cursor goes on.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Lists billables.
 pub(in crate::api) async fn list_billables(
     State(app): State<App>,
     caller: Caller,

@@ -21,7 +21,6 @@ pub(in crate::api) struct RequestOutcome(pub(in crate::api) &'static str);
 pub(in crate::api) struct KnownClient(Arc<OnceLock<ClientName>>);
 
 impl KnownClient {
-    /// Notes the client.
     pub(in crate::api) fn set(extensions: &Extensions, client: &ClientName) {
         if let Some(Self(known)) = extensions.get() {
             let _ = known.set(client.clone());

@@ -13,13 +13,9 @@ use crate::formats::Format;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) enum RouteStyle {
     /// A resource, with the format of its suffix, which is the answer's.
-    Resource {
-        /// The suffix.
-        suffix: Option<Format>,
-    },
+    Resource { suffix: Option<Format> },
     /// An operation of ServiceStack's, with a format for the body and for the answer.
     Operation {
-        /// The format.
         format: Format,
         /// Whether it takes several at once.
         is_batch: bool,
@@ -38,9 +34,7 @@ impl<S: Sync> FromRequestParts<S> for RouteStyle {
 /// A path in its route's spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::api) struct Canonical {
-    /// The route.
     pub(in crate::api) route: &'static str,
-    /// The path.
     pub(in crate::api) path: String,
     /// What it says besides.
     pub(in crate::api) style: RouteStyle,

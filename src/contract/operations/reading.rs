@@ -146,7 +146,6 @@ pub(super) static CHECK_BILLABLES: Operation = Operation {
     ..READING
 };
 
-/// See one billable.
 pub(super) static GET_BILLABLE: Operation = Operation {
     name: "GetBillable",
     summary: "See one billable",

@@ -177,9 +177,6 @@ metadata_operations!(sqlite::Store, Sqlite, sqlite::BEGIN);
 
 impl Store {
     /// Takes over the cursor key and the tokens of another database, revoked ones included.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn secrets_copy(&self, from: &Self) -> Result<(), StoreError> {
         if let Some(key) = on_either!(from, cursor_key_find())? {
             on_either!(self, cursor_key_set(&key))?;
@@ -189,9 +186,6 @@ impl Store {
     }
 
     /// Takes over the decisions about sessions, and each partition's copy of them.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn sessions_copy(&self, from: &Self, log: LogInfo) -> Result<(), StoreError> {
         let mut after = String::new();
         loop {

@@ -9,11 +9,8 @@ use super::super::{Store, StoreError, postgres, sqlite};
 pub struct Compared {
     /// The width of the bucket.
     pub level: i64,
-    /// The partition.
     pub partition: i32,
-    /// The account.
     pub account_id: String,
-    /// The customer.
     pub customer_id: String,
     /// When it starts, in microseconds since 1970.
     pub starts_at: i64,
@@ -145,9 +142,6 @@ compare_operations!(sqlite::Store, sqlite::BEGIN_SNAPSHOT);
 impl Store {
     /// The finest buckets of a range of time that are not what the log adds up to, as far as it
     /// is in the buckets; the first `limit`.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn buckets_against_log(
         &self,
         from: i64,
@@ -159,9 +153,6 @@ impl Store {
 
     /// The buckets of days and of the month that are not what the finest ones add up to. The
     /// range of time is one month.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn buckets_against_finer(
         &self,
         from: i64,
@@ -172,17 +163,11 @@ impl Store {
     }
 
     /// The time of the call that so many other entries from `from` on stand before.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn time_behind(&self, from: i64, entries: i64) -> Result<Option<i64>, StoreError> {
         on_either!(self, time_behind(from, entries))
     }
 
     /// When the first and the last bucket start, whatever their widths.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn buckets_ends(&self) -> Result<Option<(i64, i64)>, StoreError> {
         let mut ends: Option<(i64, i64)> = None;
         for level in [
