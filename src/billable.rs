@@ -2,11 +2,13 @@
 //!
 //! No I/O, no clock, no formats. Every other module may use this one; it uses none.
 
+pub mod code;
 pub mod entry;
 pub mod identity;
 pub mod report;
 pub mod timestamp;
 
+pub use code::Code;
 pub use entry::{
     Attribution, Billable, BillableState, Entry, EntryKind, ListKey, LogEntry, Pair, Void,
 };

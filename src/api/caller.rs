@@ -13,9 +13,9 @@ use crate::api::layers::access_log::KnownClient;
 use crate::api::tokens::Tokens;
 use crate::api::{ApiError, App};
 use crate::billable::{
-    Billable, ClientName, Field, FieldError, RawReport, Report, Text, Timestamp,
+    Billable, ClientName, Code, Field, FieldError, RawReport, Report, Text, Timestamp,
 };
-use crate::contract::{errors, routes};
+use crate::contract::routes;
 use crate::limits::concurrency::Permit;
 use crate::limits::in_flight::RequestKind;
 use crate::reader::Accounts;
@@ -75,14 +75,14 @@ impl Caller {
             let mut errors = parsed.err().unwrap_or_default();
             errors.retain(|error| error.field != Field::AccountId);
             let message = "accountId is required, because the token is limited to accounts";
-            errors.insert(0, of_account(errors::NOT_EMPTY.code, message));
+            errors.insert(0, of_account(Code::NotEmpty, message));
             return Err(errors);
         }
         let report = parsed?;
         match &report.reported.account_id {
             Some(account) if !self.grant.covers(account.as_str()) => {
                 let message = "the token is limited to other accounts";
-                Err(vec![of_account(errors::FORBIDDEN.code, message)])
+                Err(vec![of_account(Code::Forbidden, message)])
             }
             _ => Ok(report),
         }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
-use crate::billable::{Field, FieldError};
+use crate::billable::{Code, Field, FieldError};
 use crate::contract::errors::{self, Error};
 use crate::formats::ReadError;
 use crate::formats::status::{ResponseError, ResponseStatus};
@@ -28,7 +28,7 @@ pub(super) enum ApiError {
     /// A parameter, or a member of a body, breaks a rule. Its name is as .NET writes it.
     Parameter {
         name: &'static str,
-        code: &'static str,
+        code: Code,
         message: String,
     },
     /// The cursor is not one that this service gave for this.
@@ -98,7 +98,7 @@ impl ApiError {
             Self::Malformed(reason) => (errors::MALFORMED, &**reason),
             Self::Invalid(errors) => return invalid(errors),
             Self::Parameter { code, message, .. } => {
-                return (Error::of_field(code), message.clone());
+                return (Error::of_field(*code), message.clone());
             }
             Self::InvalidCursor => (
                 errors::INVALID_CURSOR,
@@ -222,7 +222,14 @@ impl ApiError {
         match self {
             Self::Invalid(errors) => errors
                 .iter()
-                .map(|(index, error)| of(index, error.code, &error.field, error.message.clone()))
+                .map(|(index, error)| {
+                    of(
+                        index,
+                        error.code.as_str(),
+                        &error.field,
+                        error.message.clone(),
+                    )
+                })
                 .collect(),
             Self::IdempotencyConflict(conflicts) => {
                 let differs =
@@ -259,7 +266,7 @@ impl ApiError {
                 code,
                 message,
             } => vec![ResponseError {
-                error_code: code,
+                error_code: code.as_str(),
                 field_name: name,
                 message: message.clone(),
                 index: None,
@@ -270,10 +277,10 @@ impl ApiError {
 
     /// An error of a parameter, whose name is as .NET writes it.
     pub(super) fn parameter(name: &'static str, rule: impl AsRef<str>) -> Self {
-        Self::of_parameter(name, errors::PREDICATE.code, rule.as_ref())
+        Self::of_parameter(name, Code::Predicate, rule.as_ref())
     }
 
-    fn of_parameter(name: &'static str, code: &'static str, rule: &str) -> Self {
+    fn of_parameter(name: &'static str, code: Code, rule: &str) -> Self {
         let camel = name[..1].to_ascii_lowercase() + &name[1..];
         Self::Parameter {
             name,
@@ -284,7 +291,7 @@ impl ApiError {
 
     /// An error of a parameter that has to be given and is not. Its name is as .NET writes it.
     pub(super) fn missing(name: &'static str) -> Self {
-        let code = errors::NOT_EMPTY.code;
+        let code = Code::NotEmpty;
         Self::of_parameter(name, code, "is required")
     }
 
@@ -352,7 +359,7 @@ fn invalid(errors: &[(Option<usize>, FieldError)]) -> (Error, String) {
 fn standing(errors: &[(Option<usize>, FieldError)]) -> Option<&(Option<usize>, FieldError)> {
     errors
         .iter()
-        .find(|(_, error)| error.code != errors::FORBIDDEN.code)
+        .find(|(_, error)| error.code != Code::Forbidden)
         .or(errors.first())
 }
 

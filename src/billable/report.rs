@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Timestamp;
+use super::{Code, Timestamp};
 
 /// The longest text field, in Unicode scalar values.
 pub const MAX_TEXT: usize = 256;
@@ -73,15 +73,13 @@ impl Field {
 pub struct FieldError {
     /// The field at fault.
     pub field: Field,
-    /// A stable code: `NotEmpty`, `Length`, `InvalidCharacter`, `NotAText`, `InvalidInstant`,
-    /// `InclusiveBetween`.
-    pub code: &'static str,
+    pub code: Code,
     pub message: String,
 }
 
 impl FieldError {
     /// An error of `field`.
-    pub fn new(field: Field, code: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(field: Field, code: Code, message: impl Into<String>) -> Self {
         Self {
             field,
             code,
@@ -164,7 +162,7 @@ impl RawReport {
             Some(RawValue::Text(text)) if !text.trim().is_empty() => Ok(Some(text)),
             Some(RawValue::Structure) => Err(FieldError::new(
                 field,
-                "NotAText",
+                Code::NotAText,
                 format!(
                     "{} must be a text, not an object or an array",
                     field.camel()
@@ -194,11 +192,11 @@ impl Text {
     ///
     /// # Errors
     /// `Length` or `InvalidCharacter`.
-    pub fn named(name: &str, value: String) -> Result<Self, (&'static str, String)> {
+    pub fn named(name: &str, value: String) -> Result<Self, (Code, String)> {
         let length = value.chars().count();
         if length == 0 || length > MAX_TEXT {
             let message = format!("{name} must have 1 to {MAX_TEXT} characters, not {length}");
-            return Err(("Length", message));
+            return Err((Code::Length, message));
         }
         let refused = |c: char| c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}');
         if let Some(found) = value.chars().find(|&c| refused(c)) {
@@ -206,7 +204,7 @@ impl Text {
                 "{name} must not contain the character U+{:04X}",
                 found as u32
             );
-            return Err(("InvalidCharacter", message));
+            return Err((Code::InvalidCharacter, message));
         }
         Ok(Self(value.into()))
     }
@@ -326,17 +324,17 @@ fn missing_subject(account: bool, customer: bool) -> Option<FieldError> {
         (true, true) => None,
         (true, false) => Some(FieldError::new(
             Field::CustomerId,
-            "NotEmpty",
+            Code::NotEmpty,
             "customerId is required with accountId when there is no sessionId",
         )),
         (false, true) => Some(FieldError::new(
             Field::AccountId,
-            "NotEmpty",
+            Code::NotEmpty,
             "accountId is required with customerId when there is no sessionId",
         )),
         (false, false) => Some(FieldError::new(
             Field::SessionId,
-            "NotEmpty",
+            Code::NotEmpty,
             "either sessionId, or both accountId and customerId, is required",
         )),
     }
@@ -347,7 +345,7 @@ fn parse_occurred_at(value: &str, now: Timestamp) -> Result<Timestamp, FieldErro
     let timestamp = Timestamp::parse(value).ok_or_else(|| {
         FieldError::new(
             field,
-            "InvalidInstant",
+            Code::InvalidInstant,
             "occurredAt must be an RFC 3339 timestamp such as 2026-03-01T09:30:00Z",
         )
     })?;
@@ -356,7 +354,7 @@ fn parse_occurred_at(value: &str, now: Timestamp) -> Result<Timestamp, FieldErro
         .is_some_and(|latest| timestamp > latest);
     if timestamp.as_micros() < EARLIEST_MICROS || is_ahead {
         let message = "occurredAt must be from 1980-01-01 to 24 hours ahead of the server's clock";
-        return Err(FieldError::new(field, "InclusiveBetween", message));
+        return Err(FieldError::new(field, Code::InclusiveBetween, message));
     }
     Ok(timestamp)
 }
@@ -369,7 +367,7 @@ mod tests {
         Timestamp::parse("2026-03-01T12:00:00Z").expect("a timestamp")
     }
 
-    fn parse(fields: &[(Field, &str)]) -> Result<Report, Vec<(Field, &'static str)>> {
+    fn parse(fields: &[(Field, &str)]) -> Result<Report, Vec<(Field, Code)>> {
         let mut raw = RawReport::default();
         for (field, value) in fields {
             raw.set(*field, Some(RawValue::Text((*value).to_owned())));
@@ -386,15 +384,15 @@ mod tests {
         assert!(parse(&[(SessionId, "S"), (CustomerId, "c")]).is_ok());
         assert_eq!(
             parse(&[(CallSid, "CA1")]),
-            Err(vec![(SessionId, "NotEmpty")])
+            Err(vec![(SessionId, Code::NotEmpty)])
         );
         assert_eq!(
             parse(&[(AccountId, "a")]),
-            Err(vec![(CustomerId, "NotEmpty")])
+            Err(vec![(CustomerId, Code::NotEmpty)])
         );
         assert_eq!(
             parse(&[(CustomerId, "c"), (AccountId, " \u{2003}\n")]),
-            Err(vec![(AccountId, "NotEmpty")])
+            Err(vec![(AccountId, Code::NotEmpty)])
         );
     }
 
@@ -404,10 +402,10 @@ mod tests {
         let long = "x".repeat(257);
         let errors = parse(&[(OccurredAt, "soon"), (CallSid, "a\0b"), (AccountId, &long)]);
         let expected = [
-            (AccountId, "Length"),
-            (CustomerId, "NotEmpty"),
-            (CallSid, "InvalidCharacter"),
-            (OccurredAt, "InvalidInstant"),
+            (AccountId, Code::Length),
+            (CustomerId, Code::NotEmpty),
+            (CallSid, Code::InvalidCharacter),
+            (OccurredAt, Code::InvalidInstant),
         ];
         assert_eq!(errors, Err(expected.to_vec()));
     }
@@ -432,7 +430,7 @@ mod tests {
             let errors = parse(&[(Field::SessionId, &format!("a{c}b"))]);
             assert_eq!(
                 errors,
-                Err(vec![(Field::SessionId, "InvalidCharacter")]),
+                Err(vec![(Field::SessionId, Code::InvalidCharacter)]),
                 "{c:?}"
             );
         }
@@ -456,7 +454,7 @@ mod tests {
         ] {
             assert_eq!(
                 at(text),
-                Err(vec![(Field::OccurredAt, "InclusiveBetween")]),
+                Err(vec![(Field::OccurredAt, Code::InclusiveBetween)]),
                 "{text}"
             );
         }

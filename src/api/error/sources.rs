@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::ApiError;
-use crate::billable::{Field, FieldError};
-use crate::contract::errors;
+use crate::billable::{Code, Field, FieldError};
 use crate::formats::{BindError, ReadError};
 use crate::limits::Overloaded;
 use crate::limits::rate::RateExceeded;
@@ -28,7 +27,7 @@ impl From<BindError> for ApiError {
                 "{} can't be a query parameter beside several reports",
                 field.camel()
             );
-            FieldError::new(field, errors::PREDICATE.code, message)
+            FieldError::new(field, Code::Predicate, message)
         };
         match error {
             BindError::Read(error) => error.into(),

@@ -7,8 +7,7 @@ use crate::api::caller::Caller;
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
-use crate::billable::{Field, FieldError};
-use crate::contract::errors;
+use crate::billable::{Code, Field, FieldError};
 use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
 use crate::token::Scope;
 use crate::totals::{Days, DaysError, Total, TotalsOf, Zone, read_totals};
@@ -37,12 +36,7 @@ pub(in crate::api) async fn get_billing(
     let is_limited = caller.accounts().is_some();
     if account.is_none() && is_limited {
         let message = "accountId is required, because the token is limited to accounts";
-        return Err(vec![FieldError::new(
-            Field::AccountId,
-            errors::NOT_EMPTY.code,
-            message,
-        )]
-        .into());
+        return Err(vec![FieldError::new(Field::AccountId, Code::NotEmpty, message)].into());
     }
     let by_day = match query.get("groupBy") {
         None => false,

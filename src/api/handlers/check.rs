@@ -10,8 +10,7 @@ use crate::api::caller::Caller;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::billable::entry::partition_of;
-use crate::billable::{Billable, BillableState, Field, FieldError, LogEntry, Text};
-use crate::contract::errors;
+use crate::billable::{Billable, BillableState, Code, Field, FieldError, LogEntry, Text};
 use crate::formats::json::visit::UpTo;
 use crate::formats::record::{Record, page};
 use crate::formats::value::Value;
@@ -64,7 +63,7 @@ pub(in crate::api) async fn check_billables(
     if call_sids.is_none() && ids.is_none() {
         return Err(ApiError::Parameter {
             name: "CallSids",
-            code: errors::NOT_EMPTY.code,
+            code: Code::NotEmpty,
             message: "callSids or ids is required".to_owned(),
         });
     }

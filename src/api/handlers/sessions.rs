@@ -14,8 +14,7 @@ use crate::api::resource_id::ResourceId;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::attribution::carry_out;
-use crate::billable::{Attribution, Field, FieldError, Pair, Text, Timestamp};
-use crate::contract::errors;
+use crate::billable::{Attribution, Code, Field, FieldError, Pair, Text, Timestamp};
 use crate::formats::record::Record;
 use crate::formats::value::Value;
 use crate::store::SessionFound;
@@ -143,7 +142,7 @@ fn pair(wanted: SessionIn) -> Result<Pair, ApiError> {
             Some(value) => Text::parse(field, value),
             None => {
                 let message = format!("{} is required", field.camel());
-                Err(FieldError::new(field, errors::NOT_EMPTY.code, message))
+                Err(FieldError::new(field, Code::NotEmpty, message))
             }
         };
         parsed.map_err(|error| errors.push(error)).ok()
