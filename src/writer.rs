@@ -220,6 +220,7 @@ impl Writer {
         for (indexes, outcome) in waiting {
             match timeout_at(deadline, outcome).await {
                 Ok(Ok(Ok(done))) => {
+                    assert_eq!(indexes.len(), done.len(), "an outcome for each entry");
                     for (index, outcome) in indexes.into_iter().zip(done) {
                         outcomes[index] = Ok(outcome);
                     }
@@ -252,6 +253,7 @@ impl Writer {
             let done = self
                 .change(partition, |reply| Command::Void(items, reply))
                 .await?;
+            assert_eq!(indexes.len(), done.len(), "an outcome for each void");
             for (index, billable) in indexes.into_iter().zip(done) {
                 outcomes[index] = billable;
             }

@@ -306,6 +306,7 @@ impl Import {
             .map(|(row, _)| row.meant.entry.clone())
             .collect();
         let outcomes = writer.append(entries, None).await;
+        assert_eq!(rows.len(), outcomes.len(), "an outcome for each row");
         for ((row, is_new), outcome) in rows.into_iter().zip(outcomes) {
             match outcome.map_err(|error| unsure(&error))? {
                 AppendOutcome::Stored(_) | AppendOutcome::Replayed(_) => {}

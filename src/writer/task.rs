@@ -156,6 +156,7 @@ async fn commit(group: &mut Group, appends: &mut Vec<Append>) {
     }
     match result {
         Ok(outcomes) => {
+            assert_eq!(appends.len(), outcomes.len(), "outcomes for each append");
             for (append, outcomes) in appends.drain(..).zip(outcomes) {
                 let _ = append.reply.send(Ok(outcomes));
             }
@@ -192,6 +193,7 @@ async fn void(group: &mut Group, commands: Vec<(Vec<Void>, Reply<VoidOutcomes>)>
             return;
         }
     };
+    assert_eq!(outcomes.len(), together.len(), "an outcome for each void");
     for (voids, reply) in commands {
         let _ = reply.send(Ok(outcomes.by_ref().take(voids.len()).collect()));
     }
