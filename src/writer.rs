@@ -131,8 +131,9 @@ impl Writer {
     /// The system has no thread left.
     pub fn start(store: &Store, log: LogInfo, queue: usize) -> (Self, WriterTasks) {
         // A partition keeps no more than one busy.
-        let threads = available_parallelism().map_or(1, usize::from);
-        let threads = threads.min(log.partitions as usize);
+        let threads = available_parallelism()
+            .map_or(1, usize::from)
+            .min(log.partitions as usize);
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("writer")
@@ -192,11 +193,11 @@ impl Writer {
             .collect();
         let batches = self.partitioned(entries, |entry| entry.billable_id);
         // Room in every queue first, so that nothing is under way when one of them is full.
-        let rooms: Result<Vec<_>, _> = batches
+        let reserved: Result<Vec<_>, _> = batches
             .keys()
             .map(|partition| self.queues[*partition as usize].try_reserve())
             .collect();
-        let rooms = match rooms {
+        let rooms = match reserved {
             Ok(rooms) => rooms,
             Err(error) => {
                 let error = refused(&error);

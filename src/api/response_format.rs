@@ -38,12 +38,12 @@ impl ResponseFormat {
         let headers = request.headers();
         let query =
             Parameters::parse(request.uri().query().unwrap_or_default()).unwrap_or_default();
-        let accept: Vec<_> = headers
+        let accept = headers
             .get_all(ACCEPT)
             .iter()
             .filter_map(|value| value.to_str().ok())
-            .collect();
-        let accept = accept.join(",");
+            .collect::<Vec<_>>()
+            .join(",");
         let content_type = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
@@ -95,8 +95,10 @@ impl ResponseFormat {
         let Some(second) = frames.next() else {
             return self.text(first);
         };
-        let frames = [first, second].into_iter().chain(frames);
-        let frames = frames.map(Ok::<_, std::convert::Infallible>);
+        let frames = [first, second]
+            .into_iter()
+            .chain(frames)
+            .map(Ok::<_, std::convert::Infallible>);
         self.text(Body::from_stream(futures_util::stream::iter(frames)))
     }
 

@@ -301,11 +301,11 @@ impl Report {
         };
         let occurred_at = raw
             .take(Field::OccurredAt)
-            .and_then(|value| value.map(|v| parse_occurred_at(&v, now)).transpose());
-        let occurred_at = occurred_at.unwrap_or_else(|error| {
-            errors.push(error);
-            None
-        });
+            .and_then(|value| value.map(|v| parse_occurred_at(&v, now)).transpose())
+            .unwrap_or_else(|error| {
+                errors.push(error);
+                None
+            });
 
         if errors.is_empty() {
             return Ok(Self {

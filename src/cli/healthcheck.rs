@@ -79,8 +79,9 @@ async fn ask(address: &str, certificate: Option<&Path>) -> Result<StatusCode, Bo
     };
     let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = Request::get("/readyz").header(HOST, address);
-    let request = request.body(Empty::<Bytes>::new())?;
+    let request = Request::get("/readyz")
+        .header(HOST, address)
+        .body(Empty::<Bytes>::new())?;
     Ok(requests.send_request(request).await?.status())
 }
 

@@ -171,8 +171,12 @@ impl Import {
         files: &[(RowFormat, PathBuf)],
         reading: &Reading,
     ) -> Result<(), Failure> {
-        let bytes = files.iter().map(|(_, path)| fs::metadata(path));
-        let bytes = bytes.filter_map(Result::ok).map(|file| file.len()).sum();
+        let bytes = files
+            .iter()
+            .map(|(_, path)| fs::metadata(path))
+            .filter_map(Result::ok)
+            .map(|file| file.len())
+            .sum();
         let mut progress = Progress::new("importing", Some(bytes));
         let (mut before, mut rows) = (0, 0);
         for (format, path) in files {

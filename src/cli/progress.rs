@@ -56,8 +56,10 @@ impl Progress {
         self.bar.set_message(format!("{rows} rows"));
         if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            let share = self.total.filter(|total| *total > 0);
-            let share = share.map(|total| format!(" ({}%)", done.min(total) * 100 / total));
+            let share = self
+                .total
+                .filter(|total| *total > 0)
+                .map(|total| format!(" ({}%)", done.min(total) * 100 / total));
             eprintln!("{}: {rows} rows{}", self.doing, share.unwrap_or_default());
         }
     }

@@ -169,8 +169,9 @@ impl FileRows {
         cells: Result<Vec<String>, &'static str>,
     ) -> Result<NamedValues, String> {
         if self.format == RowFormat::Ndjson {
-            let members = members_of(text).map_err(|error| error.to_string())?;
-            let members = members.into_iter();
+            let members = members_of(text)
+                .map_err(|error| error.to_string())?
+                .into_iter();
             return Ok(members.map(|(name, value)| (name.into(), value)).collect());
         }
         let cells = cells.map_err(|what| format!("the row {what}"))?;

@@ -162,8 +162,8 @@ async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result
         scopes: Scope::ALL.to_vec(),
         accounts: None,
     };
-    let secret = token::issue(store, grant, Timestamp::now(), None, None).await?;
-    let secret = secret.reveal();
+    let issued = token::issue(store, grant, Timestamp::now(), None, None).await?;
+    let secret = issued.reveal();
     // A certificate names a host, and hardly ever a loopback address.
     let insecure = if is_tls { "-k " } else { "" };
     let scheme = scheme(is_tls);

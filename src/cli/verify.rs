@@ -111,8 +111,8 @@ async fn check_totals(
             starts_at,
             ..
         } = &bucket;
-        let starts = crate::billable::Timestamp::from_micros(*starts_at);
-        let starts = starts.map_or_else(|| starts_at.to_string(), |at| at.to_string());
+        let starts = crate::billable::Timestamp::from_micros(*starts_at)
+            .map_or_else(|| starts_at.to_string(), |at| at.to_string());
         let width = match level {
             1 => "quarter of an hour",
             2 => "day",

@@ -373,11 +373,12 @@ mod tests {
 
         let csharp = csharp::source("", &odd());
         assert!(one_line(&csharp) && csharp.contains("&lt;/summary&gt;&amp;"));
-        let literals = csharp.lines().filter_map(|line| {
-            let (_, rest) = line.split_once("Description=")?;
-            Some(rest.split(", IsRequired").next()?.trim_end_matches(")]"))
-        });
-        let literals: Vec<String> = literals
+        let literals: Vec<String> = csharp
+            .lines()
+            .filter_map(|line| {
+                let (_, rest) = line.split_once("Description=")?;
+                Some(rest.split(", IsRequired").next()?.trim_end_matches(")]"))
+            })
             .map(|literal| serde_json::from_str(literal).expect("a literal"))
             .collect();
         assert_eq!(literals, [line(HOSTILE), line(HOSTILE)]);

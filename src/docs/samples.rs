@@ -57,9 +57,11 @@ pub fn request_body(operation: &Operation, format: Format) -> Option<String> {
         RequestBody::Nothing => None,
         RequestBody::Reports => Some(Record::report(&report()).write(format)),
         RequestBody::Json => {
-            let members = operation.members.iter();
-            let members = members.filter(|member| member.location == Location::Body);
-            let members = members.map(|member| (member.name, value(member)));
+            let members = operation
+                .members
+                .iter()
+                .filter(|member| member.location == Location::Body)
+                .map(|member| (member.name, value(member)));
             Some(Value::Object(members.collect()).to_json())
         }
     }

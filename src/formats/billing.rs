@@ -68,8 +68,11 @@ impl BillingInfo {
             Format::Xml => self.xml_frame(),
             Format::Csv | Format::Ndjson => (String::new(), String::new()),
         };
-        let rows = self.customers.into_iter().enumerate();
-        let rows = rows.map(move |(index, row)| row.record().write_item(format, index == 0));
+        let rows = self
+            .customers
+            .into_iter()
+            .enumerate()
+            .map(move |(index, row)| row.record().write_item(format, index == 0));
         std::iter::once(start)
             .chain(rows)
             .chain(std::iter::once(end))
@@ -89,8 +92,9 @@ impl BillingInfo {
     fn json_frame(&self) -> (String, String) {
         let mut start = Value::Object(self.head()).to_json();
         start.pop();
-        let count = self.unattributed_count;
-        let count = count.map(|count| format!(",\"unattributedCount\":{count}"));
+        let count = self
+            .unattributed_count
+            .map(|count| format!(",\"unattributedCount\":{count}"));
         (
             start + ",\"customers\":[",
             format!("]{}}}", count.unwrap_or_default()),
@@ -100,8 +104,9 @@ impl BillingInfo {
     fn jsv_frame(&self) -> (String, String) {
         let mut start = Value::Object(self.head()).to_jsv();
         start.pop();
-        let count = self.unattributed_count;
-        let count = count.map(|count| format!(",unattributedCount:{count}"));
+        let count = self
+            .unattributed_count
+            .map(|count| format!(",unattributedCount:{count}"));
         (
             start + ",customers:[",
             format!("]{}}}", count.unwrap_or_default()),

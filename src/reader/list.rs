@@ -227,8 +227,10 @@ impl List {
         let account = text(&filter.account_id);
         if let Some(accounts) = &self.accounts {
             // An account that is asked for is one of his.
-            let asked = accounts.iter().map(|own| &**own);
-            let asked = asked.filter(|own| account.is_none_or(|account| account == *own));
+            let asked = accounts
+                .iter()
+                .map(|own| &**own)
+                .filter(|own| account.is_none_or(|account| account == *own));
             let indexes = asked.flat_map(|own| {
                 let few = match (call, session) {
                     (Some(call), _) => ScanIndex::CallOf(call, own),

@@ -98,18 +98,18 @@ impl Tls {
 
 fn read_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = read_certificates(certificate)?;
-    let secret = PrivateKeyDer::from_pem_slice(&read(key)?);
-    let secret = secret.map_err(|_| TlsError::NoKey(key.to_owned()))?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let secret =
+        PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| TlsError::NoKey(key.to_owned()))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider knows TLS 1.2 and 1.3")
         .with_no_client_auth()
-        .with_single_cert(chain, secret);
-    let mut config = config.map_err(|source| TlsError::Unusable {
-        certificate: certificate.to_owned(),
-        key: key.to_owned(),
-        source,
-    })?;
+        .with_single_cert(chain, secret)
+        .map_err(|source| TlsError::Unusable {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            source,
+        })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

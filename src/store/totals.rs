@@ -279,14 +279,14 @@ macro_rules! totals_operations {
                 if LogInfo::from(found) != log {
                     return Err(StoreError::WrongLog);
                 }
-                let heads = sqlx::query_as("select partition, next_position - 1 from log_heads")
+                let rows = sqlx::query_as("select partition, next_position - 1 from log_heads")
                     .fetch_all(&mut *transaction)
                     .await?;
-                let heads = by_partition(heads, log)?;
-                let watermarks = sqlx::query_as("select partition, position from watermarks")
+                let heads = by_partition(rows, log)?;
+                let rows = sqlx::query_as("select partition, position from watermarks")
                     .fetch_all(&mut *transaction)
                     .await?;
-                let watermarks = by_partition(watermarks, log)?;
+                let watermarks = by_partition(rows, log)?;
                 let bucketed = $dialect::totals::bucketed(&mut transaction, query).await?;
                 if bucketed.len() == MAX_ROWS {
                     return Ok(None);

@@ -73,8 +73,8 @@ macro_rules! verify_operations {
             fn as_read(rows: &[$row]) -> Result<Vec<EntryRead>, StoreError> {
                 let read = |row: &$row| {
                     let entry = EntryRow::from_row(row)
-                        .map_err(|error| format!("it cannot be read: {error}"));
-                    let entry = entry.and_then(|row| LogEntry::try_from(row).map_err(reason));
+                        .map_err(|error| format!("it cannot be read: {error}"))
+                        .and_then(|row| LogEntry::try_from(row).map_err(reason));
                     Ok(EntryRead {
                         partition: row.try_get_unchecked(0)?,
                         position: row.try_get_unchecked(1)?,

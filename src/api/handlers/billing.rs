@@ -58,8 +58,7 @@ pub(in crate::api) async fn get_billing(
         with_unattributed: !is_limited,
     };
     let permit = app.totals.acquire(caller.client()).await?;
-    let totals = read_totals(&app.store, app.log, of).await?;
-    let totals = totals.ok_or(ApiError::TooMuch(
+    let totals = read_totals(&app.store, app.log, of).await?.ok_or(ApiError::TooMuch(
         "these totals have too many rows for one answer; ask for fewer days, or for one account",
     ))?;
     let dates: Vec<_> = if by_day {

@@ -82,18 +82,20 @@ pub(in crate::api) async fn check_billables(
         checked.extend(check_ids(&app, &caller, ids).await?);
     }
     let format = response_format.format;
-    let items = checked.into_iter().enumerate();
-    let items = items.map(move |(index, checked)| {
-        let _held = (&permit, &claim);
-        let Checked { input, state, ids } = checked;
-        let ids = ids.iter().map(|id| Value::text(Some(id.to_string())));
-        let members = vec![
-            ("input", Value::text(Some(input))),
-            ("state", Value::text(Some(state))),
-            ("ids", Value::List(ids.collect())),
-        ];
-        Record::new("CheckedBillable", members).write_item(format, index == 0)
-    });
+    let items = checked
+        .into_iter()
+        .enumerate()
+        .map(move |(index, checked)| {
+            let _held = (&permit, &claim);
+            let Checked { input, state, ids } = checked;
+            let ids = ids.iter().map(|id| Value::text(Some(id.to_string())));
+            let members = vec![
+                ("input", Value::text(Some(input))),
+                ("state", Value::text(Some(state))),
+                ("ids", Value::List(ids.collect())),
+            ];
+            Record::new("CheckedBillable", members).write_item(format, index == 0)
+        });
     Ok(response_format.pieces(page("CheckedBillable", items, None, format)))
 }
 
@@ -111,10 +113,10 @@ async fn check_calls(
     }
     let calls_given: Vec<_> = calls.iter().map(String::as_str).collect();
     let accounts = caller.accounts();
-    let found = app
+    let mut found = app
         .store
-        .entries_of_calls(&calls_given, accounts.as_deref(), MAX_FOUND);
-    let mut found = found.await?;
+        .entries_of_calls(&calls_given, accounts.as_deref(), MAX_FOUND)
+        .await?;
     if found.len() >= MAX_FOUND as usize {
         return Err(TOO_MUCH);
     }
@@ -134,8 +136,7 @@ async fn check_calls(
         }
     }
     let checked = calls.iter().map(|call| {
-        let found = by_call.get(&**call).map(Vec::as_slice);
-        let found = found.unwrap_or_default();
+        let found = by_call.get(&**call).map(Vec::as_slice).unwrap_or_default();
         *room = room.checked_sub(found.len()).ok_or(TOO_MUCH)?;
         Ok(checked(call, found))
     });

@@ -48,9 +48,11 @@ impl<S: Sync> FromRequestParts<S> for BaseUrl {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let Scheme(scheme) = parts.extensions.get().copied().unwrap_or(Scheme("http"));
         let is_sane = |byte: u8| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte);
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.filter(|host| (1..=MAX_HOST).contains(&host.len()));
-        let host = host.filter(|host| host.bytes().all(is_sane));
+        let host = parts
+            .headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .filter(|host| (1..=MAX_HOST).contains(&host.len()) && host.bytes().all(is_sane));
         Ok(Self(format!("{scheme}://{}", host.unwrap_or(DEFAULT_HOST))))
     }
 }
@@ -107,8 +109,8 @@ pub(in crate::api) async fn get_types(
     BaseUrl(base): BaseUrl,
 ) -> Result<Response, ApiError> {
     let name = resource_id.or(None, "Lang")?;
-    let language = Language::from_name(&name);
-    let language = language.ok_or_else(|| not_described("language", &name, LANGUAGES))?;
+    let language =
+        Language::from_name(&name).ok_or_else(|| not_described("language", &name, LANGUAGES))?;
     let query = Query::parse(query.as_deref())?;
     let included = query.get("IncludeTypes").unwrap_or_default();
     let operations = dto::included(included).map_err(ApiError::NotDescribed)?;

@@ -71,11 +71,13 @@ pub(in crate::api) async fn read_log(
     let next = app.cursors.seal_feed(&after)?;
     let header = HeaderValue::from_str(&next).expect("base64 is visible ASCII");
     let (format, shows_position) = (response_format.format, accounts.is_none());
-    let items = entries.into_iter().enumerate();
-    let items = items.map(move |(index, log_entry)| {
-        let _held = &permit;
-        Record::log_entry(&log_entry, shows_position).write_item(format, index == 0)
-    });
+    let items = entries
+        .into_iter()
+        .enumerate()
+        .map(move |(index, log_entry)| {
+            let _held = &permit;
+            Record::log_entry(&log_entry, shows_position).write_item(format, index == 0)
+        });
     let mut response = response_format.pieces(page("LogEntry", items, Some(&next), format));
     response.headers_mut().insert(NEXT_CURSOR, header);
     Ok(response)

@@ -72,14 +72,16 @@ pub(in crate::api) async fn list_billables(
     }
     let next = list
         .after()
-        .map(|after| app.cursors.seal_list(&filter, list.cut(), after));
-    let next = next.transpose()?;
+        .map(|after| app.cursors.seal_list(&filter, list.cut(), after))
+        .transpose()?;
     let format = response_format.format;
-    let items = billables.into_iter().enumerate();
-    let items = items.map(move |(index, billable)| {
-        let _held = &permit;
-        Record::billable(&billable).write_item(format, index == 0)
-    });
+    let items = billables
+        .into_iter()
+        .enumerate()
+        .map(move |(index, billable)| {
+            let _held = &permit;
+            Record::billable(&billable).write_item(format, index == 0)
+        });
     let pieces = page("Billable", items, next.as_deref(), format);
     Ok(response_format.pieces(pieces).into_response())
 }

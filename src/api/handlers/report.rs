@@ -284,30 +284,32 @@ fn stored(
     let is_replayed = !is_any_new && !billables.is_empty();
     let outcome = if is_replayed { "replayed" } else { "stored" };
     let format = response_format.format;
-    let mut response = match (shown, &*billables) {
-        // ServiceStack's clients count the nulls.
-        (Return::Minimal, _) if is_batch && preferred.is_none() => {
-            response_format.text(write_nulls(billables.len(), format))
-        }
-        (Return::Minimal, _) => StatusCode::NO_CONTENT.into_response(),
-        (Return::Representation, [(billable, _)]) if !is_batch => {
-            (status, response_format.record(Record::billable(billable))).into_response()
-        }
-        (Return::Representation, _) => {
-            let items = billables.into_iter().enumerate();
-            let items = items.map(move |(index, (billable, is_replayed))| {
-                let _held = &claim;
-                Record::billable(&billable)
-                    .with("replayed", Value::Bool(is_replayed))
-                    .write_item(format, index == 0)
-            });
-            (
-                status,
-                response_format.pieces(list("Billable", items, format)),
-            )
-                .into_response()
-        }
-    };
+    let mut response =
+        match (shown, &*billables) {
+            // ServiceStack's clients count the nulls.
+            (Return::Minimal, _) if is_batch && preferred.is_none() => {
+                response_format.text(write_nulls(billables.len(), format))
+            }
+            (Return::Minimal, _) => StatusCode::NO_CONTENT.into_response(),
+            (Return::Representation, [(billable, _)]) if !is_batch => {
+                (status, response_format.record(Record::billable(billable))).into_response()
+            }
+            (Return::Representation, _) => {
+                let items = billables.into_iter().enumerate().map(
+                    move |(index, (billable, is_replayed))| {
+                        let _held = &claim;
+                        Record::billable(&billable)
+                            .with("replayed", Value::Bool(is_replayed))
+                            .write_item(format, index == 0)
+                    },
+                );
+                (
+                    status,
+                    response_format.pieces(list("Billable", items, format)),
+                )
+                    .into_response()
+            }
+        };
     let headers = response.headers_mut();
     headers.extend(preferred.map(Return::applied));
     headers.extend(location.map(|location| {

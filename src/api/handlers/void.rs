@@ -35,15 +35,15 @@ pub(in crate::api) async fn void_billable(
     let limit = app.request_timeout / 2;
     let (VoidIn { id, reason }, _claim) =
         body::read_json(&head, body, &app.budget, caller.client(), limit).await?;
-    let reason = reason.filter(|reason| !reason.trim().is_empty());
     let reason = reason
+        .filter(|reason| !reason.trim().is_empty())
         .map(|reason| Text::named("reason", reason))
-        .transpose();
-    let reason = reason.map_err(|(code, message)| ApiError::Parameter {
-        name: "Reason",
-        code,
-        message,
-    })?;
+        .transpose()
+        .map_err(|(code, message)| ApiError::Parameter {
+            name: "Reason",
+            code,
+            message,
+        })?;
     let now = Timestamp::now();
     let caller = caller.renewed(&app.tokens, now)?;
     let billable = find_billable(&app, &caller, &resource_id.or(id, "Id")?).await?;

@@ -256,8 +256,12 @@ impl<'a> Entries<'a> {
         }
         wanted.sort_unstable();
         wanted.dedup();
-        let found = self.store.entries_read_of(&wanted).await?;
-        let found = found.into_iter().filter_map(|row| Some((row.id?, row)));
+        let found = self
+            .store
+            .entries_read_of(&wanted)
+            .await?
+            .into_iter()
+            .filter_map(|row| Some((row.id?, row)));
         Ok(found.collect())
     }
 }

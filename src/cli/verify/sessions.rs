@@ -32,8 +32,8 @@ pub(super) async fn check(
             }
         }
         for partition in 0..log.partitions {
-            let copies = store.pairs_read_of(partition, &complete).await?;
-            let copies: HashSet<_> = copies.iter().map(String::as_str).collect();
+            let found = store.pairs_read_of(partition, &complete).await?;
+            let copies: HashSet<_> = found.iter().map(String::as_str).collect();
             for id in complete.iter().filter(|id| !copies.contains(**id)) {
                 let reason = format_args!("partition {partition} does not have it");
                 findings.add(named(id), reason);
@@ -60,8 +60,7 @@ async fn check_copies(
         };
         after.clone_from(last);
         let ids: Vec<_> = copies.iter().map(|(id, _)| id.as_str()).collect();
-        let found = store.sessions_read_of(&ids).await?;
-        let found: HashMap<_, _> = found.into_iter().collect();
+        let found: HashMap<_, _> = store.sessions_read_of(&ids).await?.into_iter().collect();
         for (id, pair) in &copies {
             let reason = match found.get(id) {
                 None => "it was never made",

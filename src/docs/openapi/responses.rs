@@ -37,8 +37,10 @@ pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String,
     }
     let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     // A format or an action that is none makes a path that is none.
-    let of_path = route.formats.map(|_| errors::NOT_FOUND);
-    let of_path = of_path.filter(|error| !operation.errors().any(|known| known == *error));
+    let of_path = route
+        .formats
+        .map(|_| errors::NOT_FOUND)
+        .filter(|error| !operation.errors().any(|known| known == *error));
     for error in operation.errors().chain(of_path) {
         by_status.entry(error.status).or_default().push(error.code);
     }

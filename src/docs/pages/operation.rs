@@ -94,15 +94,16 @@ fn jump() -> Markup {
 
 /// Every way to ask for it.
 fn routes_of(operation: &Operation) -> Markup {
-    let rows = Route::all(operation).into_iter().map(|route| {
-        let of_accept = if operation.has_formats() {
-            "The format of the answer is as Accept or format in the query says"
-        } else {
-            ""
-        };
-        (route.path, route.note.unwrap_or(of_accept))
-    });
-    let rows: Vec<_> = rows
+    let rows: Vec<_> = Route::all(operation)
+        .into_iter()
+        .map(|route| {
+            let of_accept = if operation.has_formats() {
+                "The format of the answer is as Accept or format in the query says"
+            } else {
+                ""
+            };
+            (route.path, route.note.unwrap_or(of_accept))
+        })
         .map(|(path, note)| {
             vec![
                 html! { span.verb { (operation.method) } },

@@ -64,8 +64,9 @@ pub fn response(operation: &Operation, format: Format) -> String {
         Body::Document(media_types) => media_types[0],
         Body::Nothing | Body::One(_) | Body::OneOrSeveral(_) => format.content_type(),
     };
-    let reason = StatusCode::from_u16(success.status).ok();
-    let reason = reason.and_then(|status| status.canonical_reason());
+    let reason = StatusCode::from_u16(success.status)
+        .ok()
+        .and_then(|status| status.canonical_reason());
     let mut text = format!(
         "HTTP/1.1 {} {}\nContent-Type: {content_type}\n",
         success.status,

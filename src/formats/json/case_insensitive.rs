@@ -76,8 +76,9 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for CaseInsensitive<A> {
         };
         let mut fields = self.fields.iter();
         let known = fields.find(|field| field.eq_ignore_ascii_case(&name));
-        let name = known.map_or(name, |field| (*field).to_owned());
-        let name: StringDeserializer<A::Error> = name.into_deserializer();
+        let name: StringDeserializer<A::Error> = known
+            .map_or(name, |field| (*field).to_owned())
+            .into_deserializer();
         seed.deserialize(name).map(Some)
     }
 

@@ -55,8 +55,12 @@ impl super::Store {
         &self,
         ids: &[(u32, Uuid)],
     ) -> Result<Vec<LogEntry>, StoreError> {
-        let rows = self.entry_rows_find(ids).await?;
-        let rows: Result<Vec<_>, _> = rows.iter().map(EntryRow::from_row).collect();
+        let rows: Result<Vec<_>, _> = self
+            .entry_rows_find(ids)
+            .await?
+            .iter()
+            .map(EntryRow::from_row)
+            .collect();
         log_entries(rows?)
     }
 

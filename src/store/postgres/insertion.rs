@@ -62,10 +62,12 @@ pub(in crate::store) async fn insert(
     count: usize,
     entries: &[&Entry],
 ) -> Result<Appended, StoreError> {
-    let rows = insertion(INSERT, partition, count, entries).fetch_all(connection);
-    let rows = rows.await?;
-    let rows = rows.iter().map(InsertedRow::from_row);
-    rows.map(|row| row?.try_into()).collect()
+    let rows = insertion(INSERT, partition, count, entries)
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| InsertedRow::from_row(row)?.try_into())
+        .collect()
 }
 
 /// Inserts entries that are all new, and bill nobody or whom they name; whether they were.
