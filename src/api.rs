@@ -1,5 +1,6 @@
 //! The HTTP interface: the route table, what handlers share, and the order of the layers.
 
+mod app;
 mod body;
 mod caller;
 mod cursor;
@@ -12,26 +13,16 @@ mod resource_id;
 mod response_format;
 mod tokens;
 
-use std::ops::Deref;
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post, put};
-use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 
 use crate::contract::routes;
-use crate::limits::Budget;
-use crate::limits::concurrency::ConcurrencyLimit;
-use crate::limits::in_flight::InFlight;
-use crate::metrics::Limit;
-use crate::store::{LogInfo, Store};
-use crate::writer::Writer;
 
+pub use app::{App, RequestLimits};
 pub use cursor::Cursors;
 use error::ApiError;
 pub use handlers::docs::Scheme;
@@ -42,85 +33,7 @@ use layers::context;
 pub use layers::context::FirstByte;
 pub use tokens::Tokens;
 
-/// The longest that a reader of the feed may wait, in seconds.
-const MAX_WAIT: u64 = 60;
-
-/// Pages, feeds and checks that are made at once. One of 1,000 items takes some 2 MB.
-const MAX_READS: usize = 32;
-
-/// Exports at once: each holds some 12 MB, and reads one batch after the other.
-const MAX_EXPORTS: usize = 8;
-
-/// Totals at once: one may take 100 MB.
-const MAX_TOTALS: usize = 4;
-
-/// What requests are allowed.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestLimits {
-    /// How many reports may be under way at once, and as many other requests.
-    pub requests: usize,
-    /// From a request's first byte to the first byte of its answer.
-    pub timeout: Duration,
-}
-
-/// What handlers share. A clone is a handle.
-#[derive(Clone, Debug)]
-pub struct App(Arc<Shared>);
-
-/// Behind one count of handles, because every request clones several.
-#[derive(Debug)]
-pub struct Shared {
-    store: Store,
-    log: LogInfo,
-    writer: Writer,
-    tokens: Tokens,
-    cursors: Cursors,
-    request_timeout: Duration,
-    stop: CancellationToken,
-    readiness: health::Readiness,
-    budget: Budget,
-    in_flight: InFlight,
-    reads: ConcurrencyLimit,
-    exports: ConcurrencyLimit,
-    totals: ConcurrencyLimit,
-}
-
-impl Deref for App {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.0
-    }
-}
-
 impl App {
-    /// Puts together what handlers share. Whoever waits for news is let go on `stop`.
-    pub fn new(
-        store: Store,
-        log: LogInfo,
-        writer: Writer,
-        tokens: Tokens,
-        cursors: Cursors,
-        limits: RequestLimits,
-        stop: CancellationToken,
-    ) -> Self {
-        Self(Arc::new(Shared {
-            store,
-            log,
-            writer,
-            tokens,
-            cursors,
-            request_timeout: limits.timeout,
-            stop,
-            readiness: health::Readiness::default(),
-            budget: Budget::new(),
-            in_flight: InFlight::new(limits.requests),
-            reads: ConcurrencyLimit::new(MAX_READS, Limit::Reads),
-            exports: ConcurrencyLimit::new(MAX_EXPORTS, Limit::Exports),
-            totals: ConcurrencyLimit::new(MAX_TOTALS, Limit::Totals),
-        }))
-    }
-
     /// The service as a router that takes every request, on one address.
     pub fn into_router(self) -> Router {
         let metrics = get(metrics::get_metrics);
@@ -213,8 +126,14 @@ mod tests {
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
     use crate::billable::Timestamp;
+    use crate::store::Store;
+    use crate::writer::Writer;
 
     /// What `handler` becomes behind the layers: status, `Retry-After`, body.
     async fn surrounded<H, T>(handler: H) -> (u16, bool, String)

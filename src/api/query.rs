@@ -6,6 +6,9 @@ use crate::billable::{BillableState, Field, FieldError, Text, Timestamp};
 use crate::formats::parameters::Parameters;
 use crate::reader::Filter;
 
+/// The longest that a reader of the feed may wait, in seconds.
+const MAX_WAIT: usize = 60;
+
 /// The most items of a page.
 const MAX_LIMIT: usize = 1000;
 
@@ -82,7 +85,7 @@ impl Query {
 
     /// How long to wait for something, in seconds: 0 to 60.
     pub(super) fn wait(&self) -> Result<u64, ApiError> {
-        let wait = self.number("wait", "Wait", 0, super::MAX_WAIT as usize)?;
+        let wait = self.number("wait", "Wait", 0, MAX_WAIT)?;
         Ok(wait.unwrap_or_default() as u64)
     }
 
