@@ -7,6 +7,7 @@ mod cursor;
 mod error;
 mod handlers;
 mod layers;
+mod path;
 mod prefer;
 mod query;
 mod resource_id;

@@ -15,7 +15,7 @@ use tokio::task::block_in_place;
 use tokio::time::timeout;
 
 use crate::api::ApiError;
-use crate::api::layers::path::RouteStyle;
+use crate::api::path::RouteStyle;
 use crate::billable::ClientName;
 use crate::formats::json::case_insensitive;
 use crate::formats::{BodyFormat, Format};

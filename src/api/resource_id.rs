@@ -5,7 +5,7 @@ use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 
 use crate::api::ApiError;
-use crate::api::layers::path::RouteStyle;
+use crate::api::path::RouteStyle;
 use crate::api::query::Query;
 use crate::contract::Operation;
 use crate::contract::types::Location;

@@ -8,7 +8,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 
 use super::ApiError;
-use super::layers::path::RouteStyle;
+use super::path::RouteStyle;
 use crate::formats::Format;
 use crate::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
 use crate::formats::parameters::Parameters;

@@ -30,6 +30,7 @@
 //! - `model`: random histories against a model in memory; everything that is read agrees
 //! - `plans`: no statement scans the log
 //! - `vectors`: the exchanges that existing clients rely on
+//! - `arrows`: which module may use which, and no circles
 //! - `tidy`: rules about the source, the settings and the README
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
@@ -38,6 +39,7 @@ mod support;
 
 mod access;
 mod answers;
+mod arrows;
 mod backup;
 mod batch;
 mod billing;

@@ -11,7 +11,7 @@ use uuid::{NoContext, Uuid};
 
 use crate::api::caller::Caller;
 use crate::api::layers::access_log;
-use crate::api::layers::path::RouteStyle;
+use crate::api::path::RouteStyle;
 use crate::api::prefer::Return;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};

@@ -17,8 +17,8 @@ use tracing::{Instrument, error, info_span};
 use uuid::Uuid;
 
 use crate::api::layers::access_log::{AccessLog, KnownClient};
-use crate::api::layers::path::{self, Canonical, RouteStyle};
 use crate::api::layers::trace::TraceParent;
+use crate::api::path::{self, Canonical, RouteStyle};
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};

@@ -11,7 +11,7 @@ use crate::formats::Format;
 
 /// What a path says beside which route it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::api) enum RouteStyle {
+pub(super) enum RouteStyle {
     /// A resource, with the format of its suffix, which is the answer's.
     Resource { suffix: Option<Format> },
     /// An operation of ServiceStack's, with a format for the body and for the answer.
@@ -33,15 +33,15 @@ impl<S: Sync> FromRequestParts<S> for RouteStyle {
 
 /// A path in its route's spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::api) struct Canonical {
-    pub(in crate::api) route: &'static str,
-    pub(in crate::api) path: String,
+pub(super) struct Canonical {
+    pub(super) route: &'static str,
+    pub(super) path: String,
     /// What it says besides.
-    pub(in crate::api) style: RouteStyle,
+    pub(super) style: RouteStyle,
 }
 
 /// The canonical path; `None` when no route has this path.
-pub(in crate::api) fn canonical(path: &str) -> Option<Canonical> {
+pub(super) fn canonical(path: &str) -> Option<Canonical> {
     operation(path).or_else(|| resource(path))
 }
 

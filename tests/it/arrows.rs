@@ -1,0 +1,215 @@
+//! Which module may use which: one direction, and no circles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::tidy::{code, sources};
+
+/// What each module of the crate may use of the others. One line a module, and no module without.
+const ARROWS: [(&str, &str); 19] = [
+    ("billable", ""),
+    ("telemetry", ""),
+    ("metrics", ""),
+    ("token", "billable"),
+    ("config", "telemetry token"),
+    ("contract", "billable token"),
+    ("formats", "billable"),
+    ("limits", "billable metrics token"),
+    ("store", "billable token"),
+    ("writer", "billable limits metrics store telemetry"),
+    ("reader", "billable store"),
+    ("totals", "metrics store telemetry"),
+    ("attribution", "billable store telemetry writer"),
+    ("docs", "billable contract formats"),
+    (
+        "api",
+        "attribution billable contract docs formats limits metrics reader store telemetry token totals writer",
+    ),
+    ("server", "api metrics"),
+    (
+        "cli",
+        "api attribution billable config docs formats reader server store telemetry token totals writer",
+    ),
+    ("lib", ""),
+    ("main", ""),
+];
+
+/// The only modules that may name these crates.
+const CRATES: [(&str, &str); 6] = [
+    ("axum", "api cli server"),
+    ("hyper", "api cli server"),
+    ("http", "api cli contract docs"),
+    ("serde", "api formats"),
+    ("sqlx", "store"),
+    (
+        "tokio",
+        "api attribution cli limits metrics reader server store totals writer",
+    ),
+];
+
+/// Circles that are left: the formats of vendors go with the sender profiles, the store's with the
+/// generic store.
+const CIRCLES: [(&str, &str); 2] = [
+    ("formats", "document json vendors"),
+    ("store", "feed postgres sqlite totals void_attribute"),
+];
+
+/// A file's module: `formats/csv.rs` is `["formats", "csv"]`.
+fn module(file: &str) -> Vec<&str> {
+    file.trim_end_matches(".rs").split('/').collect()
+}
+
+/// The paths that a file names from the crate's root, `super` resolved.
+fn paths(file: &str, code: &str) -> Vec<Vec<String>> {
+    let here: Vec<_> = module(file).into_iter().map(str::to_owned).collect();
+    let mut paths = Vec::new();
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    for start in ["crate::", "super::"] {
+        for (at, _) in code.match_indices(start) {
+            let before = code[..at].bytes().last().unwrap_or(b' ');
+            if word(before) || code[..at].ends_with("super::") {
+                continue;
+            }
+            let mut rest = &code[at..];
+            let mut base = here.clone();
+            if let Some(of_crate) = rest.strip_prefix("crate::") {
+                (base, rest) = (Vec::new(), of_crate);
+            }
+            while let Some(of_parent) = rest.strip_prefix("super::") {
+                base.pop();
+                rest = of_parent;
+            }
+            collect(&base, rest, &mut paths);
+        }
+    }
+    paths
+}
+
+/// Adds the path at the start of `text`, or each of a group in braces; returns what is behind it.
+fn collect<'a>(base: &[String], text: &'a str, paths: &mut Vec<Vec<String>>) -> &'a str {
+    let mut path = base.to_vec();
+    let mut rest = text.trim_start();
+    loop {
+        if let Some(mut group) = rest.strip_prefix('{') {
+            loop {
+                group = collect(&path, group, paths).trim_start();
+                match group.strip_prefix(',') {
+                    Some(next) if next.trim_start().starts_with('}') => group = next.trim_start(),
+                    Some(next) => {
+                        group = next;
+                        continue;
+                    }
+                    None => {}
+                }
+                return group.strip_prefix('}').unwrap_or(group);
+            }
+        }
+        let length = rest
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '*')
+            .unwrap_or(rest.len());
+        path.push(rest[..length].to_owned());
+        rest = &rest[length..];
+        match rest.strip_prefix("::") {
+            Some(next) => rest = next.trim_start(),
+            None => break,
+        }
+    }
+    paths.push(path);
+    // `as NAME`
+    rest.find([',', '}', ';', ')', '(', '\n'])
+        .map_or("", |end| &rest[end..])
+}
+
+#[test]
+fn a_module_uses_only_what_its_line_allows() {
+    let mut seen = BTreeSet::new();
+    for (file, text) in sources() {
+        if !file.ends_with(".rs") {
+            continue;
+        }
+        let of = module(&file)[0].to_owned();
+        let code = code(&text);
+        let (_, allowed) = ARROWS
+            .iter()
+            .find(|(name, _)| *name == of)
+            .unwrap_or_else(|| panic!("src/{file}: {of} has no line in ARROWS"));
+        for path in paths(&file, &code) {
+            let used = &path[0];
+            let is_module = ARROWS.iter().any(|(name, _)| name == used);
+            assert!(
+                !is_module || *used == of || allowed.split(' ').any(|name| name == used),
+                "src/{file} must not use {}",
+                path.join("::")
+            );
+        }
+        for (name, allowed) in CRATES {
+            let is_named = code.contains(&format!("{name}::"))
+                && code.match_indices(&format!("{name}::")).any(|(at, _)| {
+                    !code[..at]
+                        .ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+                });
+            assert!(
+                !is_named || allowed.split(' ').any(|module| module == of),
+                "src/{file} must not use the crate {name}"
+            );
+        }
+        seen.insert(of);
+    }
+    let known: BTreeSet<_> = ARROWS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(
+        seen, known,
+        "a line for each module, and a module for each line"
+    );
+}
+
+#[test]
+fn modules_side_by_side_form_no_circle() {
+    let files: BTreeSet<String> = sources()
+        .into_iter()
+        .filter_map(|(file, _)| Some(file.strip_suffix(".rs")?.to_owned()))
+        .collect();
+    // By folder, which of its modules use which others.
+    let mut used: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for (file, text) in sources() {
+        let from = module(&file).join("/");
+        for mut path in paths(&file, &code(&text)) {
+            while !path.is_empty() && !files.contains(&path.join("/")) {
+                path.pop();
+            }
+            let from: Vec<_> = from.split('/').collect();
+            let common = from.iter().zip(&path).take_while(|(a, b)| a == b).count();
+            if let (Some(from_here), Some(to)) = (from.get(common), path.get(common)) {
+                used.entry(from[..common].join("/"))
+                    .or_default()
+                    .entry((*from_here).to_owned())
+                    .or_default()
+                    .insert(to.clone());
+            }
+        }
+    }
+    let mut circles = BTreeMap::new();
+    for (folder, used) in &used {
+        // A module that is used by itself, over others.
+        let reaches = |start: &String| {
+            let mut open = vec![start];
+            let mut reached = BTreeSet::new();
+            while let Some(module) = open.pop() {
+                for next in used.get(module).into_iter().flatten() {
+                    if reached.insert(next) {
+                        open.push(next);
+                    }
+                }
+            }
+            reached.contains(start)
+        };
+        let circle: Vec<_> = used
+            .keys()
+            .filter(|module| reaches(module))
+            .cloned()
+            .collect();
+        if !circle.is_empty() {
+            circles.insert(folder.clone(), circle.join(" "));
+        }
+    }
+    let known = CIRCLES.map(|(folder, modules)| (folder.to_owned(), modules.to_owned()));
+    assert_eq!(circles, BTreeMap::from(known));
+}
