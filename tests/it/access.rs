@@ -546,3 +546,37 @@ fn what_a_token_cannot_be_is_a_usage_error() {
         assert!(!errors.is_empty());
     }
 }
+
+on_both_databases!(
+    a_browser_on_another_site_can_post_nothing,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let post = || {
+            server
+                .client()
+                .post("/billables")
+                .json(&json!({"sessionId": "S", "callSid": "CA1"}))
+        };
+        for (name, value) in [
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Sec-Fetch-Site", "same-site"),
+            ("Origin", "https://evil.example"),
+        ] {
+            let reply = send(post().header(name, value)).await;
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (403, "Forbidden"),
+                "{name}: {value}"
+            );
+        }
+        assert!(database.ids().await.is_empty());
+        assert_eq!(
+            send(post().header("Sec-Fetch-Site", "same-origin"))
+                .await
+                .status,
+            201
+        );
+        let own = format!("http://{}", server.address());
+        assert_eq!(send(post().header("Origin", own)).await.status, 200);
+    }
+);

@@ -1,8 +1,13 @@
 //! What is refused, with which error, and that nothing is stored.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use reqwest::Method;
 use serde_json::json;
 
+use crate::servicestack::{ID, REPORT};
 use crate::support::client::send;
 use crate::support::raw::Raw;
 use crate::support::{Database, Server, on_both_databases};
@@ -400,3 +405,113 @@ on_both_databases!(
 fn authorization(server: &Server) -> String {
     format!("Authorization: Bearer {}", server.secret())
 }
+
+on_both_databases!(
+    a_form_may_have_files_of_any_bytes_beside_its_fields,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let field = |name: &str, value: &str| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+                .into_bytes()
+        };
+        let file = b"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n\xff\xd8\0\r\n".to_vec();
+        let body = [
+            field("sessionId", "S1"),
+            file,
+            field("CallSid", "CA1"),
+            b"--b--\r\n".to_vec(),
+        ]
+        .concat();
+        for (path, status) in [("/billables", 201), ("/api/NewBillable", 204)] {
+            let reply = send(
+                client
+                    .post(path)
+                    .header("Content-Type", "multipart/form-data; boundary=b")
+                    .body(body.clone()),
+            )
+            .await;
+            assert_eq!(
+                (reply.status, reply.header("location")),
+                (status, Some(&*format!("/billables/{ID}"))),
+                "{path}"
+            );
+        }
+    }
+);
+
+on_both_databases!(
+    a_compressed_body_is_the_same_report,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let gzip = |body: &[u8]| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        };
+        let zlib = |body: &[u8]| {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        };
+        let bare = |body: &[u8]| {
+            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        };
+        let post = async |coding: &'static str, body: Vec<u8>| {
+            send(
+                client
+                    .post("/billables")
+                    .header("Content-Encoding", coding)
+                    .header("Content-Type", "application/json")
+                    .body(body),
+            )
+            .await
+        };
+        let report = REPORT.as_bytes();
+        let (first, second) = report.split_at(10);
+        for (coding, body) in [
+            ("gzip", gzip(report)),
+            ("X-GZip", [gzip(first), gzip(second)].concat()),
+            ("deflate", zlib(report)),
+            ("deflate", bare(report)),
+            ("identity", report.to_vec()),
+            ("", report.to_vec()),
+        ] {
+            let reply = post(coding, body).await;
+            assert!(
+                [200, 201].contains(&reply.status) && reply.id().to_string() == ID,
+                "{coding}: {reply:?}"
+            );
+        }
+        let whole = gzip(report);
+        for (coding, body) in [
+            ("gzip", report.to_vec()),
+            ("gzip", whole[..whole.len() - 1].to_vec()),
+            ("gzip", [&*whole, b"x"].concat()),
+            ("deflate", zlib(report)[..20].to_vec()),
+            ("deflate", [zlib(report), b"x".to_vec()].concat()),
+            ("deflate", bare(report)[..20].to_vec()),
+            ("deflate", gzip(report)),
+        ] {
+            let reply = post(coding, body).await;
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (400, "SerializationException"),
+                "{coding}"
+            );
+        }
+        // 100 MiB of blanks in 100 kB.
+        let bomb = gzip(&vec![b' '; 100 * 1024 * 1024]);
+        assert!(bomb.len() < 110 * 1024);
+        let reply = post("gzip", bomb).await;
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (413, "PayloadTooLarge")
+        );
+        assert_eq!(post("gzip", Vec::new()).await.error_code(), "NotEmpty");
+        assert_eq!(database.ids().await.len(), 1);
+    }
+);

@@ -1,67 +1,83 @@
-//! Behaviour, through real sockets and real databases. Run with `scripts/test`.
+//! Behaviour, through real sockets and real databases. Run with `scripts/test`; one test with
+//! `scripts/test NAME`. A test is a sentence about what holds. What concerns a database is called
+//! with [`support::on_both_databases`] and runs on each. A file is about one surface:
 //!
-//! - `store`: the contract of the store, the same tests on both databases
-//! - `report`: what a report becomes, and when it is recognised
-//! - `input`: what is refused, with which error, and that nothing is stored
-//! - `answers`: formats, headers and the shape of errors
-//! - `openapi`: the description for programs; `support/description.rs` holds every reply to it
-//! - `operation`: ServiceStack's routes; formats, preferences, compression
+//! **HTTP routes**
+//! - `report`: `POST /billables`: what a report becomes, and when it is recognised
 //! - `batch`: several reports in one request
+//! - `input`: bodies: what is refused, with which error, and that nothing is stored
 //! - `senders`: stock telephony senders, to the byte, as the README sets them up
+//! - `servicestack`: ServiceStack's routes, every operation by its name
+//! - `list`, `export`, `check`, `feed`, `billing`: reads
+//! - `void`, `sessions`: decisions
+//! - `responses`: negotiation, `Prefer`, request ids, the shape of errors
 //! - `access`: tokens, scopes, accounts
-//! - `read`: lists, exports and checks; what is refused
-//! - `feed`: the order of commits, waiting, cursors
-//! - `billing`: voids, attributions and totals, with kills and races
+//! - `docs`, `openapi`: the documentation; `support/description.rs` holds every reply to it
+//! - `probes`, `metrics`, `logs`: what the operator sees
+//! - `vectors`: the exchanges that existing clients rely on
+//!
+//! **Connections**
 //! - `connections`: slow, greedy and broken clients; the stop
-//! - `tls`: certificates, their reload, and how connections with TLS begin and end
-//! - `probes`: the address for probes, the health check, plain HTTP where others can listen
-//! - `start`: settings, refusals, the first start, the commands
-//! - `commands`: what goes in and out by commands: export, import, check, copy
 //! - `limits`: what is under way at once, and who never keeps whom out
-//! - `verify`: every kind of damage is named, and nothing else is
-//! - `backup`: backups, restores, and what becomes of cursors and running servers
+//! - `tls`: certificates, their reload, and how connections with TLS begin and end
+//!
+//! **Commands**
+//! - `start`: the first start, refusals, settings as they are read
+//! - `import_export`, `copy`, `backup`, `verify`: what goes in, out and over, and what is damaged
 //! - `upgrade`: every earlier schema, several starts at once, programs of different ages
+//!
+//! **The store, and what happens to it**
+//! - `store`: its contract
+//! - `plans`: no statement scans the log
 //! - `faults`: killed servers, databases that go away, several processes
 //! - `outages`: databases that refuse, fill up, change their role or hang
 //! - `recovery`: what a database comes back as; what is wrong with one row
-//! - `docs`: pages, DTOs and samples of the documentation
-//! - `observe`: metrics, the log, and secrets that are in neither
-//! - `properties`: what holds for every input
+//!
+//! **For every input**
+//! - `properties`: laws of parsers and ids
 //! - `model`: random histories against a model in memory; everything that is read agrees
-//! - `plans`: no statement scans the log
-//! - `vectors`: the exchanges that existing clients rely on
+//!
+//! **The project itself**
 //! - `arrows`: which module may use which, and no circles
-//! - `tidy`: rules about the source, the settings and the README
+//! - `tidy`: rules about the source and the migrations
+//! - `settings`, `readme`: what the documents say of the program
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod support;
 
 mod access;
-mod answers;
 mod arrows;
 mod backup;
 mod batch;
 mod billing;
-mod commands;
+mod check;
 mod connections;
+mod copy;
 mod docs;
+mod export;
 mod faults;
 mod feed;
+mod import_export;
 mod input;
 mod limits;
+mod list;
+mod logs;
+mod metrics;
 mod model;
-mod observe;
 mod openapi;
-mod operation;
 mod outages;
 mod plans;
 mod probes;
 mod properties;
-mod read;
+mod readme;
 mod recovery;
 mod report;
+mod responses;
 mod senders;
+mod servicestack;
+mod sessions;
+mod settings;
 mod start;
 mod store;
 mod tidy;
@@ -69,3 +85,4 @@ mod tls;
 mod upgrade;
 mod vectors;
 mod verify;
+mod void;

@@ -4,11 +4,12 @@ use std::net::TcpStream;
 use std::process::Command;
 
 use reqwest::Method;
+use serde_json::json;
 
 use crate::support::client::send;
 use crate::support::raw::Raw;
 use crate::support::server::{command, rest_of, run};
-use crate::support::{Certificate, Client, Database, Server};
+use crate::support::{Certificate, Client, Database, Server, on_both_databases};
 
 const ADMIN: [&str; 2] = ["--admin-listen", "127.0.0.1:0"];
 
@@ -276,3 +277,17 @@ fn plain_http_for_others_is_warned_of_once_unless_a_proxy_is_in_front() {
     let mut unclear: Command = command(&Database::sqlite(), &["serve"]);
     assert_eq!(run(unclear.env("BILLABLES_BEHIND_PROXY", "perhaps")).0, 2);
 }
+
+on_both_databases!(health_needs_no_token, async |database: Database| {
+    let server = Server::start(&database).await;
+    for path in ["/livez", "/readyz", "/LIVEZ/"] {
+        let reply = send(server.client().bare(Method::GET, path)).await;
+        assert_eq!(
+            (reply.status, reply.json()),
+            (200, json!({"status": "ok"})),
+            "{path}"
+        );
+        let head = send(server.client().bare(Method::HEAD, path)).await;
+        assert_eq!((head.status, &*head.body), (200, ""));
+    }
+});

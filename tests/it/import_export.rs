@@ -1,4 +1,4 @@
-//! What goes in and out by commands: export, import, check, copy, rebuild-totals.
+//! `billables export` and `billables import`.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ use crate::support::client::{send, try_send};
 use crate::support::server::{command, run};
 use crate::support::{Client, Database, Server, on_both_databases};
 
-fn call(database: &Database, arguments: &[&str]) -> (i32, String, String) {
+pub(crate) fn call(database: &Database, arguments: &[&str]) -> (i32, String, String) {
     run(&mut command(database, arguments))
 }
 
 /// Runs a command that has to succeed; its standard output.
-fn output(database: &Database, arguments: &[&str]) -> String {
+pub(crate) fn output(database: &Database, arguments: &[&str]) -> String {
     let (code, output, errors) = call(database, arguments);
     assert_eq!(code, 0, "{arguments:?}: {errors}");
     output
@@ -27,29 +27,29 @@ fn export(database: &Database, format: &str) -> String {
 }
 
 /// Runs an import: exit code, counts, standard error.
-fn import(database: &Database, arguments: &[&str]) -> (i32, String, String) {
+pub(crate) fn import(database: &Database, arguments: &[&str]) -> (i32, String, String) {
     let (code, output, errors) = call(database, &[&["import"], arguments].concat());
     (code, output.trim_end().to_owned(), errors)
 }
 
 /// Files of one test.
-struct Files(TempDir);
+pub(crate) struct Files(TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn with(&self, name: &str, text: &str) -> String {
+    pub(crate) fn with(&self, name: &str, text: &str) -> String {
         std::fs::write(self.0.path().join(name), text).unwrap();
         self.path(name)
     }
 
-    fn names(&self) -> Vec<PathBuf> {
+    pub(crate) fn names(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> = entries
             .map(|entry| PathBuf::from(entry.unwrap().file_name()))
@@ -59,14 +59,14 @@ impl Files {
     }
 }
 
-fn report(account: &str, customer: &str, call: &str, minute: u32) -> Value {
+pub(crate) fn report(account: &str, customer: &str, call: &str, minute: u32) -> Value {
     json!({
         "accountId": account, "customerId": customer, "callSid": call,
         "occurredAt": format!("2026-03-01T09:{minute:02}:00Z"),
     })
 }
 
-async fn void(client: &Client, id: &str, reason: &str) {
+pub(crate) async fn void(client: &Client, id: &str, reason: &str) {
     let request = client
         .post(&format!("/billables/{id}/void"))
         .json(&json!({"reason": reason}));
@@ -75,7 +75,7 @@ async fn void(client: &Client, id: &str, reason: &str) {
 
 /// Every kind of billable: what a spreadsheet would run, one that is voided, one whose pair came
 /// with its session, one that nobody is billed for, one with a key and none of the other.
-async fn seed(client: &Client) {
+pub(crate) async fn seed(client: &Client) {
     for (index, call) in ["=1+1", "'x", "+39", "a,\"b\""].into_iter().enumerate() {
         let index = u32::try_from(index).unwrap();
         let report = report("acc", "-cus", call, index);
@@ -472,258 +472,6 @@ on_both_databases!(
         assert_eq!(import(&database, &[&files.path("nowhere.csv")]).0, 1);
     }
 );
-
-on_both_databases!(a_carriers_list_is_checked, async |database: Database| {
-    let server = Server::start(&database).await;
-    let client = server.client();
-    let mut ids = Vec::new();
-    for (account, call, minute) in [
-        ("a", "there", 0),
-        ("a", "voided", 1),
-        ("a", "extra", 2),
-        ("a", "voided-extra", 3),
-        ("a", "twice", 4),
-        ("b", "foreign", 5),
-        ("a", "outside", 55),
-        ("a", "voided-outside", 56),
-    ] {
-        ids.push(
-            client
-                .report(&report(account, "c", call, minute))
-                .await
-                .id()
-                .to_string(),
-        );
-    }
-    for voided in [1, 3, 7] {
-        void(&client, &ids[voided], "a test").await;
-    }
-    // Voided, and reported again.
-    let again = client
-        .report_keyed("again", &report("a", "c", "twice", 6))
-        .await;
-    void(&client, &ids[4], "a test").await;
-    assert_eq!(again.status, 201);
-    let files = Files::new();
-    let check = |text: &str| {
-        let file = files.with("calls.csv", text);
-        let range = [
-            "--account",
-            "a",
-            "--from",
-            "2026-03-01T09:00:00Z",
-            "--to",
-            "2026-03-01T09:30:00Z",
-        ];
-        let (code, output, _) = call(
-            &database,
-            &[&["check", &*file, "--column", "call"], &range[..]].concat(),
-        );
-        let mut lines: Vec<_> = output.lines().map(str::to_owned).collect();
-        let summary = lines.pop().unwrap_or_default();
-        lines.sort();
-        (code, lines, summary)
-    };
-    let all = "Call,x\nthere,1\nvoided,\ntwice,1\nforeign,1\noutside,1\nvoided-outside,1\n,1\nthere,2\n\"a\nb\",1\nno,1\n";
-    let expected = [
-        &*format!("extra extra {}", ids[2]),
-        "missing a\\nb",
-        "missing foreign",
-        "missing no",
-        "voided voided",
-        "voided voided-outside",
-    ];
-    let (code, lines, summary) = check(all);
-    assert_eq!(
-        (code, &*summary),
-        (1, "calls 8, missing 3, extra 1, voided 2")
-    );
-    assert_eq!(lines, expected);
-    let (code, lines, summary) = check("CALL\nthere\nextra\ntwice\nvoided\noutside\n");
-    assert_eq!(
-        (code, lines, &*summary),
-        (
-            0,
-            vec!["voided voided".to_owned()],
-            "calls 5, missing 0, extra 0, voided 1"
-        )
-    );
-    let many: String = (0..1200).map(|number| format!("c{number}\n")).collect();
-    let (_, lines, summary) = check(&format!("call\n{many}there\n"));
-    assert_eq!(
-        (lines.len(), &*summary),
-        (1202, "calls 1201, missing 1200, extra 2, voided 0")
-    );
-    assert_eq!(check("other\n1\n").0, 2);
-    assert_eq!(check("call\n1,2\n").0, 1);
-});
-
-on_both_databases!(a_copy_is_the_same_log, async |database: Database| {
-    let to = if database.is_postgres() {
-        Database::sqlite()
-    } else {
-        Database::postgres().await
-    };
-    copies(&database, &to).await;
-});
-
-on_both_databases!(totals_are_rebuilt, async |database: Database| {
-    let mut server = Server::start(&database).await;
-    seed(&server.client()).await;
-    let billing = async |server: &Server| {
-        let path = "/billing?accountId=acc&startDate=2026-02-01&endDate=2026-03-31&groupBy=day";
-        let mut found = server.client().get(path).await.json();
-        found.as_object_mut().unwrap().remove("asOf");
-        found
-    };
-    let before = billing(&server).await;
-    assert_eq!(before["customers"].as_array().unwrap().len(), 3, "{before}");
-    assert_eq!(
-        output(&database, &["rebuild-totals"]),
-        "rebuilt the totals of 1 partition(s)\n"
-    );
-    assert_eq!(billing(&server).await, before);
-    server.signal("-TERM");
-    server.wait();
-    // What somebody has done to them is mended.
-    database
-        .execute("update buckets set billable_count = billable_count + 1")
-        .await;
-    output(&database, &["rebuild-totals"]);
-    assert_eq!(billing(&Server::start(&database).await).await, before);
-});
-
-/// Copies a log that a server has made, and goes on with the copy.
-async fn copies(from: &Database, to: &Database) {
-    let mut server = Server::start(from).await;
-    let client = server.client();
-    seed(&client).await;
-    let revoked = output(from, &["token", "create", "--client", "gone"]);
-    let listed: Value = serde_json::from_str(&output(from, &["token", "list", "--json"])).unwrap();
-    let listed = listed.as_array().unwrap();
-    let gone = listed
-        .iter()
-        .find(|token| token["client"] == "gone")
-        .unwrap();
-    output(from, &["token", "revoke", gone["id"].as_str().unwrap()]);
-    let cursor = client.get("/log?limit=3").await.json()["nextCursor"].clone();
-    let after = format!("/log?after={}", cursor.as_str().unwrap());
-    let (feed, list) = (
-        client.get(&after).await.json(),
-        client.get("/billables").await.json(),
-    );
-    let secret = server.secret().to_owned();
-    server.signal("-TERM");
-    server.wait();
-
-    let copy = || call(from, &["copy", from.url(), to.url()]);
-    // A server was started on the other one by mistake, and nothing was reported to it.
-    drop(Server::start(to).await);
-    let (code, printed, errors) = copy();
-    assert_eq!(code, 0, "{errors}");
-    let entries = from.entries().await;
-    assert!(
-        printed.starts_with(&format!("copied {} entries of the log ", entries.len())),
-        "{printed}"
-    );
-    assert_eq!(to.entries().await, entries);
-    assert_eq!(copy(), (0, printed.clone(), String::new()));
-    // Cut short, it is gone on with.
-    to.execute("delete from entries where position > 4").await;
-    to.execute("update log_heads set next_position = 1").await;
-    to.execute("update watermarks set position = 0").await;
-    assert_eq!(copy(), (0, printed, String::new()));
-    assert_eq!(to.entries().await, entries);
-
-    let server = Server::start_fresh(to, &[]);
-    let client = server.client_of(&secret);
-    assert_eq!(client.get(&after).await.json()["items"], feed["items"]);
-    assert_eq!(
-        client.get("/billables").await.json()["items"],
-        list["items"]
-    );
-    assert_eq!(
-        server
-            .client_of(revoked.trim())
-            .get("/billables")
-            .await
-            .status,
-        401
-    );
-    // What was decided holds, and what was stored is recognised.
-    let late = json!({"sessionId": "S1", "callSid": "CA-late"});
-    assert_eq!(
-        client.report(&late).await.json()["billedCustomerId"],
-        "cus-2"
-    );
-    assert_eq!(
-        client
-            .report(&report("acc", "-cus", "=1+1", 0))
-            .await
-            .status,
-        200
-    );
-    let other = json!({"accountId": "acc", "customerId": "other"});
-    assert_eq!(
-        send(client.request(Method::PUT, "/sessions/S1").json(&other))
-            .await
-            .status,
-        409
-    );
-    let last = |entries: &[(i32, i64, uuid::Uuid)]| entries.last().unwrap().1;
-    assert!(last(&to.entries().await) > last(&entries));
-    drop(server);
-
-    // It is a log of its own now.
-    let (code, _, errors) = copy();
-    assert_eq!(
-        (code, errors.contains("has been written to since")),
-        (1, true),
-        "{errors}"
-    );
-    let occupied = Database::sqlite();
-    let file = Files::new();
-    let row = file.with("row.csv", "accountId,customerId,callSid\na,c,CA1\n");
-    assert_eq!(import(&occupied, &[&row]).0, 0);
-    let (code, _, errors) = call(from, &["copy", from.url(), occupied.url()]);
-    assert_eq!(
-        (code, errors.contains("which is not empty")),
-        (1, true),
-        "{errors}"
-    );
-    let (code, _, errors) = call(from, &["copy", Database::sqlite().url(), to.url()]);
-    assert_eq!(
-        (code, errors.contains("no log to copy")),
-        (1, true),
-        "{errors}"
-    );
-}
-
-#[tokio::test]
-async fn partitions_are_copied() {
-    let (from, to) = (Database::postgres().await, Database::postgres().await);
-    output(&from, &["migrate", "--partitions", "3"]);
-    let text: String = (0..50).map(|call| format!("a,c,CA{call}\n")).collect();
-    let files = Files::new();
-    let file = files.with(
-        "calls.csv",
-        &format!("accountId,customerId,callSid\n{text}"),
-    );
-    assert_eq!(import(&from, &[&file]).0, 0);
-    let printed = output(&from, &["copy", from.url(), to.url()]);
-    assert!(printed.starts_with("copied 50 entries"), "{printed}");
-    assert_eq!(to.entries().await, from.entries().await);
-    assert_eq!(
-        import(&to, &[&file]).1,
-        "new 0, known 50, voided 0, refused 0"
-    );
-    let (code, _, errors) = call(&from, &["copy", from.url(), Database::sqlite().url()]);
-    assert_eq!(
-        (code, errors.contains("SQLite has one partition")),
-        (1, true),
-        "{errors}"
-    );
-}
 
 #[test]
 fn what_only_reads_makes_no_log() {

@@ -1,20 +1,14 @@
-//! Lists, exports and checks: cuts, formats, streams, and what is refused.
-
-use std::io::Read;
+//! `GET /billables`: pages, their cut, filters, and what a token sees of them.
 
 use billables::token::Scope;
-use flate2::read::GzDecoder;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use sqlx::{Connection, PgConnection};
 
 use crate::support::client::send;
-use crate::support::raw::Raw;
 use crate::support::server::token;
 use crate::support::{Client, Database, Server, on_both_databases};
 
-async fn report_calls(client: &Client, calls: std::ops::Range<usize>) {
+pub(crate) async fn report_calls(client: &Client, calls: std::ops::Range<usize>) {
     for calls in calls.collect::<Vec<_>>().chunks(5_000) {
         let batch: Vec<_> = calls
             .iter()
@@ -33,46 +27,11 @@ async fn report_calls(client: &Client, calls: std::ops::Range<usize>) {
     }
 }
 
-fn ids(page: &Value) -> Vec<String> {
+pub(crate) fn ids(page: &Value) -> Vec<String> {
     let items = page["items"].as_array().unwrap().iter();
     items
         .map(|item| item["id"].as_str().unwrap().to_owned())
         .collect()
-}
-
-/// A request over a socket, for what clients hide: the head, the chunks' bytes, the trailers.
-async fn raw_export(server: &Server, path: &str, headers: &str) -> (String, Vec<u8>, String) {
-    let mut raw = Raw::connect(server.address()).await;
-    let secret = server.secret();
-    raw.send(format!(
-        "GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\nte: trailers\r\nconnection: close\r\n{headers}\r\n"
-    ))
-    .await;
-    let bytes = raw.rest_bytes().await;
-    let end = bytes.windows(4).position(|at| at == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let (mut rest, mut body) = (&bytes[end + 4..], Vec::new());
-    loop {
-        let Some(line) = rest.windows(2).position(|at| at == b"\r\n") else {
-            return (head, body, "cut".to_owned());
-        };
-        let size = std::str::from_utf8(&rest[..line]).unwrap();
-        let size = usize::from_str_radix(size, 16).unwrap();
-        rest = &rest[line + 2..];
-        if size == 0 {
-            return (head, body, String::from_utf8(rest.to_vec()).unwrap());
-        }
-        if rest.len() < size + 2 {
-            return (head, body, "cut".to_owned());
-        }
-        body.extend_from_slice(&rest[..size]);
-        rest = &rest[size + 2..];
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 on_both_databases!(
@@ -171,75 +130,6 @@ on_both_databases!(
         );
         let none = client.get("/billables.csv?callSid=none").await;
         assert_eq!(none.body.lines().count(), 1, "the header alone");
-    }
-);
-
-on_both_databases!(
-    an_export_ends_with_its_count_and_its_digest,
-    async |database: Database| {
-        let server = Server::start(&database).await;
-        report_calls(&server.client(), 0..4_000).await;
-        let (head, body, trailers) = raw_export(&server, "/billables?format=ndjson", "").await;
-        assert!(
-            head.contains("trailer: row-count, content-sha256"),
-            "{head}"
-        );
-        let rows = body.split(|byte| *byte == b'\n').count() - 1;
-        assert_eq!(
-            (rows, trailers),
-            (
-                4_000,
-                format!("row-count: 4000\r\ncontent-sha256: {}\r\n\r\n", hex(&body))
-            )
-        );
-
-        let (head, zipped, trailers) = raw_export(
-            &server,
-            "/billables?format=ndjson",
-            "accept-encoding: br, gzip\r\n",
-        )
-        .await;
-        assert!(head.contains("content-encoding: gzip") && zipped.len() < body.len() / 4);
-        let mut unzipped = Vec::new();
-        GzDecoder::new(&*zipped).read_to_end(&mut unzipped).unwrap();
-        assert!(unzipped == body && trailers.contains(&hex(&body)));
-
-        let (_, some, trailers) = raw_export(&server, "/billables.csv?limit=1", "").await;
-        assert!(trailers.starts_with("row-count: 1\r\n") && trailers.contains(&hex(&some)));
-        let (head, nothing, _) = raw_export(
-            &server,
-            "/billables.csv?callSid=none",
-            "accept-encoding: gzip;q=0\r\n",
-        )
-        .await;
-        assert!(!head.contains("content-encoding") && nothing.starts_with(b"Id,"));
-    }
-);
-
-on_both_databases!(
-    an_export_that_cannot_be_finished_is_cut,
-    async |database: Database| {
-        let server = Server::start(&database).await;
-        report_calls(&server.client(), 0..12_000).await;
-        // The client takes nothing until the log is gone: what is read ahead is little.
-        let mut raw = Raw::connect_narrow(server.address()).await;
-        raw.send(format!(
-            "GET /billables?format=ndjson HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
-            server.secret()
-        ))
-        .await;
-        raw.until_readable().await;
-        database.execute("alter table entries rename to gone").await;
-        let text = raw.rest().await;
-        assert!(text.starts_with("HTTP/1.1 200 OK"));
-        assert!(
-            text.lines()
-                .filter(|line| line.starts_with("{\"id\""))
-                .count()
-                < 12_000
-        );
-        assert!(!text.ends_with("0\r\n\r\n"), "the last chunk never comes");
-        server.until_logged("an export was cut").await;
     }
 );
 
@@ -465,151 +355,3 @@ on_both_databases!(
         assert_eq!((again.status, &*again.error_code()), (422, "TooMuch"));
     }
 );
-
-on_both_databases!(
-    an_export_over_http_1_0_is_refused,
-    async |database: Database| {
-        let server = Server::start(&database).await;
-        let mut raw = Raw::connect(server.address()).await;
-        let secret = server.secret();
-        raw.send(format!(
-            "GET /billables.csv HTTP/1.0\r\nauthorization: Bearer {secret}\r\n\r\n"
-        ))
-        .await;
-        let reply = raw.rest().await;
-        assert!(
-            reply.starts_with("HTTP/1.0 505 ") && reply.contains("HttpVersionNotSupported"),
-            "{reply}"
-        );
-    }
-);
-
-on_both_databases!(checks_say_what_is_there, async |database: Database| {
-    let server = Server::start(&database).await;
-    let client = server.client();
-    report_calls(&client, 0..3).await;
-    let twin = client
-        .report(&json!({"sessionId": "S", "callSid": "CA0"}))
-        .await
-        .id();
-    let voided = client.get("/billables?callSid=CA1").await.json()["items"][0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    send(client.post(&format!("/billables/{voided}/void"))).await;
-    let wanted = json!({"callSids": ["CA0", "CA1", "none", "CA0"], "ids": [twin.to_string(), voided, "no-id"]});
-    let reply = send(client.post("/billables/check").json(&wanted))
-        .await
-        .json();
-    let items = reply["items"].as_array().unwrap();
-    let states: Vec<_> = items
-        .iter()
-        .map(|item| item["state"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        states,
-        [
-            "present", "voided", "missing", "present", "present", "voided", "missing"
-        ]
-    );
-    assert_eq!(items[0]["ids"].as_array().unwrap().len(), 2);
-    let xml = send(
-        client
-            .post("/billables/check?format=xml")
-            .json(&json!({"callSids": ["CA1"]})),
-    )
-    .await;
-    assert!(xml.body.contains("<CheckedBillable><Ids xmlns:a=\"http://schemas.microsoft.com/2003/10/Serialization/Arrays\"><a:string>"), "{}", xml.body);
-
-    let many: Vec<_> = (0..10_000).map(|call| format!("CA{call}")).collect();
-    let all = send(
-        client
-            .post("/billables/check")
-            .json(&json!({"callSids": many})),
-    )
-    .await
-    .json();
-    let present = all["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|item| item["state"] != "missing");
-    assert_eq!(present.count(), 3);
-    let too_many = json!({"callSids": many, "ids": ["x"]});
-    assert_eq!(
-        send(client.post("/billables/check").json(&too_many))
-            .await
-            .status,
-        413
-    );
-    for body in [
-        "[]",
-        "{",
-        "{\"callSids\":[1]}",
-        "{\"callSids\":[\"a\\u0000\"]}",
-        "{\"callSids\":[\"\"]}",
-    ] {
-        let refused = send(
-            client
-                .post("/billables/check")
-                .header("content-type", "application/json")
-                .body(body),
-        )
-        .await;
-        assert_eq!(refused.status, 400, "{body}");
-    }
-    let xml = send(
-        client
-            .post("/billables/check")
-            .header("content-type", "application/xml")
-            .body("<a/>"),
-    )
-    .await;
-    assert_eq!(
-        (xml.status, &*xml.error_code()),
-        (415, "UnsupportedMediaType")
-    );
-});
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_client_keeps_no_transaction_open() {
-    let database = Database::postgres().await;
-    let server = Server::start(&database).await;
-    report_calls(&server.client(), 0..12_000).await;
-    let mut raw = Raw::connect_narrow(server.address()).await;
-    raw.send(format!(
-        "GET /billables?format=ndjson HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\n\r\n",
-        server.secret()
-    ))
-    .await;
-    raw.until_readable().await;
-    let mut connection = PgConnection::connect(database.url()).await.unwrap();
-    // The roller and the tokens come and go; a reader's snapshot would stay.
-    let open = "select count(*) from pg_stat_activity where datname = current_database()
-        and pid <> pg_backend_pid() and state = 'idle in transaction'";
-    let snapshots = "select count(*) from pg_stat_activity where datname = current_database()
-        and pid <> pg_backend_pid() and state = 'active' and query like '%from entries%occurred_at desc%'";
-    for statement in [open, snapshots] {
-        // The batch that is read ahead comes to its end.
-        let ended = async {
-            while sqlx::query_scalar::<_, i64>(statement)
-                .fetch_one(&mut connection)
-                .await
-                .unwrap()
-                > 0
-            {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(std::time::Duration::from_secs(30), ended)
-            .await
-            .unwrap();
-    }
-    let text = raw.rest().await;
-    assert_eq!(
-        text.lines()
-            .filter(|line| line.starts_with("{\"id\""))
-            .count(),
-        12_000
-    );
-}

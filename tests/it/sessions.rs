@@ -1,0 +1,304 @@
+//! `PUT` and `GET /sessions/{sessionId}`: decisions, and attribution with kills and races.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use billables::store::Store;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::client::{send, try_send};
+use crate::support::{Client, Database, Server, on_both_databases};
+use crate::void::{PAIR, put};
+
+async fn export(client: &Client, query: &str) -> Vec<Value> {
+    let body = client
+        .get(&format!("/billables?format=ndjson&{query}"))
+        .await
+        .body;
+    body.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn counts(billing: &Value) -> BTreeMap<String, (i64, i64)> {
+    let rows = billing["customers"].as_array().unwrap().iter();
+    rows.map(|row| {
+        let count = |name: &str| row[name].as_i64().unwrap();
+        let customer = row["customerId"].as_str().unwrap().to_owned();
+        (customer, (count("billableCount"), count("voidedCount")))
+    })
+    .collect()
+}
+
+/// Sessions' billables by the tens of thousands, past everything.
+async fn fill_session(database: &Database, count: u32) {
+    let rows = if database.is_postgres() {
+        "select 0, id, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test'
+    from (select n, gen_random_uuid() as id from generate_series(1, $1) as n) as made"
+    } else {
+        "with recursive series (n) as (select 1 union all select n + 1 from series where n < $1),
+        made as materialized (select n, randomblob(16) as id from series)
+    select 0, id, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test' from made"
+    };
+    let statement = format!(
+        "insert into entries (partition, id, position, kind, billable_id, session_id, occurred_at, recorded_at, client) {};
+         update log_heads set next_position = $1 + 1",
+        rows
+    );
+    database
+        .execute_owned(statement.replace("$1", &count.to_string()))
+        .await;
+}
+
+on_both_databases!(a_session_is_decided_once, async |database: Database| {
+    let server = Server::start(&database).await;
+    let client = server.client();
+    let before = client
+        .report(&json!({"sessionId": "S 1", "callSid": "CA1", "accountId": "lone"}))
+        .await
+        .id();
+    let own = client
+        .report(&json!({"sessionId": "S 1", "callSid": "CA2", "accountId": "x", "customerId": "y"}))
+        .await
+        .id();
+    let refused = send(
+        client
+            .request(Method::PUT, "/sessions/S%201")
+            .json(&json!({"accountId": " "})),
+    )
+    .await;
+    assert_eq!(refused.field_errors().len(), 2);
+    assert_eq!(client.get("/sessions/S%201").await.status, 404);
+    for _ in 0..2 {
+        let decided = send(put(&client, "S%201", PAIR)).await;
+        assert_eq!(
+            (decided.status, &decided.json()["isComplete"]),
+            (200, &json!(true))
+        );
+    }
+    let other = send(put(&client, "S%201", ("acc", "other"))).await;
+    assert_eq!(
+        other.field_errors(),
+        [("CustomerId".to_owned(), "AttributionConflict".to_owned())]
+    );
+    assert_eq!(other.status, 409);
+    let after = client
+        .report(&json!({"sessionId": "S 1", "callSid": "CA3"}))
+        .await;
+    assert_eq!(
+        after.json()["billedCustomerId"],
+        "cus",
+        "it has the pair at once"
+    );
+    assert_eq!(after.json()["state"], "billable");
+    let billed =
+        async |id| client.get(&format!("/billables/{id}")).await.json()["billedAccountId"].clone();
+    assert_eq!(
+        [
+            billed(before).await,
+            billed(own).await,
+            billed(after.id()).await
+        ],
+        ["acc", "x", "acc"]
+    );
+    let xml = client.get("/sessions/S%201?format=xml").await.body;
+    assert!(
+        xml.contains("<IsComplete>true</IsComplete><SessionId>S 1</SessionId>"),
+        "{xml}"
+    );
+});
+
+on_both_databases!(
+    a_session_of_100_000_billables_is_attributed_through_a_kill,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        fill_session(&database, 100_000).await;
+        let client = server.client();
+        let voided = client.get("/billables?sessionId=S&limit=3").await.json();
+        let voided: Vec<_> = voided["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["id"].as_str().unwrap().to_owned())
+            .collect();
+        for id in &voided {
+            assert_eq!(
+                send(client.post(&format!("/billables/{id}/void")))
+                    .await
+                    .status,
+                200
+            );
+        }
+        let asked = client.clone();
+        let asking = tokio::spawn(async move { try_send(put(&asked, "S", PAIR)).await });
+        // It is killed once a part of it is done, and another process finishes.
+        while database
+            .count("select count(*) from entries where kind = 2")
+            .await
+            < 10_000
+        {}
+        server.kill();
+        let _ = asking.await.unwrap();
+        let done = database
+            .count("select count(*) from entries where kind = 2")
+            .await;
+        assert!(done < 99_997, "the kill came in the middle");
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let completed = async {
+            loop {
+                let answer = send(put(&client, "S", PAIR)).await;
+                if answer.status == 200 {
+                    break answer;
+                }
+                assert_eq!(answer.status, 202, "{answer:?} {}", server.log());
+            }
+        };
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(600), completed)
+            .await
+            .unwrap();
+        assert_eq!(answer.json()["isComplete"], true);
+        assert_eq!(
+            database
+                .count("select count(*) from entries where kind = 2")
+                .await,
+            99_997
+        );
+        assert_eq!(
+            database
+                .count("select count(distinct billable_id) from entries where kind = 2")
+                .await,
+            99_997
+        );
+        let billing = client
+            .get("/billing?startDate=2025-06-01&endDate=2025-06-30")
+            .await
+            .json();
+        assert_eq!(
+            (counts(&billing), &billing["unattributedCount"]),
+            ([("cus".to_owned(), (99_997, 0))].into(), &json!(0))
+        );
+        assert!(export(&client, "state=unattributed").await.is_empty());
+        assert_eq!(
+            client.get("/billables?state=voided").await.json()["items"]
+                .as_array()
+                .unwrap()
+                .len(),
+            3
+        );
+    }
+);
+
+/// They wait for a lock, and take no connection that tokens are read over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_that_wait_keep_nobody_out() {
+    let database = Database::postgres().await;
+    let server = Server::start(&database).await;
+    let lock = database.lock_sessions().await;
+    let deciding: Vec<_> = (0..4)
+        .map(|session| {
+            let client = server.client();
+            tokio::spawn(async move { send(put(&client, &format!("S{session}"), PAIR)).await })
+        })
+        .collect();
+    database.until_waiting_for_lock().await;
+    let began = std::time::Instant::now();
+    // Longer than tokens are good for when they cannot be read.
+    while began.elapsed() < std::time::Duration::from_secs(7) {
+        let report = json!({"sessionId": "S9", "callSid": "CA"});
+        assert!(server.client().report(&report).await.status < 300);
+        assert_eq!(server.client().get("/billables").await.status, 200);
+    }
+    for decision in deciding {
+        let refused = decision.await.unwrap();
+        assert_eq!(
+            (refused.status, &*refused.error_code()),
+            (503, "StoreUnavailable")
+        );
+    }
+    drop(lock);
+    assert_eq!(send(put(&server.client(), "S0", PAIR)).await.status, 200);
+}
+
+/// Several processes report, void and attribute at once, while others roll, and are killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attribution_races_with_reports_and_voids_and_every_total_agrees() {
+    let database = Database::postgres().await;
+    let (store, _) = database.store_with(4).await;
+    let servers = [
+        Server::start(&database).await,
+        Server::start(&database).await,
+    ];
+    let rolling = tokio::spawn(roll_and_give_up(database.url().to_owned()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for (process, server) in servers.iter().enumerate() {
+        for session in 0..4 {
+            let client = server.client();
+            tasks.spawn(async move {
+                let mut voided = Vec::new();
+                for call in 0..30 {
+                    let name = format!("S{session}");
+                    let report = json!({"sessionId": name, "callSid": format!("{process}-{session}-{call}")});
+                    let id = client.report(&report).await.id().to_string();
+                    if call == 10 + session {
+                        assert_eq!(send(put(&client, &name, ("acc", &name))).await.status, 200);
+                    }
+                    if call % 5 == process {
+                        let void = client.post(&format!("/billables/{id}/void"));
+                        assert_eq!(send(void).await.status, 200);
+                        voided.push(id);
+                    }
+                }
+                voided
+            });
+        }
+    }
+    let voided: BTreeSet<String> = tasks.join_all().await.concat().into_iter().collect();
+    rolling.abort();
+    let client = servers[0].client();
+    let rows = export(&client, "").await;
+    assert_eq!((rows.len(), voided.len()), (240, 48));
+    let mut expected: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for row in &rows {
+        let is_voided = voided.contains(row["id"].as_str().unwrap());
+        assert_eq!(row["state"], if is_voided { "voided" } else { "billable" });
+        if let Some(customer) = row["billedCustomerId"].as_str() {
+            assert_eq!(row["sessionId"], customer);
+            let total = expected.entry(customer.to_owned()).or_default();
+            if is_voided {
+                total.1 += 1
+            } else {
+                total.0 += 1
+            }
+        }
+    }
+    let today = billables::billable::Timestamp::now().to_string()[..10].to_owned();
+    let path = format!("/billing?accountId=acc&startDate=2026-11-01&endDate={today}");
+    for _ in 0..2 {
+        let billing = client.get(&path).await.json();
+        assert_eq!(
+            (counts(&billing), &billing["unattributedCount"]),
+            (expected.clone(), &json!(0))
+        );
+        // And again from buckets alone, made anew.
+        for partition in 0..4 {
+            store.totals_clear(partition).await.unwrap();
+            while store.totals_roll(partition, 7).await.unwrap() {}
+        }
+    }
+    store.close().await;
+}
+
+/// Rolls in small batches, and drops out of it wherever it happens to be.
+async fn roll_and_give_up(url: String) {
+    let store = Store::open(&url, 1).await.unwrap();
+    let mut micros = 0;
+    loop {
+        for partition in 0..4 {
+            micros = (micros + 173) % 5_000;
+            let patience = std::time::Duration::from_micros(micros);
+            let _ = tokio::time::timeout(patience, store.totals_roll(partition, 3)).await;
+        }
+        tokio::task::yield_now().await;
+    }
+}
