@@ -7,6 +7,8 @@ use std::iter::repeat;
 use std::path::Path;
 use std::rc::Rc;
 
+use memchr::{memchr, memchr_iter};
+
 use super::arguments::RowFormat;
 use crate::billable::RawValue;
 use crate::formats::csv::{MAX_COLUMNS, Splitter};
@@ -133,34 +135,49 @@ impl FileRows {
     /// The bytes of the next row without its line end, `Some(None)` when there are too many. Those
     /// of CSV have gone through the splitter, too.
     fn next_bytes(&mut self) -> io::Result<Option<Option<Vec<u8>>>> {
-        let mut bytes = Some(Vec::new());
-        if self.input.peek()?.is_none() {
+        if self.input.buffered()?.is_empty() {
             return Ok(None);
         }
-        while let Some(byte) = self.input.next()? {
-            let is_end = match self.format {
-                RowFormat::Csv => self.splitter.push(byte),
-                RowFormat::Ndjson => byte == b'\n',
+        let mut row = Vec::new();
+        let mut is_long = false;
+        loop {
+            let buffered = self.input.buffered()?;
+            let (taken, has_ended) = match self.format {
+                RowFormat::Csv => self.splitter.push(buffered),
+                RowFormat::Ndjson => match memchr(b'\n', buffered) {
+                    Some(end) => (end + 1, true),
+                    None => (buffered.len(), false),
+                },
             };
-            if is_end {
-                // The LF of CRLF is no row.
-                if byte == b'\r' && self.input.peek()? == Some(b'\n') {
-                    self.input.next()?;
-                    self.splitter.push(b'\n');
-                } else if byte == b'\r' {
-                    self.input.line += 1;
-                }
-                break;
-            }
-            if bytes.as_ref().is_some_and(|bytes| bytes.len() == MAX_ROW) {
-                bytes = None;
+            let text = &buffered[..taken - usize::from(has_ended)];
+            is_long |= row.len() + text.len() > MAX_ROW;
+            if is_long {
+                row.clear();
                 self.splitter.fail("is too long");
+            } else {
+                row.extend_from_slice(text);
             }
-            if let Some(bytes) = &mut bytes {
-                bytes.push(byte);
+            let is_cr = has_ended && buffered[taken - 1] == b'\r';
+            self.input.consume(taken);
+            if is_cr {
+                self.end_cr()?;
+            }
+            if has_ended || taken == 0 {
+                return Ok(Some((!is_long).then_some(row)));
             }
         }
-        Ok(Some(bytes))
+    }
+
+    /// Behind a row that ended with CR: an LF belongs to its line end, and without one CR alone is
+    /// the end of the line.
+    fn end_cr(&mut self) -> io::Result<()> {
+        if self.input.buffered()?.first() == Some(&b'\n') {
+            self.splitter.push(b"\n");
+            self.input.consume(1);
+        } else {
+            self.input.line += 1;
+        }
+        Ok(())
     }
 
     fn members(
@@ -236,18 +253,17 @@ impl Input {
         })
     }
 
-    fn peek(&mut self) -> io::Result<Option<u8>> {
-        Ok(self.file.fill_buf()?.first().copied())
+    /// What is read ahead; nothing at the end of the file.
+    fn buffered(&mut self) -> io::Result<&[u8]> {
+        self.file.fill_buf()
     }
 
-    fn next(&mut self) -> io::Result<Option<u8>> {
-        let byte = self.peek()?;
-        if let Some(byte) = byte {
-            self.file.consume(1);
-            self.bytes_read += 1;
-            self.line += u64::from(byte == b'\n');
-        }
-        Ok(byte)
+    /// Passes over bytes that are read ahead.
+    fn consume(&mut self, count: usize) {
+        let bytes = &self.file.buffer()[..count];
+        self.line += memchr_iter(b'\n', bytes).count() as u64;
+        self.bytes_read += count as u64;
+        self.file.consume(count);
     }
 }
 

@@ -5,7 +5,7 @@
 //!   inputs that we could think of.
 //! - `ratchet`: no operation costs much more than `baseline.txt` says it did.
 //!
-//! - `callgrind`: how they count.
+//! - `callgrind`: how they count. `inputs`: what `ratchet` counts.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,4 +15,5 @@
 
 mod callgrind;
 mod growth;
+mod inputs;
 mod ratchet;

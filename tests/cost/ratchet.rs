@@ -7,9 +7,7 @@ use std::fmt::Write;
 use std::process::Command;
 
 use crate::callgrind::{count, measured};
-
-#[path = "../../benches/micro/inputs.rs"]
-mod inputs;
+use crate::inputs;
 
 /// Set by `scripts/test-cost renew`: the baseline is written instead of compared with.
 const RENEW: &str = "BILLABLES_COST_RENEW";

@@ -14,7 +14,7 @@ use crate::formats::document::{Document, Items};
 /// than the header, or there are too many rows.
 pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
     let mut rows = RowReader {
-        rest: text.trim_end_matches(['\r', '\n']).bytes(),
+        rest: text.trim_end_matches(['\r', '\n']).as_bytes(),
         splitter: Splitter::new(MAX_COLUMNS),
         row: 0,
         is_done: false,
@@ -43,7 +43,7 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
 
 /// What is left of a text, row by row.
 struct RowReader<'a> {
-    rest: std::str::Bytes<'a>,
+    rest: &'a [u8],
     splitter: Splitter,
     /// The row that was read last, counted from 1, which is the header.
     row: usize,
@@ -57,10 +57,11 @@ impl RowReader<'_> {
             return Ok(None);
         }
         self.row += 1;
-        let splitter = &mut self.splitter;
+        let (taken, has_ended) = self.splitter.push(self.rest);
+        self.rest = &self.rest[taken..];
         // The text has no line end at its end.
-        self.is_done = !self.rest.any(|byte| splitter.push(byte));
-        let cells = splitter.take().map_err(|what| self.malformed(what))?;
+        self.is_done = !has_ended;
+        let cells = self.splitter.take().map_err(|what| self.malformed(what))?;
         Ok(Some(cells))
     }
 

@@ -1,5 +1,5 @@
-//! What is measured, by the clock in `main.rs` and in instructions in `tests/cost/ratchet.rs`:
-//! every parser, with reports such as clients send, and the identity of a report.
+//! What the ratchet counts: every parser, with reports such as clients send, and the identity of a
+//! report.
 
 use std::hint::black_box;
 
