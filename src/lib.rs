@@ -1,38 +1,56 @@
-//! Records billable telephony events: stored before the reply, once, for ever.
+//! Records billable telephony events: stored before the reply, once, forever.
 //!
-//! # The map
+//! # What happens to a POST
 //!
-//! A request moves one way: [`server`] → [`api`] → [`formats`] → [`writer`] → [`store`].
+//! 1. [`server`] accepts the connection, reads the head within its time, and hands the request on.
+//! 2. `api/layers/context.rs` gives it an id, a deadline and an access log line, and turns its path
+//!    into a route of the [`contract`]: `/Billables.xml` and `/xml/reply/NewBillable` are one
+//!    operation in different styles.
+//! 3. `api/caller.rs` finds the token among those in memory, holds it to its rate, and takes a
+//!    permit from [`limits`].
+//! 4. `api/handlers/report.rs` reads the body within the byte budget, has [`formats`] turn it into
+//!    raw reports, and applies the rules of [`billable::report`]. Each report gets its id from
+//!    [`billable::identity`].
+//! 5. [`writer`] queues the entries for their partition. The partition's task takes whatever waits
+//!    and has [`store`] append it in one transaction: an id that is there already is a replay.
+//! 6. The transaction is durable. Every caller of the group is answered: 201, 200 or 422.
 //!
-//! - [`billable`]: the vocabulary. What is reported, its identity, the entries of the log.
+//! Reads go from the handler to [`reader`] or [`totals`] and to the store, without the writer.
+//!
+//! # Modules
+//!
+//! From the bottom to the top; a module uses only modules above it in this list, and
+//! `tests/it/arrows.rs` has a line for each that says which.
+//!
+//! - [`billable`]: the domain. What is reported, its identity, the entries of the log. No I/O.
 //! - [`token`]: secrets, and what they grant.
+//! - [`contract`]: the API as data: operations, objects, errors with their statuses, routes. The
+//!   router takes no route that is not in it.
+//! - [`formats`]: JSON, XML, JSV, CSV and forms: bodies into reports, billables and errors into
+//!   bodies; negotiation. A new format goes here.
+//! - [`metrics`], [`telemetry`]: what the process counts and logs.
+//! - [`limits`]: what clients may use: bytes, requests at once, requests in a time.
 //! - [`store`]: the log and the tokens in PostgreSQL or SQLite. All SQL is here.
-//! - [`limits`]: what clients may hold, at once and in a time.
 //! - [`writer`]: group commit, the heart. One task a partition; nobody is answered before the
-//!   commit that holds his report is durable.
+//!   commit that holds their report is durable.
 //! - [`reader`]: lists and the feed, from the log as of a cut.
 //! - [`totals`]: counts by account, customer and day; the roller that keeps them.
 //! - [`attribution`]: carries decisions about sessions into the log.
-//! - [`formats`]: bodies and queries into reports, billables and errors into bodies.
-//! - [`contract`]: the API as data: operations, objects, errors, routes. The router takes no route
-//!   that is not in it.
 //! - [`docs`]: pages, DTOs, samples and OpenAPI, printed from the contract.
-//! - [`api`]: routes and their order of checks, who may do what, status codes.
-//! - [`server`]: connections, TLS, time limits, draining.
-//! - [`cli`]: the commands. [`config`]: the settings. [`telemetry`]: logs.
-//!   [`metrics`]: what the process counts.
+//! - [`api`]: handlers, the layers around them, who may do what. [`server`]: connections, TLS,
+//!   time limits, draining.
+//! - [`config`]: the settings. [`cli`]: the commands, which use all of it.
 //!
 //! # Invariants
 //!
-//! - A module knows at most what stands to its right in the flow, and the vocabulary, which
-//!   knows nobody. `tests/it/tidy.rs` checks it.
 //! - **2xx means stored.** No success is written before the transaction is durable, and no mode
 //!   or setting changes that.
-//! - **Once, for ever.** The id is computed from the report's identity; the primary key on it is
+//! - **Once, forever.** The id is computed from the report's identity; the primary key on it is
 //!   the de-duplication. There is no cache of recent keys, and nothing expires.
 //! - The log is append-only: no statement updates or deletes an entry.
-//! - The clock is read in `api` and `cli`, randomness is made there and in [`token`]; the rest is
-//!   handed values.
+//! - Statuses of errors are in `contract/errors.rs`, SQL is in `store`. The clock is read in `api` and `cli`
+//!   and passed inward. Randomness is taken where something is made: tokens, ids of reports without
+//!   identity, the log's epoch, a cursor's nonce.
 //!
 //! # What is deliberately absent
 //!
@@ -43,6 +61,12 @@
 pub mod billable;
 pub mod token;
 
+pub mod contract;
+pub mod formats;
+
+pub mod metrics;
+pub mod telemetry;
+
 pub mod limits;
 pub mod store;
 pub mod writer;
@@ -51,9 +75,6 @@ pub mod attribution;
 pub mod reader;
 pub mod totals;
 
-pub mod formats;
-
-pub mod contract;
 pub mod docs;
 
 pub mod api;
@@ -61,5 +82,3 @@ pub mod server;
 
 pub mod cli;
 pub mod config;
-pub mod metrics;
-pub mod telemetry;
