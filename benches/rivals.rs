@@ -4,7 +4,11 @@
 //!   rivals insert ADDRESS URL       one `INSERT … ON CONFLICT` in PostgreSQL a request
 //!   rivals transaction ADDRESS URL  one transaction in SQLite a request
 
-#![expect(clippy::unwrap_used, reason = "a measurement")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a measurement of what others do"
+)]
 
 use axum::Router;
 use axum::body::Bytes;

@@ -44,6 +44,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::billable::{Attribution, LogEntry, Timestamp};
+use crate::token::random_bytes;
 use crate::token::{SecretHash, Token};
 
 pub use appender::Appender;
@@ -282,8 +283,7 @@ impl Store {
     /// # Errors
     /// The database, or the operating system's randomness.
     pub async fn cursor_key(&self) -> Result<[u8; 32], OpenError> {
-        let mut fresh = [0; 32];
-        getrandom::fill(&mut fresh).map_err(OpenError::Randomness)?;
+        let fresh: [u8; 32] = random_bytes().map_err(OpenError::Randomness)?;
         let key = match self {
             Self::Postgres(store) => store.cursor_key(&fresh).await,
             Self::Sqlite(store) => store.cursor_key(&fresh).await,

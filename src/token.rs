@@ -13,6 +13,20 @@ use uuid::Uuid;
 
 use crate::billable::{ClientName, Timestamp};
 
+/// Random bytes from the operating system.
+///
+/// # Errors
+/// It has none to give.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks for them"
+)]
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// What a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -97,8 +111,7 @@ impl Secret {
     /// # Errors
     /// The operating system has no randomness to give.
     pub fn generate() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes)?;
+        let bytes: [u8; 32] = random_bytes()?;
         Ok(Self(format!("bil_{}", URL_SAFE_NO_PAD.encode(bytes))))
     }
 

@@ -1,7 +1,12 @@
 //! How cost grows with the log: `scripts/bench-growth` makes logs of several sizes and runs this.
 //! All are measured in turns, round after round. Prints a table, and writes a plot.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measurement"
+)]
 
 #[path = "../support/load.rs"]
 mod load;

@@ -1,7 +1,12 @@
 //! How fast the service stores, beside what else could do it: `scripts/bench` makes a database and
 //! runs this. Everything is measured in turns, round after round, and compared within a round.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measurement"
+)]
 
 #[path = "../support/load.rs"]
 mod load;

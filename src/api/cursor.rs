@@ -16,6 +16,7 @@ use crate::api::ApiError;
 use crate::billable::{ListKey, Text, Timestamp};
 use crate::reader::Filter;
 use crate::store::{LogInfo, OpenError, Store};
+use crate::token::random_bytes;
 
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
@@ -122,8 +123,7 @@ impl Cursors {
     }
 
     fn seal(&self, bytes: &[u8], purpose: &[u8]) -> Result<String, ApiError> {
-        let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce).map_err(|_| ApiError::Internal)?;
+        let nonce: [u8; NONCE] = random_bytes().map_err(|_| ApiError::Internal)?;
         let payload = Payload {
             msg: bytes,
             aad: purpose,

@@ -23,7 +23,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::Reported;
+use super::{Reported, Timestamp};
 
 const DOMAIN_TAG: &[u8] = b"billables/1";
 
@@ -180,6 +180,15 @@ impl fmt::Display for ClientName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// An id that nothing else has, such as that of a report that nothing can recognise: version 7,
+/// with the time and 74 random bits.
+pub fn random_id(now: Timestamp) -> Uuid {
+    let micros = now.as_micros();
+    let seconds = u64::try_from(micros.div_euclid(1_000_000)).unwrap_or_default();
+    let nanos = u32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
 }
 
 #[cfg(test)]

@@ -17,6 +17,10 @@ impl Timestamp {
     pub const MAX: Self = Self(jiff::Timestamp::MAX);
 
     /// Reads the system clock. Only the edge (`api`, `cli`) may call this.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the clock"
+    )]
     pub fn now() -> Self {
         Self::truncate(jiff::Timestamp::now())
     }

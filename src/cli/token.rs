@@ -8,6 +8,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{Failure, open};
+use crate::billable::identity::random_id;
 use crate::billable::{ClientName, Field, Text, Timestamp};
 use crate::config::duration;
 use crate::store::Store;
@@ -161,7 +162,7 @@ fn fresh(
     let secret = Secret::generate()
         .map_err(|error| Failure::Failed(format!("cannot get random bytes: {error}")))?;
     let token = Token {
-        id: Uuid::now_v7(),
+        id: random_id(now),
         grant,
         created_at: now,
         expires_at,

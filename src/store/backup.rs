@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::row::{LOG, LogRow};
 use super::{LogInfo, OpenError, Store, StoreError, postgres, sqlite};
+use crate::token::random_bytes;
 
 /// How long to wait for whoever is writing to a file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
@@ -83,8 +84,7 @@ pub async fn file_renew(file: &Path, named: &Path) -> Result<FileContents, OpenE
 
 /// A random epoch.
 pub(super) fn fresh_epoch() -> Result<Uuid, OpenError> {
-    let mut epoch = [0; 16];
-    getrandom::fill(&mut epoch).map_err(OpenError::Randomness)?;
+    let epoch = random_bytes().map_err(OpenError::Randomness)?;
     Ok(Uuid::new_v8(epoch))
 }
 

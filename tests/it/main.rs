@@ -42,7 +42,11 @@
 //! - `tidy`: rules about the source and the migrations
 //! - `settings`, `readme`: what the documents say of the program
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may stop at the first surprise, and reads the clock"
+)]
 
 mod support;
 

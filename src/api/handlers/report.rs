@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::task::block_in_place;
-use uuid::{NoContext, Uuid};
 
 use crate::api::caller::Caller;
 use crate::api::layers::access_log;
@@ -15,6 +14,7 @@ use crate::api::path::RouteStyle;
 use crate::api::prefer::Return;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
+use crate::billable::identity::random_id;
 use crate::billable::{Billable, Entry, IdempotencyKey, Identity, RawReport, Timestamp};
 use crate::formats::record::{Record, list, write_nulls};
 use crate::formats::value::Value;
@@ -334,14 +334,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiErr
             .ok_or(ApiError::BadKey),
         (Some(_), Some(_)) => Err(ApiError::BadKey),
     }
-}
-
-/// The id of a report that nothing can recognise: version 7, the time and 74 random bits.
-fn random_id(now: Timestamp) -> Uuid {
-    let micros = now.as_micros();
-    let seconds = u64::try_from(micros.div_euclid(1_000_000)).unwrap_or_default();
-    let nanos = u32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
-    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos))
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, error, info_span};
-use uuid::Uuid;
 
 use crate::api::layers::access_log::{AccessLog, KnownClient};
 use crate::api::layers::trace::TraceParent;
@@ -22,7 +21,8 @@ use crate::api::path::{self, Canonical, RouteStyle};
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
-use crate::billable::ClientName;
+use crate::billable::identity::random_id;
+use crate::billable::{ClientName, Timestamp};
 use crate::contract::routes;
 use crate::limits::{Budget, Claim};
 use crate::telemetry::chain;
@@ -233,7 +233,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     match headers.get(X_REQUEST_ID) {
         Some(id) if (1..=64).contains(&id.len()) && id.as_bytes().iter().all(allowed) => id.clone(),
-        _ => HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID is visible ASCII"),
+        _ => HeaderValue::from_str(&random_id(Timestamp::now()).to_string())
+            .expect("a UUID is visible ASCII"),
     }
 }
 

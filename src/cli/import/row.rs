@@ -3,6 +3,7 @@
 
 use uuid::Uuid;
 
+use crate::billable::identity::random_id;
 use crate::billable::{
     BillableState, ClientName, Entry, Field, IdempotencyKey, Identity, Pair, RawReport, RawValue,
     Report, Text, Timestamp,
@@ -141,7 +142,7 @@ impl Reading {
                     .to_owned(),
             );
         }
-        let id = identity.id(&self.client, &report.reported, Uuid::now_v7);
+        let id = identity.id(&self.client, &report.reported, || random_id(now));
         Ok(Entry::recorded(
             id,
             report,
