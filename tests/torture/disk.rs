@@ -102,9 +102,10 @@ async fn postgres(torture: &Torture, shim: &Shim) {
         let is_log = round % 2 == 0;
         // With so few buffers, pages are written out all the time; flushed, they are by a checkpoint
         // alone, so it is the log that cannot be flushed.
-        let (mode, file) = match is_log {
-            true => (*random.of(b"nif"), "/pg_wal/"),
-            false => (*random.of(b"ni"), "/base/"),
+        let (mode, file) = if is_log {
+            (*random.of(b"nif"), "/pg_wal/")
+        } else {
+            (*random.of(b"ni"), "/base/")
         };
         // An outage that lasts, of a log that cannot be written at all; others pass by themselves.
         let lasts = is_log && (round == 0 || random.once_in(3));

@@ -138,9 +138,10 @@ async fn come_again(
     visits: Arc<Vec<AtomicUsize>>,
     end: Instant,
 ) {
-    let mut next = match visitor < KINDS.len() {
-        true => visitor,
-        false => kind(&mut random),
+    let mut next = if visitor < KINDS.len() {
+        visitor
+    } else {
+        kind(&mut random)
     };
     while Instant::now() < end {
         visit(next, &mut random, &target, end).await;

@@ -120,14 +120,16 @@ const RARE: usize = 22;
 
 /// A kind, each of the usual ones as often.
 pub(crate) fn kind(random: &mut Random) -> usize {
-    match random.once_in(200) {
-        true => RARE + random.below(KINDS.len() - RARE),
-        false => random.below(RARE),
+    if random.once_in(200) {
+        RARE + random.below(KINDS.len() - RARE)
+    } else {
+        random.below(RARE)
     }
 }
 
 const LATE: &[&str] = &["408 RequestTimeout", "503 Overloaded"];
 
+#[expect(clippy::too_many_lines, reason = "a table, some lines for each kind")]
 fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
     let half =
         |bytes: &[u8], random: &mut Random| bytes[..1 + random.below(bytes.len() - 1)].to_vec();
@@ -292,11 +294,11 @@ pub(crate) async fn visit(kind: usize, random: &mut Random, target: &Target, end
         // A server that has had enough closes; what it said counts.
         let _ = stream.write_all(&first).await;
         match then {
-            Then::Leave => return None,
+            Then::Leave => None,
             Then::Stuff(bytes) => {
                 let stuff = async { while stream.write_all(&bytes).await.is_ok() {} };
                 let _ = timeout_at(end.min(Instant::now() + STUFFED), stuff).await;
-                return None;
+                None
             }
             Then::Finish => {
                 let _ = stream.shutdown().await;

@@ -12,6 +12,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::disallowed_methods,
     reason = "a test may stop at the first surprise, and says what it counted"
 )]
 

@@ -23,7 +23,8 @@ pub(crate) struct Smuggled {
 }
 
 /// A form: what it is called, and the bytes, given the request that is hidden.
-type Form = (String, Box<dyn Fn(&str) -> Vec<u8>>);
+type Form = (String, Bytes);
+type Bytes = Box<dyn Fn(&str) -> Vec<u8>>;
 
 /// Tries all forms, each in one piece and in two. Each connection is closed in the end, and at
 /// most one request on it reaches the program.
@@ -93,8 +94,7 @@ fn hidden(target: &Target, call: &str) -> String {
 fn forms(target: &Target) -> Vec<Form> {
     let mut forms: Vec<Form> = Vec::new();
     let report = |fields: &str| target.report(fields);
-    let mut add =
-        |name: &str, bytes: Box<dyn Fn(&str) -> Vec<u8>>| forms.push((name.to_owned(), bytes));
+    let mut add = |name: &str, bytes: Bytes| forms.push((name.to_owned(), bytes));
 
     // The length covers what is hidden; by the coding the body ends before it.
     for coding in CODINGS {
