@@ -1,5 +1,7 @@
-//! The API as data: operations, what they take and answer, errors, routes. The router, the
-//! documentation and OpenAPI are made from it; the router takes no route that is not here.
+//! The API as data: operations, what they take and answer, errors, paths.
+//!
+//! The documentation and OpenAPI are printed from it. `api/path.rs` takes no path that is not here,
+//! and the routing table in `api.rs` uses its constants.
 
 pub mod errors;
 pub mod objects;
@@ -60,7 +62,7 @@ pub enum Section {
 }
 
 impl Section {
-    /// Every group, in the order of the documentation.
+    /// Every section, in the order of the documentation.
     pub const ALL: [Self; 5] = [
         Self::Reporting,
         Self::Reading,
@@ -172,9 +174,7 @@ impl Operation {
 
     /// Every error that it may answer.
     pub fn errors(&self) -> impl Iterator<Item = Error> + use<> {
-        self.errors
-            .iter()
-            .flat_map(|section| section.iter().copied())
+        self.errors.iter().flat_map(|errors| errors.iter().copied())
     }
 }
 

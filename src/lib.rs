@@ -6,26 +6,28 @@
 //! 2. `api/layers/context.rs` gives it an id, a deadline and an access log line, and turns its path
 //!    into a route of the [`contract`]: `/Billables.xml` and `/xml/reply/NewBillable` are one
 //!    operation in different styles.
-//! 3. `api/caller.rs` finds the token among those in memory, holds it to its rate, and takes a
-//!    permit from [`limits`].
-//! 4. `api/handlers/report.rs` reads the body within the byte budget, has [`formats`] turn it into
-//!    raw reports, and applies the rules of [`billable::report`]. Each report gets its id from
-//!    [`billable::identity`].
+//! 3. `api/caller.rs` finds the token among those in memory and holds it to its rate; [`limits`]
+//!    says whether there is room for another request.
+//! 4. `api/handlers/report.rs` reads the body within the byte budget, takes a permit, has
+//!    [`formats`] turn the body into raw reports, and applies the rules of [`billable::report`].
+//!    Each report gets its id from [`billable::identity`].
 //! 5. [`writer`] queues the entries for their partition. The partition's task takes whatever waits
 //!    and has [`store`] append it in one transaction: an id that is there already is a replay.
-//! 6. The transaction is durable. Every caller of the group is answered: 201, 200 or 422.
+//! 6. The transaction is durable. Every caller of the group is answered: stored, replayed or, where
+//!    the content differs, refused. Without a durable transaction the answer is a 5xx.
 //!
-//! Reads go from the handler to [`reader`] or [`totals`] and to the store, without the writer.
+//! Lists, exports and the feed go from their handler through [`reader`] to the store, totals through
+//! [`totals`]; single billables and sessions are read from the store itself.
 //!
 //! # Modules
 //!
-//! From the bottom to the top; a module uses only modules above it in this list, and
-//! `tests/it/arrows.rs` has a line for each that says which.
+//! A module uses only modules above it in this list; `tests/it/arrows.rs` has a line for each that
+//! says which.
 //!
 //! - [`billable`]: the domain. What is reported, its identity, the entries of the log. No I/O.
 //! - [`token`]: secrets, and what they grant.
-//! - [`contract`]: the API as data: operations, objects, errors with their statuses, routes. The
-//!   router takes no route that is not in it.
+//! - [`contract`]: the API as data: operations, objects, errors with their statuses, paths. A path
+//!   that is not in it is 404 before it reaches the router.
 //! - [`formats`]: JSON, XML, JSV, CSV and forms: bodies into reports, billables and errors into
 //!   bodies; negotiation. A new format goes here.
 //! - [`metrics`], [`telemetry`]: what the process counts and logs.
@@ -33,12 +35,12 @@
 //! - [`store`]: the log and the tokens in PostgreSQL or SQLite. All SQL is here.
 //! - [`writer`]: group commit, the heart. One task a partition; nobody is answered before the
 //!   commit that holds their report is durable.
-//! - [`reader`]: lists and the feed, from the log as of a cut.
+//! - [`reader`]: lists as of a cut of the log, and the feed of its entries.
 //! - [`totals`]: counts by account, customer and day; the roller that keeps them.
 //! - [`attribution`]: carries decisions about sessions into the log.
 //! - [`docs`]: pages, DTOs, samples and OpenAPI, printed from the contract.
-//! - [`api`]: handlers, the layers around them, who may do what. [`server`]: connections, TLS,
-//!   time limits, draining.
+//! - [`api`]: the routing table, handlers, the layers around them, who may do what. [`server`]:
+//!   connections, TLS, time limits, draining.
 //! - [`config`]: the settings. [`cli`]: the commands, which use all of it.
 //!
 //! # Invariants
@@ -48,9 +50,9 @@
 //! - **Once, forever.** The id is computed from the report's identity; the primary key on it is
 //!   the de-duplication. There is no cache of recent keys, and nothing expires.
 //! - The log is append-only: no statement updates or deletes an entry.
-//! - Statuses of errors are in `contract/errors.rs`, SQL is in `store`. The clock is read in `api` and `cli`
-//!   and passed inward. Randomness is taken where something is made: tokens, ids of reports without
-//!   identity, the log's epoch, a cursor's nonce.
+//! - Statuses of errors are in `contract/errors.rs`, SQL is in `store`. The clock is read in `api`
+//!   and `cli` and passed inward. Randomness comes from `token::random_bytes` and
+//!   `billable::identity::random_id` alone.
 //!
 //! # What is deliberately absent
 //!

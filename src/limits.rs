@@ -1,5 +1,7 @@
-//! What clients may use: bytes in memory, requests at once, requests in a time. A client never has
-//! more than half of what all share, so that none keeps the others out.
+//! What clients may use: bytes in memory, requests at once, requests in a time.
+//!
+//! A client holds at most half of the permits that are not for reports, and half of the bytes for
+//! small bodies, so that none keeps the others out.
 
 pub mod bytes;
 pub mod concurrency;

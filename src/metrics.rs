@@ -92,7 +92,7 @@ struct Refused {
     limit: &'static str,
 }
 
-/// One of several of a kind.
+/// A class of requests that has a limit of its own.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct RequestClass {
     /// `report` or `other`.

@@ -22,6 +22,7 @@ mod backup;
 mod copy;
 mod error;
 mod feed;
+mod head;
 mod keys;
 mod migrate;
 mod open;
@@ -47,7 +48,7 @@ use crate::billable::{Attribution, LogEntry, Timestamp};
 use crate::token::random_bytes;
 use crate::token::{SecretHash, Token};
 
-pub use appender::Appender;
+pub use appender::{Appended, Appender};
 pub use backup::{FileContents, file_copy, file_renew};
 pub use error::StoreError;
 pub use feed::{AccountFilter, PositionRange};
@@ -56,7 +57,7 @@ pub use scan::{Scan, ScanIndex};
 pub use state::{LogState, PoolState};
 pub use totals::{BucketRange, Compared, Level, Totals, TotalsQuery, TotalsRow};
 pub use verify::{EntryRead, SessionRead};
-pub use void_attribute::{Appended, STEP, Voided};
+pub use void_attribute::{STEP, Voided};
 
 /// How long an operation that nobody else limits may take.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -266,7 +267,7 @@ impl Store {
         }
     }
 
-    /// Reads totals in one snapshot; `None` when they have too many parts.
+    /// Reads totals in one snapshot; `None` when they have too many rows.
     pub async fn totals_read(
         &self,
         log: LogInfo,

@@ -173,7 +173,7 @@ pub static LOG_ENTRY: Type = Type {
             "partition",
             MemberKind::Number(0, i64::MAX),
             "0",
-            "The part of the log; left out for tokens that are limited to accounts",
+            "The partition of the log; left out for tokens that are limited to accounts",
         ),
         maybe(
             "position",

@@ -1,5 +1,5 @@
-//! The routes, in the spelling that the router has; and all paths of an operation: its own, and
-//! those that have its name.
+//! The paths, in the spelling of the routing table in `api.rs`; and all paths of an operation: its
+//! own, and those that have its name.
 
 use super::{Operation, RequestBody};
 

@@ -2,7 +2,7 @@
 //!
 //! Stricter than the contract serializer where it matters (no document types, no processing
 //! instructions, bounded depth) and more tolerant where it silently loses data: members may come
-//! in any order, with the seed's namespace or with none.
+//! in any order, with the operation's namespace or with none.
 
 use quick_xml::NsReader;
 use quick_xml::XmlVersion;
@@ -11,7 +11,7 @@ use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::name::{LocalName, NamespaceResolver, ResolveResult};
 
 use super::ReadError;
-use super::document::{Document as Body, Items};
+use super::document::{Document, Items};
 use super::value::Value;
 use crate::billable::{Field, RawReport, RawValue};
 
@@ -35,7 +35,7 @@ const MAX_ATTRIBUTES: usize = 64;
 /// # Errors
 /// The text is not one well-formed document with such a root, there is something else in a list,
 /// or there are too many items.
-pub(super) fn read(text: &str) -> Result<Body, ReadError> {
+pub(super) fn read(text: &str) -> Result<Document, ReadError> {
     if let Some(found) = text.chars().find(|&c| !is_xml_char(c)) {
         return Err(ReadError::Malformed(format!(
             "the XML contains the character U+{:04X}",
@@ -45,7 +45,7 @@ pub(super) fn read(text: &str) -> Result<Body, ReadError> {
     let mut reader = NsReader::from_str(text);
     reader.config_mut().check_comments = true;
     reader.config_mut().expand_empty_elements = true;
-    let mut document = Document { reader, depth: 0 };
+    let mut document = XmlReader { reader, depth: 0 };
     document.read().map_err(|reason| match reason {
         Reason::Malformed(what) => ReadError::Malformed(format!(
             "the XML {what} (near byte {})",
@@ -69,7 +69,7 @@ impl From<&'static str> for Reason {
 const NOT_WELL_FORMED: Reason = Reason::Malformed("is not well-formed");
 const UNBOUND_PREFIX: Reason = Reason::Malformed("uses a prefix that is bound to no namespace");
 
-struct Document<'a> {
+struct XmlReader<'a> {
     reader: NsReader<&'a [u8]>,
     depth: usize,
 }
@@ -88,11 +88,11 @@ enum Known {
     Member(Field),
 }
 
-impl<'a> Document<'a> {
-    fn read(&mut self) -> Result<Body, Reason> {
+impl<'a> XmlReader<'a> {
+    fn read(&mut self) -> Result<Document, Reason> {
         let Element { known, is_nil } = self.prolog()?;
         let body = match known {
-            Some(Known::Report) => Body::one(self.report(is_nil)?),
+            Some(Known::Report) => Document::one(self.report(is_nil)?),
             Some(Known::Reports) => self.reports(is_nil)?,
             Some(Known::Member(_)) | None => {
                 return Err(
@@ -137,7 +137,7 @@ impl<'a> Document<'a> {
     }
 
     /// Nothing but reports: what is skipped here would be lost.
-    fn reports(&mut self, is_nil: bool) -> Result<Body, Reason> {
+    fn reports(&mut self, is_nil: bool) -> Result<Document, Reason> {
         let mut items = Items::default();
         self.children(is_nil, |document, element| match element.known {
             Some(Known::Report) => {

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_with_half_of_the_turns_leaves_the_rest_to_others() {
+    async fn a_client_with_half_of_the_permits_leaves_the_rest_to_others() {
         let client = |name| ClientName::parse(name).expect("a name");
         let limit = ConcurrencyLimit::new(4, Limit::Reads);
         let first = limit.acquire(&client("greedy")).await.expect("a permit");

@@ -4,7 +4,7 @@ use super::Accounts;
 use crate::billable::LogEntry;
 use crate::store::{AccountFilter, PositionRange, Store, StoreError};
 
-/// A range of the feed.
+/// A page of the feed.
 #[derive(Debug)]
 pub struct FeedPage {
     pub entries: Vec<LogEntry>,

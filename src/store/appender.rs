@@ -1,9 +1,15 @@
 //! The writing side of one partition of the log, in either database.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
-use super::{Appended, StoreError, Voided, postgres, sqlite};
-use crate::billable::{Attribution, Entry, ListKey, Void};
+use super::{StoreError, Voided, postgres, sqlite};
+use crate::billable::{Attribution, Entry, ListKey, Pair, Void};
+
+/// The ids that an append found new, with the pairs that their entries bill; a session that is
+/// decided gives its pair to entries that name none. The others were there before, committed.
+pub type Appended = HashMap<Uuid, Option<Pair>>;
 
 /// The writing side of one partition.
 ///

@@ -1,4 +1,4 @@
-//! Entries in the order of lists, newest first, a batch at a time; and by their ids.
+//! Entries in the order of lists, newest first, a batch at a time.
 //!
 //! The statements are the same in both databases, and each is served by one index. No batch
 //! leaves a transaction open: entries never change, so whoever goes on from the last key misses

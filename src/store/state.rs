@@ -151,7 +151,7 @@ impl Store {
     /// may have been restored under a running server.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when it has another one, too.
+    /// [`StoreError::WrongLog`] when it has another one, too.
     pub async fn log_check(&self, log: LogInfo) -> Result<(), StoreError> {
         on_either!(self, log_check(log))
     }

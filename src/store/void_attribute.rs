@@ -3,16 +3,12 @@
 
 use std::collections::HashMap;
 
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::Connection;
 use uuid::Uuid;
 
 use super::row::{EntryRow, entries, entry_columns};
 use super::{StoreError, postgres, sqlite};
-use crate::billable::{Attribution, Billable, Entry, EntryKind, ListKey, Pair, Timestamp, Void};
-
-/// The ids that an append found new, with the pairs that their entries bill; a session that is
-/// decided gives its pair to whoever names none. The others were there before, committed.
-pub type Appended = HashMap<Uuid, Option<Pair>>;
+use crate::billable::{Attribution, Billable, Entry, EntryKind, ListKey, Timestamp, Void};
 
 /// What voiding did: for each wish the billable and whether it was voided before; `None` when
 /// there is no such billable that the client may void.
@@ -34,19 +30,6 @@ macro_rules! of_session {
              order by occurred_at, billable_id limit $5"
         )
     };
-}
-
-/// Begins a transaction, locks the head and takes so many positions, in one message: in PostgreSQL
-/// each costs what a few dozen rows do. Only numbers are put into the text.
-pub(super) fn begin_locked(
-    begin: &'static str,
-    partition: i32,
-    count: usize,
-) -> AssertSqlSafe<String> {
-    AssertSqlSafe(format!(
-        "{begin};
-         update log_heads set next_position = next_position + {count} where partition = {partition}"
-    ))
 }
 
 const POSTGRES_OF_SESSION: &str = of_session!("partition = $1");

@@ -39,7 +39,7 @@ pub(super) struct Group {
     known_at: Option<Instant>,
 }
 
-/// Since when tries have failed.
+/// Since when tries have failed, and how often at the group in hand.
 #[derive(Clone, Copy, Debug, Default)]
 struct RetryState {
     since: Option<Instant>,

@@ -1,6 +1,6 @@
 //! Behaviour, through real sockets and real databases. Run with `scripts/test`; one test with
-//! `scripts/test NAME`. A test is a sentence about what holds. What concerns a database is called
-//! with [`support::on_both_databases`] and runs on each. A file is about one surface:
+//! `scripts/test NAME`. A test is a sentence about what holds; `on_both_databases!` runs it on each
+//! database. A file is about one surface:
 //!
 //! **HTTP routes**
 //! - `report`: `POST /billables`: what a report becomes, and when it is recognised
@@ -22,8 +22,10 @@
 //! - `tls`: certificates, their reload, and how connections with TLS begin and end
 //!
 //! **Commands**
-//! - `start`: the first start, refusals, settings as they are read
-//! - `import_export`, `copy`, `backup`, `verify`: what goes in, out and over, and what is damaged
+//! - `start`: the first start, refusals, settings as they are read. `access` has `token`, `probes`
+//!   has `healthcheck`, `check` has `billables check`
+//! - `import_export`, `copy` (with `rebuild-totals`), `backup`, `verify`: what goes in, out and
+//!   over, and what is damaged
 //! - `upgrade`: every earlier schema, several starts at once, programs of different ages
 //!
 //! **The store, and what happens to it**
@@ -38,7 +40,7 @@
 //! - `model`: random histories against a model in memory; everything that is read agrees
 //!
 //! **The project itself**
-//! - `arrows`: which module may use which, and no circles
+//! - `arrows`: which module may use which, and which circles are left
 //! - `tidy`: rules about the source and the migrations
 //! - `settings`, `readme`: what the documents say of the program
 

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::support::{Database, Server};
-use crate::tidy::read;
+use crate::tidy::{read, root, sources};
 
 /// The fenced blocks of a document, as (language, text).
 fn blocks(markdown: &str) -> Vec<(&str, &str)> {
@@ -158,4 +158,80 @@ async fn the_readmes_dto_commands_work() {
     let source = std::fs::read_to_string(directory.path().join("billables.dtos.ts")).unwrap();
     assert!(source.contains("export class NewBillable implements IReturnVoid, IPost"));
     assert!(printed.contains("curl ") && printed.contains("/billing?accountId="));
+}
+
+/// The words of a document that are paths below one of the tree's folders.
+fn paths(text: &str) -> impl Iterator<Item = &str> {
+    let is_end = |c: char| !(c.is_ascii_alphanumeric() || "/._-*{}".contains(c));
+    let folders = [
+        "benches/",
+        "deploy/",
+        "docs/",
+        "fuzz/",
+        "migrations/",
+        "scripts/",
+        "src/",
+        "tests/",
+    ];
+    text.split(is_end)
+        .map(|word| word.trim_end_matches(['.', '/', '-']))
+        .filter(move |word| folders.iter().any(|folder| word.starts_with(folder)))
+        // Patterns and lists in braces.
+        .filter(|word| !word.contains(['*', '{', '}']))
+}
+
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    let mut documents = vec![
+        "README.md".into(),
+        "CONTRIBUTING.md".into(),
+        "SECURITY.md".into(),
+    ];
+    let docs = std::fs::read_dir(root().join("docs")).unwrap();
+    documents.extend(docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().display())));
+    documents.retain(|name: &String| name.ends_with(".md"));
+    let sources = sources()
+        .into_iter()
+        .filter(|(name, _)| name.ends_with(".rs"))
+        .map(|(name, text)| {
+            let comments = text
+                .lines()
+                .filter(|line| line.trim_start().starts_with("//"));
+            (
+                format!("src/{name}"),
+                comments.collect::<Vec<_>>().join("\n"),
+            )
+        });
+    let documents = documents.into_iter().map(|name| {
+        let text = read(&name);
+        (name, text)
+    });
+    let mut named = 0;
+    for (name, text) in documents.chain(sources) {
+        for path in paths(&text) {
+            assert!(root().join(path).exists(), "{name} names {path}");
+            named += 1;
+        }
+    }
+    assert!(named > 50, "{named} paths were looked for");
+}
+
+#[test]
+fn the_tests_that_contributing_runs_are_there() {
+    let contributing = read("CONTRIBUTING.md");
+    let mut named = 0;
+    for line in contributing.lines() {
+        let Some(arguments) = line.strip_prefix("cargo test --test it ") else {
+            continue;
+        };
+        let test = arguments.split_whitespace().next().unwrap();
+        let (file, name) = test
+            .strip_suffix("::sqlite")
+            .unwrap()
+            .split_once("::")
+            .unwrap();
+        assert!(read(format!("tests/it/{file}.rs")).contains(name), "{test}");
+        named += 1;
+    }
+    assert_eq!(named, 1);
 }

@@ -1,8 +1,8 @@
 //! The wire as existing clients rely on it: `tests/wire-vectors.jsonl`, one exchange a line.
 //!
 //! `basis` says where a rule comes from: `servicestack` (it holds there too) or `recommendation`
-//! (ours, and `servicestack` says what that server does instead). Numbers in `why` are the sections
-//! of the notes on ServiceStack that the vectors were written from.
+//! (ours, and `servicestack` says what that server does instead). Numbers in `why` are
+//! of the notes that the vectors were written from, which are not kept.
 
 use std::collections::BTreeMap;
 

@@ -84,13 +84,16 @@ pub(in crate::api) async fn middleware(
             return ApiError::NotFound.into_response();
         }
         let response = timeout_at(deadline, next.run(request)).await;
-        response.unwrap_or_else(|_| ApiError::Timeout.into_response())
+        let response = response.unwrap_or_else(|_| ApiError::Timeout.into_response());
+        if let Some(cause) = response.extensions().get().and_then(ApiError::cause) {
+            error!(error = chain(cause), "a request failed");
+        }
+        response
     };
-    let response = run.instrument(span.clone()).await;
+    let response = run.instrument(span).await;
     let file = file_name(route);
     let client = access_log.client.get();
-    let finish = || finish(response, response_format, file, &app.budget, client);
-    let (mut response, error) = span.in_scope(finish);
+    let (mut response, error) = finish(response, response_format, file, &app.budget, client);
     access_log.answered(&response, error);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response
@@ -106,9 +109,6 @@ fn finish(
 ) -> (Response, Option<&'static str>) {
     let (mut response, error) = match error_of(response) {
         (response, Some(error)) => {
-            if let Some(cause) = error.cause() {
-                error!(error = chain(cause), "a request failed");
-            }
             let (response, error) = with_body(response, error, response_format, budget, client);
             (response, Some(error))
         }

@@ -47,8 +47,6 @@ impl<'de, T: FromMembers> Deserialize<'de> for Object<T> {
 #[derive(Debug)]
 pub struct UpTo<T, const MOST: usize>(pub Vec<T>);
 
-impl<T, const MOST: usize> UpTo<T, MOST> {}
-
 impl<T, const MOST: usize> Default for UpTo<T, MOST> {
     fn default() -> Self {
         Self(Vec::new())

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::connect_checked;
 use super::insertion::{insert, insert_new};
 use crate::billable::{Entry, LogEntry};
+use crate::store::head::begin_locked;
 use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, log_entries};
-use crate::store::void_attribute::begin_locked;
 use crate::store::{Appended, LogInfo, OpenError, StoreError};
 
 const FIND: &str = concat!(

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::insertion::{insert, insert_new};
 use super::{BEGIN, FileId, connect_checked, file_id};
 use crate::billable::{Entry, LogEntry};
+use crate::store::head::begin_locked;
 use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, log_entries};
-use crate::store::void_attribute::begin_locked;
 use crate::store::{Appended, LogInfo, OpenError, StoreError};
 
 /// SQLite has no arrays: a list goes in as one JSON text.

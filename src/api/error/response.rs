@@ -1,0 +1,39 @@
+//! An error as a response: its status and its headers.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+
+use crate::api::ApiError;
+
+/// The status and headers; the body is written where the format is known, from the error itself,
+/// which travels in the extensions.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.parts().0.status).expect("a status");
+        let mut response = status.into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.append(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"billables\""),
+            );
+            headers.append(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"billables\", charset=\"UTF-8\""),
+            );
+        }
+        if let Self::UnsupportedCoding = self {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
+        }
+        if let Self::TooManyRequests(wait) = self {
+            // Whole seconds, which are enough.
+            headers.insert(RETRY_AFTER, (wait.as_secs() + 1).into());
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
