@@ -4,10 +4,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cursor::Cursors;
-use super::handlers::health::Readiness;
 use super::tokens::Tokens;
 use crate::limits::Budget;
 use crate::limits::concurrency::ConcurrencyLimit;
@@ -24,6 +25,9 @@ const MAX_EXPORTS: usize = 8;
 
 /// Totals at once: one may take 100 MB.
 const MAX_TOTALS: usize = 4;
+
+/// Whether the store was ready when it was last asked, and when that was.
+pub(super) type Readiness = Arc<Mutex<Option<(Instant, bool)>>>;
 
 /// What requests are allowed.
 #[derive(Clone, Copy, Debug)]

@@ -206,16 +206,16 @@ mod tests {
     fn an_altered_cursor_is_refused() {
         let cursors = cursors(1, 1);
         let sealed = cursors.seal_feed(&[5]).expect("sealed");
-        for bytes in 0..sealed.len() {
+        for index in 0..sealed.len() {
             let mut altered = sealed.clone().into_bytes();
-            altered[bytes] = if altered[bytes] == b'A' { b'B' } else { b'A' };
+            altered[index] = if altered[index] == b'A' { b'B' } else { b'A' };
             let altered = String::from_utf8(altered).expect("ASCII");
             // The last character has bits that mean nothing.
             if URL_SAFE_NO_PAD.decode(&altered) != URL_SAFE_NO_PAD.decode(&sealed) {
                 assert_eq!(
                     code(cursors.open_feed(&altered, &[9])),
                     "InvalidCursor",
-                    "{bytes}"
+                    "{index}"
                 );
             }
         }

@@ -3,13 +3,13 @@
 pub mod case_insensitive;
 pub mod visit;
 
-use serde::de::{Error as _, MapAccess};
+use serde::de::{DeserializeSeed, Error as _, MapAccess};
 use serde_json::error::Category;
 
-use super::document::{Document, Item, Items, MAX_ITEMS};
+use super::document::{Document, Item, Items};
 use super::{ReadError, vendors};
 use crate::billable::{Field, RawValue};
-use visit::{FromMembers, Object, Skipped, UpTo, next_raw};
+use visit::{Each, FromMembers, Object, Skipped, next_raw};
 
 /// Reads an object as a report, or an array of objects as several. Unknown members are skipped,
 /// to a depth of 128; of a repeated member the last one counts.
@@ -20,13 +20,20 @@ pub(super) fn read(text: &str) -> Result<Document, ReadError> {
     if !text.trim_start().starts_with('[') {
         return read_object(text).map(Document::one);
     }
-    let reports: UpTo<Object<Item>, MAX_ITEMS> =
-        serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
-    let mut items = Items::default();
-    for Object(item) in reports.0 {
-        items.push(item)?;
+    let (mut items, mut too_many) = (Items::default(), None);
+    let push = |Object(item): Object<Item>| {
+        too_many = items.push(item).err();
+        too_many.is_none()
+    };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = Each::new(push)
+        .deserialize(&mut deserializer)
+        .and_then(|()| deserializer.end());
+    match (too_many, read) {
+        (Some(error), _) => Err(error),
+        (None, Err(error)) => Err(malformed(&error, 0)),
+        (None, Ok(())) => Ok(items.into_document()),
     }
-    Ok(items.into_document())
 }
 
 /// Reads lines of one object each; blank ones are skipped.

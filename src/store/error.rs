@@ -22,9 +22,13 @@ pub enum StoreError {
     /// holds here.
     #[error("the database cannot be used")]
     Unfit(#[source] Box<OpenError>),
-    /// The log is damaged: a partition has no head or no watermark.
-    #[error("the partition {partition} of the log has no row in log_heads or watermarks")]
-    NoHead { partition: i32 },
+    /// The log is damaged: a partition has no head, or no watermark.
+    #[error("the partition {partition} of the log has no row in {table}")]
+    NoHead {
+        /// `log_heads` or `watermarks`.
+        table: &'static str,
+        partition: i32,
+    },
     /// The database refuses the data itself; writing it again cannot help.
     #[error("the database refused the data")]
     Refused(#[source] sqlx::Error),

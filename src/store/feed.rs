@@ -88,7 +88,7 @@ macro_rules! feed_operations {
                     return Err(StoreError::WrongLog);
                 }
                 let rows = rows.into_iter().map(|row| (row.partition, row.position));
-                by_partition(rows.collect(), log)
+                by_partition("log_heads", rows.collect(), log)
             }
         }
     };
@@ -118,12 +118,16 @@ impl HeadRow {
     }
 }
 
-/// A value for each partition. None may be missing: its entries would be left out.
-pub(super) fn by_partition(rows: Vec<(i32, i64)>, log: LogInfo) -> Result<Vec<i64>, StoreError> {
+/// A value of `table` for each partition. None may be missing: its entries would be left out.
+pub(super) fn by_partition(
+    table: &'static str,
+    rows: Vec<(i32, i64)>,
+    log: LogInfo,
+) -> Result<Vec<i64>, StoreError> {
     let rows: BTreeMap<_, _> = rows.into_iter().collect();
     let value_of = |partition| {
         let value = rows.get(&partition).copied();
-        value.ok_or(StoreError::NoHead { partition })
+        value.ok_or(StoreError::NoHead { table, partition })
     };
     (0..log.partitions.cast_signed()).map(value_of).collect()
 }

@@ -282,11 +282,11 @@ macro_rules! totals_operations {
                 let rows = sqlx::query_as("select partition, next_position - 1 from log_heads")
                     .fetch_all(&mut *transaction)
                     .await?;
-                let heads = by_partition(rows, log)?;
+                let heads = by_partition("log_heads", rows, log)?;
                 let rows = sqlx::query_as("select partition, position from watermarks")
                     .fetch_all(&mut *transaction)
                     .await?;
-                let watermarks = by_partition(rows, log)?;
+                let watermarks = by_partition("watermarks", rows, log)?;
                 let bucketed = $dialect::totals::bucketed(&mut transaction, query).await?;
                 if bucketed.len() == MAX_ROWS {
                     return Ok(None);

@@ -250,6 +250,6 @@ impl Store {
 
     /// The position up to which each partition's entries are in the buckets.
     pub async fn watermarks(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
-        by_partition(on_either!(self, watermarks_read())?, log)
+        by_partition("watermarks", on_either!(self, watermarks_read())?, log)
     }
 }

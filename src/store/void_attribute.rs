@@ -76,7 +76,7 @@ macro_rules! void_attribute_operations {
                 let mut connection = self.take_connection().await?;
                 let mut transaction = connection.begin_with($dialect::BEGIN).await?;
                 if !$dialect::entries::lock_head(&mut transaction, self.partition, 0).await? {
-                    return Err(StoreError::NoHead { partition: self.partition });
+                    return Err(StoreError::NoHead { table: "log_heads", partition: self.partition });
                 }
                 sqlx::query(
                     "insert into session_pairs (partition, session_id, account_id, customer_id)

@@ -93,6 +93,34 @@ on_both_databases!(
 );
 
 on_both_databases!(
+    a_fault_of_the_store_is_logged_once_with_its_request,
+    async |database: Database| {
+        let server = Server::start_in(&database, &["--log-format", "json"], &[]).await;
+        database.execute("delete from log_heads").await;
+        let reply = server.client().get("/log").await;
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (500, "InternalServerError")
+        );
+        let id = reply.header("x-request-id").unwrap();
+        server.until_logged(id).await;
+        let log = server.log();
+        let faults: Vec<Value> = log
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .filter(|line| line["message"] == "a request failed")
+            .collect();
+        assert_eq!(faults.len(), 1, "{log}");
+        assert_eq!(faults[0]["level"], "ERROR");
+        assert!(
+            faults[0].to_string().contains(id)
+                && faults[0]["error"] == "the partition 0 of the log has no row in log_heads",
+            "{log}"
+        );
+    }
+);
+
+on_both_databases!(
     a_path_writes_nothing_into_the_log_but_letters,
     async |database: Database| {
         let server = Server::start(&database).await;

@@ -1,11 +1,9 @@
 //! `GET /livez`, `GET /readyz`: for whoever restarts the process, and for whoever sends it work.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::api::response_format::ResponseFormat;
@@ -18,9 +16,6 @@ const CACHED: Duration = Duration::from_secs(1);
 
 /// How long the store may take to answer.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What the store last said, and when.
-pub(in crate::api) type Readiness = Arc<Mutex<Option<(Instant, bool)>>>;
 
 pub(in crate::api) async fn get_livez(response_format: ResponseFormat) -> Response {
     healthy(response_format)

@@ -76,8 +76,14 @@ pub(super) fn of_errors() -> Map<String, Value> {
             .iter()
             .map(|error| format!("{}: {}", error.code, error.means))
             .collect();
+        let mut description = said.join("\n\n");
+        if has_page {
+            description
+                .push_str("\n\nA page, with its headers, only where the operation answers pages.");
+        }
+        description.push_str(OF_SOME);
         let response = json!({
-            "description": said.join("\n\n"),
+            "description": description,
             "headers": described_headers(of_errors_too(has_page), further),
             "content": error_content(&errors, has_page),
         });
@@ -85,6 +91,11 @@ pub(super) fn of_errors() -> Map<String, Value> {
     });
     responses.collect()
 }
+
+/// What holds for some operations only, which share this response.
+const OF_SOME: &str = "\n\nAn operation answers the codes that its own description names. \
+Billable-Identity and X-AutoBatch-Completed are of NewBillable alone, and by an operation's name there \
+are no problem details.";
 
 /// Headers of a report's successes that its errors have as well.
 const OF_REPORTS: [&str; 2] = ["Billable-Identity", "X-AutoBatch-Completed"];

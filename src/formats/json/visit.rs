@@ -3,7 +3,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess,
+    Visitor,
+};
 use serde_json::value::RawValue as RawJson;
 
 use crate::billable::RawValue;
@@ -39,6 +42,46 @@ impl<'de, T: FromMembers> Deserialize<'de> for Object<T> {
         deserializer
             .deserialize_map(Members(T::default()))
             .map(Self)
+    }
+}
+
+/// Hands each item of an array to a function, until that returns false, which is an error.
+pub(in crate::formats) struct Each<T, F> {
+    take: F,
+    item: PhantomData<T>,
+}
+
+impl<T, F: FnMut(T) -> bool> Each<T, F> {
+    pub(in crate::formats) fn new(take: F) -> Self {
+        Self {
+            take,
+            item: PhantomData,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T) -> bool> DeserializeSeed<'de> for Each<T, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T) -> bool> Visitor<'de> for Each<T, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(item) = seq.next_element()? {
+            if !(self.take)(item) {
+                return Err(A::Error::custom("refused"));
+            }
+        }
+        Ok(())
     }
 }
 
