@@ -1,13 +1,13 @@
-//! The two databases behind one set of operations. All SQL of the crate is below this module.
+//! One set of operations for both databases. All of the crate's SQL is in this module.
 //!
-//! An operation is named `resource_verb`. Absent is `Ok(None)`. The two backends' files line up:
-//! read `postgres/entries.rs` beside `sqlite/entries.rs`.
+//! An operation is named `resource_verb`. A missing row is `Ok(None)`. The two backends have the
+//! same files: read `postgres/entries.rs` next to `sqlite/entries.rs`.
 //!
-//! **Invariant:** an append returns only after its transaction is durable. The settings that
-//! promise depends on are checked when a store is opened and again whenever a writing connection
-//! is made, because a database can come back from a failover as another one.
+//! **Invariant:** an append returns only after its transaction is durable. The settings that this
+//! depends on are checked when a store is opened and for every new writing connection, because
+//! after a failover a different server may answer.
 
-/// The operation of whichever database it is.
+/// Calls the operation on the database in use.
 macro_rules! on_either {
     ($store:expr, $operation:ident ( $($argument:expr),* )) => {
         match $store {
@@ -59,14 +59,14 @@ pub use totals::{BucketRange, Compared, Level, Totals, TotalsQuery, TotalsRow};
 pub use verify::{EntryRead, SessionRead};
 pub use void_attribute::{STEP, Voided};
 
-/// How long an operation that nobody else limits may take.
+/// The time limit of operations that have no other limit.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections for refreshing tokens and health, apart from those for reading, so that slow
-/// reads cannot keep a revoked token alive.
+/// Connections for token refreshes and health checks. They are separate from the read connections,
+/// so that slow reads cannot keep a revoked token alive.
 const CONTROL_CONNECTIONS: u32 = 2;
 
-/// An opened database. A clone is a handle to the same connections.
+/// An open database. Clones share its connections.
 #[derive(Clone, Debug)]
 pub enum Store {
     /// PostgreSQL, or Citus.
@@ -75,12 +75,11 @@ pub enum Store {
     Sqlite(sqlite::Store),
 }
 
-/// What the log is, fixed when it was made.
+/// The log's identity and number of partitions, fixed when it was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogInfo {
-    /// Random; tells this log from every other.
+    /// A random value that identifies this log.
     pub epoch: Uuid,
-    /// How many partitions it has.
     pub partitions: u32,
 }
 
@@ -88,18 +87,18 @@ pub struct LogInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionFound {
     pub attribution: Attribution,
-    /// Whether it has reached every partition.
+    /// Whether the decision has been applied in every partition.
     pub is_complete: bool,
 }
 
-/// A token and the hash of its secret, or why its row is unusable.
+/// A token and the hash of its secret, or what is wrong with its row.
 pub type TokenFound = Result<(SecretHash, Token), StoreError>;
 
 impl Store {
-    /// Opens the database of a URL, and refuses one that may lose acknowledged commits.
+    /// Opens the database at a URL. Refuses one that may lose acknowledged commits.
     ///
     /// # Errors
-    /// One clear sentence: the URL, the connection, or the setting that is in the way.
+    /// One sentence that names the problem: the URL, the connection or a setting.
     pub async fn open(url: &str, read_connections: u32) -> Result<Self, OpenError> {
         Ok(match Self::file(url)? {
             Some(path) => Self::Sqlite(sqlite::Store::open(&path, read_connections).await?),
@@ -107,7 +106,7 @@ impl Store {
         })
     }
 
-    /// Brings the schema up to date, under a lock. Harmless to repeat.
+    /// Migrates the schema, under a lock. Idempotent.
     ///
     /// # Errors
     /// A migration failed.
@@ -118,10 +117,10 @@ impl Store {
         }
     }
 
-    /// Makes the log if there is none, with `partitions` (1 when not given), and says what it is.
+    /// Creates the log if there is none, with `partitions` (1 by default), and returns its info.
     ///
     /// # Errors
-    /// [`OpenError::PartitionsFixed`] when the log was made with another number.
+    /// [`OpenError::PartitionsFixed`] if the log was created with a different number.
     pub async fn log_prepare(
         &self,
         partitions: Option<u32>,
@@ -151,7 +150,7 @@ impl Store {
         }
     }
 
-    /// The writing side of one partition of the log, with a connection of its own.
+    /// Returns the writing side of one partition of the log. It has a separate connection.
     pub fn appender(&self, log: LogInfo, partition: u32) -> Appender {
         match self {
             Self::Postgres(store) => Appender::Postgres(store.appender(log, partition)),
@@ -159,7 +158,7 @@ impl Store {
         }
     }
 
-    /// The entries that have one of these ids, each in its partition, in no order.
+    /// Returns the entries with these ids, each given with its partition, in no particular order.
     pub async fn entries_find(&self, ids: &[(u32, Uuid)]) -> Result<Vec<LogEntry>, StoreError> {
         match self {
             Self::Postgres(store) => store.entries_find(ids).await,
@@ -167,7 +166,7 @@ impl Store {
         }
     }
 
-    /// A batch of entries in the order of lists.
+    /// Returns a batch of entries in list order.
     pub async fn entries_scan(&self, scan: Scan<'_>) -> Result<Vec<LogEntry>, StoreError> {
         match self {
             Self::Postgres(store) => store.entries_scan(scan).await,
@@ -175,8 +174,10 @@ impl Store {
         }
     }
 
-    /// Entries of these calls that bill or name one of the accounts, if there are any, in no order;
-    /// up to a limit, which of accounts may be reached twice over.
+    /// Returns up to `limit` entries of these calls, in no particular order.
+    ///
+    /// With `accounts`, returns only entries that bill or name one of them. It runs two queries
+    /// then, so it may return up to twice the limit.
     pub async fn entries_of_calls(
         &self,
         calls: &[&str],
@@ -189,7 +190,7 @@ impl Store {
         }
     }
 
-    /// A batch of a partition in the order of commits.
+    /// Returns a batch of a partition's entries in commit order.
     pub async fn entries_after(
         &self,
         range: PositionRange<'_>,
@@ -200,7 +201,7 @@ impl Store {
         }
     }
 
-    /// The last position of each partition: everything up to it is committed and visible.
+    /// Returns the last position of each partition. All entries up to it are committed and visible.
     pub async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
         match self {
             Self::Postgres(store) => in_time(store.heads(log)).await,
@@ -208,7 +209,7 @@ impl Store {
         }
     }
 
-    /// Decides a session's pair if nobody has yet, and returns the decision that holds.
+    /// Stores a decision on a session's pair unless one exists, and returns the one in force.
     pub async fn session_decide(
         &self,
         attribution: &Attribution,
@@ -219,7 +220,7 @@ impl Store {
         }
     }
 
-    /// The decision about a session.
+    /// Returns the decision about a session.
     pub async fn session_find(&self, session_id: &str) -> Result<Option<SessionFound>, StoreError> {
         match self {
             Self::Postgres(store) => store.session_find(session_id).await,
@@ -227,7 +228,7 @@ impl Store {
         }
     }
 
-    /// Decisions that have not reached every partition, the oldest ones.
+    /// Returns the oldest decisions that have not been applied in every partition.
     pub async fn sessions_pending(&self) -> Result<Vec<Attribution>, StoreError> {
         match self {
             Self::Postgres(store) => in_time(store.sessions_pending()).await,
@@ -235,7 +236,7 @@ impl Store {
         }
     }
 
-    /// Notes that a decision has reached every partition.
+    /// Records that a decision has been applied in every partition.
     pub async fn session_complete(&self, session_id: &str) -> Result<(), StoreError> {
         match self {
             Self::Postgres(store) => in_time(store.session_complete(session_id)).await,
@@ -243,7 +244,7 @@ impl Store {
         }
     }
 
-    /// The partitions that have entries behind their watermark.
+    /// Returns the partitions that have entries after their watermark.
     pub async fn totals_behind(&self) -> Result<Vec<u32>, StoreError> {
         match self {
             Self::Postgres(store) => in_time(store.totals_behind()).await,
@@ -251,7 +252,7 @@ impl Store {
         }
     }
 
-    /// Rolls at most `most` positions of a partition into its buckets; whether there is more.
+    /// Rolls up to `most` positions of a partition into its buckets. Returns whether more are left.
     pub async fn totals_roll(&self, partition: u32, most: i64) -> Result<bool, StoreError> {
         match self {
             Self::Postgres(store) => store.totals_roll(partition, most).await,
@@ -259,7 +260,7 @@ impl Store {
         }
     }
 
-    /// Forgets the buckets of a partition, which rolling makes anew.
+    /// Deletes a partition's buckets and resets its watermark, so that rolling rebuilds them.
     pub async fn totals_clear(&self, partition: u32) -> Result<(), StoreError> {
         match self {
             Self::Postgres(store) => store.totals_clear(partition).await,
@@ -267,7 +268,7 @@ impl Store {
         }
     }
 
-    /// Reads totals in one snapshot; `None` when they have too many rows.
+    /// Reads totals in one snapshot. Returns `None` if they have too many rows.
     pub async fn totals_read(
         &self,
         log: LogInfo,
@@ -279,27 +280,27 @@ impl Store {
         }
     }
 
-    /// The key that cursors are sealed with, made at the first time.
+    /// Returns the key that seals cursors. Creates it the first time.
     ///
     /// # Errors
-    /// The database, or the operating system's randomness.
+    /// The database failed, or the operating system gave no random bytes.
     pub async fn cursor_key(&self) -> Result<[u8; 32], OpenError> {
         let fresh: [u8; 32] = random_bytes().map_err(OpenError::Randomness)?;
         let key = match self {
             Self::Postgres(store) => store.cursor_key(&fresh).await,
             Self::Sqlite(store) => store.cursor_key(&fresh).await,
         };
-        let unusable = || sqlx::Error::Decode("the key in cursor_keys has not 32 bytes".into());
+        let unusable = || sqlx::Error::Decode("the key in cursor_keys is not 32 bytes long".into());
         key.and_then(|key| key.try_into().map_err(|_| unusable()))
             .map_err(OpenError::Prepare)
     }
 
-    /// Whether this is the embedded database.
+    /// Returns whether this is the embedded database, SQLite.
     pub fn is_embedded(&self) -> bool {
         matches!(self, Self::Sqlite(_))
     }
 
-    /// Closes the connections, after the operations under way.
+    /// Closes the connections after the running operations have finished.
     pub async fn close(&self) {
         match self {
             Self::Postgres(store) => store.close().await,
@@ -308,7 +309,8 @@ impl Store {
     }
 }
 
-/// A server that is gone without a word would be waited for until TCP gives up.
+/// Limits the time of an operation. If a server vanished without closing the connection, the
+/// operation would otherwise wait until TCP times out.
 async fn in_time<T>(
     operation: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {

@@ -7,14 +7,16 @@ use uuid::Uuid;
 use super::{StoreError, Voided, postgres, sqlite};
 use crate::billable::{Attribution, Entry, ListKey, Pair, Void};
 
-/// The ids that an append found new, with the pairs that their entries bill; a session that is
-/// decided gives its pair to entries that name none. The others were there before, committed.
+/// The ids of the entries that an append inserted, each with the pair that it bills.
+///
+/// An entry that names no pair gets its session's, if that is decided. All other entries were
+/// already committed.
 pub type Appended = HashMap<Uuid, Option<Pair>>;
 
 /// The writing side of one partition.
 ///
-/// It connects when it has to, and drops its connection whenever an operation does not end well
-/// (a dropped future included), so that no transaction of unknown state is ever continued.
+/// It connects on demand. It drops its connection whenever an operation fails or its future is
+/// dropped, so that no transaction of unknown state is ever continued.
 #[derive(Debug)]
 pub enum Appender {
     /// PostgreSQL, or Citus.
@@ -24,7 +26,7 @@ pub enum Appender {
 }
 
 impl Appender {
-    /// The entries that have one of `ids`, in no order, without taking a lock.
+    /// Returns the entries with these ids, in no particular order, without taking a lock.
     pub async fn entries_find(&mut self, ids: &[Uuid]) -> Result<Vec<Entry>, StoreError> {
         match self {
             Self::Postgres(appender) => appender.entries_find(ids).await,
@@ -32,11 +34,11 @@ impl Appender {
         }
     }
 
-    /// Makes sure that everything this connection has found is durable. An append does so too.
+    /// Makes sure that everything this connection has read is durable. An append does this, too.
     pub async fn entries_confirm(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Postgres(appender) => appender.entries_confirm().await,
-            // What is visible here has been flushed.
+            // In SQLite, everything visible has been flushed.
             Self::Sqlite(_) => Ok(()),
         }
     }
@@ -45,7 +47,7 @@ impl Appender {
     /// partition's head. Those that record without a pair get their session's, if it is decided.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] leaves it open whether the entries were stored.
+    /// After [`StoreError::Unavailable`], the entries may or may not be stored.
     pub async fn entries_append(&mut self, entries: &[&Entry]) -> Result<Appended, StoreError> {
         match self {
             Self::Postgres(appender) => appender.entries_append(entries).await,
@@ -53,8 +55,8 @@ impl Appender {
         }
     }
 
-    /// As [`Self::entries_append`], of entries that bill nobody or whom they name: false, and nothing
-    /// is changed, when one of them is stored already, or the head is missing.
+    /// Fast path of [`Self::entries_append`] for entries that need no session lookup. Returns
+    /// false, and changes nothing, if one of them is already stored or the head is missing.
     pub async fn entries_append_new(&mut self, entries: &[&Entry]) -> Result<bool, StoreError> {
         debug_assert!(!entries.iter().any(|entry| entry.awaits_pair()));
         match self {
@@ -63,7 +65,7 @@ impl Appender {
         }
     }
 
-    /// Voids billables of this partition in one durable transaction. The first reason stays.
+    /// Voids billables of this partition in one durable transaction. The first reason is kept.
     pub async fn entries_void(&mut self, voids: &[Void]) -> Result<Voided, StoreError> {
         match self {
             Self::Postgres(appender) => appender.entries_void(voids).await,
@@ -71,9 +73,11 @@ impl Appender {
         }
     }
 
-    /// Attributes the next [`super::STEP`] billables of a session in this partition, in one durable
-    /// transaction; returns where the next step goes on, or `None` when the partition is done. From
-    /// the first step on, whoever records gets the pair at once.
+    /// Attributes the next billables of a session in this partition, from at most [`super::STEP`]
+    /// entries, in one durable transaction.
+    ///
+    /// Returns the key to continue after, or `None` if the partition is done. From the first step
+    /// on, new entries of the session get the pair immediately.
     pub async fn entries_attribute(
         &mut self,
         attribution: &Attribution,

@@ -1,5 +1,4 @@
-//! Whole databases: a copy of an SQLite file, a file that is to be one, and the new log that
-//! whatever was restored is.
+//! Backup and restore: copies an SQLite file, checks a backup, gives a restored log a new epoch.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,29 +11,28 @@ use super::row::{LOG, LogRow};
 use super::{LogInfo, OpenError, Store, StoreError, postgres, sqlite};
 use crate::token::random_bytes;
 
-/// How long to wait for whoever is writing to a file.
+/// How long to wait for another process that is writing to a file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The most that is said about one damaged file.
+/// Reports at most 20 problems of a damaged file.
 const INTEGRITY: &str = "pragma integrity_check(20)";
 
 const RENEW: &str = "update log set epoch = $1 where id = 1";
 
-/// What an SQLite file holds.
+/// The contents of an SQLite file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileContents {
-    /// Its log.
     pub log: LogInfo,
-    /// How many entries the log has.
+    /// The number of entries.
     pub entries: i64,
     pub head: i64,
 }
 
-/// Writes a copy of a database file, as of one moment, beside whoever writes to it. It goes into
-/// an empty file, and is not flushed.
+/// Copies a database file as of one moment, while other processes may write to it. The target is an
+/// empty file. The copy is not flushed.
 ///
 /// # Errors
-/// One clear sentence.
+/// See [`OpenError`].
 pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError> {
     let failed = |source| OpenError::Copy {
         label: from.display().to_string(),
@@ -43,10 +41,10 @@ pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError
     let mut connection = file_open(from).await?;
     contents(&mut connection, from).await?;
     let to_text = to.to_str().ok_or_else(|| {
-        let reason = "the copy's name is not UTF-8";
+        let reason = "the name of the copy is not UTF-8";
         failed(sqlx::Error::Configuration(reason.into()))
     })?;
-    // It only reads here, in one snapshot, so nobody waits for it.
+    // This only reads from the database, in one snapshot, so no other process waits for it.
     sqlx::query("vacuum into $1")
         .bind(to_text)
         .execute(&mut connection)
@@ -59,11 +57,11 @@ pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError
     Ok(held)
 }
 
-/// Checks a database file that nobody has open, and makes its log a new one. Messages call the file
-/// by the other name.
+/// Checks a database file that no process has open, and gives its log a new epoch. Messages call
+/// the file `named`.
 ///
 /// # Errors
-/// [`OpenError::Damaged`]; it is no database, or has no log.
+/// [`OpenError::Damaged`]; or the file is not a database or has no log.
 pub async fn file_renew(file: &Path, named: &Path) -> Result<FileContents, OpenError> {
     let mut connection = file_open(file).await?;
     let found = problems(&mut connection).await;
@@ -82,13 +80,13 @@ pub async fn file_renew(file: &Path, named: &Path) -> Result<FileContents, OpenE
     Ok(held)
 }
 
-/// A random epoch.
+/// Returns a random epoch.
 pub(super) fn fresh_epoch() -> Result<Uuid, OpenError> {
     let epoch = random_bytes().map_err(OpenError::Randomness)?;
     Ok(Uuid::new_v8(epoch))
 }
 
-/// Opens a file that is there, as it is.
+/// Opens an existing file without changing its settings.
 async fn file_open(file: &Path) -> Result<SqliteConnection, OpenError> {
     let options = SqliteConnectOptions::new()
         .filename(file)
@@ -128,7 +126,7 @@ async fn contents(
     Ok(FileContents { log, entries, head })
 }
 
-/// What SQLite finds wrong with a file.
+/// Returns the problems that SQLite finds in a file.
 async fn problems(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
     let found: Result<Vec<String>, _> = sqlx::query_scalar(INTEGRITY).fetch_all(connection).await;
     match found {
@@ -160,10 +158,10 @@ renew_operations!(postgres::Store, postgres::BEGIN);
 renew_operations!(sqlite::Store, sqlite::BEGIN);
 
 impl Store {
-    /// The file of an SQLite URL; `None` when the URL is one of PostgreSQL.
+    /// Returns the file of an SQLite URL, or `None` for a PostgreSQL URL.
     ///
     /// # Errors
-    /// It is neither.
+    /// The URL is for neither database, or does not name a file.
     pub fn file(url: &str) -> Result<Option<PathBuf>, OpenError> {
         if url.starts_with("sqlite:") {
             sqlite::path_of(url).map(Some)
@@ -174,10 +172,10 @@ impl Store {
         }
     }
 
-    /// Gives the log a new epoch, so that no cursor of the log before is taken for one of this.
+    /// Gives the log a new epoch, so that cursors of the previous log are not accepted.
     ///
     /// # Errors
-    /// The database, or the operating system's randomness.
+    /// The database failed, or the operating system gave no random bytes.
     pub async fn log_renew(&self) -> Result<Uuid, OpenError> {
         let epoch = fresh_epoch()?;
         let renewed: Result<(), StoreError> = on_either!(self, log_renew(epoch));
@@ -185,12 +183,13 @@ impl Store {
         Ok(epoch)
     }
 
-    /// What SQLite finds wrong with the file; nothing for PostgreSQL, which has tools of its own.
+    /// Returns the problems that SQLite finds in the file; none for PostgreSQL, which has its own
+    /// tools.
     pub async fn file_problems(&self) -> Result<Vec<String>, StoreError> {
         match self {
             Self::Postgres(_) => Ok(Vec::new()),
             Self::Sqlite(store) => {
-                // One that may only read does not know of the tables' own checks.
+                // A read-only connection would not verify the tables' check constraints.
                 let mut connection = store.control.acquire().await?;
                 Ok(problems(&mut connection).await?)
             }

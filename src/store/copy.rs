@@ -1,7 +1,7 @@
-//! Copying a whole log into another database: everything but the totals, which are rolled anew.
+//! Copies a whole log into another database: everything except the totals, which are rolled again.
 //!
-//! The log's own row goes first, with heads at the very start; the heads are moved last. So a log
-//! that has entries and no heads is a copy that was cut short, and can be gone on with.
+//! The log's own row is copied first, with the heads at 0. The heads are set last. So a log that
+//! has entries but heads at 0 is an interrupted copy, which can be resumed.
 
 use sqlx::{Postgres, QueryBuilder, Sqlite};
 
@@ -11,7 +11,7 @@ use crate::billable::{Field, IdempotencyKey, LogEntry, Pair, Text, Timestamp};
 
 mod metadata;
 
-/// Rows of one statement: SQLite takes 32,766 values, and an entry has 17.
+/// The maximum number of rows in one statement: SQLite allows 32,766 values, and an entry has 17.
 const ROWS: usize = 1000;
 
 macro_rules! copy_operations {
@@ -87,7 +87,7 @@ macro_rules! copy_operations {
                 Ok(position.unwrap_or_default())
             }
 
-            /// In a transaction for its time limit, or none: this reads the whole log.
+            /// Uses a transaction, which lifts the statement timeout: this reads the whole log.
             async fn entries_count(&self) -> Result<i64, StoreError> {
                 let mut transaction = self.read.begin_with($begin_reading).await?;
                 let count = sqlx::query_scalar("select count(*) from entries")
@@ -142,7 +142,7 @@ copy_operations!(postgres::Store, Postgres, postgres::BEGIN, postgres::BEGIN);
 copy_operations!(sqlite::Store, Sqlite, sqlite::BEGIN, sqlite::BEGIN_SNAPSHOT);
 
 impl Store {
-    /// The log and when it was made, if it was.
+    /// Returns the log and when it was created, if it exists.
     pub async fn log_find(&self) -> Result<Option<(LogInfo, Timestamp)>, StoreError> {
         let found = on_either!(self, log_find())?;
         let Some((log, made_at)) = found else {
@@ -156,13 +156,13 @@ impl Store {
         Ok(Some((log, made_at)))
     }
 
-    /// Whether there is neither an entry nor a decision about a session.
+    /// Returns whether there are neither entries nor decisions about sessions.
     pub async fn log_is_empty(&self) -> Result<bool, StoreError> {
         on_either!(self, log_is_empty())
     }
 
-    /// Makes an empty database that log, or turns the empty log that it has into it. Its heads
-    /// are at the start until [`Self::heads_set`].
+    /// Creates this log in an empty database, replacing an empty log if there is one. Its heads are
+    /// at 0 until [`Self::heads_set`].
     pub async fn log_adopt(&self, log: LogInfo, made_at: Timestamp) -> Result<(), StoreError> {
         on_either!(self, log_adopt(log, made_at.as_micros()))
     }
@@ -172,20 +172,20 @@ impl Store {
         on_either!(self, heads_set(heads))
     }
 
-    /// The position of a partition's last entry, whatever its head says; 0 when it has none.
+    /// Returns the position of a partition's last entry, regardless of its head; 0 if it has none.
     pub async fn entries_last(&self, partition: u32) -> Result<i64, StoreError> {
         on_either!(self, entries_last(partition.cast_signed()))
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub async fn entries_count(&self) -> Result<i64, StoreError> {
         on_either!(self, entries_count())
     }
 
-    /// Puts entries of another log where they were, in one durable transaction.
+    /// Inserts entries of another log at their original positions, in one durable transaction.
     ///
     /// # Errors
-    /// See [`StoreError`]; an entry that is there already is refused.
+    /// See [`StoreError`]; an entry that is already stored is refused.
     pub async fn entries_import(&self, entries: &[LogEntry]) -> Result<(), StoreError> {
         on_either!(self, entries_import(entries))
     }

@@ -1,43 +1,44 @@
-//! Why an operation of the store did not succeed.
+//! Errors of store operations.
 
 use uuid::Uuid;
 
 use super::OpenError;
 
-/// Why an operation did not succeed.
+/// An error of a store operation.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database is away, or did not confirm. What was written may or may not be stored;
-    /// writing the same ids again is harmless.
+    /// The database is unreachable or did not confirm. The write may or may not be stored; writing
+    /// the same ids again is harmless.
     #[error("the database is unavailable")]
     Unavailable(#[source] sqlx::Error),
-    /// The database did not answer in time; what holds for [`Self::Unavailable`] holds here.
-    #[error("the database did not answer in time")]
+    /// The database did not respond in time. As with [`Self::Unavailable`], the write may or may
+    /// not be stored.
+    #[error("the database did not respond in time")]
     TimedOut,
-    /// The database was replaced under a running server: ids would land in other partitions. What
-    /// holds for [`Self::Unavailable`] holds here.
-    #[error("the database holds another log than when this server was started")]
+    /// The database was replaced under a running server, so ids would land in other partitions. As
+    /// with [`Self::Unavailable`], the write may or may not be stored.
+    #[error("the database contains a different log than when this server started")]
     WrongLog,
-    /// The database can be reached, and is not fit for use; what holds for [`Self::Unavailable`]
-    /// holds here.
+    /// The database can be reached but fails a check. As with [`Self::Unavailable`], the write may
+    /// or may not be stored.
     #[error("the database cannot be used")]
     Unfit(#[source] Box<OpenError>),
-    /// The log is damaged: a partition has no head, or no watermark.
-    #[error("the partition {partition} of the log has no row in {table}")]
+    /// The log is damaged: a partition has no head or no watermark.
+    #[error("partition {partition} of the log has no row in {table}")]
     NoHead {
         /// `log_heads` or `watermarks`.
         table: &'static str,
         partition: i32,
     },
-    /// The database refuses the data itself; writing it again cannot help.
-    #[error("the database refused the data")]
+    /// The database rejected the data itself; writing it again cannot help.
+    #[error("the database rejected the data")]
     Refused(#[source] sqlx::Error),
-    /// The database took an entry without complaint and does not have it: the head of its
-    /// partition is missing.
-    #[error("the entry {0} was not stored: its partition has no row in log_heads")]
+    /// The database reported no error but did not store an entry: the head of its partition is
+    /// missing.
+    #[error("entry {0} was not stored: its partition has no row in log_heads")]
     NotStored(Uuid),
-    /// A stored row is not one that this program writes.
-    #[error("the table {table} has an unusable {column} in the row {key:?}")]
+    /// A stored row has a value that this program does not write.
+    #[error("invalid value in column {column} of table {table}, row {key:?}")]
     Corrupt {
         table: &'static str,
         column: &'static str,
@@ -46,8 +47,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the database may do later what it has not confirmed now. What was to be written may
-    /// or may not be stored.
+    /// Returns whether a retry may succeed. If so, the failed write may or may not be stored.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::TimedOut | Self::WrongLog | Self::Unfit(_) => true,
@@ -63,8 +63,8 @@ impl From<sqlx::Error> for StoreError {
         let is_refused = error.as_database_error().is_some_and(|database| {
             let code = database.code().unwrap_or_default();
             match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-                // data exception, constraint violation, program limit exceeded, raised by a
-                // trigger, a damaged row or index
+                // data exception, constraint violation, program limit exceeded, error raised by a
+                // trigger, damaged row or index
                 Some(_) => ["22", "23", "54", "P0", "XX001", "XX002"]
                     .iter()
                     .any(|class| code.starts_with(class)),

@@ -1,4 +1,4 @@
-//! Entries in the order of commits, and how far there are any.
+//! Entries in commit order, and the last position of each partition.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::row::{EntryRow, LogRow, entry_columns, log_entries};
 use super::{LogInfo, StoreError, postgres, sqlite};
 use crate::billable::LogEntry;
 
-/// The statement that reads a range.
+/// Builds the statement that reads a range.
 macro_rules! after {
     ($condition:literal) => {
         concat!(
@@ -21,19 +21,19 @@ macro_rules! after {
     };
 }
 
-/// The account whose entries a range has.
+/// Selects the entries of a range by account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountFilter<'a> {
-    /// Everybody's.
+    /// Entries of all accounts.
     All,
-    /// Those that bill this account or, billing none, name it.
+    /// Entries that bill this account, or name it and bill none.
     Account(&'a str),
-    /// Those that name this account and bill another.
+    /// Entries that name this account and bill another.
     OtherAccount(&'a str),
 }
 
 impl<'a> AccountFilter<'a> {
-    /// The statement, and its `$4` if it has one.
+    /// Returns the statement, and the value of `$4` if it has one.
     pub(super) fn statement(self) -> (&'static str, Option<&'a str>) {
         match self {
             Self::All => (after!(""), None),
@@ -49,14 +49,14 @@ impl<'a> AccountFilter<'a> {
     }
 }
 
-/// A range of one partition, in the order of positions.
+/// A range of one partition, in position order.
 #[derive(Clone, Copy, Debug)]
 pub struct PositionRange<'a> {
     pub partition: u32,
-    /// Only entries behind this position.
+    /// Only entries after this position.
     pub after: i64,
     pub filter: AccountFilter<'a>,
-    /// At most that many.
+    /// The maximum number of entries.
     pub limit: u32,
 }
 
@@ -78,8 +78,8 @@ macro_rules! feed_operations {
                 log_entries(query.fetch_all(&self.read).await?)
             }
 
-            /// The last position of each partition. The log's own row is read with them: a
-            /// database that was replaced has positions that mean something else.
+            /// Returns the last position of each partition. Reads the log's own row as well: in a
+            /// replaced database, positions mean something else.
             pub(super) async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
                 self.check_same_file()?;
                 let rows: Vec<HeadRow> = sqlx::query_as(HEADS).fetch_all(&self.read).await?;
@@ -118,7 +118,8 @@ impl HeadRow {
     }
 }
 
-/// A value of `table` for each partition. None may be missing: its entries would be left out.
+/// Returns the value in `table` for each partition. Fails if one is missing, because the entries of
+/// its partition would be left out.
 pub(super) fn by_partition(
     table: &'static str,
     rows: Vec<(i32, i64)>,

@@ -1,10 +1,12 @@
-//! The head of a partition: its row in `log_heads`. Who has locked it appends next, and gives the
-//! positions.
+//! The head of a partition: its row in `log_heads`. The transaction that holds its lock appends
+//! next, and takes the positions.
 
 use sqlx::AssertSqlSafe;
 
-/// Begins a transaction, locks the head and takes so many positions, in one message: in PostgreSQL
-/// each costs what a few dozen rows do. Only numbers are put into the text.
+/// Returns the text that begins a transaction, locks the head and takes `count` positions, in one
+/// message. In PostgreSQL, a message costs as much as a few dozen rows.
+///
+/// Only numbers are formatted into the text.
 pub(super) fn begin_locked(
     begin: &'static str,
     partition: i32,

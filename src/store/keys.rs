@@ -1,4 +1,4 @@
-//! The key that cursors are sealed with, in both databases.
+//! The key that seals cursors, in both databases.
 
 use super::{postgres, sqlite};
 

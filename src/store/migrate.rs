@@ -1,29 +1,29 @@
-//! Bringing the schema up to date, in both databases.
+//! Schema migrations, in both databases.
 //!
-//! A migration only adds: a table, an index, a column that may be left out (`tests/it/tidy.rs`
-//! checks it). So a program does not mind what newer ones have added, and one that is started
-//! again while others are being replaced goes on serving: refusing would turn a restart in the
-//! middle of an upgrade, or the way back from one, into an outage.
+//! A migration only adds: a table, an index, or a column that may be omitted (`tests/it/tidy.rs`
+//! checks it). So a program can ignore what newer versions have added, and a server that restarts
+//! in the middle of an upgrade, or after a rollback, keeps serving. If it refused to start, either
+//! would be an outage.
 
 use sqlx::migrate::{AppliedMigration, Migrator};
 use tracing::warn;
 
-/// The table that the migrator keeps.
+/// The table in which the migrator records applied migrations.
 pub(super) const TABLE: &str = "_sqlx_migrations";
 
-/// A migrator that takes migrations of newer programs as they are.
+/// Makes a migrator ignore applied migrations that only a newer version knows.
 pub(super) fn tolerant(mut migrator: Migrator) -> Migrator {
     migrator.set_ignore_missing(true);
     migrator
 }
 
-/// Says so when a newer program has been here.
+/// Logs a warning if a newer version has migrated the database.
 pub(super) fn note_newer(migrator: &Migrator, applied: &[AppliedMigration]) {
     let newer = |migration: &&AppliedMigration| !migrator.version_exists(migration.version);
     if let Some(newest) = applied.iter().rfind(newer) {
         warn!(
             migration = newest.version,
-            "a newer program has migrated the database; this one goes on with what it knows of it"
+            "a newer version has migrated the database; this version ignores what it does not know"
         );
     }
 }

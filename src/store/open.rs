@@ -1,88 +1,85 @@
-//! Why a store cannot be used, each in one sentence that says how to mend it.
+//! Reasons why a store cannot be opened. Each is one sentence that says how to fix it.
 
 use sqlx::migrate::MigrateError;
 
 use super::StoreError;
 
-/// Why a store cannot be opened. `Display` is the sentence for whoever starts the server.
+/// A reason why a store cannot be opened. `Display` is the message for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Neither of the two databases.
+    /// The URL is for neither of the two databases.
     #[error("DATABASE_URL must begin with sqlite:// or postgres://")]
     Scheme,
-    /// The rest of the URL is unusable. The URL may hold a password, so it is not repeated.
-    #[error("DATABASE_URL is not usable: {0}")]
+    /// The rest of the URL is invalid. The message omits the URL, because it may hold a password.
+    #[error("DATABASE_URL is invalid: {0}")]
     Url(String),
     #[error("cannot open {label}")]
     Connect {
         /// The database, without credentials.
         label: String,
-        /// The driver's reason.
+        /// The driver's error.
         #[source]
         source: sqlx::Error,
     },
-    /// A setting with which a commit that was acknowledged can be lost.
+    /// With this setting, an acknowledged commit can be lost.
     #[error("{label} may lose acknowledged commits: {setting}; {remedy}")]
     NotDurable {
-        /// Which server or file.
+        /// The server or file.
         label: String,
         /// The setting and its value.
         setting: String,
         remedy: &'static str,
     },
-    /// Texts would not be kept bytewise.
+    /// Texts would not be stored byte for byte.
     #[error(
-        "the database's encoding is {0}, but it must be UTF8: create one with `createdb --encoding UTF8 --template template0 NAME`"
+        "the database's encoding is {0}, but it must be UTF8: create a database with `createdb --encoding UTF8 --template template0 NAME`"
     )]
     NotUtf8(String),
-    /// Only the primary takes writes.
-    #[error("{0} is a read-only standby: DATABASE_URL must lead to the primary server")]
+    /// Only the primary accepts writes.
+    #[error("{0} is a read-only standby: DATABASE_URL must point to the primary server")]
     Standby(String),
-    /// The schema could not be brought up to date.
-    #[error("cannot bring the database's schema up to date")]
+    /// A migration failed.
+    #[error("cannot migrate the database schema")]
     Migrate(#[from] MigrateError),
     /// A statement failed while preparing the log.
     #[error("cannot prepare the database")]
     Prepare(#[source] sqlx::Error),
-    /// An id's partition is computed from the number of partitions.
-    #[error("this log was made with {made} partition(s), which is fixed; {wanted} cannot be had")]
+    /// The number cannot change, because an id's partition is computed from it.
+    #[error("the log has {made} partition(s), which cannot be changed to {wanted}")]
     PartitionsFixed {
-        /// The number asked for.
+        /// The requested number.
         wanted: u32,
-        /// The number it has.
+        /// The log's number.
         made: u32,
     },
-    /// SQLite writes one transaction at a time anyway.
-    #[error("a log on SQLite has one partition; more are for PostgreSQL")]
+    /// More partitions would not help: SQLite writes one transaction at a time.
+    #[error("a log on SQLite has one partition; use PostgreSQL for more")]
     OnePartition,
-    /// The file could not be copied.
     #[error("cannot copy {label}")]
     Copy {
         label: String,
-        /// The driver's reason.
+        /// The driver's error.
         #[source]
         source: sqlx::Error,
     },
-    /// A file whose pages do not fit together.
+    /// The pages of the file are inconsistent.
     #[error("{label} is damaged: {reason}")]
     Damaged {
         label: String,
-        /// What SQLite says.
+        /// SQLite's message.
         reason: String,
     },
-    /// A database that nobody has started a server on.
+    /// No server has been started on the database yet.
     #[error("{0} has no log")]
     NoLog(String),
-    /// The log could not be made a new one.
     #[error("cannot give the log a new epoch")]
     Renew(#[source] StoreError),
-    /// The operating system gave no random bytes.
     #[error("cannot get random bytes from the operating system")]
     Randomness(#[source] getrandom::Error),
 }
 
 impl OpenError {
-    /// The same for a server that is running: it can do nothing but try again.
+    /// Converts the error for a running server, which can only retry.
     pub(super) fn while_running(self) -> StoreError {
         match self {
             Self::Connect { source, .. } | Self::Prepare(source) => StoreError::Unavailable(source),

@@ -1,5 +1,5 @@
-//! How SQLite carries out the statements on the log. PostgreSQL's plans are taken from a server at
-//! work, in `tests/it/plans.rs`; SQLite cannot be asked there.
+//! Tests of SQLite's query plans for the log. PostgreSQL's plans are taken from a running server,
+//! in `tests/it/plans.rs`, which is not possible for SQLite.
 
 #[cfg(test)]
 mod tests {
@@ -11,7 +11,7 @@ mod tests {
     use crate::store::void_attribute::SQLITE_OF_SESSION;
     use crate::store::{AccountFilter, ScanIndex, Store};
 
-    /// What the plan of a statement says of the log.
+    /// Returns the steps of a statement's plan that read the log.
     async fn plan(store: &Store, statement: &str) -> Vec<String> {
         let Store::Sqlite(store) = store else {
             unreachable!("the store is SQLite")
@@ -76,6 +76,6 @@ mod tests {
             );
         }
         let scanned = plan(&store, "select * from entries where reason = 'x'").await;
-        assert_eq!(scanned, ["SCAN entries"], "a scan is seen as one");
+        assert_eq!(scanned, ["SCAN entries"], "a scan is recognized");
     }
 }

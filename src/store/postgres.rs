@@ -1,4 +1,4 @@
-//! PostgreSQL, and Citus: connections, checks at the start, migrations.
+//! PostgreSQL and Citus: connections, checks at start-up, migrations.
 
 pub(super) mod entries;
 pub(super) mod insertion;
@@ -20,18 +20,20 @@ use crate::billable::Timestamp;
 
 pub(super) use entries::{Appender, BEGIN};
 
-/// Begins a transaction on what is derived from the log: losing it loses no report.
+/// Begins a transaction on data derived from the log. Losing the transaction loses no report.
 pub(super) const BEGIN_DERIVED: &str = "begin isolation level read committed;
     set local synchronous_commit = off;
     set local statement_timeout = 0;
     set local lock_timeout = '4s'";
 
-/// Forgets the buckets of a partition.
+/// Deletes the buckets of a partition.
 pub(super) const CLEAR_BUCKETS: &str = "delete from buckets where partition = $1";
 
-/// Begins a transaction that reads everything in one snapshot. A partition is on one worker of
-/// Citus, which has one snapshot as long as it has one connection. Plans for any position would
-/// take the entries behind a watermark for a third of all.
+/// Begins a transaction that reads everything in one snapshot.
+///
+/// On Citus, a partition is on one worker, which has one snapshot as long as it has one connection.
+/// Generic plans are off, because they would estimate the entries after a watermark at a third of
+/// all entries.
 pub(super) const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read read only;
     set local citus.max_adaptive_executor_pool_size = 1;
     set local plan_cache_mode = force_custom_plan";
@@ -39,10 +41,10 @@ pub(super) const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read r
 static MIGRATOR: LazyLock<Migrator> =
     LazyLock::new(|| migrate::tolerant(sqlx::migrate!("migrations/postgres")));
 
-/// How long a reader waits for a free connection, or a new connection for the server.
+/// How long a reader waits for a free connection, or a new connection waits for the server.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection that is given back may take to answer.
+/// How long a released connection may take to respond.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A handle to one PostgreSQL database.
@@ -53,11 +55,11 @@ pub struct Store {
     pub(super) control: PgPool,
     /// For decisions about sessions, which may wait for locks and standbys.
     pub(super) decisions: PgPool,
-    /// For what is derived from the log.
+    /// For data derived from the log.
     pub(super) derived: PgPool,
 }
 
-/// The options hold the password.
+/// Omits the options, because they hold the password.
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Store").field(&label(&self.options)).finish()
@@ -69,7 +71,7 @@ impl Store {
         let options: PgConnectOptions = url
             .parse()
             .map_err(|error: sqlx::Error| OpenError::Url(error.to_string()))?;
-        // Statements are logged by this program where they fail, never with their values.
+        // This program logs statements itself where they fail, and never logs their values.
         let options = options
             .application_name("billables")
             .disable_statement_logging();
@@ -98,19 +100,20 @@ impl Store {
         })
     }
 
-    /// A database has one address; [`super::StoreError::WrongLog`] is found by its epoch.
+    /// Does nothing, because there is no file. A replaced database is detected by its epoch:
+    /// [`super::StoreError::WrongLog`].
     #[expect(
         clippy::unused_self,
         clippy::unnecessary_wraps,
-        reason = "as in the other database"
+        reason = "same signature as for SQLite"
     )]
     pub(super) fn check_same_file(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
-    /// The migrator holds an advisory lock while it is at work.
+    /// Migrates the schema. The migrator holds an advisory lock while it runs.
     pub(super) async fn migrate(&self) -> Result<(), OpenError> {
-        // A connection of its own: a migration may take longer than a reader's statement may.
+        // Use a separate connection: a migration may exceed the statement timeout of the pools.
         let mut connection = self.options.connect().await.map_err(OpenError::Prepare)?;
         MIGRATOR.run(&mut connection).await?;
         let applied = connection.list_applied_migrations(migrate::TABLE).await?;
@@ -118,13 +121,13 @@ impl Store {
         connection.close().await.map_err(OpenError::Prepare)
     }
 
-    /// Makes the log and its heads if there are none, in one transaction.
+    /// Creates the log and its heads if they do not exist, in one transaction.
     pub(super) async fn log_prepare(
         &self,
         fresh: LogInfo,
         now: Timestamp,
     ) -> Result<LogInfo, sqlx::Error> {
-        // Another server may be writing to the heads: see BEGIN of the appender.
+        // Another server may be writing to the heads: see the appender's BEGIN.
         let begin = "begin isolation level read committed";
         let mut transaction = self.control.begin_with(begin).await?;
         sqlx::query(
@@ -182,8 +185,9 @@ fn label(options: &PgConnectOptions) -> String {
     )
 }
 
-/// Whether a connection that is given back still answers. The pool asks too, but it would wait
-/// for ever for a server that is gone without a word, with the connection taken.
+/// Returns whether a released connection still responds. The pool checks this too, but if the
+/// server vanished without closing the connection, it would wait forever and keep the connection in
+/// use.
 async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     match timeout(PING_TIMEOUT, connection.ping()).await {
         Ok(answered) => answered.map(|()| true),
@@ -191,7 +195,7 @@ async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     }
 }
 
-/// Connects, and refuses a server that may lose acknowledged commits.
+/// Connects. Refuses a server that may lose acknowledged commits.
 async fn connect_checked(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let failed = |source| OpenError::Connect {
         label: label(options),
@@ -238,7 +242,7 @@ fn require_on(label: &str, name: &str, value: &str) -> Result<(), OpenError> {
     })
 }
 
-/// On Citus the rows are on the workers, so the same settings count there.
+/// Checks the same settings on the workers of Citus, which hold the rows.
 async fn check_workers(connection: &mut PgConnection) -> Result<(), OpenError> {
     let is_citus: bool =
         sqlx::query_scalar("select to_regproc('run_command_on_workers') is not null")

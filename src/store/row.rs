@@ -1,4 +1,4 @@
-//! Rows as both databases return them, and their way back into the domain.
+//! Rows as both databases return them, and their conversion to domain types.
 
 use sqlx::Row;
 use uuid::Uuid;
@@ -30,8 +30,11 @@ macro_rules! token_columns {
 }
 pub(super) use token_columns;
 
-/// Read by index, in the order of [`entry_columns`], and without asking for the types of columns
-/// that the migrations made: an export reads millions, and either would take longer than reading.
+/// A row of `entries`.
+///
+/// It is read by index, in the order of [`entry_columns`], and without type checks, because the
+/// migrations fix the types. An export reads millions of rows, and lookups by name or type checks
+/// would each take longer than the reading.
 pub(super) struct EntryRow {
     partition: i32,
     position: i64,
@@ -152,7 +155,7 @@ impl TryFrom<EntryRow> for LogEntry {
     }
 }
 
-/// Two columns into a pair; an error when only one of them is there.
+/// Combines two columns into a pair. Fails if only one of them is set.
 fn pair(account_id: Option<String>, customer_id: Option<String>) -> Result<Option<Pair>, ()> {
     match (account_id, customer_id) {
         (Some(account_id), Some(customer_id)) => Ok(Some(Pair {
@@ -164,7 +167,7 @@ fn pair(account_id: Option<String>, customer_id: Option<String>) -> Result<Optio
     }
 }
 
-/// Rows into entries with their positions.
+/// Converts rows into entries with their positions.
 pub(super) fn log_entries(rows: Vec<EntryRow>) -> Result<Vec<LogEntry>, StoreError> {
     rows.into_iter().map(LogEntry::try_from).collect()
 }
@@ -318,13 +321,13 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
     }
 }
 
-/// A token's scopes as the column has them.
+/// Formats a token's scopes for the column.
 pub(super) fn scopes_column(grant: &Grant) -> String {
     let names: Vec<_> = grant.scopes.iter().map(|scope| scope.as_str()).collect();
     names.join(",")
 }
 
-/// A token's accounts as the column has them.
+/// Formats a token's accounts for the column.
 pub(super) fn accounts_column(grant: &Grant) -> Option<String> {
     grant
         .accounts

@@ -1,30 +1,30 @@
-//! Entries in the order of lists, newest first, a batch at a time.
+//! Entries in list order, newest first, one batch at a time.
 //!
-//! The statements are the same in both databases, and each is served by one index. No batch
-//! leaves a transaction open: entries never change, so whoever goes on from the last key misses
-//! nothing that was there when he began.
+//! Both databases use the same statements, and each statement uses one index. No transaction stays
+//! open between batches: entries never change, so a caller that continues from the last key misses
+//! nothing that was there when it began.
 
 use super::row::{EntryRow, entry_columns, log_entries};
 use super::{StoreError, postgres, sqlite};
 use crate::billable::{ListKey, LogEntry, Timestamp};
 
-/// The index that serves a scan.
+/// The index that a scan uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScanIndex<'a> {
     All,
-    /// Entries that bill this account or, billing none, name it.
+    /// Entries that bill this account, or name it and bill none.
     Account(&'a str),
     /// Entries that name this account and bill another.
     OtherAccount(&'a str),
-    /// Entries that bill this customer or, billing none, name it.
+    /// Entries that bill this customer, or name it and bill none.
     Customer(&'a str),
     /// Entries of this session.
     Session(&'a str),
-    /// Entries of this session that bill this account or, billing none, name it.
+    /// Entries of this session that bill this account, or name it and bill none.
     SessionOf(&'a str, &'a str),
     /// Entries of this call.
     Call(&'a str),
-    /// Entries of this call that bill this account or, billing none, name it.
+    /// Entries of this call that bill this account, or name it and bill none.
     CallOf(&'a str, &'a str),
     /// Entries that void.
     Voided,
@@ -36,18 +36,18 @@ pub enum ScanIndex<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Scan<'a> {
     pub index: ScanIndex<'a>,
-    /// Of these only entries that bill this account or, billing none, name it.
+    /// Only entries that bill this account, or name it and bill none.
     pub account: Option<&'a str>,
-    /// Only entries behind this key.
+    /// Only entries that follow this key in list order.
     pub before: ListKey,
     /// Only entries of calls at or after this timestamp.
     pub from: Timestamp,
-    /// At most that many.
+    /// The maximum number of entries.
     pub limit: u32,
 }
 
-/// A scan's statement. The account of `$5` is a filter, an index has it as `$7`; the row comparison
-/// is what lets an index be entered in its middle.
+/// Builds a scan's statement. `$5` is the account as a filter, `$7` the account as a key of the
+/// index. The row comparison lets a scan start in the middle of an index.
 macro_rules! scan {
     ($condition:literal) => {
         scan!($condition, "occurred_at >= $3")
@@ -68,7 +68,7 @@ macro_rules! scan {
 }
 
 impl<'a> ScanIndex<'a> {
-    /// The statement, and its `$6` and `$7` if it has them.
+    /// Returns the statement, and the values of `$6` and `$7` if it has them.
     pub(super) fn statement(self) -> (&'static str, Option<&'a str>, Option<&'a str>) {
         match self {
             Self::All => (scan!(""), None, None),
@@ -89,7 +89,8 @@ impl<'a> ScanIndex<'a> {
             ),
             Self::Session(id) => (scan!("session_id = $6 and"), Some(id), None),
             Self::SessionOf(id, account) => (
-                // With both bounds SQLite would take the index that has others' entries as well.
+                // With both bounds, SQLite would use the index that includes other accounts'
+                // entries.
                 scan!(
                     "session_id = $6 and coalesce(billed_account_id, account_id) = $7 and",
                     "+occurred_at >= $3"

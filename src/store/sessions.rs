@@ -1,10 +1,10 @@
-//! Sessions and whom they are billed to, in both databases: the statements are the same.
+//! Sessions and the pairs they are billed to. Both databases use the same statements.
 
 use super::row::{SessionRow, session_columns};
 use super::{SessionFound, StoreError, postgres, sqlite};
 use crate::billable::Attribution;
 
-/// How many unfinished attributions are read at once.
+/// The maximum number of unfinished attributions that one query returns.
 const PENDING: i64 = 100;
 
 const FIND: &str = concat!(

@@ -1,4 +1,4 @@
-//! The embedded database: one file, WAL, every commit flushed.
+//! SQLite, the embedded database: one file, WAL mode, every commit flushed.
 
 pub(super) mod entries;
 pub(super) mod insertion;
@@ -24,12 +24,12 @@ use crate::billable::Timestamp;
 
 pub(super) use entries::Appender;
 
-/// Begins a writing transaction: it takes the only write lock at once.
+/// Begins a writing transaction, which takes the only write lock immediately.
 pub(super) const BEGIN: &str = "begin immediate";
-/// The same for what is derived from the log.
+/// The same for data derived from the log.
 pub(super) const BEGIN_DERIVED: &str = BEGIN;
-/// Forgets the buckets of the one partition. Deleting all rows of a table without a condition takes
-/// moments, and reports wait for it.
+/// Deletes the buckets of the one partition. Reports wait for it, and without a condition it is
+/// fast.
 pub(super) const CLEAR_BUCKETS: &str = "delete from buckets";
 /// Begins a transaction that reads everything in one snapshot.
 pub(super) const BEGIN_SNAPSHOT: &str = "begin";
@@ -40,23 +40,23 @@ static MIGRATOR: LazyLock<Migrator> =
 /// How long a statement waits for another process to finish writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Between two tries where SQLite itself does not wait.
+/// The pause between two tries where SQLite itself does not wait.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-/// How many pages of 4 KiB the WAL may have before whoever commits copies them into the database,
-/// while others wait: larger makes that rarer, and longer.
+/// How many 4 KiB pages the WAL may have before a commit copies them into the database while others
+/// wait. A larger value makes checkpoints rarer and longer.
 ///
-/// Not beside the commits, with a connection of its own: SQLite does not flush what it has copied
-/// when more has been committed meanwhile, nor copy it again when a later flush fails.
+/// Checkpoints do not run on a separate connection: if commits are made during one, SQLite does not
+/// flush the pages it has copied, and it does not copy them again if a later flush fails.
 const WAL_PAGES: &str = "4096";
 
 /// How long to wait for another process to finish migrating, which may be indexing a large log.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// What tells a file from others, whatever it is called: its device and number.
+/// Identifies a file regardless of its name: its device and inode numbers.
 pub(super) type FileId = (u64, u64);
 
-/// The file that has that name now.
+/// Returns the id of the file that has this name now.
 pub(super) fn file_id(path: &Path) -> Option<FileId> {
     let file = std::fs::metadata(path).ok()?;
     Some((file.dev(), file.ino()))
@@ -68,13 +68,13 @@ pub struct Store {
     options: SqliteConnectOptions,
     /// The file, for messages.
     label: String,
-    /// The file that was opened.
+    /// The id of the file that was opened.
     file: Option<FileId>,
     pub(super) read: SqlitePool,
     pub(super) control: SqlitePool,
-    /// For decisions about sessions, which may wait for locks and standbys.
+    /// For decisions about sessions, which may wait for locks.
     pub(super) decisions: SqlitePool,
-    /// For what is derived from the log: its commits are not flushed, those of the log are.
+    /// For data derived from the log. Its commits are not flushed; those of the log are.
     pub(super) derived: SqlitePool,
 }
 
@@ -91,8 +91,9 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         let label = label(path);
-        // A new file is for its owner alone, and so are those that SQLite makes beside it: it has
-        // what everybody is billed for. If it cannot be made, connecting says why.
+        // Only the owner may access a new file and the files that SQLite creates next to it,
+        // because they hold all billing data. If the file cannot be created, connecting reports
+        // why.
         let _ = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -100,7 +101,8 @@ impl Store {
             .open(path);
         let connection = connect_first(&options, &label).await?;
         connection.close().await.map_err(OpenError::Prepare)?;
-        // From here on no file is made: one that is taken away from a running server stays away.
+        // From here on, no file is created: a file that is removed under a running server stays
+        // missing.
         let options = options.create_if_missing(false);
         let pool = |options: SqliteConnectOptions, connections| {
             SqlitePoolOptions::new()
@@ -120,8 +122,8 @@ impl Store {
         })
     }
 
-    /// Whoever puts another file in the place of the one that was opened, or takes it away, leaves
-    /// this process with one that nobody else will ever read.
+    /// Checks that the path still leads to the file that was opened. If that was replaced or
+    /// removed, no other process will ever read what this one writes to it.
     pub(super) fn check_same_file(&self) -> Result<(), StoreError> {
         if file_id(self.options.get_filename()) == self.file {
             Ok(())
@@ -130,8 +132,8 @@ impl Store {
         }
     }
 
-    /// The only write lock is what the migrator does not take by itself: of processes that start
-    /// together one migrates, all or nothing, and the others find it done.
+    /// Takes the write lock, because sqlx's SQLite migrator takes none. If processes start at the
+    /// same time, one migrates, all or nothing, and the others find it done.
     pub(super) async fn migrate(&self) -> Result<(), OpenError> {
         let options = self.options.clone().busy_timeout(MIGRATION_TIMEOUT);
         let mut connection = options.connect().await.map_err(OpenError::Prepare)?;
@@ -144,7 +146,7 @@ impl Store {
         connection.close().await.map_err(OpenError::Prepare)
     }
 
-    /// Makes the log and its head if there are none, in one transaction.
+    /// Creates the log and its head if they do not exist, in one transaction.
     pub(super) async fn log_prepare(
         &self,
         fresh: LogInfo,
@@ -172,7 +174,8 @@ impl Store {
     }
 
     pub(super) fn appender(&self, log: LogInfo, partition: u32) -> Appender {
-        // What a statement needs to be undone is in a file otherwise: a quarter of SQLite's time.
+        // Otherwise the data for undoing a statement is in a file, which takes a quarter of
+        // SQLite's time.
         let options = self.options.clone().pragma("temp_store", "memory");
         Appender::new(options, self.label.clone(), log, partition)
     }
@@ -190,7 +193,7 @@ pub(super) fn label(path: &Path) -> String {
     format!("the SQLite file {}", path.display())
 }
 
-/// The file of a URL. Nothing but a file is taken: a database in memory would lose everything.
+/// Returns the file of a URL. Rejects an in-memory database, which would lose everything.
 pub(super) fn path_of(url: &str) -> Result<PathBuf, OpenError> {
     let refused = |reason: &str| Err(OpenError::Url(reason.to_owned()));
     let rest = url
@@ -205,23 +208,25 @@ pub(super) fn path_of(url: &str) -> Result<PathBuf, OpenError> {
     };
     if path.is_empty() || path.contains(":memory:") {
         return refused(
-            "it must name a file, such as sqlite://billables.db, because a database in memory keeps nothing",
+            "it must name a file, such as sqlite://billables.db, because an in-memory database keeps nothing",
         );
     }
     Ok(PathBuf::from(path.into_owned()))
 }
 
-/// Whether a connection that is given back can be used again. A transaction that fails for lack of
-/// space or by an error of the disk is rolled back by SQLite itself, after which the driver's own
-/// rollback fails, and it takes the connection for one amid a transaction for ever.
+/// Returns whether a released connection can be reused.
+///
+/// If a transaction fails for lack of space or because of a disk error, SQLite rolls it back
+/// itself. The driver's own rollback then fails, and the driver considers the connection to be in a
+/// transaction forever.
 async fn is_out_of_transactions(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    // A rollback that is under way comes first.
+    // Lets a pending rollback finish.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
 }
 
-/// Connects to a file that may not be in WAL mode yet. Whoever finds another process at the file
-/// just then is refused at once: to change the mode SQLite does not wait for locks.
+/// Connects to a file that may not be in WAL mode yet. Retries if another process is using the
+/// file: SQLite does not wait for locks when it changes the mode, but fails immediately.
 async fn connect_first(
     options: &SqliteConnectOptions,
     label: &str,
@@ -239,14 +244,14 @@ async fn connect_first(
     }
 }
 
-/// Whether another connection has the file locked.
+/// Returns whether another connection has locked the file.
 fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     // The primary code is the low byte.
     code.is_some_and(|code| code.parse().is_ok_and(|code: i32| code & 0xff == 5))
 }
 
-/// Connects, and refuses a file that may lose acknowledged commits.
+/// Connects. Refuses a file that may lose acknowledged commits.
 async fn connect_checked(
     options: &SqliteConnectOptions,
     label: &str,
@@ -262,11 +267,12 @@ async fn connect_checked(
     Ok(connection)
 }
 
-/// Reads back what was asked for, and flushes what an earlier process may have left unflushed.
+/// Checks that the settings took effect, and flushes what an earlier process may have left
+/// unflushed.
 ///
-/// A process killed between writing a commit to the WAL and flushing it leaves a commit that
-/// the next one sees although the disk does not have it yet. The checkpoint flushes the WAL, so
-/// that nothing is acknowledged from memory alone.
+/// If a process is killed between writing a commit to the WAL and flushing it, the next process
+/// sees the commit although it is not on disk yet. The checkpoint flushes the WAL, so that nothing
+/// is acknowledged from memory alone.
 async fn check(connection: &mut SqliteConnection, label: &str) -> Result<(), OpenError> {
     let failed = |source| OpenError::Connect {
         label: label.to_owned(),
@@ -291,13 +297,13 @@ async fn check(connection: &mut SqliteConnection, label: &str) -> Result<(), Ope
     if journal != "wal" {
         return not_durable(
             format!("its journal_mode is {journal}"),
-            "put it on a file system with shared memory, where WAL works",
+            "move it to a file system that supports shared memory, which WAL needs",
         );
     }
     if synchronous != "2" {
         return not_durable(
             format!("its synchronous is {synchronous}"),
-            "use an SQLite library that allows synchronous=FULL",
+            "use an SQLite library that supports synchronous=FULL",
         );
     }
     if encoding != "UTF-8" {

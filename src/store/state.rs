@@ -1,5 +1,4 @@
-//! What an operator is told of a store: how far the totals are behind, what nobody is billed for,
-//! the connections.
+//! The state of a store for the operator: the totals' lag, unattributed billables, connections.
 
 use sqlx::Pool;
 
@@ -9,24 +8,24 @@ use super::{Level, LogInfo, Store, StoreError, in_time, postgres, sqlite};
 /// The log's state, up to the watermarks of the totals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogState {
-    /// Billables that nobody is billed for yet.
+    /// The number of billables that are not billed to any pair yet.
     pub unattributed: i64,
-    /// The quarter of an hour in which the oldest of them happened, in microseconds since 1970.
+    /// The start of the quarter hour of the oldest one, in microseconds since 1970.
     pub oldest_unattributed: Option<i64>,
-    /// Positions behind the watermarks. There are gaps among them.
+    /// The number of positions after the watermarks, gaps included.
     pub lag: i64,
 }
 
 /// A pool of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolState {
-    /// What it is for.
+    /// What the pool is used for.
     pub name: &'static str,
-    /// Connections that are in use.
+    /// The number of connections in use.
     pub used: usize,
-    /// Connections that are not.
+    /// The number of connections not in use.
     pub idle: usize,
-    /// How many there may be.
+    /// The maximum number of connections.
     pub limit: u32,
 }
 
@@ -40,8 +39,8 @@ const FIRST_UNATTRIBUTED: &str = "select starts_at from buckets
 const LAG: &str = "select cast(coalesce(sum(head.next_position - 1 - done.position), 0) as bigint)
      from log_heads as head join watermarks as done on done.partition = head.partition";
 
-/// Whether the planner knows the log, and whether there is something in it. On Citus the rows are
-/// elsewhere, and so is what is known of them.
+/// Whether the planner has statistics on the log, and whether the log has 64 KiB or more. On Citus
+/// the first is true, because the rows and their statistics are on the workers.
 const IS_KNOWN: &str = "select to_regproc('run_command_on_workers') is not null
          or exists (select from pg_stats as known
              where known.schemaname = namespace.nspname and known.tablename = entries.relname),
@@ -58,9 +57,9 @@ macro_rules! state_operations {
                     .bind(Level::Month.code())
                     .fetch_one(&self.derived)
                     .await?;
-                // The oldest month, in it the oldest day, in that the oldest quarter of an hour: of
-                // months there are few, while every quarter of an hour that once had something
-                // keeps its bucket.
+                // Find the oldest month, its oldest day, and that day's oldest quarter hour: there
+                // are few months, while every quarter hour that ever had a billable keeps its
+                // bucket.
                 let mut oldest = Some(i64::MIN);
                 for level in [Level::Month, Level::Day, Level::QuarterHour] {
                     if let Some(from) = oldest {
@@ -104,7 +103,8 @@ impl postgres::Store {
         let (is_known, is_large): (bool, bool) =
             sqlx::query_as(IS_KNOWN).fetch_one(&self.derived).await?;
         if is_large && !is_known {
-            // Whoever holds the lock is about to know it, or keeps everybody from it.
+            // Skip a locked table: the holder of the lock is analyzing it, or blocks every other
+            // session.
             sqlx::query("analyze (skip_locked) entries")
                 .execute(&self.derived)
                 .await?;
@@ -127,19 +127,21 @@ fn pool<D: sqlx::Database>(name: &'static str, pool: &Pool<D>) -> PoolState {
 }
 
 impl Store {
-    /// The log's state.
     pub async fn log_state(&self) -> Result<LogState, StoreError> {
         in_time(async { on_either!(self, log_state()) }).await
     }
 
-    /// Has PostgreSQL look at a log that it knows nothing of, as soon as there is something to
-    /// see, and says whether nothing is left to do. Of a table that was never analysed the
-    /// planner believes that few of its rows are in a partition, and reads all of them to find
-    /// one id. Autovacuum comes within a minute, unless it is switched off; until then it is the
-    /// slower, the more is reported. SQLite's plans do not depend on what is in a table.
+    /// Runs `ANALYZE` if PostgreSQL has no statistics on the log, once the log has data. Returns
+    /// whether nothing is left to do.
+    ///
+    /// If a table was never analyzed, the planner assumes that a partition has few rows, and reads
+    /// all of them to find one id. Autovacuum runs within a minute, unless it is switched off;
+    /// until then a lookup gets slower with every report. SQLite's plans do not depend on a table's
+    /// contents.
     ///
     /// # Errors
-    /// See [`StoreError`]. A role that does not own the table may not, which is no error.
+    /// See [`StoreError`]. A role that does not own the table may not analyze it, which is not an
+    /// error.
     pub async fn log_analyze(&self) -> Result<bool, StoreError> {
         match self {
             Self::Postgres(store) => in_time(store.log_analyze()).await,
@@ -147,16 +149,17 @@ impl Store {
         }
     }
 
-    /// Finds out whether the database still has the log that it had when it was opened: a backup
-    /// may have been restored under a running server.
+    /// Checks that the database still has the log that it had when it was opened: a backup may have
+    /// been restored under a running server.
     ///
     /// # Errors
-    /// [`StoreError::WrongLog`] when it has another one, too.
+    /// [`StoreError::WrongLog`] if it has a different log; else see [`StoreError`].
     pub async fn log_check(&self, log: LogInfo) -> Result<(), StoreError> {
         on_either!(self, log_check(log))
     }
 
-    /// The pools of connections. Each partition's writer has a connection of its own besides.
+    /// Returns the connection pools. Each partition's writer has a separate connection outside of
+    /// them.
     pub fn pools(&self) -> [PoolState; 4] {
         match self {
             Self::Postgres(store) => store.pools(),

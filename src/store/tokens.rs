@@ -1,4 +1,4 @@
-//! Tokens, in both databases: the statements are the same, only the connections differ.
+//! Tokens. Both databases use the same statements; only the connections differ.
 
 use super::row::{TokenRow, accounts_column, scopes_column, token_columns};
 use super::{Store, StoreError, TokenFound, in_time, postgres, sqlite};
@@ -7,7 +7,6 @@ use crate::token::{SecretHash, Token};
 
 use uuid::Uuid;
 
-/// Inserts a token.
 const INSERT: &str =
     "insert into tokens (id, client, secret_hash, scopes, accounts, created_at, expires_at, rate)
      values ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -105,24 +104,24 @@ impl Store {
         on_either!(self, token_insert(token, hash))
     }
 
-    /// Every token that is not revoked, expired ones included, oldest first. A row that is not
-    /// one that this program writes, such as one of a newer program, stands for itself alone.
+    /// Returns every token that is not revoked, expired ones included, oldest first. An unreadable
+    /// row, such as one written by a newer version, fails alone; the others are returned.
     pub async fn tokens_list(&self) -> Result<Vec<TokenFound>, StoreError> {
         on_either!(self, tokens_list())
     }
 
-    /// Whether a token was ever made, revoked ones included.
+    /// Returns whether a token was ever created, revoked ones included.
     pub async fn tokens_exist(&self) -> Result<bool, StoreError> {
         on_either!(self, tokens_exist())
     }
 
-    /// Revokes a token; false when there is none of that id, or it was revoked before.
+    /// Revokes a token. Returns false if no token has this id or it is already revoked.
     pub async fn token_revoke(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
         on_either!(self, token_revoke(id, now))
     }
 
-    /// Lets a token end at `until`, if not before, and stores the one that replaces it, both or
-    /// neither; false when there is no live token with the id of the old one.
+    /// Sets a token to expire at `until`, if not earlier, and stores its replacement, in one
+    /// transaction. Returns false if there is no live token with the id `old`.
     pub async fn token_rotate(
         &self,
         old: Uuid,
@@ -133,7 +132,7 @@ impl Store {
         on_either!(self, token_rotate(old, until, new, hash))
     }
 
-    /// Notes when tokens were used, each at most once a minute whoever notes it.
+    /// Records when tokens were used, for each token at most once a minute across all servers.
     pub async fn tokens_use(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError> {
         in_time(async { on_either!(self, tokens_use(used)) }).await
     }

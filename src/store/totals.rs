@@ -1,21 +1,21 @@
-//! Totals: buckets of what the entries up to a watermark add up to, and the entries behind it.
+//! Totals: buckets that sum up the entries up to a watermark, and the entries after it.
 //!
-//! Buckets are derived: rolling a batch of a partition and moving its watermark is one
-//! transaction, so wherever it is cut short, buckets and the entries behind the watermark
-//! together say what the log says.
+//! Buckets are derived from the log. Rolling a batch of a partition and moving its watermark is one
+//! transaction. So wherever it is interrupted, the buckets and the entries after the watermark add
+//! up to the log.
 
 use super::feed::by_partition;
 use super::row::{LOG, LogRow};
 use super::{LogInfo, StoreError, postgres, sqlite};
 
-/// The widths that totals are kept in, the finest first.
+/// The widths of buckets, finest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// 15 minutes: the days of every time zone since 1980 are made of them.
+    /// 15 minutes. Since 1980, the days of every time zone consist of whole quarter hours.
     QuarterHour,
-    /// A day of UTC.
+    /// A UTC day.
     Day,
-    /// A calendar month of UTC.
+    /// A UTC calendar month.
     Month,
 }
 
@@ -29,48 +29,49 @@ impl Level {
     }
 }
 
-/// Buckets that count for a row of the result, or against it.
+/// A range of buckets that is added to a row of the result, or subtracted from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketRange {
     /// The row of the result.
     pub row: i64,
     /// The width of the buckets.
     pub level: Level,
-    /// The first bucket begins here, in microseconds since 1970.
+    /// The start of the first bucket, in microseconds since 1970.
     pub from: i64,
-    /// The last one ends here.
+    /// The end of the last bucket.
     pub until: i64,
-    /// 1 or -1.
+    /// 1 to add, -1 to subtract.
     pub sign: i64,
 }
 
 #[derive(Clone, Debug)]
 pub struct TotalsQuery<'a> {
-    /// What the buckets make of each row.
+    /// The ranges of buckets that make up the rows.
     pub ranges: &'a [BucketRange],
     /// Calls at or after this, in microseconds since 1970.
     pub from: i64,
     /// Calls before this.
     pub until: i64,
-    /// Only this account; all when not given.
+    /// Only this account; all if `None`.
     pub account: Option<&'a str>,
-    /// Only this customer; all when not given.
+    /// Only this customer; all if `None`.
     pub customer: Option<&'a str>,
-    /// Whether to count what nobody is billed for yet.
+    /// Whether to count billables that are not billed to any pair yet.
     pub with_unattributed: bool,
 }
 
 impl TotalsQuery<'_> {
-    /// The account that stands for nobody, if it counts.
+    /// Returns the account that stands for unattributed billables, if they count.
     pub(super) fn nobody(&self) -> Option<&'static str> {
         self.with_unattributed.then_some("")
     }
 }
 
-/// A row that adds to a total. The account and the customer are empty where nobody is billed yet.
+/// A row that adds to a total. The account and the customer are empty for billables that are not
+/// billed to any pair yet.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct TotalsRow {
-    /// The row of the result if it comes from buckets, else the start of the quarter of an hour.
+    /// The row of the result if it comes from buckets, else the start of the quarter hour.
     pub group_key: i64,
     pub account_id: String,
     pub customer_id: String,
@@ -78,26 +79,27 @@ pub struct TotalsRow {
     pub voided_count: i64,
 }
 
-/// Totals as rows, and the heads that they are exact at.
+/// Totals as rows, and the heads at which they are exact.
 #[derive(Clone, Debug)]
 pub struct Totals {
     /// Rows from buckets; `group_key` is the row.
     pub bucketed: Vec<TotalsRow>,
-    /// Rows from the entries behind the watermarks; `group_key` is the start of a quarter hour.
+    /// Rows from the entries after the watermarks; `group_key` is the start of a quarter hour.
     pub tail: Vec<TotalsRow>,
     /// The last position of each partition.
     pub heads: Vec<i64>,
 }
 
-/// What entries add, as (kind, whether to the pair that they bill, billables, voided ones):
-/// attributing moves a billable from nobody to its pair, voiding takes it from whoever had it.
+/// What entries add, as (kind, whether to the pair they bill, billables, voided billables).
+/// Attributing moves a billable from no account to its pair. Voiding moves it from its pair's
+/// billables to its pair's voided billables.
 macro_rules! deltas {
     () => {
         "(values (1, 1, 1, 0), (2, 1, 1, 0), (2, 0, -1, 0), (3, 1, -1, 1)) "
     };
 }
 
-/// `$1` partition, `$2` and `$3` the positions, after and until.
+/// Rolls entries into buckets: `$1` is the partition; the positions are after `$2` and up to `$3`.
 macro_rules! roll {
     ($month:literal) => {
         concat!(
@@ -124,8 +126,9 @@ macro_rules! roll {
     };
 }
 
-/// The rows of a partition's tail: `$1` partition, `$2` and `$3` the positions, `$4` and `$5` the
-/// time, `$6` and `$7` the account and the customer, or null; `$9` the account that stands for nobody, or null.
+/// Selects the rows of a partition's tail. `$1` is the partition, `$2` and `$3` the positions, `$4`
+/// and `$5` the times, `$6` and `$7` the account and the customer, or null, `$8` the limit, and
+/// `$9` the account that stands for unattributed billables, or null.
 pub(super) const TAIL: &str = concat!(
     "with delta (kind, to_pair, billable, voided) as ",
     deltas!(),
@@ -144,16 +147,16 @@ pub(super) const TAIL: &str = concat!(
      group by group_key, account_id, customer_id limit $8"
 );
 
-/// The most rows that are held at once: 400,000 of some 150 bytes are 60 MB.
+/// The maximum number of rows held in memory: 400,000 of some 150 bytes are 60 MB.
 pub(super) const MAX_ROWS: usize = 400_000;
 
-/// Every partition that has entries behind its watermark.
+/// Selects the partitions that have entries after their watermark.
 const BEHIND: &str = "select log_heads.partition from log_heads
      join watermarks on watermarks.partition = log_heads.partition
      where watermarks.position < log_heads.next_position - 1 order by log_heads.partition";
 
-/// What the buckets make of the ranges, which are the columns of [`BucketRange`]. `$1` is the account
-/// and `$2` the customer, or null.
+/// Sums up the buckets in the ranges, which have the columns of [`BucketRange`]. `$1` is the
+/// account and `$2` the customer, or null.
 macro_rules! bucketed {
     ($account:expr, $ranges:literal, $limit:literal) => {
         concat!(
@@ -204,14 +207,12 @@ pub use compare::Compared;
 macro_rules! totals_operations {
     ($store:ty, $dialect:ident, $roll:expr) => {
         impl $store {
-            /// The partitions that have entries behind their watermark.
             pub(super) async fn totals_behind(&self) -> Result<Vec<u32>, StoreError> {
                 let partitions: Vec<i32> =
                     sqlx::query_scalar(BEHIND).fetch_all(&self.derived).await?;
                 Ok(partitions.into_iter().map(i32::cast_unsigned).collect())
             }
 
-            /// Rolls a batch of at most `most` positions; whether there is more.
             pub(super) async fn totals_roll(
                 &self,
                 partition: u32,
@@ -219,7 +220,8 @@ macro_rules! totals_operations {
             ) -> Result<bool, StoreError> {
                 let partition = partition.cast_signed();
                 let mut transaction = self.derived.begin_with($dialect::BEGIN_DERIVED).await?;
-                // The update locks the row: of two processes one waits and finds nothing to do.
+                // The update locks the row: if two processes roll, one waits and then finds nothing
+                // to do.
                 let watermark: i64 = sqlx::query_scalar(
                     "update watermarks set position = position where partition = $1
                      returning position",
@@ -251,7 +253,6 @@ macro_rules! totals_operations {
                 Ok(until < head)
             }
 
-            /// Forgets the buckets of a partition.
             pub(super) async fn totals_clear(&self, partition: u32) -> Result<(), StoreError> {
                 let partition = partition.cast_signed();
                 let mut transaction = self.derived.begin_with($dialect::BEGIN_DERIVED).await?;
@@ -267,7 +268,6 @@ macro_rules! totals_operations {
                 Ok(())
             }
 
-            /// Everything in one snapshot.
             pub(super) async fn totals_read(
                 &self,
                 log: LogInfo,

@@ -1,6 +1,6 @@
-//! What a verification reads: rows as they are, each one's faults with it.
+//! Reads for a verification: rows as stored, each with its fault if it has one.
 //!
-//! A range at a time, and no transaction is left open in between.
+//! Reads one range at a time. No transaction stays open between two ranges.
 
 use serde_json::json;
 use sqlx::{FromRow, Row};
@@ -11,27 +11,27 @@ use super::row::{EntryRow, SessionRow, session_columns};
 use super::{LogInfo, SessionFound, Store, StoreError, postgres, sqlite};
 use crate::billable::{Entry, LogEntry, Pair, Text};
 
-/// Rows of sessions that are read at once.
+/// The maximum number of session rows that one query returns.
 const READ_BATCH: i64 = 5000;
 
-/// A row of the log, and the entry that it is, or what is wrong with it.
+/// A row of the log: its entry, or what is wrong with it.
 #[derive(Clone, Debug)]
 pub struct EntryRead {
-    /// Its partition, whatever the log has.
+    /// The row's partition, which the log may not have.
     pub partition: i32,
     pub position: i64,
-    /// Its id, if it is one.
+    /// The row's id, if it is valid.
     pub id: Option<Uuid>,
     pub entry: Result<Entry, String>,
 }
 
-/// A decision about a session, or what is wrong with its row.
+/// A session's id, and the decision about it or what is wrong with the row.
 pub type SessionRead = (String, Result<SessionFound, String>);
 
-/// What is wrong with a row, in the words of whoever reads of it.
+/// Describes a row's fault for the operator.
 fn reason(error: StoreError) -> String {
     match error {
-        StoreError::Corrupt { column, .. } => format!("its {column} is unusable"),
+        StoreError::Corrupt { column, .. } => format!("its {column} is invalid"),
         other => other.to_string(),
     }
 }
@@ -41,7 +41,7 @@ fn session_read(row: SessionRow) -> SessionRead {
     (id, SessionFound::try_from(row).map_err(reason))
 }
 
-/// Entries of partitions that the log does not have, as (partition, position).
+/// Selects entries in partitions that the log lacks, as (partition, position).
 const STRAYS: [&str; 2] = [
     "select partition, position from entries where partition >= $1 order by partition limit $2",
     "select partition, position from entries where partition < 0 and $1 > 0 order by partition limit $2",
@@ -188,7 +188,7 @@ verify_operations!(
 );
 
 impl Store {
-    /// A range of a partition, in the order of positions, whatever its rows are.
+    /// Returns a range of a partition in position order, invalid rows included.
     pub async fn entries_read(
         &self,
         range: PositionRange<'_>,
@@ -196,12 +196,12 @@ impl Store {
         on_either!(self, entries_read(range))
     }
 
-    /// The rows that have one of these ids, each in its partition, in no order.
+    /// Returns the rows with these ids, each given with its partition, in no particular order.
     pub async fn entries_read_of(&self, ids: &[(u32, Uuid)]) -> Result<Vec<EntryRead>, StoreError> {
         on_either!(self, entries_read_of(ids))
     }
 
-    /// Entries of partitions that the log does not have, as (partition, position); the first ones.
+    /// Returns the first entries in partitions that the log lacks, as (partition, position).
     pub async fn entries_strayed(
         &self,
         log: LogInfo,
@@ -210,17 +210,17 @@ impl Store {
         on_either!(self, entries_strayed(log.partitions.cast_signed(), limit))
     }
 
-    /// The next decisions behind a session, in the order of their ids.
+    /// Returns the next decisions after a session id, in order of session id.
     pub async fn sessions_read_after(&self, after: &str) -> Result<Vec<SessionRead>, StoreError> {
         on_either!(self, sessions_read_after(after))
     }
 
-    /// The decisions about these sessions, if there are any, in no order.
+    /// Returns the decisions about these sessions that exist, in no particular order.
     pub async fn sessions_read_of(&self, ids: &[&str]) -> Result<Vec<SessionRead>, StoreError> {
         on_either!(self, sessions_read_of(ids))
     }
 
-    /// The next ones of a partition's copies of decisions, in the order of the sessions' ids.
+    /// Returns a partition's next copies of decisions after a session id, in order of session id.
     pub async fn pairs_read_after(
         &self,
         partition: u32,
@@ -239,7 +239,7 @@ impl Store {
         Ok(pairs.collect())
     }
 
-    /// Those of the sessions that a partition has a copy of the decision of.
+    /// Returns the sessions among `ids` for which a partition has a copy of the decision.
     pub async fn pairs_read_of(
         &self,
         partition: u32,
@@ -248,7 +248,7 @@ impl Store {
         on_either!(self, pairs_read_of(partition.cast_signed(), ids))
     }
 
-    /// The position up to which each partition's entries are in the buckets.
+    /// Returns the position up to which each partition's entries are in the buckets.
     pub async fn watermarks(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
         by_partition("watermarks", on_either!(self, watermarks_read())?, log)
     }

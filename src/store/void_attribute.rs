@@ -1,5 +1,5 @@
-//! Appends that depend on what the log says, decided under the lock of the partition's head:
-//! voiding and attributing. Whoever takes the lock second sees what the first one did.
+//! Appends that depend on the log's contents: voiding and attributing. They are decided under the
+//! lock of the partition's head, so a later transaction sees what an earlier one did.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,15 @@ use super::row::{EntryRow, entries, entry_columns};
 use super::{StoreError, postgres, sqlite};
 use crate::billable::{Attribution, Billable, Entry, EntryKind, ListKey, Timestamp, Void};
 
-/// What voiding did: for each wish the billable and whether it was voided before; `None` when
-/// there is no such billable that the client may void.
+/// The result of voiding: for each request the billable and whether it was already voided; `None`
+/// if there is no billable that the client may void.
 pub type Voided = Vec<Option<(Billable, bool)>>;
 
-/// The most entries of one step of an attribution: some 50 ms under the lock.
+/// The maximum number of entries in one step of an attribution: some 50 ms under the lock.
 pub const STEP: u32 = 5000;
 
-/// Entries of a session that record without a pair, and those that void, as neighbours.
+/// Selects a session's entries that record without a pair, and those that void. The entries of one
+/// billable are adjacent.
 macro_rules! of_session {
     ($partition:literal) => {
         concat!(
@@ -33,7 +34,7 @@ macro_rules! of_session {
 }
 
 const POSTGRES_OF_SESSION: &str = of_session!("partition = $1");
-/// SQLite, which has one partition, would look through the whole of it.
+/// Does not search by partition: SQLite has only one, and would scan all of it.
 pub(super) const SQLITE_OF_SESSION: &str = of_session!("$1 = 0");
 
 macro_rules! void_attribute_operations {
@@ -66,8 +67,8 @@ macro_rules! void_attribute_operations {
                 Ok(billables)
             }
 
-            /// Writes the partition's copy of a decision, and attributes the next [`STEP`] of the
-            /// session's billables.
+            /// Writes the partition's copy of a decision, and attributes the session's next
+            /// billables, from at most [`STEP`] entries.
             pub(in crate::store) async fn entries_attribute(
                 &mut self,
                 attribution: &Attribution,
@@ -101,7 +102,7 @@ macro_rules! void_attribute_operations {
                 let fresh: Vec<_> = fresh.iter().collect();
                 if !fresh.is_empty() {
                     $dialect::entries::lock_head(&mut transaction, self.partition, fresh.len()).await?;
-                    // What an earlier try attributed is there already.
+                    // Entries that an earlier try stored are left as they are.
                     $dialect::insertion::insert(&mut transaction, self.partition, fresh.len(), &fresh).await?;
                 }
                 transaction.commit().await?;
@@ -115,8 +116,9 @@ macro_rules! void_attribute_operations {
 void_attribute_operations!(postgres::Appender, postgres, POSTGRES_OF_SESSION);
 void_attribute_operations!(sqlite::Appender, sqlite, SQLITE_OF_SESSION);
 
-/// The entries that the wishes come to, and each one's billable with whether it was voided
-/// before. A try whose outcome was unknown is known by its timestamp and its client.
+/// Returns the entries to append, and for each request its billable and whether it was already
+/// voided. An earlier try of the same request is recognized by its timestamp and client, and does
+/// not count.
 fn voided(mut billables: HashMap<Uuid, Billable>, voids: &[Void]) -> (Vec<Entry>, Voided) {
     let mut fresh = Vec::new();
     let settled = voids.iter().map(|void| {
@@ -138,8 +140,8 @@ fn voided(mut billables: HashMap<Uuid, Billable>, voids: &[Void]) -> (Vec<Entry>
     (fresh, settled)
 }
 
-/// The entries that attribute what was found, and where to go on when there may be more: before
-/// the last billable, whose entries may not all have been read.
+/// Returns the entries that attribute what was found, and the key to continue after if there may be
+/// more. The last billable is left for the next step, because its entries may be incomplete.
 fn attributed(found: Vec<Entry>, attribution: &Attribution) -> (Vec<Entry>, Option<ListKey>) {
     let is_full = found.len() == STEP as usize;
     let last = found.last().map(Entry::list_key).filter(|_| is_full);
@@ -155,7 +157,7 @@ fn attributed(found: Vec<Entry>, attribution: &Attribution) -> (Vec<Entry>, Opti
     let mut fresh: Vec<_> = open
         .map(|billable| billable.recorded.attributed(attribution))
         .collect();
-    // In the order of the calls, whatever the order of the map.
+    // Sort by call, because the map has no order.
     fresh.sort_by_key(Entry::list_key);
     debug_assert!(
         fresh

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::ROWS;
 use crate::store::{LogInfo, Store, StoreError, postgres, sqlite};
 
-/// Rows of sessions that are read at once.
+/// The maximum number of session rows that one query returns.
 const COPY_BATCH: i64 = 5000;
 
-/// A token's row as it is.
+/// A token's row as stored.
 #[derive(sqlx::FromRow)]
 struct TokenCopy {
     id: Uuid,
@@ -25,7 +25,7 @@ struct TokenCopy {
     last_used_at: Option<i64>,
 }
 
-/// A decision's row as it is.
+/// A decision's row as stored.
 #[derive(sqlx::FromRow)]
 struct SessionCopy {
     session_id: String,
@@ -176,7 +176,7 @@ metadata_operations!(postgres::Store, Postgres, postgres::BEGIN);
 metadata_operations!(sqlite::Store, Sqlite, sqlite::BEGIN);
 
 impl Store {
-    /// Takes over the cursor key and the tokens of another database, revoked ones included.
+    /// Copies the cursor key and the tokens, revoked ones included, from another database.
     pub async fn secrets_copy(&self, from: &Self) -> Result<(), StoreError> {
         if let Some(key) = on_either!(from, cursor_key_find())? {
             on_either!(self, cursor_key_set(&key))?;
@@ -185,7 +185,8 @@ impl Store {
         on_either!(self, tokens_write(&tokens))
     }
 
-    /// Takes over the decisions about sessions, and each partition's copy of them.
+    /// Copies the decisions about sessions, and each partition's copy of them, from another
+    /// database.
     pub async fn sessions_copy(&self, from: &Self, log: LogInfo) -> Result<(), StoreError> {
         let mut after = String::new();
         loop {

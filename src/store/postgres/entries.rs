@@ -1,4 +1,4 @@
-//! Entries in PostgreSQL: the group append and look-ups by id.
+//! Entries in PostgreSQL: appending a group, and lookups by id.
 
 use std::fmt;
 use std::time::Duration;
@@ -28,8 +28,8 @@ const FIND_IN_PARTITIONS: &str = concat!(
      join entries on entries.partition = wanted.partition and entries.id = wanted.id"
 );
 
-/// The statements of calls: of everybody's; of those that bill, or billing none name, an account;
-/// of those that name an account and bill another.
+/// Statements that select entries of calls: all; those that bill one of the accounts, or name it
+/// and bill none; those that name one of the accounts and bill another.
 const OF_CALLS: [&str; 3] = [
     concat!(
         "select ",
@@ -99,16 +99,16 @@ impl super::Store {
     }
 }
 
-/// Begins a writing transaction. Everything is set with it, and not once a connection, for
-/// poolers that hand each transaction to another connection.
+/// Begins a writing transaction. It makes all settings itself, because a pooler may run each
+/// transaction on a different connection.
 ///
-/// - Read committed, whatever the database's default is: a group that lost a race for an id has
-///   to see who won.
-/// - Citus hands settings on to the workers, which hold the rows, only when told to; elsewhere
-///   this one means nothing.
-/// - No `statement_timeout`: where there are synchronous standbys it would end the wait for them
-///   with a mere warning, and the commit would look replicated without being so. A frozen peer
-///   is got rid of by the server, a frozen server by the caller's deadline.
+/// - Read committed, regardless of the database's default: a group that lost a race for an id must
+///   see the entry that won.
+/// - Citus passes settings on to the workers, which hold the rows, only when told to. Without
+///   Citus, this setting has no effect.
+/// - No `statement_timeout`: with synchronous standbys it would end the wait for them with only a
+///   warning, and the commit would look replicated although it is not. The server disconnects a
+///   frozen client; the caller's deadline covers a frozen server.
 pub(in crate::store) const BEGIN: &str = "begin isolation level read committed;
     set local citus.propagate_set_commands = 'local';
     set local synchronous_commit = on;
@@ -116,8 +116,7 @@ pub(in crate::store) const BEGIN: &str = "begin isolation level read committed;
     set local lock_timeout = '4s';
     set local idle_in_transaction_session_timeout = '4s'";
 
-/// How often a connection that is kept is asked whether its log is still the same, which is not so
-/// after a restore.
+/// How often to check that a kept connection still has the same log. After a restore, it does not.
 const CHECK_LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// The writing side of one partition, with the one connection that appends to it.
@@ -126,15 +125,15 @@ pub struct Appender {
     log: LogInfo,
     pub(in crate::store) partition: i32,
     pub(in crate::store) connection: Option<PgConnection>,
-    /// Whether a commit may have to wait for others to have it, as of this connection.
+    /// Whether commits may wait for standbys, as read when the connection was opened.
     has_standbys: bool,
-    /// Whether the rows are on workers, as of this connection.
+    /// Whether the rows are on Citus workers, as read when the connection was opened.
     is_citus: bool,
-    /// When the log was last asked for what it is.
+    /// When the log was last checked.
     log_checked: Instant,
 }
 
-/// The options hold the password.
+/// Omits the options, because they hold the password.
 impl fmt::Debug for Appender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Appender").field(&self.partition).finish()
@@ -164,23 +163,25 @@ impl Appender {
         Ok(found)
     }
 
-    /// The head's row is locked first, so that groups with overlapping ids cannot deadlock. The
-    /// insert joins the head rather than binding its value: on Citus that is what lets the
-    /// statement run on the one shard that holds the partition, without a two-phase commit.
+    /// Appends a group. Locks the head's row first, so that groups with overlapping ids cannot
+    /// deadlock.
+    ///
+    /// The insert joins the head instead of binding its value. On Citus, this lets the statement
+    /// run on the one shard that holds the partition, without a two-phase commit.
     pub(in crate::store) async fn entries_append(
         &mut self,
         entries: &[&Entry],
     ) -> Result<Appended, StoreError> {
         let mut connection = self.take_connection().await?;
         let mut transaction = self.begin(&mut connection, entries.len()).await?;
-        // With no head nothing is inserted, which is found out by what comes back.
+        // Without a head nothing is inserted. The caller learns it from the returned ids.
         let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);
         Ok(new)
     }
 
-    /// Without what comes back, and without the sessions' pairs.
+    /// Appends a group without returning rows and without looking up the sessions' pairs.
     pub(in crate::store) async fn entries_append_new(
         &mut self,
         entries: &[&Entry],
@@ -197,8 +198,8 @@ impl Appender {
         Ok(are_stored)
     }
 
-    /// Begins a transaction that has the head locked, and so many positions. Citus hands settings on
-    /// to its workers by repeating the whole text that they came in, so there it takes two messages.
+    /// Begins a transaction, locks the head and takes `count` positions. This takes two messages on
+    /// Citus, which passes settings on to its workers by repeating the whole message.
     async fn begin<'c>(
         &self,
         connection: &'c mut PgConnection,
@@ -213,7 +214,8 @@ impl Appender {
         Ok(transaction)
     }
 
-    /// Takes the connection out, so that it is lost unless the operation ends well.
+    /// Takes the connection out of the appender, so that it is dropped unless the operation
+    /// succeeds.
     pub(in crate::store) async fn take_connection(&mut self) -> Result<PgConnection, StoreError> {
         if let Some(mut connection) = self.connection.take() {
             if self.log_checked.elapsed() >= CHECK_LOG_EVERY {
@@ -231,7 +233,7 @@ impl Appender {
         )
         .fetch_one(&mut connection)
         .await?;
-        // The workers may have standbys of which the coordinator does not know.
+        // The workers may have standbys that the coordinator does not know of.
         self.has_standbys = has_standbys || is_citus;
         self.is_citus = is_citus;
         Ok(connection)
@@ -246,9 +248,11 @@ impl Appender {
         Ok(())
     }
 
-    /// A commit that was waiting for a synchronous standby when its connection broke is visible
-    /// although no standby has it; a repeat of its report would find it and be told that it is
-    /// stored. A commit of our own waits for everything before it.
+    /// Makes sure that everything this connection has read is on the standbys, too.
+    ///
+    /// If a connection breaks while its commit waits for a synchronous standby, the commit is
+    /// visible although no standby has it. A repeat of its report would find it and be answered as
+    /// stored. A new commit waits until everything before it is replicated.
     pub(in crate::store) async fn entries_confirm(&mut self) -> Result<(), StoreError> {
         let mut connection = self.take_connection().await?;
         if self.has_standbys {
@@ -264,7 +268,7 @@ impl Appender {
     }
 }
 
-/// The entries of a partition that have one of `ids`, in no order.
+/// Returns a partition's entries with these ids, in no particular order.
 pub(in crate::store) async fn find(
     connection: &mut PgConnection,
     partition: i32,
@@ -278,7 +282,7 @@ pub(in crate::store) async fn find(
     entries(rows)
 }
 
-/// Locks the head and takes `count` positions; false when there is no head.
+/// Locks the head and takes `count` positions. Returns false if there is no head.
 pub(in crate::store) async fn lock_head(
     connection: &mut PgConnection,
     partition: i32,

@@ -1,4 +1,4 @@
-//! How a group goes into PostgreSQL.
+//! Inserts a group of entries into PostgreSQL.
 
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -8,9 +8,9 @@ use crate::billable::{Entry, Field, IdempotencyKey, Pair, Text};
 use crate::store::row::InsertedRow;
 use crate::store::{Appended, StoreError};
 
-/// The columns of an entry, and where those of a group come from: `$1` is the partition, `$2` how
-/// many there are, and each array after those has a column of all of them. The pair that is billed
-/// goes between.
+/// Builds the statement that inserts a group. `$1` is the partition and `$2` the number of
+/// positions taken. Each array after those holds one column of all entries. `$billed` is the pair
+/// that is billed.
 macro_rules! insert_from {
     ($billed:literal) => {
         concat!(
@@ -53,9 +53,11 @@ const INSERT_NEW: &str = concat!(
       on conflict (partition, id) do nothing"
 );
 
-/// Inserts entries at the positions that the head's lock came with, and returns those that were
-/// new. A session that is decided gives its pair to those that record without one: this statement's
-/// snapshot is younger than the lock, so it sees what whoever held the lock before decided.
+/// Inserts entries at the positions taken with the head's lock, and returns those that were new.
+///
+/// An entry that records without a pair gets its session's pair, if that is decided. The
+/// statement's snapshot is newer than the lock, so it sees what the previous holder of the lock
+/// decided.
 pub(in crate::store) async fn insert(
     connection: &mut PgConnection,
     partition: i32,
@@ -70,7 +72,7 @@ pub(in crate::store) async fn insert(
         .collect()
 }
 
-/// Inserts entries that are all new, and bill nobody or whom they name; whether they were.
+/// Inserts entries that need no session's pair. Returns whether all of them were new.
 pub(super) async fn insert_new(
     connection: &mut PgConnection,
     partition: i32,
@@ -82,7 +84,7 @@ pub(super) async fn insert_new(
     Ok(inserted.rows_affected() == entries.len() as u64)
 }
 
-/// One of the two statements with everything that it takes.
+/// Binds the entries to one of the two statements.
 fn insertion<'q>(
     statement: &'static str,
     partition: i32,

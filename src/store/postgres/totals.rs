@@ -1,4 +1,4 @@
-//! Totals in PostgreSQL: what the buckets make of a query's ranges.
+//! Totals in PostgreSQL: the sums of the buckets in a query's ranges.
 
 use sqlx::PgConnection;
 

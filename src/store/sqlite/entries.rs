@@ -1,4 +1,4 @@
-//! Entries in SQLite: the group append and look-ups by id.
+//! Entries in SQLite: appending a group, and lookups by id.
 
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
@@ -12,7 +12,7 @@ use crate::store::head::begin_locked;
 use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, log_entries};
 use crate::store::{Appended, LogInfo, OpenError, StoreError};
 
-/// SQLite has no arrays: a list goes in as one JSON text.
+/// SQLite has no arrays, so a list is bound as one JSON text.
 pub(in crate::store) const FIND: &str = concat!(
     "select ",
     entry_columns!(),
@@ -27,8 +27,8 @@ pub(in crate::store) const FIND_IN_PARTITIONS: &str = concat!(
      join entries on entries.partition = wanted.value ->> 0 and entries.id = unhex(wanted.value ->> 1)"
 );
 
-/// The statements of calls: of everybody's; of those that bill, or billing none name, an account;
-/// of those that name an account and bill another.
+/// Statements that select entries of calls: all; those that bill one of the accounts, or name it
+/// and bill none; those that name one of the accounts and bill another.
 pub(in crate::store) const OF_CALLS: [&str; 3] = [
     concat!(
         "select ",
@@ -107,7 +107,7 @@ pub struct Appender {
     log: LogInfo,
     pub(in crate::store) partition: i32,
     pub(in crate::store) connection: Option<SqliteConnection>,
-    /// The file that the connection has open.
+    /// The id of the file that the connection has open.
     file: Option<FileId>,
 }
 
@@ -138,8 +138,8 @@ impl Appender {
         Ok(found)
     }
 
-    /// `begin immediate` takes the only write lock at once; the head's row is updated all the
-    /// same, because positions come from it.
+    /// Appends a group. `begin immediate` takes the only write lock immediately. The head's row is
+    /// updated anyway, because positions come from it.
     pub(in crate::store) async fn entries_append(
         &mut self,
         entries: &[&Entry],
@@ -147,7 +147,7 @@ impl Appender {
         let mut connection = self.take_connection().await?;
         let begin = begin_locked(BEGIN, self.partition, entries.len());
         let mut transaction = connection.begin_with(begin).await?;
-        // With no head nothing is inserted, which is found out by what comes back.
+        // Without a head nothing is inserted. The caller learns it from the returned ids.
         let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);
@@ -171,10 +171,12 @@ impl Appender {
         Ok(are_stored)
     }
 
-    /// Takes the connection out, so that it is lost unless the operation ends well.
+    /// Takes the connection out of the appender, so that it is dropped unless the operation
+    /// succeeds.
     ///
-    /// Whoever puts a backup in the file's place, or only takes the file away, leaves this process
-    /// with one that nobody will ever read; and whoever restores makes it another log.
+    /// Checks the file and the log each time. If the file was replaced by a backup or removed, no
+    /// other process will ever read what this one writes to it. A restore gives the log a new
+    /// epoch.
     pub(in crate::store) async fn take_connection(
         &mut self,
     ) -> Result<SqliteConnection, StoreError> {
@@ -195,7 +197,7 @@ impl Appender {
     }
 }
 
-/// The entries of a partition that have one of `ids`, in no order.
+/// Returns a partition's entries with these ids, in no particular order.
 pub(in crate::store) async fn find(
     connection: &mut SqliteConnection,
     partition: i32,
@@ -209,7 +211,7 @@ pub(in crate::store) async fn find(
     entries(rows)
 }
 
-/// Takes `count` positions; false when there is no head.
+/// Takes `count` positions. Returns false if there is no head.
 pub(in crate::store) async fn lock_head(
     connection: &mut SqliteConnection,
     partition: i32,

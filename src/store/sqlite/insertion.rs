@@ -1,4 +1,4 @@
-//! How a group goes into SQLite.
+//! Inserts a group of entries into SQLite.
 
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
@@ -8,8 +8,8 @@ use crate::billable::{Entry, IdempotencyKey, Text};
 use crate::store::row::InsertedRow;
 use crate::store::{Appended, StoreError};
 
-/// The columns of an entry, and where those of a group come from: `$1` is the partition, `$2` how
-/// many positions are left, `$3` some of the group. The pair that is billed goes between.
+/// Builds the statement that inserts some entries of a group. `$1` is the partition, `$2` the
+/// number of positions left, `$3` the entries as JSON. `$billed` is the pair that is billed.
 macro_rules! insert_from {
     ($billed:literal) => {
         concat!(
@@ -44,12 +44,12 @@ const INSERT_NEW: &str = concat!(
       on conflict (partition, id) do nothing"
 );
 
-/// Entries in one statement. What SQLite keeps of the pages that a statement changes, to undo it,
-/// is in memory: some 10 MiB of a large file.
+/// The maximum number of entries in one statement. To be able to undo a statement, SQLite keeps the
+/// pages that it changes in memory: some 10 MiB for a large file.
 const STATEMENT: usize = 500;
 
-/// Inserts entries at the positions that the head's lock came with, and returns those that were
-/// new. A session that is decided gives its pair to those that record without one.
+/// Inserts entries at the positions taken with the head's lock, and returns those that were new. An
+/// entry that records without a pair gets its session's pair, if that is decided.
 pub(in crate::store) async fn insert(
     connection: &mut SqliteConnection,
     partition: i32,
@@ -66,7 +66,7 @@ pub(in crate::store) async fn insert(
     Ok(new)
 }
 
-/// Inserts entries that are all new, and bill nobody or whom they name; whether they were.
+/// Inserts entries that need no session's pair. Returns whether all of them were new.
 pub(super) async fn insert_new(
     connection: &mut SqliteConnection,
     partition: i32,
@@ -79,7 +79,7 @@ pub(super) async fn insert_new(
     Ok(inserted == entries.len() as u64)
 }
 
-/// One of the two statements with everything that it takes, as often as it is needed.
+/// Binds the entries to one of the two statements, once for every [`STATEMENT`] entries.
 fn insertions(
     statement: &'static str,
     partition: i32,
@@ -98,8 +98,8 @@ fn insertions(
         })
 }
 
-/// Entries as one JSON text, each an array of its columns in the order of the statement above,
-/// from `id` on.
+/// Returns the entries as one JSON text. Each is an array of its columns from `id` on, in the order
+/// of the statement above.
 fn rows_json(entries: &[&Entry]) -> String {
     let mut rows = "[".to_owned();
     for (index, entry) in entries.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Totals in SQLite: what the buckets make of a query's ranges.
+//! Totals in SQLite: the sums of the buckets in a query's ranges.
 
 use serde_json::json;
 use sqlx::SqliteConnection;

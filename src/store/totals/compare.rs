@@ -1,10 +1,10 @@
-//! Whether buckets are what they should be. Each comparison is one statement, and so one snapshot:
-//! the roller may be at work.
+//! Checks that buckets are correct. Each comparison is one statement, and so one snapshot, because
+//! the roller may be running.
 
 use super::super::{Store, StoreError, postgres, sqlite};
 
-/// A bucket, and what it should have. The account and the customer are empty where nobody is
-/// billed yet.
+/// A bucket, with its actual and its expected counts. The account and the customer are empty for
+/// billables that are not billed to any pair yet.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Compared {
     /// The width of the bucket.
@@ -12,19 +12,19 @@ pub struct Compared {
     pub partition: i32,
     pub account_id: String,
     pub customer_id: String,
-    /// When it starts, in microseconds since 1970.
+    /// The start of the bucket, in microseconds since 1970.
     pub starts_at: i64,
-    /// Billables that it should have.
+    /// The expected number of billables.
     pub due_billables: i64,
-    /// Voided ones that it should have.
+    /// The expected number of voided billables.
     pub due_voided: i64,
-    /// Billables that it has.
+    /// The actual number of billables.
     pub kept_billables: i64,
-    /// Voided ones that it has.
+    /// The actual number of voided billables.
     pub kept_voided: i64,
 }
 
-/// Buckets that differ from what is due to them; `$3` at most.
+/// Selects up to `$3` buckets with counts that differ from the expected ones.
 macro_rules! compared {
     ($with:expr, $due:expr, $kept:literal) => {
         concat!(
@@ -47,8 +47,8 @@ macro_rules! compared {
     };
 }
 
-/// The finest buckets with calls from `$1` until `$2`, against the log up to the watermarks. The
-/// order of the join keeps SQLite to the index by time, and the sign PostgreSQL.
+/// Compares the finest buckets with calls from `$1` until `$2` to the log up to the watermarks. The
+/// join order makes SQLite use the index by time; the unary plus makes PostgreSQL use it.
 pub(in crate::store) const WITH_LOG: &str = compared!(
     concat!("with delta (kind, to_pair, billable, voided) as ", deltas!()),
     "select cast(1 as bigint) as level, entries.partition as partition,
@@ -63,7 +63,7 @@ pub(in crate::store) const WITH_LOG: &str = compared!(
     "level = 1"
 );
 
-/// The buckets of days and of the month from `$1` until `$2`, against the finest ones.
+/// Compares the buckets of days and of the month from `$1` until `$2` to the finest ones.
 const WITH_FINER: &str = compared!(
     "",
     "select cast(2 as bigint) as level, partition, account_id, customer_id,
@@ -77,16 +77,16 @@ const WITH_FINER: &str = compared!(
     "level in (2, 3)"
 );
 
-/// The time of the call that `$2` other entries stand before, from `$1` on.
+/// Selects `occurred_at` of the entry after the first `$2` entries at or after `$1`.
 const TIME_BEHIND: &str = "select occurred_at from entries where occurred_at >= $1
      order by occurred_at, billable_id limit 1 offset $2";
 
-/// When the first and the last bucket of a level start.
+/// The start times of the first and the last bucket of a level.
 const ENDS: &str = "select (select min(starts_at) from buckets where level = $1),
      (select max(starts_at) from buckets where level = $1)";
 
-/// Begins a comparison: it may take longer than a read, and a plan for any time would be one for
-/// all of it.
+/// Begins a comparison. It may take longer than a read, so it has no statement timeout. A generic
+/// plan would be made for the log's whole time range, so it uses custom plans.
 const POSTGRES_BEGIN: &str = "begin isolation level repeatable read read only;
     set local statement_timeout = 0;
     set local plan_cache_mode = force_custom_plan";
@@ -140,8 +140,8 @@ compare_operations!(postgres::Store, POSTGRES_BEGIN);
 compare_operations!(sqlite::Store, sqlite::BEGIN_SNAPSHOT);
 
 impl Store {
-    /// The finest buckets of a range of time that are not what the log adds up to, as far as it
-    /// is in the buckets; the first `limit`.
+    /// Returns the first `limit` of the finest buckets in a time range that do not match the log up
+    /// to the watermarks.
     pub async fn buckets_against_log(
         &self,
         from: i64,
@@ -151,8 +151,8 @@ impl Store {
         on_either!(self, buckets_compare(WITH_LOG, from, until, limit))
     }
 
-    /// The buckets of days and of the month that are not what the finest ones add up to. The
-    /// range of time is one month.
+    /// Returns the buckets of days and of the month that do not match the sums of the finest ones.
+    /// The time range is one month.
     pub async fn buckets_against_finer(
         &self,
         from: i64,
@@ -162,12 +162,12 @@ impl Store {
         on_either!(self, buckets_compare(WITH_FINER, from, until, limit))
     }
 
-    /// The time of the call that so many other entries from `from` on stand before.
+    /// Returns `occurred_at` of the entry after the first `entries` entries at or after `from`.
     pub async fn time_behind(&self, from: i64, entries: i64) -> Result<Option<i64>, StoreError> {
         on_either!(self, time_behind(from, entries))
     }
 
-    /// When the first and the last bucket start, whatever their widths.
+    /// Returns the start times of the first and the last bucket of any width.
     pub async fn buckets_ends(&self) -> Result<Option<(i64, i64)>, StoreError> {
         let mut ends: Option<(i64, i64)> = None;
         for level in [
