@@ -1,9 +1,9 @@
 //! Carries decisions about sessions into every partition of the log.
 //!
-//! A decision is stored first; then, partition by partition, its copy is written and the session's
-//! billables are attributed, at most [`STEP`](crate::store::STEP) in a transaction. Whoever records
-//! after the copy sees it. All of it can be repeated, so what a crash cuts short is finished later,
-//! by whichever process comes first.
+//! A decision is stored first. Then each partition gets a copy, and the session's billables there
+//! are attributed, at most [`STEP`](crate::store::STEP) in a transaction. Reports recorded after
+//! the copy see it. Every step is idempotent: if a crash interrupts the work, any process finishes
+//! it later.
 
 use std::time::Duration;
 
@@ -15,28 +15,28 @@ use crate::store::{LogInfo, Store, StoreError};
 use crate::telemetry::chain;
 use crate::writer::{WriteError, Writer};
 
-/// How often unfinished attributions are looked for.
+/// How often to look for unfinished attributions.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// What others get of the log's lock between two steps of a large session. Where they have to ask
-/// for it again and again, as on SQLite, they would never find it free otherwise.
+/// How long the log's lock is free for other writers between two steps of a large session. Writers
+/// that poll for the lock, as on SQLite, would otherwise never find it free.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why an attribution is not finished yet.
 #[derive(Debug, thiserror::Error)]
 pub enum AttributionError {
     /// A step was not confirmed.
-    #[error("a step of an attribution was not confirmed")]
+    #[error("an attribution step was not confirmed")]
     Step(#[from] WriteError),
-    /// The end could not be noted.
-    #[error("the end of an attribution could not be noted")]
+    /// The attribution could not be marked complete.
+    #[error("an attribution could not be marked complete")]
     Complete(#[from] StoreError),
 }
 
-/// Carries a stored decision into every partition.
+/// Copies a stored decision into every partition and attributes the session's billables.
 ///
 /// # Errors
-/// See [`AttributionError`]; somebody will finish it.
+/// See [`AttributionError`]; [`keep_finishing`] retries it.
 pub async fn carry_out(
     store: &Store,
     log: LogInfo,
@@ -56,7 +56,7 @@ pub async fn carry_out(
     Ok(store.session_complete(session).await?)
 }
 
-/// Finishes what was left unfinished, for ever.
+/// Finishes unfinished attributions, forever.
 pub async fn keep_finishing(store: Store, log: LogInfo, writer: Writer) {
     loop {
         match store.sessions_pending().await {

@@ -1,7 +1,7 @@
-//! What clients may use: bytes in memory, requests at once, requests in a time.
+//! Limits on clients: bytes in memory, concurrent requests, and requests in a period.
 //!
 //! A client holds at most half of the permits that are not for reports, and half of the bytes for
-//! small bodies, so that none keeps the others out.
+//! small bodies, so that no client can block the others.
 
 pub mod bytes;
 pub mod concurrency;
@@ -11,7 +11,7 @@ pub mod rate;
 
 pub use bytes::{Budget, Claim};
 
-/// Too much is held or under way. Nothing was done, and the same may work a moment later.
+/// A limit is reached. Nothing was done, and a retry may succeed a moment later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too much is under way")]
+#[error("the server is overloaded")]
 pub struct Overloaded;

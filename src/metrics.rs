@@ -1,7 +1,7 @@
-//! What the process counts and measures of itself, by the conventions of Prometheus.
+//! The metrics of the process, by the conventions of Prometheus.
 //!
-//! Like the log it is the process's, so there is one for all modules. What others know (the depth
-//! of a queue, the connections of a pool) is put into it when it is read.
+//! Like the logger, the metrics are global to the process and shared by all modules. Values that
+//! other modules hold (the length of a queue, the connections of a pool) are set at each scrape.
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
@@ -20,34 +20,34 @@ mod process;
 
 pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
-/// Bounds of durations, in seconds: from a commit to a fast disk to the longest wait of a request.
+/// Histogram bounds of durations, in seconds: from a commit on a fast disk to the longest request.
 const SECONDS: [f64; 14] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
 
-/// Bounds of the entries of a commit; the last one is the largest batch.
+/// Histogram bounds of entries in a commit; the last bound is the largest batch.
 const ENTRIES: [f64; 9] = [1.0, 2.0, 5.0, 20.0, 50.0, 100.0, 500.0, 1_000.0, 10_000.0];
 
-/// An answered request.
+/// The labels of an answered request.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Answered {
-    /// The route's template; `other` for none.
+    /// The route's template, or `other` if no route matches.
     pub route: &'static str,
-    /// The method, as far as any route has it; else `other`.
+    /// The method, or `other` if no route has it.
     pub method: &'static str,
     pub status: u16,
-    /// `stored`, `replayed` or `ok`; else the error's code.
+    /// `stored`, `replayed` or `ok`, or the error's code.
     pub outcome: &'static str,
 }
 
-/// The route of a duration.
+/// The label of a request's duration.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Route {
-    /// The route's template; `other` for none.
+    /// The route's template, or `other` if no route matches.
     pub route: &'static str,
 }
 
-/// A report, by what it is recognised by and what became of it.
+/// The labels of a report: how repeats of it are detected, and its outcome.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct ReportLabels {
     /// `key`, `call` or `none`.
@@ -56,22 +56,22 @@ pub struct ReportLabels {
     pub outcome: &'static str,
 }
 
-/// What requests are held to.
+/// A limit on requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Requests of a token in a time.
+    /// Requests of a token in a period.
     Rate,
-    /// Requests under way.
+    /// Concurrent requests.
     Requests,
-    /// Bytes that requests hold.
+    /// Bytes held by requests.
     Bytes,
-    /// Reports and batches that wait for a commit.
+    /// Reports and batches waiting for a commit.
     Queue,
-    /// Pages, feeds and checks at once.
+    /// Concurrent pages, feeds and checks.
     Reads,
-    /// Exports at once.
+    /// Concurrent exports.
     Exports,
-    /// Totals at once.
+    /// Concurrent reads of totals.
     Totals,
 }
 
@@ -92,14 +92,14 @@ struct Refused {
     limit: &'static str,
 }
 
-/// A class of requests that has a limit of its own.
+/// A class of requests with a separate limit.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct RequestClass {
     /// `report` or `other`.
     pub kind: &'static str,
 }
 
-/// An address that is listened on.
+/// An address that the server listens on.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Address {
     /// `public` or `admin`.
@@ -126,23 +126,23 @@ pub struct Pool {
     pub pool: &'static str,
 }
 
-/// The log's state, and when it was read.
+/// The log's state, and when it was last read.
 #[derive(Debug)]
 struct State {
     read_at: Instant,
     unattributed: i64,
-    /// When the oldest of them happened, in microseconds since 1970.
+    /// When the oldest unattributed billable happened, in microseconds since 1970.
     oldest_at: Option<i64>,
     lag: i64,
 }
 
 type Seconds = Gauge<f64, std::sync::atomic::AtomicU64>;
 
-/// All of them. The fields are named as they are exported, without the prefix `billables_`.
+/// All metrics. The fields have the exported names, without the prefix `billables_`.
 #[derive(Debug)]
 #[expect(
     missing_docs,
-    reason = "each has its description where it is registered"
+    reason = "each metric is described where it is registered"
 )]
 pub struct Metrics {
     registry: Registry,
@@ -207,7 +207,7 @@ impl Metrics {
             pool_connections: Family::default(),
             pool_connections_limit: Family::default(),
         };
-        // A series that begins with the first event hides that event from `rate`.
+        // `rate` does not see the first event of a series that starts with it, so start them at 0.
         for limit in Limit::ALL {
             metrics.of_limit(limit);
         }
@@ -227,36 +227,36 @@ impl Metrics {
         registry.register_collector(Box::new(process::Process));
         let ours = registry.sub_registry_with_prefix("billables");
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        ours.register("build", "The program", version);
+        ours.register("build", "Build information", version);
         macro_rules! register {
             ($($name:ident: $help:literal)*) => {
                 $(ours.register(stringify!($name), $help, self.$name.clone());)*
             };
         }
         register! {
-            http_requests: "Requests that were answered"
-            http_request_duration_seconds: "From a request to the first byte of its answer"
-            http_requests_in_flight: "Requests that are not answered yet"
-            http_requests_limit: "How many may be under way"
-            connections: "Connections of clients"
-            connections_limit: "How many are served at once"
-            request_bytes: "Bytes that requests hold, from the body's first byte to the answer"
-            request_bytes_limit: "How many they may hold"
-            refused: "Requests that were refused because a limit was reached"
-            reports: "Reports that a transaction has settled"
-            commit_duration_seconds: "What a group's commit took, repeats included"
-            commit_entries: "Entries of a group"
-            commit_repeats: "Tries at a group whose outcome was unknown, and which were repeated"
-            commit_failures: "Groups that were not confirmed"
-            queue_jobs: "Reports and batches that wait for a commit"
-            queue_limit_jobs: "How many may wait"
-            unattributed_billables: "Billables that nobody is billed for yet"
-            unattributed_oldest_age_seconds: "How long ago the oldest of them happened, to a quarter of an hour; 0 when there is none"
-            roller_lag_entries: "Positions of the log behind the watermarks of the totals"
-            state_age_seconds: "How long ago the unattributed billables and the roller's lag were read"
-            tokens_age_seconds: "How long ago the tokens were read; over 5 nobody is let in"
-            pool_connections: "Connections to the database, beside one for each partition's writer"
-            pool_connections_limit: "How many a pool may have"
+            http_requests: "Requests that were answered or that the client abandoned"
+            http_request_duration_seconds: "Time from a request to the first byte of its response"
+            http_requests_in_flight: "Requests that have not been answered yet"
+            http_requests_limit: "Maximum number of concurrent requests"
+            connections: "Open client connections"
+            connections_limit: "Maximum number of open client connections"
+            request_bytes: "Bytes held by requests, from the first byte of the body to the response"
+            request_bytes_limit: "Maximum number of bytes held by requests"
+            refused: "Requests refused because a limit was reached"
+            reports: "Reports processed in a confirmed transaction"
+            commit_duration_seconds: "Duration of a group commit, including retries"
+            commit_entries: "Entries in a group commit"
+            commit_repeats: "Group commit attempts that had an unknown outcome and were retried"
+            commit_failures: "Group commits that were refused or not confirmed"
+            queue_jobs: "Reports and batches waiting for a commit"
+            queue_limit_jobs: "Maximum number of reports and batches waiting for a commit"
+            unattributed_billables: "Billables that are not attributed to an account and customer yet"
+            unattributed_oldest_age_seconds: "Age of the oldest unattributed billable, with a resolution of 15 minutes; 0 if there is none"
+            roller_lag_entries: "Log positions after the watermarks, not yet rolled into the totals"
+            state_age_seconds: "Time since the unattributed billables and the roller's lag were last read"
+            tokens_age_seconds: "Time since the tokens were last read; above 5 seconds all clients are refused"
+            pool_connections: "Database connections in a pool; each partition's writer has another one outside the pools"
+            pool_connections_limit: "Maximum number of connections in a pool"
         }
         self.registry = registry;
     }
@@ -279,9 +279,8 @@ impl Metrics {
         self.refused.get_or_create_owned(&Refused { limit })
     }
 
-    /// Notes the log's state as it was read just now: the billables that nobody is billed for yet,
-    /// when the oldest of them happened (in microseconds since 1970), and how many positions the
-    /// totals are behind.
+    /// Sets the log's state as of now: the number of unattributed billables, when the oldest of
+    /// them happened (in microseconds since 1970), and how many positions the totals lag behind.
     pub fn set_state(&self, unattributed: i64, oldest_at: Option<i64>, lag: i64) {
         *self.state() = State {
             read_at: Instant::now(),
@@ -291,7 +290,7 @@ impl Metrics {
         };
     }
 
-    /// Everything, as text. `now` is in microseconds since 1970.
+    /// Encodes all metrics as text. `now` is in microseconds since 1970.
     pub fn encode(&self, now: i64) -> String {
         let (read, oldest) = {
             let state = self.state();
@@ -305,11 +304,11 @@ impl Metrics {
         self.unattributed_oldest_age_seconds
             .set(oldest.as_secs_f64());
         let mut encoded = String::new();
-        text::encode(&mut encoded, &self.registry).expect("memory takes everything");
+        text::encode(&mut encoded, &self.registry).expect("writing to memory cannot fail");
         encoded
     }
 
-    /// Notes how long a group's commit took, and how many entries it had.
+    /// Records the duration of a group commit and its number of entries.
     pub fn committed(&self, took: Duration, entries: usize) {
         self.commit_duration_seconds.observe(took.as_secs_f64());
         self.commit_entries.observe(as_f64(entries));
@@ -320,7 +319,7 @@ impl Metrics {
     }
 }
 
-/// A count as a gauge's value.
+/// Converts a count to a gauge's value.
 pub fn as_i64(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

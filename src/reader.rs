@@ -1,8 +1,8 @@
-//! What the log says, read: lists of billables as of a cut, and the feed of entries.
+//! Reads the log: lists of billables as of a cut, and the feed of entries.
 //!
-//! Both read a batch at a time and keep no transaction open between two of them. That is exact
-//! because entries are only ever added, each with a position above every committed one: what is at
-//! or below a cut stays the same for ever.
+//! A cut is the last position of each partition when the list began. Both read in batches and keep
+//! no transaction open between batches. The result is exact because entries are only added, each at
+//! a position above every committed one: the entries at or below a cut never change.
 
 mod feed;
 mod list;
@@ -12,5 +12,5 @@ use std::sync::Arc;
 pub use feed::{FeedPage, read_feed};
 pub use list::{Filter, List};
 
-/// The accounts that a reader is limited to; `None` for no limit.
+/// The accounts that a reader is limited to, or `None` for no limit.
 pub type Accounts = Option<Arc<[String]>>;

@@ -1,7 +1,7 @@
-//! Connections: how many, for how long, and how they end. Knows nothing of what is served.
+//! Accepts connections, limits their number and duration, and ends them. Knows nothing of the API.
 //!
-//! The loop is ours because `axum::serve` sets no timers: a silent client would hold its
-//! connection for ever.
+//! It has its own accept loop because `axum::serve` sets no timers: a silent client would hold its
+//! connection forever.
 
 mod connection;
 mod socket;
@@ -34,27 +34,28 @@ use connection::{Connection, Phase};
 use socket::Socket;
 pub use tls::{Tls, TlsError, read_certificates};
 
-/// A request's head, in bytes. A query of some 200 escaped characters for each field fits often.
+/// The maximum size of a request's head, in bytes. A query with some 200 escaped
+/// characters for each field fits several times.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// What connections are allowed.
+/// The limits on connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// What the address is called in the metrics.
+    /// The address's label in the metrics.
     pub address: &'static str,
-    /// Connections that are served at once.
+    /// The maximum number of concurrent connections.
     pub connections: usize,
-    /// How long a head may take, from its first byte; the first one with the TLS handshake, from
-    /// when the connection was made.
+    /// How long a head may take from its first byte. The first head, including the TLS handshake,
+    /// is timed from the start of the connection.
     pub header_timeout: Duration,
     /// How long a connection may stay open between two requests.
     pub idle_timeout: Duration,
-    /// How long requests may take after the stop.
+    /// How long requests may take after the server has been told to stop.
     pub shutdown_timeout: Duration,
 }
 
-/// Serves until `stop` is cancelled; then finishes the requests under way, within the deadline.
-/// Without `tls` it is plain HTTP.
+/// Serves until `stop` is cancelled, then finishes the requests in progress, within
+/// `shutdown_timeout`. Without `tls` it serves plain HTTP.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -75,7 +76,7 @@ pub async fn serve(
     let cut = CancellationToken::new();
     loop {
         let next = async {
-            // A connection that finds no slot waits in the listener's backlog.
+            // A connection waits in the listener's backlog until a slot is free.
             let slot = slots
                 .clone()
                 .acquire_owned()
@@ -100,7 +101,7 @@ pub async fn serve(
             open.inc();
             tokio::select! {
                 ended = drive(stream, tls, app, limits, watcher, stop) => if let Err(error) = ended {
-                    debug!(error, "a connection ended early");
+                    debug!(error, "a connection ended with an error");
                 },
                 () = cut.cancelled() => {}
             }
@@ -113,7 +114,7 @@ pub async fn serve(
     info!(
         listen = address.map(display),
         connections = graceful.count(),
-        "stopping: finishing the requests under way"
+        "stopping: finishing the requests in progress"
     );
     if timeout(limits.shutdown_timeout, graceful.shutdown())
         .await
@@ -161,14 +162,15 @@ async fn drive(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
-        // The buffer's limit alone lets a longer head in when it comes in few pieces.
+        // The buffer's limit alone accepts a longer head if it arrives in few reads.
         .max_buf_size(MAX_HEAD)
         .max_header_size(MAX_HEAD)
         .serve_connection(TokioIo::new(connection), service);
     Ok(watcher.watch(connection).await?)
 }
 
-/// Running out of file descriptors passes by itself; without a pause the loop would spin.
+/// Pauses after an accept error, such as too few file descriptors, which is temporary. Without the
+/// pause the loop would spin. Errors caused by the client need no pause.
 async fn pause_after(error: &io::Error) {
     let is_the_clients = matches!(
         error.kind(),

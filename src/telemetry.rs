@@ -1,4 +1,4 @@
-//! Logs: to standard error, as text or JSON, at the level that `RUST_LOG` sets.
+//! Logging to standard error, as text or JSON, at the level that `RUST_LOG` sets.
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -6,19 +6,19 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-/// How a log line is written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 /// Starts logging. `filter` is in the syntax of `RUST_LOG`.
 ///
 /// # Errors
-/// The filter is not understood.
+/// The filter is invalid.
 pub fn start(
     format: LogFormat,
     filter: &str,
@@ -34,7 +34,7 @@ pub fn start(
     Ok(())
 }
 
-/// An error with its causes, for one line.
+/// Formats an error and its causes on one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

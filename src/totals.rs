@@ -1,9 +1,9 @@
-//! Totals: how many billables each customer has in a range of days, exact at a position in the log.
+//! Totals: the number of billables of each customer in a range of days, exact at a log position.
 //!
-//! They are kept in buckets of 15 minutes, days and calendar months of UTC, up to a watermark in
-//! each partition; what the log has behind it is added at every read, in the same snapshot. A range
-//! is covered by few buckets: from whichever coarse boundary is nearest, finer ones are added, or
-//! taken off again.
+//! Totals are kept in buckets of 15 minutes, days and calendar months of UTC, up to a watermark in
+//! each partition. Each read adds the entries after the watermark, in the same snapshot. Few
+//! buckets cover a range: the nearest coarse boundary is used, and finer buckets are added or
+//! subtracted.
 
 mod calendar;
 mod compare;
@@ -22,20 +22,20 @@ pub use watch::keep_watching;
 #[derive(Clone, Debug)]
 pub struct TotalsOf<'a> {
     pub days: &'a Days,
-    /// Whether each day has a total of its own.
+    /// Whether to return a total for each day.
     pub by_day: bool,
     /// Only this account.
     pub account: Option<&'a str>,
     /// Only this customer.
     pub customer: Option<&'a str>,
-    /// Whether to count what nobody is billed for yet.
+    /// Whether to count unattributed billables.
     pub with_unattributed: bool,
 }
 
 /// A total of one customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Total {
-    /// Which of the days; 0 when the total is of all.
+    /// The index of the day, or 0 if the total covers all days.
     pub day: usize,
     pub account_id: String,
     pub customer_id: String,
@@ -44,18 +44,18 @@ pub struct Total {
     pub voided_count: i64,
 }
 
-/// Totals, and where in the log they are exact.
+/// Totals, and the log positions at which they are exact.
 #[derive(Clone, Debug)]
 pub struct Totals {
-    /// By day, account and customer. Customers with nothing are left out.
+    /// Ordered by day, account and customer. Customers without billables are left out.
     pub customers: Vec<Total>,
-    /// Billables of the range that nobody is billed for yet, whatever the account, if they count.
+    /// Unattributed billables in the range, for any account; 0 unless requested.
     pub unattributed_count: i64,
-    /// The last position of each partition that counts.
+    /// The last position of each partition that is included.
     pub heads: Vec<i64>,
 }
 
-/// Reads totals in one snapshot; `None` when they have more rows than are held at once.
+/// Reads totals in one snapshot. Returns `None` if they have more rows than fit in memory.
 pub async fn read_totals(
     store: &Store,
     log: LogInfo,
@@ -89,7 +89,7 @@ pub async fn read_totals(
         add(usize::try_from(row.group_key).unwrap_or_default(), row);
     }
     for row in read.tail {
-        // The day that the quarter of an hour is in: the last one that begins by then.
+        // The day of this quarter of an hour is the last one that begins at or before it.
         let begun = boundaries.partition_point(|boundary| *boundary <= row.group_key);
         add(begun - 1, row);
     }

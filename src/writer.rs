@@ -1,11 +1,11 @@
-//! Group commit: reports that arrive while a commit is under way go together in the next one.
+//! Group commit: reports that arrive during a commit share the next one.
 //!
-//! One task a partition owns the partition's [`Appender`](crate::store::Appender). It takes
-//! whatever waits in its queue, commits it in one transaction, answers every caller, and looks
-//! again: no timer, so nothing is delayed when it is idle, and groups grow by themselves under
-//! load. A caller is answered only after the commit that holds its entries is durable.
+//! Each partition has one task, which owns its [`Appender`](crate::store::Appender). The task takes
+//! everything in its queue, commits it in one transaction, answers every caller, and repeats. There
+//! is no timer, so an idle task delays nothing, and groups grow with the load. A caller is answered
+//! only after the commit that holds its entries is durable.
 //!
-//! Callers give entries whose ids are fixed, so a group whose outcome is unknown is simply
+//! The ids of entries are fixed by the caller, so a group with an unknown outcome is simply
 //! written again.
 
 mod group;
@@ -31,35 +31,35 @@ use crate::store::{LogInfo, Store};
 
 pub use head_watcher::HeadWatcher;
 
-/// How long a caller waits for its commit, the time in the queue included.
+/// How long a caller waits for its commit, including the time in the queue.
 const APPEND_DEADLINE: Duration = Duration::from_secs(15);
 
-/// What became of one entry.
+/// The outcome of one entry.
 #[derive(Debug)]
 pub enum AppendOutcome {
-    /// It is stored now.
+    /// The entry was stored now.
     Stored(Billable),
-    /// It was stored before, with the same content.
+    /// The entry was already stored, with the same content.
     Replayed(Billable),
-    /// Another report has its id, with other content in these fields.
+    /// Another report has the same id and differs in these fields.
     Conflict(Vec<Field>),
 }
 
-/// Why there is no outcome. Only the first says that nothing was stored.
+/// Why there is no outcome. Only `Full` means that nothing was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// The queue is full, or does not empty.
-    #[error("the queue of reports is full")]
+    /// The queue is full, or has not been empty for too long.
+    #[error("the report queue is full")]
     Full,
-    /// The store is away, did not confirm, or not in time.
-    #[error("the store did not confirm")]
+    /// The store is unavailable or did not confirm in time.
+    #[error("the store did not confirm the write")]
     Unavailable,
-    /// The store refuses the entries themselves.
+    /// The store refused the entries themselves.
     #[error("the store refused the entries")]
     Refused,
 }
 
-/// A handle to the writing tasks. They end when the last handle is dropped, after committing
+/// A handle to the writer tasks. They end when the last handle is dropped, after committing
 /// everything already accepted.
 #[derive(Clone, Debug)]
 pub struct Writer {
@@ -67,8 +67,8 @@ pub struct Writer {
     heads: HeadWatcher,
 }
 
-/// The writing tasks. They have threads of their own: on those of the requests a commit that is
-/// done would wait for its turn among hundreds of them, and the database with it.
+/// The writer tasks. They run on a separate runtime: on the request runtime a finished commit would
+/// wait behind hundreds of request tasks, and the database would wait too.
 #[derive(Debug)]
 pub struct WriterTasks {
     tasks: JoinSet<()>,
@@ -76,7 +76,7 @@ pub struct WriterTasks {
 }
 
 impl WriterTasks {
-    /// The end of a task, which may be a panic; `None` when all have ended.
+    /// Returns the end of a task, which may be a panic, or `None` when all tasks have ended.
     pub async fn join_next(&mut self) -> Option<Result<(), JoinError>> {
         self.tasks.join_next().await
     }
@@ -85,24 +85,24 @@ impl WriterTasks {
 impl Drop for WriterTasks {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Whoever drops it may be a task itself, which must not wait.
+            // The drop may run inside a task, where blocking is not allowed.
             runtime.shutdown_background();
         }
     }
 }
 
-/// What a partition's task is asked to do in one transaction, and where the reply goes.
+/// A request to a partition's task for one transaction, and where the reply goes.
 #[derive(Debug)]
 enum Command {
     /// Append entries.
     Append(Append),
     /// Void billables of this partition.
     Void(Vec<Void>, Reply<VoidOutcomes>),
-    /// Take a step of an attribution.
+    /// Take one step of an attribution.
     Attribute(Box<Attribution>, Option<ListKey>, Reply<Option<ListKey>>),
 }
 
-/// Voided billables, each with whether it was voided before; `None` for one that there is not.
+/// Voided billables, each with whether it was already voided; `None` if it does not exist.
 type VoidOutcomes = Vec<Option<(Billable, bool)>>;
 
 type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
@@ -112,12 +112,12 @@ type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
 struct Append {
     entries: Vec<Entry>,
     queued_at: Instant,
-    /// Held until the command is done, even when its caller has gone.
+    /// Held until the command is done, even if the caller has disconnected.
     _claim: Option<Arc<Claim>>,
     reply: Reply<Vec<AppendOutcome>>,
 }
 
-/// Items of one partition, with their indexes in what the caller gave.
+/// Items of one partition, with their indexes in the caller's list.
 #[derive(Debug)]
 struct PartitionBatch<T> {
     indexes: Vec<usize>,
@@ -125,12 +125,12 @@ struct PartitionBatch<T> {
 }
 
 impl Writer {
-    /// Starts a task for each partition of the log, with room for `queue` commands each.
+    /// Starts a task for each partition of the log, each with a queue of `queue` commands.
     ///
     /// # Panics
-    /// The system has no thread left.
+    /// The system cannot create a thread.
     pub fn start(store: &Store, log: LogInfo, queue: usize) -> (Self, WriterTasks) {
-        // A partition keeps no more than one busy.
+        // A partition's task keeps at most one thread busy.
         let threads = available_parallelism()
             .map_or(1, usize::from)
             .min(log.partitions as usize);
@@ -158,12 +158,12 @@ impl Writer {
         (writer, writer_tasks)
     }
 
-    /// How far the log goes, as this process knows.
+    /// The last positions of the log, as this process knows them.
     pub fn heads(&self) -> &HeadWatcher {
         &self.heads
     }
 
-    /// Puts into the metrics what waits, and what it may come to.
+    /// Sets the metrics of the queue's length and limit.
     pub fn measure(&self) {
         let queues = self.queues.iter();
         let (waiting, limit) = queues.fold((0, 0), |(waiting, limit), queue| {
@@ -174,14 +174,15 @@ impl Writer {
         METRICS.queue_limit_jobs.set(as_i64(limit));
     }
 
-    /// Stores recorded entries and waits until they are durable. Returns what became of each,
-    /// in order. The entries of one partition go into one transaction, so all of them do where
-    /// the log has one; of several partitions some may fail while others succeed. `claim`, what the caller
-    /// has of the budget, is held until then.
+    /// Stores recorded entries, waits until they are durable and returns their outcomes in order.
+    ///
+    /// The entries of one partition share one transaction. With several partitions, some entries
+    /// may fail while others succeed. The entries hold `claim`, the caller's share of the byte
+    /// budget, until they are done.
     ///
     /// # Errors
-    /// See [`WriteError`]. When the queue is full nothing is stored. Repeating the same entries
-    /// is always harmless.
+    /// See [`WriteError`]. If a queue is full, nothing is stored. Retrying the same entries is
+    /// always harmless.
     pub async fn append(
         &self,
         entries: Vec<Entry>,
@@ -192,7 +193,7 @@ impl Writer {
             .map(|_| Err(WriteError::Unavailable))
             .collect();
         let batches = self.partitioned(entries, |entry| entry.billable_id);
-        // Room in every queue first, so that nothing is under way when one of them is full.
+        // Reserves room in every queue first, so that nothing is sent if one of them is full.
         let reserved: Result<Vec<_>, _> = batches
             .keys()
             .map(|partition| self.queues[*partition as usize].try_reserve())
@@ -231,18 +232,18 @@ impl Writer {
                         outcomes[index] = Err(error);
                     }
                 }
-                // Nothing is certain, as it was before.
+                // The outcome is unknown, which is the default.
                 Ok(Err(_)) | Err(_) => {}
             }
         }
         outcomes
     }
 
-    /// Voids billables, and returns for each the billable with whether it was voided before;
-    /// `None` when there is no such billable. Those of one partition go into one transaction.
+    /// Voids billables. Returns for each the billable and whether it was already voided, or `None`
+    /// if it does not exist. Billables of one partition share one transaction.
     ///
     /// # Errors
-    /// See [`WriteError`]; some may be voided then. Repeating is always harmless.
+    /// See [`WriteError`]; some billables may be voided nevertheless. Retrying is always harmless.
     pub async fn void(
         &self,
         voids: Vec<Void>,
@@ -262,11 +263,11 @@ impl Writer {
         Ok(outcomes)
     }
 
-    /// Takes one step of an attribution in a partition: where the next one goes on, or `None`
-    /// when the partition is done.
+    /// Takes one step of an attribution in a partition. Returns where the next step starts, or
+    /// `None` when the partition is done.
     ///
     /// # Errors
-    /// See [`WriteError`]. Repeating is always harmless.
+    /// See [`WriteError`]. Retrying is always harmless.
     pub async fn attribute(
         &self,
         partition: u32,

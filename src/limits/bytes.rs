@@ -1,9 +1,9 @@
-//! The budget of bytes that requests may hold at once, from a body's first byte to the answer.
+//! The budget of bytes held by all requests together, from a body's first byte to the response.
 //!
-//! There are two parts, so that large bodies, slow ones on purpose included, never keep small
-//! reports out: the first [`SMALL_SHARE`] bytes of each request come from a part that nothing
-//! else may use. And no client has more than half of that part, so that one whose bodies stall
-//! keeps nobody else out.
+//! The budget has two parts, so that large bodies, even deliberately slow ones, never block small
+//! reports: the first [`SMALL_SHARE`] bytes of each request come from a part that is used for
+//! nothing else. A client gets at most half of that part, so that a client with stalled bodies does
+//! not block the others.
 
 use std::sync::Arc;
 
@@ -14,31 +14,31 @@ use super::per_client::PerClient;
 use crate::billable::ClientName;
 use crate::metrics::{BudgetClass, Limit, METRICS, as_i64};
 
-/// For the first bytes of every request: 16 MiB.
+/// The part for the first bytes of every request: 16 MiB.
 const SMALL: usize = 16 * 1024 * 1024;
 
-/// What one client may have of it: as much as 1,000 small reports need.
+/// One client's share of the small part: enough for 1,000 small reports.
 const SMALL_OF_CLIENT: usize = SMALL / 2;
 
-/// For what goes beyond: 48 MiB.
+/// The part for all further bytes: 48 MiB.
 const LARGE: usize = 48 * 1024 * 1024;
 
-/// How much of a request comes from the first part, in bytes: 64 KiB.
+/// How many bytes of a request come from the small part: 64 KiB.
 const SMALL_SHARE: usize = 64 * 1024;
 
-/// What a request needs whatever its body is: five texts of 256 scalar values and a key.
+/// What every request needs, whatever its body: five texts of 256 scalar values and a key.
 const REQUEST: usize = 6 * 1024;
 
-/// The budget. A clone is a handle to the same one.
+/// The byte budget. A clone is a handle to the same budget.
 #[derive(Clone, Debug)]
 pub struct Budget {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
-    /// What is left of the first part for each client.
+    /// What is left of each client's share of the small part.
     clients: PerClient,
 }
 
-/// A part of the budget, given back when dropped.
+/// Bytes claimed from the budget, released when dropped.
 #[derive(Debug)]
 pub struct Claim {
     budget: Budget,
@@ -49,8 +49,8 @@ pub struct Claim {
 }
 
 impl Budget {
-    /// A budget of which nothing is claimed.
-    #[expect(clippy::new_without_default, reason = "nobody asks for a default")]
+    /// Creates a budget with no claims.
+    #[expect(clippy::new_without_default, reason = "no caller needs a default")]
     pub fn new() -> Self {
         Self {
             small: Arc::new(Semaphore::new(SMALL)),
@@ -59,7 +59,7 @@ impl Budget {
         }
     }
 
-    /// Puts into the metrics how much is claimed.
+    /// Sets the metrics of claimed bytes.
     pub fn measure(&self) {
         for (part, held, limit) in [("small", &self.small, SMALL), ("large", &self.large, LARGE)] {
             let part = BudgetClass { part };
@@ -75,10 +75,10 @@ impl Budget {
         }
     }
 
-    /// A claim of a client with what a request needs at least.
+    /// Claims the minimum that a request of a client needs.
     ///
     /// # Errors
-    /// There is not so much left.
+    /// Not enough bytes are left.
     pub fn claim(&self, client: &ClientName) -> Result<Claim, Overloaded> {
         let client = self.clients.of(client);
         Ok(Claim {
@@ -95,7 +95,7 @@ impl Claim {
     /// Adds bytes to the claim.
     ///
     /// # Errors
-    /// There is not so much left.
+    /// Not enough bytes are left.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Overloaded> {
         let room = SMALL_SHARE.saturating_sub(self.small.num_permits());
         let (small, large) = (bytes.min(room), bytes.saturating_sub(room));

@@ -1,5 +1,5 @@
-//! Limits how many requests of a kind run at once. A client holds at most half of the permits,
-//! however slowly it takes its response.
+//! Limits concurrent requests of one kind. A client holds at most half of the permits, however
+//! slowly it reads its responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub struct ConcurrencyLimit {
     limit: Limit,
 }
 
-/// A permit, given back when dropped.
+/// A permit, released when dropped.
 #[derive(Debug)]
 pub struct Permit {
     _of_client: OwnedSemaphorePermit,
@@ -32,7 +32,7 @@ pub struct Permit {
 }
 
 impl ConcurrencyLimit {
-    /// A limit of `count` permits. `limit` is what the metrics call it.
+    /// Creates a limit of `count` permits. `limit` identifies it in the metrics.
     pub fn new(count: usize, limit: Limit) -> Self {
         Self {
             all: Arc::new(Semaphore::new(count)),
@@ -45,11 +45,12 @@ impl ConcurrencyLimit {
     /// Waits for a permit.
     ///
     /// # Errors
-    /// [`Overloaded`] when none came free in time.
+    /// [`Overloaded`] if no permit was released in time.
     pub async fn acquire(&self, client: &ClientName) -> Result<Permit, Overloaded> {
         let own = self.clients.of(client);
         let permit = async {
-            // The client's own first: while it waits for that it keeps no permit from others.
+            // Acquires the client's permit first, so that a client at its limit holds no shared one
+            // while it waits.
             let of_client = own.acquire_owned().await;
             let of_all = self.all.clone().acquire_owned().await;
             Permit {
@@ -62,15 +63,15 @@ impl ConcurrencyLimit {
             .map_err(|_| self.refuse())
     }
 
-    /// How many permits are held.
+    /// The number of permits in use.
     pub fn in_use(&self) -> usize {
         self.count.saturating_sub(self.all.available_permits())
     }
 
-    /// A permit, if there is one now.
+    /// Takes a permit if one is free now.
     ///
     /// # Errors
-    /// [`Overloaded`].
+    /// [`Overloaded`] if none is free.
     pub fn try_acquire(&self, client: &ClientName) -> Result<Permit, Overloaded> {
         let own = self.clients.of(client);
         let permit = own.try_acquire_owned().and_then(|of_client| {

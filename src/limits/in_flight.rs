@@ -1,7 +1,7 @@
-//! How many requests are under way at once.
+//! Limits concurrent requests.
 //!
-//! Reports and other requests have limits of their own, so that neither keeps the other out, and of
-//! the others no client has more than half. Probes and scrapes are not limited.
+//! Reports and other requests have separate limits, so that neither kind blocks the other. A client
+//! holds at most half of the permits for other requests. Probes and scrapes are not limited.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use super::concurrency::{ConcurrencyLimit, Permit};
 use crate::billable::ClientName;
 use crate::metrics::{Limit, METRICS, RequestClass, as_i64};
 
-/// What a request is, as far as its limit goes.
+/// The kind of a request, which determines its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
-    /// It reports billables.
+    /// Reports billables.
     Report,
-    /// It reads the metrics, which no limit holds back.
+    /// Reads the metrics, without a limit.
     Scrape,
     /// Anything else.
     Other,
@@ -32,7 +32,7 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// `limit` permits for reports, and as many for other requests.
+    /// Creates `limit` permits for reports and as many for other requests.
     pub fn new(limit: usize) -> Self {
         Self {
             reports: Arc::new(Semaphore::new(limit)),
@@ -45,7 +45,7 @@ impl InFlight {
     /// body has arrived, so that a slow sender, which the byte budget limits, holds no permit.
     ///
     /// # Errors
-    /// [`Overloaded`], without waiting: a request that is refused early costs least.
+    /// [`Overloaded`], without waiting: refusing a request early costs least.
     pub fn enter(
         &self,
         request: RequestKind,
@@ -62,7 +62,7 @@ impl InFlight {
     /// Takes a permit for a report whose body has arrived.
     ///
     /// # Errors
-    /// [`Overloaded`].
+    /// [`Overloaded`] if no permit is free.
     pub fn enter_report(&self) -> Result<OwnedSemaphorePermit, Overloaded> {
         self.reports.clone().try_acquire_owned().map_err(|_| full())
     }

@@ -7,9 +7,9 @@ use tokio::sync::Semaphore;
 
 use crate::billable::ClientName;
 
-/// A semaphore for each client, of the same size. A clone is a handle to the same ones.
+/// A semaphore of the same size for each client. A clone is a handle to the same semaphores.
 ///
-/// There are as many as there are clients; those come from the tokens.
+/// Their number is bounded, because the clients come from the tokens.
 #[derive(Clone, Debug)]
 pub(super) struct PerClient {
     permits: usize,
@@ -24,7 +24,7 @@ impl PerClient {
         }
     }
 
-    /// The client's semaphore, made when it is first asked for.
+    /// Returns the client's semaphore and creates it on first use.
     pub(super) fn of(&self, client: &ClientName) -> Arc<Semaphore> {
         let mut semaphores = self
             .semaphores

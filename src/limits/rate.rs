@@ -1,4 +1,4 @@
-//! How many requests a token may send in a time.
+//! Limits how many requests a token may send in a period.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use crate::token::{Period, Rate};
 /// The rate is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateExceeded {
-    /// When the next request may come.
+    /// How long to wait before the next request.
     pub retry_after: Duration,
 }
 
-/// Holds a token to its rate, if it has one.
+/// Limits a token to its rate, if it has one.
 #[derive(Debug)]
 pub struct RateLimit(Option<(Rate, DefaultDirectRateLimiter)>);
 
 impl RateLimit {
-    /// A limit of which nothing is used up.
+    /// Creates a limit with nothing used up.
     pub fn new(rate: Option<Rate>) -> Self {
         Self(rate.map(|rate| (rate, RateLimiter::direct(quota(rate)))))
     }
 
-    /// The rate that it holds to.
+    /// The rate, if there is one.
     pub fn rate(&self) -> Option<Rate> {
         self.0.as_ref().map(|(rate, _)| *rate)
     }

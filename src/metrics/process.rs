@@ -1,4 +1,4 @@
-//! What Linux says of the process: the metrics that every exporter has under these names.
+//! Process metrics from Linux, under the standard names of Prometheus clients.
 
 use procfs::WithCurrentSystemInfo;
 use prometheus_client::collector::Collector;
@@ -6,40 +6,40 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// Read at each scrape.
+/// Reads the process metrics at each scrape.
 #[derive(Debug)]
 pub(super) struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        // Without /proc there is nothing to say.
+        // Without /proc these metrics are left out.
         let Ok(read) = read() else { return Ok(()) };
         let mut metric = |name, help, metric: &dyn EncodeMetric| {
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
         };
         metric(
             "process_cpu_seconds",
-            "Time on processors, of the system included",
+            "Total user and system CPU time",
             &ConstCounter::new(read.cpu_seconds),
         )?;
         metric(
             "process_start_time_seconds",
-            "When the process began, in seconds since 1970",
+            "Start time of the process, in seconds since 1970",
             &ConstGauge::new(read.start_time),
         )?;
         metric(
             "process_resident_memory_bytes",
-            "Memory that is resident",
+            "Resident memory size",
             &ConstGauge::new(read.resident_bytes),
         )?;
         metric(
             "process_open_fds",
-            "File descriptors that are open",
+            "Number of open file descriptors",
             &ConstGauge::new(read.open_fds),
         )?;
         metric(
             "process_max_fds",
-            "File descriptors that may be open",
+            "Maximum number of open file descriptors",
             &ConstGauge::new(read.max_fds),
         )
     }
@@ -71,7 +71,7 @@ fn read() -> procfs::ProcResult<Read> {
     })
 }
 
-/// Ticks of the clock as seconds.
+/// Converts clock ticks to seconds.
 fn seconds(ticks: u64, a_second: u64) -> f64 {
     std::time::Duration::from_millis(ticks * 1000 / a_second).as_secs_f64()
 }

@@ -8,12 +8,12 @@ use crate::store::{AccountFilter, PositionRange, Store, StoreError};
 #[derive(Debug)]
 pub struct FeedPage {
     pub entries: Vec<LogEntry>,
-    /// The position in each partition up to which there is nothing more to read.
+    /// The position in each partition up to which everything has been read.
     pub after: Vec<i64>,
 }
 
-/// Reads up to `limit` entries behind `after`, up to `heads`. Who is limited to
-/// accounts gets the entries that bill or name one of them, and goes past the others.
+/// Reads up to `limit` entries at positions above `after` and up to `heads`. An account-limited
+/// reader gets the entries that bill or name one of its accounts, and skips the others.
 pub async fn read_feed(
     store: &Store,
     accounts: &Accounts,
@@ -43,7 +43,7 @@ pub async fn read_feed(
     Ok(page)
 }
 
-/// The entries of a range up to `head`, and how far they are all there are.
+/// Returns the entries of a range up to `head`, and the position up to which they are complete.
 async fn read_range(
     store: &Store,
     accounts: &Accounts,
@@ -69,14 +69,14 @@ async fn read_range(
         let found = store
             .entries_after(PositionRange { filter, ..range })
             .await?;
-        // Behind the last of a full answer there may be more.
+        // A full batch may be followed by more entries.
         if let Some(last) = found.last().filter(|_| found.len() == most) {
             until = until.min(last.position);
         }
         entries.extend(found);
         entries.sort_by_key(|log_entry| log_entry.position);
         entries.dedup_by_key(|log_entry| log_entry.position);
-        // However many accounts there are, no more than one page is held.
+        // Keeps at most one page in memory, however many accounts there are.
         if let Some(last) = entries.get(most - 1) {
             until = until.min(last.position);
         }

@@ -1,8 +1,8 @@
-//! Billables, newest first, as of a cut of the log.
+//! Lists billables, newest first, as of a cut of the log.
 //!
-//! All entries of a billable have its time and its fields, so an index that is ordered by time and
-//! billable has them side by side. Where an index has only some of them (an account's, say, when
-//! the pair came later), the others are looked up by their ids.
+//! All entries of a billable have the same time and fields, so they are adjacent in an index
+//! ordered by time and billable. If an index has only some of them (an account's index, for
+//! example, when the pair was added later), the others are looked up by their ids.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use crate::billable::{
 };
 use crate::store::{LogInfo, Scan, ScanIndex, Store, StoreError};
 
-/// The most entries that are read at once: 2,000 of 600 bytes are 1.2 MB.
+/// The maximum number of entries per read: 2,000 of 600 bytes are 1.2 MB.
 const MAX_SCAN: usize = 2000;
 
-/// The same for what is read ahead, where each question costs more than some entries.
+/// The same for reading ahead, where each query costs more than some extra entries.
 const MAX_AHEAD: usize = 5000;
 
-/// Which billables are listed: those that meet every condition that is given.
+/// Selects the billables that meet every given condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// The account that is billed or, while none is, named.
+    /// The account that is billed or, if none is yet, named.
     pub account_id: Option<Text>,
-    /// The customer that is billed or, while none is, named.
+    /// The customer that is billed or, if none is yet, named.
     pub customer_id: Option<Text>,
     pub session_id: Option<Text>,
     pub call_sid: Option<Text>,
@@ -41,7 +41,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a billable meets the conditions.
+    /// Whether a billable meets the conditions, except those on the time.
     fn matches(&self, billable: &Billable) -> bool {
         let reported = &billable.recorded.reported;
         let is = |wanted: &Option<Text>, has: Option<&Text>| {
@@ -55,7 +55,7 @@ impl Filter {
     }
 }
 
-/// A list under way. It holds no connection between two reads.
+/// A list being read. It holds no connection between two reads.
 #[derive(Clone, Debug)]
 pub struct List {
     store: Store,
@@ -63,14 +63,14 @@ pub struct List {
     filter: Filter,
     accounts: Accounts,
     cut: Vec<i64>,
-    /// The last billable that was read; `None` at the end.
+    /// The last billable that was read, or `None` at the end.
     after: Option<ListKey>,
-    /// Entries that are read at once: more and more, where few of them come to anything.
+    /// The number of entries in the next read. It grows while few of them match.
     scan_limit: usize,
 }
 
 impl List {
-    /// Begins a list as of now.
+    /// Starts a list as of now.
     pub async fn begin(
         store: Store,
         log: LogInfo,
@@ -93,7 +93,7 @@ impl List {
         })
     }
 
-    /// Goes on with a list as of an earlier cut, behind `after`.
+    /// Resumes a list as of an earlier cut, after `after`.
     pub fn resumed(self, cut: Vec<i64>, after: ListKey) -> Self {
         Self {
             cut,
@@ -102,24 +102,24 @@ impl List {
         }
     }
 
-    /// The last position of each partition that counts.
+    /// The last position of each partition that the list includes.
     pub fn cut(&self) -> &[i64] {
         &self.cut
     }
 
-    /// Where the next read goes on; `None` when everything has been read.
+    /// Where the next read starts, or `None` when everything has been read.
     pub fn after(&self) -> Option<ListKey> {
         self.after
     }
 
-    /// Reads everything, at most `most` billables, a batch ahead of whoever takes them; the
-    /// channel ends where the list does, or with an error. Dropping it ends the reading.
+    /// Reads everything, at most `most` billables, one batch ahead of the receiver. The channel
+    /// ends with the list or with an error. Dropping the receiver stops the reading.
     pub fn read_ahead(self, most: usize) -> mpsc::Receiver<Result<Vec<Billable>, StoreError>> {
         let (sender, receiver) = mpsc::channel(1);
         let list = Arc::new(self);
         tokio::spawn(async move {
             let limit = (most.min(MAX_AHEAD) + 4).min(MAX_AHEAD);
-            // The database is busy with the next entries while billables are made of these.
+            // The database reads the next entries while billables are assembled from these.
             let scan = |after| {
                 let list = list.clone();
                 tokio::spawn(async move { list.scan(after, limit).await })
@@ -152,8 +152,8 @@ impl List {
         receiver
     }
 
-    /// Reads on: at most `most` billables. There may be none although there are more: see
-    /// [`Self::after`].
+    /// Reads the next billables, at most `most`. The result may be empty before the end of the
+    /// list: see [`Self::after`].
     pub async fn read(&mut self, most: usize) -> Result<Vec<Billable>, StoreError> {
         let Some(after) = self.after else {
             return Ok(Vec::new());
@@ -170,7 +170,7 @@ impl List {
         Ok(listed)
     }
 
-    /// The billables of these entries that are to be listed, in their order.
+    /// Returns the billables of these entries that belong in the list, in order.
     async fn listed(&self, mut rows: Vec<LogEntry>) -> Result<Vec<Billable>, StoreError> {
         rows.retain(|row| row.position <= self.cut[row.partition as usize]);
         let mut billables = self.assemble(rows).await?;
@@ -178,8 +178,8 @@ impl List {
         Ok(billables)
     }
 
-    /// The next entries, newest first, all of each billable that an index has; and where to go on,
-    /// unless that was all.
+    /// Returns the next entries, newest first, with all entries of each billable that the indexes
+    /// have; and where the next scan starts, if there may be more.
     async fn scan(
         &self,
         after: ListKey,
@@ -196,18 +196,18 @@ impl List {
                 limit: u32::try_from(limit).expect("a scan is bounded"),
             };
             let found = self.store.entries_scan(scan).await?;
-            // A full answer may end in the middle of its last billable.
+            // A full batch may end in the middle of its last billable.
             if let Some(last) = found.last().filter(|_| found.len() == limit) {
                 reach = reach.max(Some(last.entry.list_key()));
             }
             rows.extend(found);
-            // Newest first; entries of a billable together, each once.
+            // Newest first, entries of a billable adjacent, without duplicates.
             rows.sort_by(|one, other| {
                 let order = |row: &LogEntry| (row.entry.list_key(), row.entry.kind.code());
                 order(other).cmp(&order(one))
             });
             rows.dedup_by_key(|row| row.entry.id);
-            // However many sources there are, no more than one of them is held.
+            // Keeps at most one batch in memory, however many indexes there are.
             if let Some(excess) = rows.get(limit) {
                 reach = reach.max(Some(excess.entry.list_key()));
                 rows.truncate(limit);
@@ -218,15 +218,14 @@ impl List {
         Ok((rows, end))
     }
 
-    /// The indexes that have the list's billables between them. Who is limited to accounts is
-    /// served from what indexes have of his accounts, so that what others have takes none of his
-    /// time.
+    /// Chooses the indexes that together cover the list. An account-limited reader uses only
+    /// per-account indexes, so that other accounts' volume does not slow it down.
     fn indexes(&self) -> Vec<(ScanIndex<'_>, Option<&str>)> {
         let filter = &self.filter;
         let (call, session) = (text(&filter.call_sid), text(&filter.session_id));
         let account = text(&filter.account_id);
         if let Some(accounts) = &self.accounts {
-            // An account that is asked for is one of his.
+            // A requested account is one of the reader's.
             let asked = accounts
                 .iter()
                 .map(|own| &**own)
@@ -255,7 +254,8 @@ impl List {
         vec![(index, account)]
     }
 
-    /// Puts billables together in the order of the rows, with what the scan does not have of them.
+    /// Assembles billables in the order of the rows, and looks up their entries missing from the
+    /// scan.
     async fn assemble(&self, rows: Vec<LogEntry>) -> Result<Vec<Billable>, StoreError> {
         let is_whole = self.indexes().iter().all(|(index, account)| {
             matches!(
@@ -271,7 +271,7 @@ impl List {
             }
         }
         if !is_whole {
-            // An entry that records a pair has whatever came later beside it.
+            // If the recorded entry has a pair, the index also has all later entries.
             let open = groups.iter().filter(|group| {
                 let recorded = group.recorded.as_ref();
                 recorded.is_none_or(|entry| entry.pair.is_none())
@@ -312,13 +312,13 @@ impl List {
     }
 }
 
-/// How many entries to read for so many billables: some have several, some are not listed. With
-/// fewer than four a batch might not have all of one.
+/// How many entries to read for a number of billables: some have several entries, some are not
+/// listed. With fewer than four entries a batch might not contain a whole billable.
 fn scan_limit(billables: usize) -> usize {
     (billables + billables / 8 + 4).min(MAX_SCAN)
 }
 
-/// The entries of one billable that were found.
+/// The entries found for one billable.
 struct BillableEntries {
     id: Uuid,
     recorded: Option<Entry>,

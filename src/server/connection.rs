@@ -1,6 +1,7 @@
-//! A stream of requests with two kinds of patience, where hyper has one: reading a head has a
-//! deadline that counts from its first byte, while a connection between two requests may idle for
-//! longer.
+//! A stream of requests with two time limits, where hyper has only one.
+//!
+//! Reading a head has a deadline that counts from its first byte. Between two requests, a
+//! connection may be idle for longer.
 
 use std::io;
 use std::pin::Pin;
@@ -11,35 +12,35 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Where a connection is between the requests, shared by the stream and the service above it.
+/// The state of a connection's current head, shared by the stream and the service above it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Phase(Arc<Mutex<Head>>);
 
 #[derive(Debug, Default)]
 enum Head {
-    /// The first head is owed since the connection was made; no byte of it has come.
+    /// The first head has been due since the connection was made; no byte of it has arrived.
     #[default]
     Owed,
-    /// A later head may come, or not.
+    /// A later head may or may not arrive.
     Awaited,
-    /// Its first byte came then.
+    /// Its first byte arrived at this time.
     Begun(Instant),
-    /// It was read whole; what comes now is a body.
+    /// It has been read completely; a body follows.
     Read,
 }
 
 impl Phase {
-    /// The head has been read; returns when its first byte came.
+    /// Notes that the head has been read. Returns when its first byte arrived.
     pub(super) fn head_is_read(&self) -> Instant {
         let mut head = self.lock();
         match std::mem::replace(&mut *head, Head::Read) {
             Head::Begun(at) => at,
-            // The head came in one read with the request before it.
+            // The head arrived in one read with the previous request.
             Head::Owed | Head::Awaited | Head::Read => Instant::now(),
         }
     }
 
-    /// The request was answered; what comes next is another head.
+    /// Notes that the request was answered and another head may follow.
     pub(super) fn awaits_head(&self) {
         *self.lock() = Head::Awaited;
     }
@@ -54,13 +55,13 @@ pub(super) struct Connection<S> {
     stream: S,
     phase: Phase,
     header_timeout: Duration,
-    /// Rings when the head is overdue.
+    /// Fires when the head is overdue.
     alarm: Pin<Box<Sleep>>,
     is_alarm_set: bool,
 }
 
 impl<S> Connection<S> {
-    /// A new connection owes its first head at once, by `deadline`.
+    /// Wraps a new connection. Its first head is due by `deadline`.
     pub(super) fn new(
         stream: S,
         phase: Phase,
@@ -81,12 +82,12 @@ impl<S> Connection<S> {
         self.is_alarm_set = true;
     }
 
-    /// Sets the alarm at a head's first byte, stops it when the head was read.
+    /// Sets the alarm at a head's first byte and stops it when the head has been read.
     fn watch_head(&mut self, has_read: bool) {
         let phase = self.phase.clone();
         let mut head = phase.lock();
         match *head {
-            // The alarm has been set when the connection was made.
+            // The alarm was set when the connection was made.
             Head::Owed if has_read => *head = Head::Begun(Instant::now()),
             Head::Awaited if has_read => {
                 let now = Instant::now();
@@ -94,7 +95,7 @@ impl<S> Connection<S> {
                 self.set_alarm(now + self.header_timeout);
             }
             Head::Owed | Head::Begun(_) => {}
-            // What is left of the alarm of an earlier head must not ring.
+            // An earlier head's alarm must not fire.
             Head::Awaited | Head::Read => self.is_alarm_set = false,
         }
     }
@@ -113,7 +114,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         if self.is_alarm_set && self.alarm.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                "the head took too long",
+                "the request head took too long",
             )));
         }
         read.map(Ok)

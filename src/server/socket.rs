@@ -1,8 +1,8 @@
-//! A TCP stream with patience at its end, below TLS and HTTP.
+//! A TCP stream with a write timeout and a lingering close, below TLS and HTTP.
 //!
-//! A client that takes nothing is given up. Closing waits a moment for what the client is still
-//! sending: closing at once would reset the connection, and the client would lose the answer that
-//! says why its body was refused.
+//! A client that reads nothing is disconnected. Closing waits briefly for data that the client is
+//! still sending: closing immediately would reset the connection, and the client would lose the
+//! response that says why its body was refused.
 
 use std::io;
 use std::pin::Pin;
@@ -13,24 +13,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a closing connection goes on reading, and throwing away.
+/// How long a closing connection continues to read and discard data.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How long a client may take nothing of what is sent to it.
+/// How long a client may read nothing of the data sent to it.
 const STALL: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
-    /// Rings when the client has taken nothing for too long.
+    /// Fires when the client has read nothing for too long.
     stall: Option<Pin<Box<Sleep>>>,
-    /// Rings when the lingering has lasted long enough; there is none before the end.
+    /// Fires when lingering is over; `None` before the close.
     linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream) -> Self {
-        // Answers are small; waiting to fill a packet only delays them.
+        // Responses are small; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
         Self {
             stream,
@@ -39,7 +39,7 @@ impl Socket {
         }
     }
 
-    /// Passes a write's progress on, and gives up on a client that makes none.
+    /// Returns a write's progress, or an error if the client makes none for too long.
     fn watch_write<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -55,7 +55,7 @@ impl Socket {
         ready!(stall.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            "the client takes nothing",
+            "the client is not reading",
         )))
     }
 }
@@ -97,7 +97,7 @@ impl AsyncWrite for Socket {
         self.stream.is_write_vectored()
     }
 
-    /// Ends the sending side, then reads until the client ends its own or the time is up.
+    /// Shuts down the sending side, then reads until the client shuts down its side or time is up.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, linger, .. } = &mut *self;
         let mut stream = Pin::new(stream);
@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    /// The clock jumps ahead whenever everything waits.
+    /// With the paused clock, time advances whenever all tasks wait.
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -138,7 +138,7 @@ mod tests {
         let (stream, _) = accepted.expect("a connection");
         let mut socket = Socket::new(stream);
         let begun = Instant::now();
-        // More than the sockets can hold.
+        // More than the socket buffers can hold.
         let written = socket.write_all(&vec![0; 64 * 1024 * 1024]).await;
         assert_eq!(written.expect_err("no end").kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() >= STALL);

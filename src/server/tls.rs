@@ -1,4 +1,4 @@
-//! TLS: a certificate and its key, from files that may be replaced while the server runs.
+//! TLS with a certificate and key from files, which may be replaced while the server runs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::socket::Socket;
 
-/// Why a certificate and its key cannot be used. Nothing here repeats what a file holds.
+/// Why a certificate and its key cannot be used. The errors never contain file contents.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// The file cannot be read.
@@ -28,7 +28,7 @@ pub enum TlsError {
     /// The file holds no key.
     #[error("{0} must hold a private key in PEM (PKCS#8, SEC1 or PKCS#1) without a passphrase")]
     NoKey(PathBuf),
-    /// The two do not go together, or are of a kind that is not known.
+    /// The two do not match, or are of an unsupported kind.
     #[error("cannot use the certificate {certificate} with the key {key}")]
     Unusable {
         certificate: PathBuf,
@@ -37,7 +37,7 @@ pub enum TlsError {
     },
 }
 
-/// What TLS connections are made with. A clone is a handle: all of them are reloaded at once.
+/// The TLS configuration of new connections. A clone is a handle: a reload applies to all clones.
 #[derive(Clone, Debug)]
 pub struct Tls {
     certificate: PathBuf,
@@ -49,7 +49,7 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// They cannot be read, or used together.
+    /// They cannot be read or used together.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let config = read_config(certificate, key)?;
         Ok(Self {
@@ -59,10 +59,10 @@ impl Tls {
         })
     }
 
-    /// Reads the files again, for the connections that are made from now on.
+    /// Reads the files again, for new connections.
     ///
     /// # Errors
-    /// They cannot be read, or used together. What was there is used on.
+    /// They cannot be read or used together. The previous certificate stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         let config = read_config(&self.certificate, &self.key)?;
         *self.config.write().expect("nothing panics under this lock") = config;
@@ -74,7 +74,7 @@ impl Tls {
         TlsAcceptor::from(config.clone())
     }
 
-    /// Shakes hands until `deadline`.
+    /// Performs the TLS handshake, until `deadline`.
     pub(super) async fn accept(
         &self,
         socket: Socket,
@@ -83,14 +83,14 @@ impl Tls {
         let accepting = self.acceptor().accept(socket).into_fallible();
         match timeout_at(deadline, accepting).await {
             Ok(Ok(stream)) => Ok(stream),
-            // The client was sent the reason, and should be able to read it.
+            // A proper shutdown lets the client read the alert with the reason.
             Ok(Err((error, mut socket))) => {
                 let _ = socket.shutdown().await;
                 Err(error)
             }
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                "the handshake took too long",
+                "the TLS handshake took too long",
             )),
         }
     }
@@ -114,10 +114,10 @@ fn read_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsE
     Ok(Arc::new(config))
 }
 
-/// The certificates of a file, the server's own first.
+/// Reads the certificates of a file, the server's own first.
 ///
 /// # Errors
-/// The file cannot be read, or holds none.
+/// The file cannot be read or contains no certificates.
 pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = read(path)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();

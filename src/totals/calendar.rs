@@ -8,7 +8,7 @@ use crate::store::{BucketRange, Level};
 pub(super) const QUARTER_HOUR: i64 = 900_000_000;
 const DAY: i64 = 86_400_000_000;
 
-/// A time zone by its IANA name, from the database in the program.
+/// A time zone with its IANA name, from the time zone database in the program.
 #[derive(Clone, Debug)]
 pub struct Zone {
     name: String,
@@ -16,7 +16,7 @@ pub struct Zone {
 }
 
 impl Zone {
-    /// The zone of that name, whatever its letter case.
+    /// Finds a zone by its name, ignoring case.
     pub fn find(name: &str) -> Option<Self> {
         let zone = jiff::tz::db().get(name).ok()?;
         let name = zone.iana_name().unwrap_or(name).to_owned();
@@ -37,10 +37,10 @@ pub struct Days {
 }
 
 impl Days {
-    /// The days from `first` to `last`, both included, as `YYYY-MM-DD`.
+    /// Parses the days from `first` to `last`, both included, as `YYYY-MM-DD`.
     ///
     /// # Errors
-    /// Which of them is no date from 1980 on, or that they are the wrong way round.
+    /// One of them is not a date from 1980 to 2999, or `last` is before `first`.
     pub fn parse(zone: Zone, first: &str, last: &str) -> Result<Self, DaysError> {
         let first = date(first).ok_or(DaysError::First)?;
         let last = date(last).ok_or(DaysError::Last)?;
@@ -63,12 +63,12 @@ impl Days {
         self.last
     }
 
-    /// How many days there are.
+    /// The number of days.
     pub fn count(&self) -> usize {
         self.dates().count()
     }
 
-    /// The days as `YYYY-MM-DD`.
+    /// The days, in order.
     pub fn dates(&self) -> impl Iterator<Item = Date> {
         let last = self.last;
         self.first
@@ -76,8 +76,8 @@ impl Days {
             .take_while(move |date| *date <= last)
     }
 
-    /// Where the days begin and where the last one ends, in microseconds since 1970; only the two
-    /// ends unless `each` day counts.
+    /// Returns where each day begins and where the last one ends, in microseconds since 1970.
+    /// Without `each`, returns only the two ends of the range.
     pub fn boundaries(&self, each: bool) -> Vec<i64> {
         let end = self.last.tomorrow().expect("years before 9999");
         if each {
@@ -90,14 +90,14 @@ impl Days {
         }
     }
 
-    /// The first instant of a day. One that a zone leaves out begins where the next one does.
+    /// The first instant of a day. A day that the zone skips begins where the next one does.
     fn start_of(&self, date: Date) -> i64 {
         let zoned = self
             .zone
             .zone
             .to_ambiguous_zoned_datetime(date.at(0, 0, 0, 0));
-        // Where midnight comes twice it is the first one; where the clock leaps over it, the day
-        // begins at the leap.
+        // If midnight occurs twice, the day begins at the first one. If the clock skips midnight,
+        // the day begins at the transition.
         let start = zoned.compatible().expect("years before 9999");
         let start = if start.datetime() == date.at(0, 0, 0, 0) {
             start
@@ -108,16 +108,16 @@ impl Days {
     }
 }
 
-/// What is wrong with a range of days.
+/// Why a range of days is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DaysError {
     First,
     Last,
-    /// Their order.
+    /// The last day is before the first.
     Order,
 }
 
-/// A date as `YYYY-MM-DD`, from 1980 to 2999.
+/// Parses a date as `YYYY-MM-DD`, from 1980 to 2999.
 fn date(text: &str) -> Option<Date> {
     const SHAPE: &[u8] = b"dddd-dd-dd";
     let is_shaped = text.len() == SHAPE.len()
@@ -132,7 +132,7 @@ fn date(text: &str) -> Option<Date> {
     (1980..=2999).contains(&date.year()).then_some(date)
 }
 
-/// The buckets that make up the ranges between boundaries, each a row.
+/// Returns the buckets that cover the ranges between boundaries. Each range is a row.
 pub(super) fn ranges(boundaries: &[i64]) -> Vec<BucketRange> {
     let mut ranges = Vec::new();
     for (row, ends) in (0..).zip(boundaries.windows(2)) {
@@ -141,8 +141,8 @@ pub(super) fn ranges(boundaries: &[i64]) -> Vec<BucketRange> {
     ranges
 }
 
-/// Covers a range with buckets of a level between the boundaries next to its ends, and what they
-/// have too little or too much with finer ones.
+/// Covers a range with buckets of a level between the boundaries nearest to its ends, and adds or
+/// subtracts finer buckets for the difference.
 fn cover(ranges: &mut Vec<BucketRange>, row: i64, level: Level, from: i64, until: i64, sign: i64) {
     if from >= until {
         return;
@@ -164,7 +164,7 @@ fn cover(ranges: &mut Vec<BucketRange>, row: i64, level: Level, from: i64, until
         return cover(ranges, row, finer, from, until, sign);
     }
     ranges.push(range(level, near_from, near_until, sign));
-    // Of each edge one of the two is empty.
+    // At each edge, one of the two ranges is empty.
     cover(ranges, row, finer, from, near_from, sign);
     cover(ranges, row, finer, near_from, from, -sign);
     cover(ranges, row, finer, near_until, until, sign);
@@ -190,7 +190,7 @@ fn nearest(level: Level, micros: i64) -> i64 {
     }
 }
 
-/// The starts of the month that an instant is in, and of the next one.
+/// The starts of the month that contains an instant, and of the next month.
 pub(super) fn months(micros: i64) -> (i64, i64) {
     let start = |date: Date| {
         let zoned = date
@@ -217,7 +217,7 @@ mod tests {
         Days::parse(zone, first, last).expect("days")
     }
 
-    /// How often each quarter of an hour is counted.
+    /// Returns how often each quarter of an hour is counted.
     fn counted(ranges: &[BucketRange]) -> BTreeMap<i64, i64> {
         let mut counted = BTreeMap::new();
         for range in ranges {
@@ -247,7 +247,7 @@ mod tests {
             [24, 23, 24]
         );
         assert_eq!(hours("Europe/Rome", "2026-10-25", "2026-10-25"), [25]);
-        // Midnight is left out in spring; Samoa has left out a day.
+        // In Asuncion the clock skips midnight in spring; Samoa has skipped a day.
         assert_eq!(
             hours("America/Asuncion", "2023-09-30", "2023-10-02"),
             [24, 23, 24]
@@ -273,7 +273,7 @@ mod tests {
         assert!(Zone::find("Europe/Nowhere").is_none());
     }
 
-    /// What the finest buckets rest on.
+    /// The finest buckets depend on this.
     #[test]
     fn every_zones_days_are_made_of_quarter_hours_since_1980() {
         let start = jiff::Timestamp::constant(315_532_800, 0);

@@ -1,21 +1,23 @@
-//! Whether the buckets are what the log adds up to, a range of time at a time.
+//! Checks that the buckets match the log, one time range after another.
 //!
-//! The finest ones are compared with the log, the others with the finest ones; the database does
-//! both, and says only what differs. Each range is a snapshot of its own, so the roller may go on.
+//! The finest buckets are compared with the log, and the others with the finest ones. The database
+//! does both and returns only differences. Each range is a separate snapshot, so the roller may
+//! continue meanwhile.
 
 use super::calendar::{QUARTER_HOUR, months};
 use crate::store::{Compared, Store, StoreError};
 
-/// Entries of one range, more or less: some 0.3 s on PostgreSQL.
+/// Approximate number of entries in one range: some 0.3 s on PostgreSQL.
 const COMPARE_BATCH: i64 = 50_000;
 
-/// The most that is said about one range.
+/// The maximum number of differences reported for one range.
 const MOST: i64 = 1000;
 
-/// No call is later than the year 2999; months are counted up to there.
+/// The end of the year 2999, after which there are no calls. Months are checked up to here.
 const LAST: i64 = 32_503_680_000_000_000 - 1;
 
-/// Compares all of it. `found` gets every bucket that is wrong, `at` how many entries are done.
+/// Compares all buckets. `found` gets every wrong bucket, `at` the number of entries compared so
+/// far.
 pub async fn compare(
     store: &Store,
     mut found: impl FnMut(Compared),
@@ -24,7 +26,7 @@ pub async fn compare(
     let (mut from, mut done) = (i64::MIN, 0);
     while from < i64::MAX {
         let behind = store.time_behind(from, COMPARE_BATCH).await?;
-        // To the end of its quarter of an hour, so that there is always a way to go.
+        // Extends the range to the end of a quarter of an hour, so that it is never empty.
         let until =
             behind.and_then(|at| (at - at.rem_euclid(QUARTER_HOUR)).checked_add(QUARTER_HOUR));
         let until = until.unwrap_or(i64::MAX);

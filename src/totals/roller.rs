@@ -1,5 +1,5 @@
-//! The roller: moves the watermarks on. Several processes may roll: a watermark's row is locked
-//! while its batch is rolled, and whoever comes second finds it further on.
+//! The roller advances the watermarks. Several processes may roll: a watermark's row is locked
+//! while its batch is rolled, and the second process finds it advanced.
 
 use std::time::Duration;
 
@@ -9,29 +9,29 @@ use tracing::{debug, warn};
 use crate::store::{LogInfo, Store, StoreError};
 use crate::telemetry::chain;
 
-/// How often the log is looked at. What came since is counted at each read, so this is no matter
-/// of exactness. What a whole second brings takes a processor from reports for longer at a time.
+/// How often to roll. Reads add the entries not yet rolled, so results are exact at any interval.
+/// Rolling once a second would take the CPU from reports for longer at a time.
 const ROLL_EVERY: Duration = Duration::from_millis(250);
 
 /// How long a batch may take.
 const ROLL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Positions that are rolled in one transaction.
+/// Positions rolled in one transaction.
 const ROLL_BATCH: i64 = 50_000;
 
-/// The same on SQLite, where a transaction keeps reports waiting.
+/// The same on SQLite, where a transaction blocks reports.
 const EMBEDDED_ROLL_BATCH: i64 = 2_000;
 
-/// Rolls whatever is behind, for ever. Has a new log analysed, once.
+/// Rolls all partitions that lag behind, forever. Has a new log analyzed once.
 pub async fn keep_rolling(store: Store) {
     let mut is_analyzed = false;
     loop {
         if let Err(error) = roll(&store).await {
-            warn!(error = chain(&error), "the totals were not rolled");
+            warn!(error = chain(&error), "cannot roll the totals");
         }
         if !is_analyzed {
             is_analyzed = store.log_analyze().await.unwrap_or_else(|error| {
-                warn!(error = chain(&error), "the log was not analysed");
+                warn!(error = chain(&error), "cannot analyze the log");
                 false
             });
         }
@@ -39,8 +39,7 @@ pub async fn keep_rolling(store: Store) {
     }
 }
 
-/// Forgets the totals and makes them anew from the log. Reads are exact all the while, and slow
-/// until it is done.
+/// Clears the totals and rebuilds them from the log. Meanwhile reads stay exact, but are slow.
 pub async fn rebuild(store: &Store, log: LogInfo) -> Result<(), StoreError> {
     for partition in 0..log.partitions {
         store.totals_clear(partition).await?;
@@ -65,13 +64,13 @@ async fn roll(store: &Store) -> Result<(), StoreError> {
                 Ok(true) => debug!(partition, "rolled a batch of the totals"),
                 Ok(false) => break,
                 Err(error) => {
-                    // Others are no worse for it.
+                    // Other partitions are not affected.
                     first_error.get_or_insert(error);
                     break;
                 }
             }
             if is_embedded {
-                // Whoever wants to write finds the lock free half of the time.
+                // Leaves the lock free for other writers half of the time.
                 sleep(started.elapsed()).await;
             }
         }

@@ -1,4 +1,4 @@
-//! Tells the metrics how the log is doing.
+//! Keeps the metrics of the log's state up to date.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::metrics::METRICS;
 use crate::store::Store;
 use crate::telemetry::chain;
 
-/// How often the log is looked at; scrapes are some 15 s apart.
+/// How often the log's state is read; scrapes are some 15 s apart.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Looks at the log again and again, for ever.
+/// Reads the log's state and sets its metrics, forever.
 pub async fn keep_watching(store: Store) {
     loop {
         match store.log_state().await {

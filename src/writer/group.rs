@@ -1,4 +1,5 @@
-//! One group: which of its entries are new, one transaction for those, an outcome for each.
+//! Commits one group: finds its new entries, stores them in one transaction, and returns an outcome
+//! for each entry.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,19 +14,19 @@ use crate::metrics::METRICS;
 use crate::store::{Appender, StoreError};
 use crate::telemetry::chain;
 
-/// How long one try at a group may take. Two of them fit the callers' deadline.
+/// How long one attempt at a group may take. Two attempts fit into the callers' deadline.
 const TRY_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long an outage is ridden out: until then tries are repeated, from then on each group gets
-/// two, so that callers learn soon that the store is away.
+/// How long attempts are retried during an outage. After that each group gets only two attempts, so
+/// that callers soon learn that the store is unavailable.
 const RIDE_OUT: Duration = Duration::from_secs(5);
 
-/// The first pause between two tries; each further one is twice as long, up to [`MAX_PAUSE`].
+/// The first pause between two attempts. Each later pause is twice as long, up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long what is stored already is expected after it came last: a group that has some
-/// unexpectedly is inserted twice, which is undone the first time.
+/// How long replays are expected after the last one. A group with an unexpected replay is inserted
+/// twice, and the first insert is rolled back.
 const EXPECT_KNOWN: Duration = Duration::from_millis(100);
 
 /// Commits groups to one partition.
@@ -34,26 +35,26 @@ pub(super) struct Group {
     appender: Appender,
     heads: HeadWatcher,
     retry: RetryState,
-    /// When a group had something that was stored before, if it was of late: then so has the next,
-    /// most likely.
+    /// When a group last had an entry that was already stored, if that was recently: the next group
+    /// is then likely to have one too.
     known_at: Option<Instant>,
 }
 
-/// Since when tries have failed, and how often at the group in hand.
+/// Since when attempts have failed, and how often for the current group.
 #[derive(Clone, Copy, Debug, Default)]
 struct RetryState {
     since: Option<Instant>,
     pause: Duration,
-    /// Tries that failed at the group in hand.
+    /// Failed attempts at the current group.
     tries: u32,
 }
 
-/// What became of the distinct entries of a group.
+/// The outcome of the distinct entries of a group.
 #[derive(Debug, Default)]
 struct CommitResult {
-    /// Billables that were stored before.
+    /// Billables that were already stored.
     known: HashMap<Uuid, Billable>,
-    /// Entries that were stored now, with the pairs that they bill.
+    /// Entries that were stored now, with the pairs they are billed to.
     new: HashMap<Uuid, Option<Pair>>,
 }
 
@@ -67,7 +68,7 @@ impl Group {
         }
     }
 
-    /// Whether the store has failed since it last confirmed anything.
+    /// Whether the store has failed since its last confirmation.
     pub(super) fn is_retrying(&self) -> bool {
         self.retry.since.is_some()
     }
@@ -88,7 +89,7 @@ impl Group {
         }
     }
 
-    /// Takes a step of an attribution; see [`super::Writer::attribute`].
+    /// Takes one step of an attribution; see [`super::Writer::attribute`].
     pub(super) async fn attribute(
         &mut self,
         attribution: &Attribution,
@@ -105,17 +106,17 @@ impl Group {
         }
     }
 
-    /// Commits the entries of all commands in one transaction, and returns the outcomes of each.
+    /// Commits the entries of all commands in one transaction and returns the outcomes of each.
     ///
-    /// A try whose outcome is unknown is repeated on a new connection: the ids are fixed, so
-    /// whatever the first one stored is found and not stored again. `is_repeated` when they
-    /// were in a group before, which may have stored them.
+    /// An attempt with an unknown outcome is retried on a new connection. The ids are fixed, so
+    /// entries that the first attempt stored are found and not stored again. `is_repeated` is true
+    /// if an earlier group had these entries and may have stored them.
     pub(super) async fn commit(
         &mut self,
         commands: &[&[Entry]],
         is_repeated: bool,
     ) -> Result<Vec<Vec<AppendOutcome>>, StoreError> {
-        // Of twins the first one is stored; the others are compared with it in memory.
+        // If entries share an id, store the first and compare the rest with it in memory.
         let mut firsts: HashMap<Uuid, &Entry> = HashMap::new();
         let mut distinct = Vec::new();
         for entry in commands.iter().copied().flatten() {
@@ -148,11 +149,11 @@ impl Group {
         Ok(outcomes.collect())
     }
 
-    /// Stores those entries that are not stored yet.
+    /// Stores the entries that are not stored yet.
     ///
-    /// Those that the append finds stored are looked up after it. While there are such, or the
-    /// store is in trouble, they are looked up before it as well: a group with nothing new takes
-    /// no lock then, and is answered although nothing can be written.
+    /// Entries that the append finds already stored are looked up afterwards. While replays are
+    /// expected or the store is failing, entries are also looked up before the append: a group
+    /// without new entries then takes no lock, and is answered even if the store cannot write.
     async fn store(&mut self, entries: &[&Entry]) -> Result<CommitResult, StoreError> {
         let mut known = HashMap::new();
         let expects_known = self.known_at.is_some() || self.is_retrying();
@@ -187,8 +188,8 @@ impl Group {
             self.note_known(true);
             known.extend(self.find(&missed).await?);
         }
-        // Nothing is taken for stored because nothing went wrong: each entry was inserted just
-        // now, or is there to be read.
+        // The absence of an error does not prove that an entry is stored: each one was either
+        // inserted just now or can be read.
         if let Some(lost) = missed.into_iter().find(|id| !known.contains_key(id)) {
             return Err(StoreError::NotStored(lost));
         }
@@ -196,7 +197,7 @@ impl Group {
         Ok(CommitResult { known, new })
     }
 
-    /// Notes whether a group had something that was stored before.
+    /// Notes whether a group had an entry that was already stored.
     fn note_known(&mut self, has_known: bool) {
         if has_known {
             self.known_at = Some(Instant::now());
@@ -208,7 +209,7 @@ impl Group {
     async fn find(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, Billable>, StoreError> {
         let mut entries = self.appender.entries_find(ids).await?;
         if !entries.is_empty() {
-            // What became of them since has ids of its own.
+            // Later entries of these billables (attributed, voided) have different ids.
             let later: Vec<_> = entries
                 .iter()
                 .flat_map(|entry| Billable::later_ids(entry.id))
@@ -219,7 +220,7 @@ impl Group {
     }
 }
 
-/// One try, which may take so long.
+/// Runs one attempt, limited to [`TRY_DEADLINE`].
 async fn in_time<T>(attempt: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     match timeout(TRY_DEADLINE, attempt).await {
         Ok(done) => done,
@@ -228,15 +229,15 @@ async fn in_time<T>(attempt: impl Future<Output = Result<T, StoreError>>) -> Res
 }
 
 impl RetryState {
-    /// Another group is tried.
+    /// Starts the attempts at another group.
     fn begin(&mut self) {
         self.tries = 0;
         self.pause = PAUSE;
     }
 
-    /// What a try comes to; `None` when it is to be repeated, after a pause. It is when its outcome
-    /// is unknown, until an outage is no longer to be ridden out, but once at least. The ids are
-    /// fixed, so whatever an earlier try stored is found and not stored again.
+    /// Decides whether to retry. Returns `None`, after a pause, if the outcome is unknown and the
+    /// outage is shorter than [`RIDE_OUT`]; always allows one retry. The ids are fixed, so entries
+    /// that an earlier attempt stored are found and not stored again.
     async fn settle<T>(&mut self, done: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
         let error = match done {
             Ok(done) => {
@@ -246,20 +247,20 @@ impl RetryState {
             Err(error) => error,
         };
         if !error.is_transient() {
-            error!(error = chain(&error), "a group was refused");
+            error!(error = chain(&error), "a group commit was refused");
             METRICS.commit_failures.inc();
             return Some(Err(error));
         }
         let since = *self.since.get_or_insert_with(Instant::now);
         self.tries += 1;
         if self.tries > 1 && since.elapsed() >= RIDE_OUT {
-            error!(error = chain(&error), "a group was not confirmed");
+            error!(error = chain(&error), "a group commit was not confirmed");
             METRICS.commit_failures.inc();
             return Some(Err(error));
         }
         warn!(
             error = chain(&error),
-            "repeating a group of unknown outcome"
+            "retrying a group commit with an unknown outcome"
         );
         METRICS.commit_repeats.inc();
         sleep(self.pause).await;
@@ -268,8 +269,8 @@ impl RetryState {
     }
 }
 
-/// What became of `entry`, whose id was first held by `first` in this group; `is_repeated` when an
-/// earlier try of unknown outcome may have stored it.
+/// Returns the outcome of `entry`. `first` is the first entry of the group with its id;
+/// `is_repeated` is true if an earlier attempt with an unknown outcome may have stored it.
 fn outcome(
     entry: &Entry,
     first: &Entry,
@@ -291,9 +292,9 @@ fn outcome(
     match known {
         None if std::ptr::eq(entry, first) => AppendOutcome::Stored(fresh()),
         None => AppendOutcome::Replayed(fresh()),
-        // Equal to the microsecond: this very entry, stored by the try that was not confirmed. Its
-        // pair may be its session's. Without such a try it is another process's, of the same
-        // microsecond.
+        // Equal to the microsecond means that the unconfirmed attempt stored this entry; its pair
+        // may come from its session. Without such an attempt, another process stored an equal
+        // entry in the same microsecond.
         Some(billable) => {
             let is_own = is_repeated
                 && std::ptr::eq(entry, first)

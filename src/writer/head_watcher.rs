@@ -1,9 +1,9 @@
-//! How far the log goes, for whoever waits for news.
+//! Watches the log's heads for readers that wait for new entries.
 //!
-//! While anybody waits, the store is asked four times a second, however many wait, and at once
-//! after a commit of this process. What it says replaces what was known: after a failover or a
-//! restored backup the log may go less far, and a reader that kept a position behind
-//! its end would skip the entries that are written there next.
+//! While any reader waits, the store is queried four times a second, however many readers there
+//! are, and immediately after a commit of this process. The result replaces the known heads: after
+//! a failover or a restored backup the log may be shorter, and a reader that kept the old head
+//! would skip the entries later written at those positions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use tracing::warn;
 use crate::store::{LogInfo, Store};
 use crate::telemetry::chain;
 
-/// How often the store is asked while anybody waits.
+/// How often the store is queried while any reader waits.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
-/// The least time between two questions, when one commit follows the other.
+/// The minimum time between two queries, when commits follow each other quickly.
 const ASK_AT_MOST_EVERY: Duration = Duration::from_millis(5);
 
-/// The last position of each partition as the store said last. A clone is a handle to the same.
+/// The last known head of each partition. A clone is a handle to the same watcher.
 #[derive(Clone, Debug)]
 pub struct HeadWatcher {
     said: watch::Sender<Vec<i64>>,
@@ -40,17 +40,17 @@ impl HeadWatcher {
         }
     }
 
-    /// This process has committed something.
+    /// Notes that this process has committed something.
     pub(super) fn committed(&self) {
         self.committed.notify_one();
     }
 
-    /// Waits until the store says of a partition that it goes further than `after`, or less far;
-    /// returns what it said.
+    /// Waits until the store reports heads that differ from `after` (further on or, in a shorter
+    /// log, further back) and returns them.
     pub async fn other_than(&self, after: &[i64]) -> Vec<i64> {
         let mut said = self.said.subscribe();
         let _waiting = Waiting::new(&self.waiting);
-        // What it said before may be of a time before `after`.
+        // The heads known so far may be older than `after`.
         said.mark_unchanged();
         loop {
             said.changed()
@@ -63,7 +63,7 @@ impl HeadWatcher {
         }
     }
 
-    /// Asks the store while anybody waits, for ever.
+    /// Queries the store whenever a reader waits, forever.
     pub async fn keep_asking(self, store: Store, log: LogInfo) {
         let mut waiting = self.waiting.subscribe();
         while waiting.wait_for(|count| *count > 0).await.is_ok() {
@@ -77,7 +77,7 @@ impl HeadWatcher {
     }
 }
 
-/// Counts as one who waits until it is dropped.
+/// Counts as a waiting reader until it is dropped.
 struct Waiting<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Waiting<'a> {

@@ -1,4 +1,4 @@
-//! The task of a partition: takes what waits, does together what can be done together, answers.
+//! The writer task of a partition: takes queued commands, commits them in groups, and answers.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::billable::{Entry, Void};
 use crate::metrics::{Limit, METRICS};
 use crate::store::StoreError;
 
-/// Entries in one commit, unless a single command has more. 500 entries of 300 bytes are 150 kB and
-/// commit in some 7 ms on PostgreSQL.
+/// Once a group has this many entries, it takes no more commands. 500 entries of 300 bytes are
+/// 150 kB and commit in some 7 ms on PostgreSQL.
 const MAX_GROUP: usize = 500;
 
-/// How long the queue may stand, never emptied, before reports that waited for long are refused. A
+/// If the queue has not been empty for this long, it is overloaded: old reports are then refused. A
 /// burst is over by then.
 const STANDS_AFTER: Duration = Duration::from_millis(500);
 
-/// How long a report may wait in a queue that stands; or two commits, if those take longer.
+/// How long a report may wait in an overloaded queue, or two commits if they take longer.
 const MAX_WAIT: Duration = Duration::from_millis(1500);
 
-/// Whether the queue keeps up with what comes. Under overload a queue that is only bounded makes
-/// everybody wait for its whole length; refusing who has waited for long, which stores nothing,
-/// keeps the wait of the others short.
+/// Detects whether the queue keeps up with the load. Under overload, every caller of a queue that
+/// is only bounded waits for its whole length. Refusing the reports that have waited too long,
+/// without storing them, keeps the wait of the others short.
 #[derive(Debug)]
 struct OverloadDetector {
     emptied_at: Instant,
@@ -39,8 +39,8 @@ impl OverloadDetector {
         }
     }
 
-    /// Notes how long a turn took. After a long one, or the end of an outage, whatever came
-    /// meanwhile is a burst.
+    /// Notes how long a turn took. The commands that arrived during a long turn or an outage count
+    /// as a burst.
     fn done(&mut self, took: Duration) {
         self.commit = took;
         if took >= STANDS_AFTER {
@@ -48,7 +48,7 @@ impl OverloadDetector {
         }
     }
 
-    /// Refuses those that have waited for too long. While the store is in trouble all wait for it.
+    /// Refuses reports that have waited too long. While the store is failing, all of them wait.
     fn refuse(&self, appends: &mut Vec<Append>, is_retrying: bool) {
         if is_retrying || self.emptied_at.elapsed() < STANDS_AFTER {
             return;
@@ -62,18 +62,18 @@ impl OverloadDetector {
     }
 }
 
-/// What was taken from the queue at once.
+/// The commands of one turn.
 #[derive(Default)]
 struct Taken {
     appends: Vec<Append>,
     voids: Vec<(Vec<Void>, Reply<VoidOutcomes>)>,
-    /// A step of an attribution, which is done by itself.
+    /// A step of an attribution, which gets a separate transaction.
     step: Option<Command>,
     entries: usize,
 }
 
 impl Taken {
-    /// Adds a command; whether there is room for more.
+    /// Adds a command. Returns whether there is room for more.
     fn add(&mut self, command: Command) -> bool {
         match command {
             Command::Append(append) => {
@@ -90,7 +90,7 @@ impl Taken {
     }
 }
 
-/// Runs until every handle to the queue is gone, and everything in it is done.
+/// Runs until every handle to the queue is dropped and every command in it is done.
 pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
     let mut overload = OverloadDetector {
         emptied_at: Instant::now(),
@@ -116,8 +116,8 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
             step,
             ..
         } = taken;
-        // Whoever gave up was told that nothing is certain; under overload this is the work that
-        // need not be done.
+        // Callers that gave up were told that the outcome is unknown. Skipping their commands saves
+        // work under overload.
         appends.retain(|append| !append.reply.is_closed());
         overload.refuse(&mut appends, group.is_retrying());
         voids.retain(|(_, reply)| !reply.is_closed());
@@ -138,8 +138,8 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
     }
 }
 
-/// Commits the appends together; if something is wrong with one of them, or with what is stored
-/// under its ids, each by itself, so that it fails only its own caller.
+/// Commits the appends together. If one of them is invalid, or a stored row with its id is, commits
+/// each one separately, so that only the caller of the invalid one fails.
 async fn commit(group: &mut Group, appends: &mut Vec<Append>) {
     let together: Vec<&[Entry]> = appends.iter().map(|append| &*append.entries).collect();
     let result = group.commit(&together, false).await;
@@ -149,7 +149,7 @@ async fn commit(group: &mut Group, appends: &mut Vec<Append>) {
                 .commit(&[&append.entries], true)
                 .await
                 .map(|mut outcomes| outcomes.remove(0));
-            // A caller that has gone needs no answer.
+            // The caller may have disconnected.
             let _ = append.reply.send(alone.map_err(|error| failed(&error)));
         }
         return;
@@ -169,7 +169,7 @@ async fn commit(group: &mut Group, appends: &mut Vec<Append>) {
     }
 }
 
-/// Voids together what was asked for by several, as [`commit`] does.
+/// Runs several void commands together, or separately on error, as [`commit`] does.
 async fn void(group: &mut Group, commands: Vec<(Vec<Void>, Reply<VoidOutcomes>)>) {
     let together: Vec<_> = commands
         .iter()
@@ -199,7 +199,7 @@ async fn void(group: &mut Group, commands: Vec<(Vec<Void>, Reply<VoidOutcomes>)>
     }
 }
 
-/// Whether an error is about what was to be written, and not about the database.
+/// Whether an error is about the data to write, and not about the database.
 fn is_about_one(error: &StoreError) -> bool {
     matches!(
         error,
