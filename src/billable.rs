@@ -1,6 +1,6 @@
-//! The vocabulary: what is reported, what it is recognised by, what the log keeps of it.
+//! The domain: reports, how repeats of them are detected, and the entries of the log.
 //!
-//! No I/O, no clock, no formats. Every other module may use this one; it uses none.
+//! No I/O, no clock, no formats. Every other module may use this one; it uses no other.
 
 pub mod code;
 pub mod entry;

@@ -1,5 +1,5 @@
-//! The formats: which one a body is in, which one an answer gets, and how each is read and
-//! written. Knows no routes and no status codes.
+//! Request and response formats: detection, negotiation, parsing and writing. Knows no routes and
+//! no status codes.
 
 pub mod billing;
 pub mod csv;
@@ -18,28 +18,27 @@ mod xml;
 use crate::billable::RawReport;
 pub use document::{BindError, Binding, Document, MAX_ITEMS};
 
-/// What a UTF-8 text may begin with to say that it is one.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// A format of answers, and of most requests.
+/// A format of responses and of most requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Json,
-    /// XML as .NET's data contracts have it.
+    /// XML in the shape of .NET data contracts.
     Xml,
-    /// ServiceStack's own.
+    /// ServiceStack's text format.
     Jsv,
     /// Comma-separated values with a header row.
     Csv,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Ndjson,
 }
 
 impl Format {
-    /// Every format, the one that the server prefers first.
+    /// Every format, in the server's order of preference.
     pub const ALL: [Self; 5] = [Self::Json, Self::Xml, Self::Jsv, Self::Csv, Self::Ndjson];
 
-    /// The name in suffixes, routes and `?format=`.
+    /// The name used in suffixes, routes and `?format=`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -50,17 +49,17 @@ impl Format {
         }
     }
 
-    /// Whether it has a row for each item and no room for anything about all of them.
+    /// Whether the format has one row per item and no place for data about the whole list.
     pub fn is_rows(self) -> bool {
         matches!(self, Self::Csv | Self::Ndjson)
     }
 
-    /// The format of that name; letter case counts.
+    /// Returns the format with this name. Case-sensitive.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// As the `Content-Type` of an answer has it.
+    /// Returns the `Content-Type` of a response.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json; charset=utf-8",
@@ -68,7 +67,7 @@ impl Format {
         }
     }
 
-    /// The media types that mean this format, the canonical one first.
+    /// The media types of this format, the canonical one first.
     fn media_types(self) -> &'static [&'static str] {
         match self {
             Self::Json => &["application/json", "text/json"],
@@ -85,7 +84,7 @@ impl Format {
         }
     }
 
-    /// The format of a media type, parameters and letter case aside.
+    /// Returns the format of a media type, ignoring parameters and letter case.
     pub fn from_content_type(content_type: &str) -> Option<Self> {
         let essence = essence(content_type);
         Self::ALL.into_iter().find(|format| {
@@ -98,37 +97,39 @@ impl Format {
     }
 }
 
-/// Why a body or a query cannot be read. The texts are safe to show to the caller.
+/// Why a body or a query could not be parsed. The messages are safe to show to the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// It is not what its format says.
+    /// It is malformed or exceeds a limit of its format.
     #[error("{0}")]
     Malformed(String),
     /// It has more than [`MAX_ITEMS`] items.
-    #[error("a batch has at most {MAX_ITEMS} items")]
+    #[error("a batch can have at most {MAX_ITEMS} items")]
     TooManyItems,
-    /// Its `Content-Type` is none of ours, or names another character encoding than UTF-8.
-    #[error("the body's Content-Type is none that is understood here")]
+    /// Its `Content-Type` is not supported, or names a character encoding other than UTF-8.
+    #[error("the body's Content-Type is not supported")]
     UnsupportedType,
 }
 
-/// How a request's body is written.
+/// The format of a request body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyFormat {
-    /// In a format that answers have as well.
+    /// A format that responses can have too.
     Plain(Format),
     Form,
-    /// A multipart form with that boundary.
+    /// A multipart form with this boundary.
     Multipart(String),
 }
 
 impl BodyFormat {
-    /// The format of a body by its label, else by its first character that is not blank. A body
-    /// labelled as a url-encoded form that begins like JSON or XML is that: no form begins so,
-    /// and libcurl labels everything as one unless it is told otherwise.
+    /// Detects the format of a body from its `Content-Type`, or else from its first non-blank
+    /// character.
+    ///
+    /// A body that is labelled as a url-encoded form but begins like JSON or XML is read as JSON
+    /// or XML: no form begins that way, and libcurl labels every body as a form by default.
     ///
     /// # Errors
-    /// [`ReadError::UnsupportedType`] when neither says a format of ours.
+    /// [`ReadError::UnsupportedType`] if neither identifies a supported format.
     pub fn of(content_type: Option<&str>, body: &[u8]) -> Result<Self, ReadError> {
         let label = content_type.filter(|label| !label.trim().is_empty());
         let unmarked = body
@@ -146,13 +147,14 @@ impl BodyFormat {
         };
         match format {
             Some(Self::Form) => Ok(sniffed.unwrap_or(Self::Form)),
-            // Nothing is the same in every format, whatever it is called.
+            // An empty body means the same in every format, so its label does not matter.
             None if body.is_empty() => Ok(Self::Plain(Format::Json)),
             other => other.ok_or(ReadError::UnsupportedType),
         }
     }
 
-    /// The format of a body on a route that has a format: a form by its label, else the route's.
+    /// Returns the format of a body on a route that names a format: a form if the body is labelled
+    /// as one, else the route's format.
     pub fn of_route(format: Format, content_type: Option<&str>, body: &[u8]) -> Self {
         match content_type.and_then(Self::labelled) {
             Some(Self::Form | Self::Multipart(_)) => {
@@ -170,15 +172,15 @@ impl BodyFormat {
         }
     }
 
-    /// Whether the fields are those of a form, which win over a query everywhere.
+    /// Whether the body is a form. Form fields override query fields on every route.
     pub fn is_form(&self) -> bool {
         matches!(self, Self::Form | Self::Multipart(_))
     }
 
-    /// Reads a body. An empty one is a report without fields, or no lines.
+    /// Parses a body. An empty body is one report without fields; in NDJSON it is no reports.
     ///
     /// # Errors
-    /// It is not of this format, not UTF-8, or has too many items.
+    /// The body is not in this format, is not UTF-8, or has too many items.
     pub fn read(&self, body: &[u8]) -> Result<Document, ReadError> {
         match self {
             Self::Plain(Format::Ndjson) => json::read_lines(text(body)?),
@@ -193,18 +195,18 @@ impl BodyFormat {
     }
 }
 
-/// A body's text: valid UTF-8, a byte order mark dropped.
+/// Decodes a body as UTF-8 and drops a byte order mark.
 fn text(body: &[u8]) -> Result<&str, ReadError> {
     let text = std::str::from_utf8(body).map_err(|error| {
         ReadError::Malformed(format!(
-            "the body is not UTF-8: the byte at offset {} is no part of it",
+            "the body is not valid UTF-8: invalid byte at offset {}",
             error.valid_up_to()
         ))
     })?;
     Ok(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))
 }
 
-/// A media type or range without parameters, in lower case.
+/// Returns a media type or range without its parameters, in lower case.
 fn essence(value: &str) -> String {
     value
         .split(';')
@@ -214,7 +216,7 @@ fn essence(value: &str) -> String {
         .to_ascii_lowercase()
 }
 
-/// Whether a label leaves the encoding open or names UTF-8 or its subset US-ASCII.
+/// Whether a `Content-Type` names no charset, or UTF-8 or its subset US-ASCII.
 fn is_utf8(content_type: &str) -> bool {
     content_type
         .split(';')

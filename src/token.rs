@@ -1,4 +1,5 @@
-//! Tokens: secrets and their hashes, whom they belong to, what they allow. No storage, no HTTP.
+//! Tokens: secrets and their hashes, the client that a token belongs to, and what it allows.
+//! No storage, no HTTP.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -13,13 +14,13 @@ use uuid::Uuid;
 
 use crate::billable::{ClientName, Timestamp};
 
-/// Random bytes from the operating system.
+/// Returns random bytes from the operating system.
 ///
 /// # Errors
-/// It has none to give.
+/// The operating system has no randomness available.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place that asks for them"
+    reason = "the one place that asks for random bytes"
 )]
 pub fn random_bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     let mut bytes = [0; N];
@@ -40,7 +41,7 @@ pub enum Scope {
 impl Scope {
     pub const ALL: [Self; 3] = [Self::Report, Self::Read, Self::Bill];
 
-    /// As the command line and the store say it.
+    /// The name on the command line and in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Report => "report",
@@ -49,13 +50,13 @@ impl Scope {
         }
     }
 
-    /// The scope of that name.
+    /// Returns the scope with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == name)
     }
 }
 
-/// How many requests a token may send in a time, such as `100/s`. So many may come at once.
+/// How many requests a token may send in a period, such as `100/s`. They may all come in one burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Requests, at least 1.
@@ -63,7 +64,7 @@ pub struct Rate {
     pub per: Period,
 }
 
-/// The time of a rate.
+/// The period of a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     /// `s`
@@ -75,7 +76,7 @@ pub enum Period {
 }
 
 impl Rate {
-    /// The rate of a text such as `100/s`, `5/m` or `1000/h`.
+    /// Parses a rate such as `100/s`, `5/m` or `1000/h`.
     pub fn parse(text: &str) -> Option<Self> {
         let (count, per) = text.split_once('/')?;
         let per = match per {
@@ -106,26 +107,26 @@ impl fmt::Display for Rate {
 pub struct Secret(String);
 
 impl Secret {
-    /// A new secret: `bil_` and 256 random bits in URL-safe base64.
+    /// Generates a secret: `bil_` and 256 random bits in URL-safe base64.
     ///
     /// # Errors
-    /// The operating system has no randomness to give.
+    /// The operating system has no randomness available.
     pub fn generate() -> Result<Self, getrandom::Error> {
         let bytes: [u8; 32] = random_bytes()?;
         Ok(Self(format!("bil_{}", URL_SAFE_NO_PAD.encode(bytes))))
     }
 
-    /// A secret that was sent or configured.
+    /// Wraps a secret that was sent or configured.
     pub fn new(secret: String) -> Self {
         Self(secret)
     }
 
-    /// The secret, for showing it to its owner once.
+    /// Returns the secret, to show it to its owner once.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What is kept of it.
+    /// Returns its hash, the only form in which the secret is stored.
     pub fn hash(&self) -> SecretHash {
         SecretHash(Sha256::digest(self.0.as_bytes()).into())
     }
@@ -142,12 +143,11 @@ impl fmt::Debug for Secret {
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
-    /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The hash with those bytes; `None` unless there are 32.
+    /// Creates a hash from its bytes. Returns `None` unless there are 32.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
@@ -171,24 +171,24 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// What a secret stands for.
+/// The client that a secret belongs to, and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The client; the name stays when the secret changes.
+    /// The client. Its name stays the same when the secret changes.
     pub client: ClientName,
-    /// What it may do.
+    /// What the client may do.
     pub scopes: Vec<Scope>,
-    /// The accounts it is limited to; `None` for no limit.
+    /// The accounts that the client is limited to; `None` for no limit.
     pub accounts: Option<Arc<[String]>>,
 }
 
 impl Grant {
-    /// Whether the scope is among those granted.
+    /// Whether the scope is granted.
     pub fn has(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }
 
-    /// Whether the account is one it may act for and see.
+    /// Whether the client may see this account and act for it.
     pub fn covers(&self, account: &str) -> bool {
         self.accounts
             .as_ref()
@@ -199,22 +199,21 @@ impl Grant {
 /// A token as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// Its id, which is no secret.
+    /// The id, which is not secret.
     pub id: Uuid,
-    /// What it stands for.
+    /// The client that the token belongs to, and what it may do.
     pub grant: Grant,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it ends; `None` for never.
+    /// When it expires; `None` for never.
     pub expires_at: Option<Timestamp>,
     /// How many requests it may send; `None` for no limit.
     pub rate: Option<Rate>,
-    /// When it was last used, up to a minute behind; `None` for never.
+    /// When it was last used, which may lag by up to a minute; `None` for never.
     pub last_used_at: Option<Timestamp>,
 }
 
 impl Token {
-    /// Whether it has ended.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }

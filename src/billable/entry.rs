@@ -1,4 +1,4 @@
-//! The log's entries, and the state that a billable's entries add up to.
+//! The entries of the log, and the state of a billable that results from its entries.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,22 +7,22 @@ use uuid::Uuid;
 
 use super::{ClientName, Field, Identity, Report, Reported, Text, Timestamp, identity};
 
-/// The most partitions a log can have. Each costs a head row, and a writer in every process.
+/// The maximum number of partitions. Each costs a head row, and a writer in every process.
 pub const MAX_PARTITIONS: u32 = 1024;
 
-/// What an entry says of its billable.
+/// What an entry says about its billable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntryKind {
-    /// It was reported; this entry's id is the billable's id.
+    /// The billable was reported. This entry's id is the billable's id.
     Recorded,
-    /// Its session was given a pair, so it is billed to that pair from now on.
+    /// The billable's session was given a pair. The billable is billed to it from now on.
     Attributed,
-    /// It is not to be billed.
+    /// The billable must not be billed.
     Voided,
 }
 
 impl EntryKind {
-    /// As the API says it.
+    /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Recorded => "recorded",
@@ -31,7 +31,7 @@ impl EntryKind {
         }
     }
 
-    /// The number that stands for it in the store.
+    /// The number that the store uses for it.
     pub fn code(self) -> i16 {
         match self {
             Self::Recorded => 1,
@@ -40,7 +40,7 @@ impl EntryKind {
         }
     }
 
-    /// The kind with that number.
+    /// Returns the kind with this number.
     pub fn from_code(code: i16) -> Option<Self> {
         [Self::Recorded, Self::Attributed, Self::Voided]
             .into_iter()
@@ -48,7 +48,7 @@ impl EntryKind {
     }
 }
 
-/// Whom a billable is billed to.
+/// The account and the customer that a billable is billed to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pair {
     pub account_id: Text,
@@ -56,7 +56,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// The fields in which two pairs differ.
+    /// Returns the fields in which two pairs differ.
     pub fn differing(&self, other: &Self) -> Vec<Field> {
         let halves = [
             (Field::AccountId, self.account_id == other.account_id),
@@ -67,26 +67,26 @@ impl Pair {
     }
 }
 
-/// The decision to whom a session is billed. Made once.
+/// The decision about which pair a session is billed to. Made once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution {
     pub session_id: Text,
-    /// Whom its billables are billed to, unless they name a pair themselves.
+    /// The pair that its billables are billed to, unless they name a pair themselves.
     pub pair: Pair,
     /// The client that decided.
     pub client: ClientName,
     pub decided_at: Timestamp,
 }
 
-/// The wish to void a billable.
+/// A request to void a billable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Void {
     pub billable_id: Uuid,
     pub reason: Option<Text>,
-    /// The client that wishes so.
+    /// The client that sent the request.
     pub client: ClientName,
     pub at: Timestamp,
-    /// The accounts that the client is limited to: what is billed to another is not his to void.
+    /// The accounts that the client is limited to. It may only void their billables.
     pub accounts: Option<Arc<[String]>>,
 }
 
@@ -100,7 +100,7 @@ impl Void {
     }
 }
 
-/// The order of lists: by the time of the call, then by id.
+/// The sort key of lists: the time of the call, then the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListKey {
     pub occurred_at: Timestamp,
@@ -112,7 +112,7 @@ pub struct ListKey {
 pub struct LogEntry {
     /// The partition of its billable.
     pub partition: u32,
-    /// Its position there: strictly increasing in the order of commits, with gaps.
+    /// Its position in the partition. Positions increase strictly in commit order, with gaps.
     pub position: i64,
     pub entry: Entry,
 }
@@ -120,29 +120,30 @@ pub struct LogEntry {
 /// One entry of the log. Never changed once stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// For `recorded` the billable's id, else derived from it and the kind.
+    /// The billable's id for `recorded`, else derived from the billable's id and the kind.
     pub id: Uuid,
     /// The billable that this entry is about.
     pub billable_id: Uuid,
     pub kind: EntryKind,
     /// The four fields as reported.
     pub reported: Reported,
-    /// The pair it bills, if any.
+    /// The pair that is billed, if any.
     pub pair: Option<Pair>,
     /// When the call happened.
     pub occurred_at: Timestamp,
-    /// When the server took this entry.
+    /// When the server accepted this entry.
     pub recorded_at: Timestamp,
     /// The client that made this entry.
     pub client: ClientName,
-    /// What the report is recognised by.
+    /// How repeats of the report are detected.
     pub identity: Identity,
-    /// Why it was voided; `voided` only.
+    /// Why the billable was voided; only for `voided`.
     pub reason: Option<Text>,
 }
 
 impl Entry {
-    /// The entry that records a report, billed to the reported pair if both halves are given.
+    /// Creates the entry that records a report, billed to the reported pair if both halves are
+    /// given.
     pub fn recorded(
         id: Uuid,
         report: Report,
@@ -175,12 +176,12 @@ impl Entry {
         }
     }
 
-    /// Whether it bills whomever its session is attributed to, which may have been decided already.
+    /// Whether it gets its pair from its session's attribution, which may already be decided.
     pub fn awaits_pair(&self) -> bool {
         self.pair.is_none() && self.reported.session_id.is_some()
     }
 
-    /// The entry that attributes the billable of this recorded one.
+    /// Creates the entry that attributes the billable of this recorded entry.
     pub fn attributed(&self, attribution: &Attribution) -> Self {
         Self {
             id: identity::attributed_id(self.billable_id),
@@ -192,7 +193,7 @@ impl Entry {
         }
     }
 
-    /// Its key in the order of lists.
+    /// The sort key of its billable in lists.
     pub fn list_key(&self) -> ListKey {
         ListKey {
             occurred_at: self.occurred_at,
@@ -201,10 +202,10 @@ impl Entry {
     }
 }
 
-/// The partition of a billable and of all its entries, in a log of `partitions`.
+/// Returns the partition of a billable and of all its entries, in a log of `partitions`.
 ///
 /// The last 32 bits of the id decide: they are hash bits in a version-8 id and random bits in a
-/// version-7 id, whereas the first ones of the latter are a clock.
+/// version-7 id. The first bits of a version-7 id are a timestamp.
 pub fn partition_of(billable: Uuid, partitions: u32) -> u32 {
     let last = billable
         .as_bytes()
@@ -213,26 +214,26 @@ pub fn partition_of(billable: Uuid, partitions: u32) -> u32 {
     u32::from_be_bytes(*last) % partitions
 }
 
-/// Whether a billable is to be billed.
+/// Whether a billable is billed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BillableState {
     /// It has a pair and is not voided.
     Billable,
     /// It has no pair yet.
     Unattributed,
-    /// It was taken back.
+    /// It was voided, so it is not billed.
     Voided,
 }
 
 impl BillableState {
-    /// The state of that name.
+    /// Returns the state with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Billable, Self::Unattributed, Self::Voided]
             .into_iter()
             .find(|state| state.as_str() == name)
     }
 
-    /// As the API says it.
+    /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Billable => "billable",
@@ -242,20 +243,20 @@ impl BillableState {
     }
 }
 
-/// A billable: its entries, at most one of each kind. Most have only the first, so the others
-/// take no room.
+/// A billable: its entries, at most one of each kind. Most billables have only the first entry, so
+/// the others are boxed to save space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Billable {
-    /// How it was reported.
+    /// The entry that recorded it.
     pub recorded: Entry,
-    /// How it got its pair later, if it did.
+    /// The entry that gave it its pair later, if any.
     pub attributed: Option<Box<Entry>>,
-    /// How it was voided, if it was.
+    /// The entry that voided it, if any.
     pub voided: Option<Box<Entry>>,
 }
 
 impl Billable {
-    /// A billable that has just been recorded.
+    /// Creates a billable that has just been recorded.
     pub fn new(recorded: Entry) -> Self {
         Self {
             recorded,
@@ -264,7 +265,7 @@ impl Billable {
         }
     }
 
-    /// The ids of the entries that a billable may get after it was recorded.
+    /// Returns the ids of the entries that a billable may get after it was recorded.
     pub fn later_ids(billable: Uuid) -> [Uuid; 2] {
         [
             identity::attributed_id(billable),
@@ -272,14 +273,14 @@ impl Billable {
         ]
     }
 
-    /// The ids of every entry that a billable may have.
+    /// Returns the ids of every entry that a billable may have.
     pub fn all_ids(billable: Uuid) -> [Uuid; 3] {
         let [attributed, voided] = Self::later_ids(billable);
         [billable, attributed, voided]
     }
 
-    /// Puts billables together from their entries. Entries whose billable was never recorded
-    /// are left out.
+    /// Assembles billables from their entries. Entries are left out if the `recorded` entry of
+    /// their billable is missing.
     pub fn assemble(entries: impl IntoIterator<Item = Entry>) -> HashMap<Uuid, Self> {
         let (recorded, later): (Vec<_>, Vec<_>) = entries
             .into_iter()
@@ -301,7 +302,7 @@ impl Billable {
         billables
     }
 
-    /// Whom it is billed to.
+    /// Returns the pair that it is billed to, if any.
     pub fn pair(&self) -> Option<&Pair> {
         let attributed = self
             .attributed
@@ -310,7 +311,7 @@ impl Billable {
         self.recorded.pair.as_ref().or(attributed)
     }
 
-    /// The accounts that may see it: the one that it names and the one that it is billed to.
+    /// Returns the accounts that may see it: the one it names and the one it is billed to.
     pub fn accounts(&self) -> impl Iterator<Item = &Text> {
         let named = self.recorded.reported.account_id.as_ref();
         named
@@ -318,19 +319,19 @@ impl Billable {
             .chain(self.pair().map(|pair| &pair.account_id))
     }
 
-    /// The account that it is billed to or, while there is none, the one that it names.
+    /// Returns the account that it is billed to or, until it has a pair, the one that it names.
     pub fn account_id(&self) -> Option<&Text> {
         let billed = self.pair().map(|pair| &pair.account_id);
         billed.or(self.recorded.reported.account_id.as_ref())
     }
 
-    /// The customer that it is billed to or, while there is none, the one that it names.
+    /// Returns the customer that it is billed to or, until it has a pair, the one that it names.
     pub fn customer_id(&self) -> Option<&Text> {
         let billed = self.pair().map(|pair| &pair.customer_id);
         billed.or(self.recorded.reported.customer_id.as_ref())
     }
 
-    /// The entry that voids it, with the pair in force.
+    /// Creates the entry that voids it. The entry keeps the current pair.
     pub fn void(&self, void: &Void) -> Entry {
         Entry {
             id: identity::voided_id(self.recorded.id),

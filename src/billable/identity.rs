@@ -1,7 +1,7 @@
-//! What a report is recognised by, and the id computed from it.
+//! How repeats of a report are detected, and the id that is computed for it.
 //!
-//! An id is a version-8 UUID: the first 128 bits of a SHA-256, with the version and variant bits
-//! of RFC 9562 set over them. The hashed bytes are
+//! An id is a version-8 UUID: the first 128 bits of a SHA-256, overwritten with the version and
+//! variant bits of RFC 9562. The hashed bytes are
 //!
 //! ```text
 //! "billables/1"   11 bytes, the domain tag
@@ -15,8 +15,8 @@
 //! 2. `accountId`, `customerId`, `sessionId`, `callSid`, as reported;
 //! 3. and 4. the billable's id in its lower-case hyphenated form.
 //!
-//! So a client can compute the id of what it reports, and the same report lands on the same id
-//! whenever and wherever it is sent. The tests below are vectors for other implementations.
+//! So a client can compute the id of its report, and the same report gets the same id whenever and
+//! wherever it is sent. The tests below are test vectors for other implementations.
 
 use std::fmt;
 
@@ -27,12 +27,12 @@ use super::{Reported, Timestamp};
 
 const DOMAIN_TAG: &[u8] = b"billables/1";
 
-/// The name that a token belongs to: `[A-Za-z0-9._-]{1,64}`.
+/// The name of the client that a token belongs to: `[A-Za-z0-9._-]{1,64}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientName(Box<str>);
 
 impl ClientName {
-    /// Checks a name; `None` when it is not `[A-Za-z0-9._-]{1,64}`.
+    /// Checks a name. Returns `None` if it is not `[A-Za-z0-9._-]{1,64}`.
     pub fn parse(name: &str) -> Option<Self> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         let valid = (1..=64).contains(&name.len()) && name.bytes().all(allowed);
@@ -49,7 +49,7 @@ impl ClientName {
 pub struct IdempotencyKey(Box<str>);
 
 impl IdempotencyKey {
-    /// Checks a key; `None` when it is not 1 to 255 visible ASCII characters.
+    /// Checks a key. Returns `None` if it is not 1 to 255 visible ASCII characters.
     pub fn parse(key: &[u8]) -> Option<Self> {
         let visible = key.iter().all(u8::is_ascii_graphic);
         let text = std::str::from_utf8(key).ok()?;
@@ -61,24 +61,24 @@ impl IdempotencyKey {
     }
 }
 
-/// What a report is recognised by.
+/// How repeats of a report are detected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A client's key, and the item's index when it came in a batch.
+    /// By the client's key, and by the item's index if it came in a batch.
     Key {
         /// The key as sent.
         key: IdempotencyKey,
         /// The index in the batch; `None` for a single report.
         index: Option<u32>,
     },
-    /// The four fields, because `callSid` is given.
+    /// By the four fields, because `callSid` is given.
     Call,
-    /// Nothing: each such report is new.
+    /// They are not detected: every report is new.
     None,
 }
 
 impl Identity {
-    /// The identity of a report: its key, else its call, else none.
+    /// Returns the identity of a report: its key, else its call, else none.
     pub fn of(key: Option<IdempotencyKey>, index: Option<u32>, reported: &Reported) -> Self {
         match (key, &reported.call_sid) {
             (Some(key), _) => Self::Key { key, index },
@@ -87,7 +87,7 @@ impl Identity {
         }
     }
 
-    /// The key, if it is one.
+    /// Returns the key, if the identity is one.
     pub fn key(&self) -> Option<&IdempotencyKey> {
         match self {
             Self::Key { key, .. } => Some(key),
@@ -95,7 +95,7 @@ impl Identity {
         }
     }
 
-    /// The index in the batch, if it has a key and came in one.
+    /// Returns the index in the batch, if the report has a key and came in a batch.
     pub fn index(&self) -> Option<u32> {
         match self {
             Self::Key { index, .. } => *index,
@@ -103,7 +103,7 @@ impl Identity {
         }
     }
 
-    /// As the `Billable-Identity` header says it.
+    /// The value of the `Billable-Identity` header.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Key { .. } => "key",
@@ -112,7 +112,8 @@ impl Identity {
         }
     }
 
-    /// The id that this identity gives to the report of `client`; `random` where there is none.
+    /// Returns the id of a report of `client` with this identity, or calls `random`
+    /// if it has none.
     pub fn id(
         &self,
         client: &ClientName,
@@ -133,7 +134,7 @@ impl Identity {
     }
 }
 
-/// The id of the entry that attributes a billable.
+/// Returns the id of the entry that attributes a billable.
 pub fn attributed_id(billable: Uuid) -> Uuid {
     hash(
         3,
@@ -145,7 +146,7 @@ pub fn attributed_id(billable: Uuid) -> Uuid {
     )
 }
 
-/// The id of the entry that voids a billable.
+/// Returns the id of the entry that voids a billable.
 pub fn voided_id(billable: Uuid) -> Uuid {
     hash(
         4,
@@ -182,8 +183,8 @@ impl fmt::Display for ClientName {
     }
 }
 
-/// An id that nothing else has, such as that of a report that nothing can recognise: version 7,
-/// with the time and 74 random bits.
+/// Returns a unique id, for example for a report without an identity: version 7, with the time and
+/// 74 random bits.
 pub fn random_id(now: Timestamp) -> Uuid {
     let micros = now.as_micros();
     let seconds = u64::try_from(micros.div_euclid(1_000_000)).unwrap_or_default();
@@ -215,7 +216,7 @@ mod tests {
             .to_string()
     }
 
-    /// Computed by an independent implementation of the rule above.
+    /// The ids were computed by an independent implementation of the scheme above.
     #[test]
     fn ids_match_the_test_vectors() {
         let session = [None, None, Some("S1"), Some("CA1")];

@@ -1,10 +1,10 @@
-//! A report: the fields a client sends, each parsed once, and the rule that joins them.
+//! A report: the fields that a client sends, each parsed once, and the rule that links them.
 
 use std::fmt;
 
 use super::{Code, Timestamp};
 
-/// The longest text field, in Unicode scalar values.
+/// The maximum length of a text field, in Unicode scalar values.
 pub const MAX_TEXT: usize = 256;
 
 /// The earliest `occurredAt`: 1980-01-01T00:00:00Z, in microseconds.
@@ -49,7 +49,7 @@ impl Field {
         }
     }
 
-    /// The name as JSON has it.
+    /// The name in JSON.
     pub fn camel(self) -> &'static str {
         match self {
             Self::AccountId => "accountId",
@@ -60,7 +60,7 @@ impl Field {
         }
     }
 
-    /// The field of that name, in any letter case.
+    /// Returns the field with this name. Case-insensitive.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -68,7 +68,7 @@ impl Field {
     }
 }
 
-/// What is wrong with one field. The message is a sentence for the caller, without secrets.
+/// An error in one field. The message is a sentence for the caller, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
     /// The field at fault.
@@ -78,7 +78,6 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// An error of `field`.
     pub fn new(field: Field, code: Code, message: impl Into<String>) -> Self {
         Self {
             field,
@@ -88,26 +87,26 @@ impl FieldError {
     }
 }
 
-/// A value as a format delivered it.
+/// A value as it was parsed from a format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RawValue {
-    /// A text, or a scalar's source text.
+    /// A string, or a scalar's source text.
     Text(String),
-    /// An object or an array where a text belongs.
+    /// An object or an array where a string is expected.
     Structure,
 }
 
-/// The fields of a report as they arrived, before any rule.
+/// The fields of a report as they arrived, before validation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawReport([Option<RawValue>; Field::ALL.len()]);
 
 impl RawReport {
-    /// Sets a field, whatever it held.
+    /// Sets a field, replacing its value.
     pub fn set(&mut self, field: Field, value: Option<RawValue>) {
         self.0[field as usize] = value;
     }
 
-    /// Sets a field to a text, or adds it behind a comma to the text that the field holds.
+    /// Sets a field to a text, or appends a comma and the text if the field already has one.
     pub fn append(&mut self, field: Field, text: &str) {
         match &mut self.0[field as usize] {
             Some(RawValue::Text(held)) => held.extend([",", text]),
@@ -115,14 +114,14 @@ impl RawReport {
         }
     }
 
-    /// Sets a field that is not given.
+    /// Sets a field if it is not given.
     pub fn fill(&mut self, field: Field, value: Option<RawValue>) {
         if !self.is_given(field) {
             self.set(field, value);
         }
     }
 
-    /// Sets every field that the other report gives, whatever it held.
+    /// Replaces every field that the other report gives.
     pub fn overlay(&mut self, mut other: Self) {
         for field in Field::ALL {
             if other.is_given(field) {
@@ -131,20 +130,20 @@ impl RawReport {
         }
     }
 
-    /// Sets every field that is not given to what the other report has.
+    /// Sets every field that is not given to the value in the other report.
     pub fn underlay(&mut self, other: Self) {
         for (field, value) in Field::ALL.into_iter().zip(other.0) {
             self.fill(field, value);
         }
     }
 
-    /// The fields that hold something, if only a blank.
+    /// Returns the fields that have a value, even if it is blank.
     pub fn fields(&self) -> impl Iterator<Item = Field> {
         let held = |field: &Field| self.0[*field as usize].is_some();
         Field::ALL.into_iter().filter(held)
     }
 
-    /// Whether a field is given: missing, empty and blank are not.
+    /// Whether a field is given. A missing, empty or blank field is not.
     pub fn is_given(&self, field: Field) -> bool {
         self.get(field).is_some_and(|given| match given {
             RawValue::Text(text) => !text.trim().is_empty(),
@@ -152,7 +151,7 @@ impl RawReport {
         })
     }
 
-    /// What a field holds.
+    /// Returns the value of a field.
     pub fn get(&self, field: Field) -> Option<&RawValue> {
         self.0[field as usize].as_ref()
     }
@@ -164,7 +163,7 @@ impl RawReport {
                 field,
                 Code::NotAText,
                 format!(
-                    "{} must be a text, not an object or an array",
+                    "{} must be a string, not an object or an array",
                     field.camel()
                 ),
             )),
@@ -179,7 +178,7 @@ impl RawReport {
 pub struct Text(Box<str>);
 
 impl Text {
-    /// Checks a value for `field`. White space alone is for the caller to leave out.
+    /// Checks a value for `field`. The caller must leave out a blank value.
     ///
     /// # Errors
     /// `Length` or `InvalidCharacter`.
@@ -188,7 +187,7 @@ impl Text {
             .map_err(|(code, message)| FieldError::new(field, code, message))
     }
 
-    /// Checks a value that goes by another name than a field's. The error is a code and a sentence.
+    /// Checks a value that is not a field's and has this name. The error is a code and a sentence.
     ///
     /// # Errors
     /// `Length` or `InvalidCharacter`.
@@ -209,7 +208,7 @@ impl Text {
         Ok(Self(value.into()))
     }
 
-    /// A value from the store, which holds only what was parsed once.
+    /// Wraps a value from the store, which holds only values that were checked before.
     pub fn trusted(value: String) -> Self {
         Self(value.into())
     }
@@ -225,7 +224,7 @@ impl fmt::Debug for Text {
     }
 }
 
-/// The four fields as reported: the content that a repeated report is compared by.
+/// The four fields as reported: the content by which a repeated report is compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reported {
     pub account_id: Option<Text>,
@@ -235,7 +234,7 @@ pub struct Reported {
 }
 
 impl Reported {
-    /// The four fields with their values, in the order of the identity.
+    /// Returns the four fields with their values, in the order in which an identity hashes them.
     pub fn fields(&self) -> [(Field, Option<&str>); 4] {
         let Self {
             account_id,
@@ -251,7 +250,7 @@ impl Reported {
         ]
     }
 
-    /// The fields in which two contents differ.
+    /// Returns the fields in which two contents differ.
     pub fn differing(&self, other: &Self) -> Vec<Field> {
         let pairs = self.fields().into_iter().zip(other.fields());
         pairs
@@ -261,11 +260,11 @@ impl Reported {
     }
 }
 
-/// A report that holds every rule of its fields.
+/// A report that satisfies every rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     pub reported: Reported,
-    /// When the call happened, if the client said so.
+    /// When the call happened, if the client reported it.
     pub occurred_at: Option<Timestamp>,
 }
 
@@ -318,7 +317,7 @@ impl Report {
     }
 }
 
-/// Either `sessionId`, or both `accountId` and `customerId`.
+/// Checks a report without `sessionId`, which requires both `accountId` and `customerId`.
 fn missing_subject(account: bool, customer: bool) -> Option<FieldError> {
     match (account, customer) {
         (true, true) => None,

@@ -1,4 +1,4 @@
-//! A point in time with the precision that the log keeps: microseconds, UTC.
+//! A point in time with the log's precision: microseconds, UTC.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use jiff::SignedDuration;
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 ///
-/// Shown as RFC 3339 in UTC with six decimals and `Z`, so that texts sort as the timestamps do.
+/// Displayed as RFC 3339 in UTC with six decimals and `Z`, so the strings sort by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
     /// Before every timestamp of the log.
     pub const MIN: Self = Self(jiff::Timestamp::UNIX_EPOCH);
-    /// Behind every timestamp of the log.
+    /// After every timestamp of the log.
     pub const MAX: Self = Self(jiff::Timestamp::MAX);
 
     /// Reads the system clock. Only the edge (`api`, `cli`) may call this.
@@ -30,15 +30,15 @@ impl Timestamp {
         self.0.as_microsecond()
     }
 
-    /// A timestamp from the log; `None` outside of the years -9999 to 9999.
+    /// Returns a timestamp from the log, or `None` outside the years -9999 to 9999.
     pub fn from_micros(micros: i64) -> Option<Self> {
         jiff::Timestamp::from_microsecond(micros).ok().map(Self)
     }
 
-    /// Reads RFC 3339 (`2026-03-01T09:30:00.25+01:00`); digits beyond microseconds are dropped.
+    /// Parses RFC 3339 (`2026-03-01T09:30:00.25+01:00`). Digits beyond microseconds are dropped.
     ///
-    /// The shape is checked here because the parser also takes ISO 8601 forms that RFC 3339
-    /// does not have, such as a missing minute or a zone in brackets.
+    /// The shape is checked here because jiff's parser also accepts ISO 8601 forms that RFC 3339
+    /// does not allow, such as a missing minute or a zone in brackets.
     pub fn parse(text: &str) -> Option<Self> {
         const SHAPE: &[u8] = b"dddd-dd-ddTdd:dd:dd";
         let bytes = text.as_bytes();
@@ -52,7 +52,7 @@ impl Timestamp {
         shaped.then(|| text.parse().ok().map(Self::truncate))?
     }
 
-    /// This timestamp moved by a whole number of seconds; `None` past the end of the calendar.
+    /// Adds a whole number of seconds. Returns `None` past the end of the calendar.
     pub fn plus_seconds(self, seconds: i64) -> Option<Self> {
         self.0
             .checked_add(SignedDuration::from_secs(seconds))
@@ -67,7 +67,7 @@ impl Timestamp {
     }
 }
 
-/// `[.digits]` and then `Z` or `±hh:mm`.
+/// Whether a text is `[.digits]`, followed by `Z` or `±hh:mm`.
 fn is_fraction_and_offset(rest: &str) -> bool {
     let offset = match rest.strip_prefix('.') {
         Some(fraction) => {

@@ -1,36 +1,36 @@
-//! `BillingInfo`: totals of a range of days, by customer.
+//! `BillingInfo`: totals by customer over a range of days.
 
 use super::Format;
 use super::record::Record;
 use super::value::Value;
 use super::xml;
 
-/// Totals of a range of days.
+/// Totals over a range of days.
 #[derive(Clone, Debug)]
 pub struct BillingInfo {
-    /// The account; `None` for all of them, when each row names its own.
+    /// The account; `None` for all accounts, in which case each row names its account.
     pub account_id: Option<String>,
     /// The first day, `YYYY-MM-DD`.
     pub start_date: String,
     pub end_date: String,
     /// The time zone of the days, by its IANA name.
     pub time_zone: String,
-    /// A cursor of the feed: the totals are exact there.
+    /// The feed cursor at which the totals are exact.
     pub as_of: String,
     pub customers: Vec<BillingCustomerInfo>,
-    /// Billables that nobody is billed for yet; `None` for those who may not know.
+    /// Billables without a pair; `None` if the caller may not see this count.
     pub unattributed_count: Option<i64>,
 }
 
-/// Totals of a customer, of one day or of all.
+/// Totals of one customer, for one day or for all days.
 #[derive(Clone, Debug)]
 pub struct BillingCustomerInfo {
-    /// The account, where the whole does not name it.
+    /// The account, if [`BillingInfo`] does not name one.
     pub account_id: Option<String>,
     pub customer_id: String,
-    /// The day, `YYYY-MM-DD`, when totals are by day.
+    /// The day, `YYYY-MM-DD`, if totals are by day.
     pub date: Option<String>,
-    /// Billables that are not voided.
+    /// The number of billables that are not voided.
     pub billable_count: i64,
     pub voided_count: i64,
 }
@@ -60,7 +60,7 @@ impl BillingCustomerInfo {
 }
 
 impl BillingInfo {
-    /// The totals as a body, piece by piece. Formats of rows have the customers alone.
+    /// Returns the body piece by piece. Row formats contain only the customers.
     pub fn pieces(self, format: Format) -> impl Iterator<Item = String> {
         let (start, end) = match format {
             Format::Json => self.json_frame(),
@@ -88,7 +88,7 @@ impl BillingInfo {
         ]
     }
 
-    /// What stands before the rows and behind them.
+    /// Returns the text before and after the rows.
     fn json_frame(&self) -> (String, String) {
         let mut start = Value::Object(self.head()).to_json();
         start.pop();
@@ -113,7 +113,7 @@ impl BillingInfo {
         )
     }
 
-    /// Members in alphabetical order, as data contracts have them.
+    /// Writes members in alphabetical order, as data contracts do.
     fn xml_frame(&self) -> (String, String) {
         let mut start = xml::open("BillingInfo", xml::NAMESPACE);
         xml::member(&mut start, "AccountId", self.account_id.as_deref());

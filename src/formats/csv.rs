@@ -1,4 +1,4 @@
-//! CSV (RFC 4180): a header row, then one report or record a row.
+//! CSV (RFC 4180): a header row, then one report or record per row.
 
 mod read;
 mod split;
@@ -9,5 +9,5 @@ pub use split::Splitter;
 pub(super) use write::{Cells, write, write_row};
 pub use write::{header, unguarded};
 
-/// The most columns of a header.
+/// The maximum number of columns in a header.
 pub const MAX_COLUMNS: usize = 1000;

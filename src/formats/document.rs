@@ -1,21 +1,21 @@
-//! What a body contains, and how the fields of a query join it.
+//! A parsed body, and how the fields of a query are merged into it.
 
 use super::ReadError;
 use super::parameters::Parameters;
 use super::vendors::Hints;
 use crate::billable::{Field, RawReport};
 
-/// The most reports in one body.
+/// The maximum number of reports in one body.
 pub const MAX_ITEMS: usize = 10_000;
 
-/// What a body contains: one report, or several in order.
+/// A parsed body: one report, or a batch of reports in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
     items: Vec<Item>,
     is_batch: bool,
 }
 
-/// A report, and what a stock sender says of it in words of its own.
+/// A report, and the hints that a vendor format gives about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) report: RawReport,
@@ -34,15 +34,15 @@ impl From<RawReport> for Item {
 /// How a route binds a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// Whether the query's fields win over the body's; else they fill what it leaves out.
+    /// Whether query fields override body fields; otherwise they only fill in missing ones.
     pub query_wins: bool,
-    /// Whether the words of stock senders count; else their records are refused, because what
-    /// is left of one would be billed to whom nobody meant.
+    /// Whether vendor formats (FreeSWITCH, Twilio) are accepted. If not, a call detail record is
+    /// rejected, because its remaining fields could bill the wrong account.
     pub takes_hints: bool,
 }
 
 impl Document {
-    /// A body of one report.
+    /// Creates a document with one report.
     pub(super) fn one(item: impl Into<Item>) -> Self {
         Self {
             items: vec![item.into()],
@@ -50,7 +50,7 @@ impl Document {
         }
     }
 
-    /// The same reports as a batch.
+    /// Returns the same reports as a batch.
     pub fn into_batch(self) -> Self {
         Self {
             is_batch: true,
@@ -58,17 +58,17 @@ impl Document {
         }
     }
 
-    /// Whether they are a batch, if only of one or none.
+    /// Whether the document is a batch. A batch may have one report or none.
     pub fn is_batch(&self) -> bool {
         self.is_batch
     }
 
-    /// The reports, whatever else it says.
+    /// Returns the reports without their hints.
     pub fn into_reports(self) -> Vec<RawReport> {
         self.items.into_iter().map(|item| item.report).collect()
     }
 
-    /// Binds the fields of a query to the report; those of a batch can't be in the query.
+    /// Merges the fields of a query into the report. A batch allows no report fields in the query.
     pub fn bind(&mut self, query: &str, binding: Binding) -> Result<(), BindError> {
         let Binding {
             query_wins,
@@ -101,14 +101,14 @@ impl Document {
     }
 }
 
-/// Why a query cannot be bound.
+/// Why a query could not be bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BindError {
-    /// It cannot be read.
+    /// The query could not be parsed.
     Read(ReadError),
-    /// It names these fields of a report, but there are several reports.
+    /// The query names these report fields, but the body is a batch.
     Fields(Vec<Field>),
-    /// The body is a stock sender's record, where these do not count.
+    /// The body is a call detail record, which this route does not accept.
     CallDetailRecord,
 }
 
@@ -118,7 +118,8 @@ impl From<ReadError> for BindError {
     }
 }
 
-/// Reports as they are read, up to [`MAX_ITEMS`]: what is too long is not even collected.
+/// Collects reports while a body is parsed. Stops at [`MAX_ITEMS`], so the rest of a longer batch
+/// is never collected.
 #[derive(Debug, Default)]
 pub(super) struct Items(Vec<Item>);
 
@@ -138,8 +139,8 @@ impl Items {
         }
     }
 
-    /// The same for a table: only several rows are a batch, and none is a report without fields,
-    /// as an empty body is.
+    /// Returns the document of a table. Two or more rows are a batch; no rows are one report
+    /// without fields, like an empty body.
     pub(super) fn into_rows(mut self) -> Document {
         if self.0.is_empty() {
             self.0.push(Item::default());
@@ -190,7 +191,7 @@ mod tests {
             (session.as_deref(), call.as_deref()),
             (Some("S1"), Some("CA1"))
         );
-        // A blank gives nothing, so it takes nothing away.
+        // A blank field counts as not given, so it overrides nothing.
         let [_, _, session, ..] = shown(bind(body, "sessionId=%20", true));
         assert_eq!(session.as_deref(), Some("S1"));
         let list = bind("[{}]", "format=xml&callSid=CA1", true);
@@ -218,13 +219,13 @@ mod tests {
         ] {
             assert_eq!(shown(bind(cdr, &query, true)), expected, "{query}");
         }
-        // What is said outright wins; elsewhere nothing of it counts.
+        // Explicit fields win over the record. Other routes reject the record.
         let [.., call, at] = shown(bind(cdr, "callSid=CA1&occurredAt=now", true));
         assert_eq!((call, at), (some("CA1"), some("now")));
         assert_eq!(bind(cdr, "", false), Err(BindError::CallDetailRecord));
         let [_, customer, ..] = shown(bind("{}", "customerId=cus?uuid=u-1", true));
         assert_eq!(customer, some("cus?uuid=u-1"));
-        // Zero is FreeSWITCH's word for never; a record without a uuid has the appended one.
+        // FreeSWITCH writes 0 for "never". A record without a uuid gets the appended one.
         let bare = r#"{"variables":{"start_uepoch":"0","start_epoch":"1396984221"}}"#;
         let [_, customer, _, call, at] = shown(bind(bare, "customerId=c?uuid=u%201", true));
         assert_eq!(

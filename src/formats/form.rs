@@ -1,28 +1,28 @@
-//! Forms: url-encoded, and multipart (RFC 7578). Files in them are skipped, whatever their bytes.
+//! Forms: url-encoded, and multipart (RFC 7578). Files are skipped, so they may contain any bytes.
 
 use memchr::memmem;
 
 use super::parameters::Parameters;
 use super::{Document, ReadError, vendors};
 
-/// Parts of a multipart form.
+/// The maximum number of parts in a multipart form.
 const MAX_PARTS: usize = 1000;
 
-/// A part's head, in bytes.
+/// The maximum size of a part's headers, in bytes.
 const MAX_PART_HEAD: usize = 8 * 1024;
 
-/// Reads a url-encoded form.
+/// Parses a url-encoded form.
 ///
 /// # Errors
-/// It is not UTF-8 when decoded.
+/// The decoded form is not UTF-8, has too many fields, or has an invalid `cdr`.
 pub(super) fn read(text: &str) -> Result<Document, ReadError> {
     document(&Parameters::parse(text)?)
 }
 
-/// Reads a multipart form whose parts are separated by `boundary`.
+/// Parses a multipart form with this boundary.
 ///
 /// # Errors
-/// It is not what RFC 7578 and RFC 2046 describe, or has too many parts.
+/// The form violates RFC 7578 or RFC 2046, has too many parts, or has an invalid `cdr`.
 pub(super) fn read_multipart(body: &[u8], boundary: &str) -> Result<Document, ReadError> {
     let form = parts(body, boundary)
         .map_err(|what| ReadError::Malformed(format!("the multipart form {what}")))?;
@@ -35,7 +35,7 @@ fn document(form: &Parameters) -> Result<Document, ReadError> {
     Ok(Document::one(item))
 }
 
-/// The boundary of a `Content-Type`, if it has one: 1 to 70 visible characters.
+/// Returns the boundary of a `Content-Type`, if it has one: 1 to 70 printable ASCII characters.
 pub(super) fn boundary_of(content_type: &str) -> Option<String> {
     let parameter = content_type.split(';').skip(1).find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
@@ -55,7 +55,7 @@ pub(super) fn boundary_of(content_type: &str) -> Option<String> {
 fn parts(body: &[u8], boundary: &str) -> Result<Parameters, &'static str> {
     let delimiter = format!("\r\n--{boundary}");
     let finder = memmem::Finder::new(&delimiter);
-    // The first delimiter may stand at the very beginning, without its line end.
+    // The first delimiter may be at the very start, without a line end before it.
     let mut rest = match body.strip_prefix(&delimiter.as_bytes()[2..]) {
         Some(rest) => rest,
         None => split(body, &finder)
@@ -70,8 +70,8 @@ fn parts(body: &[u8], boundary: &str) -> Result<Parameters, &'static str> {
         let blanks = rest.iter().take_while(|byte| b" \t".contains(byte));
         let part = rest[blanks.count()..]
             .strip_prefix(b"\r\n")
-            .ok_or("has something behind a boundary")?;
-        let (part, next) = split(part, &finder).ok_or("ends before its last boundary")?;
+            .ok_or("has unexpected content after a boundary")?;
+        let (part, next) = split(part, &finder).ok_or("ends before its closing boundary")?;
         if let Some((name, value)) = field(part)? {
             form.push(name, value);
         }
@@ -80,22 +80,23 @@ fn parts(body: &[u8], boundary: &str) -> Result<Parameters, &'static str> {
     Err("has too many parts")
 }
 
-/// What comes before the delimiter, and behind it.
+/// Splits at the first delimiter. Returns the bytes before and after it.
 fn split<'a>(bytes: &'a [u8], finder: &memmem::Finder<'_>) -> Option<(&'a [u8], &'a [u8])> {
     let at = finder.find(bytes)?;
     Some((&bytes[..at], &bytes[at + finder.needle().len()..]))
 }
 
-/// A part's name and value; `None` for a file.
+/// Returns a part's name and value, or `None` for a file.
 fn field(part: &[u8]) -> Result<Option<(String, String)>, &'static str> {
     let (head, value) = match part.strip_prefix(b"\r\n") {
         Some(value) => (&b""[..], value),
         None => split(part, &memmem::Finder::new("\r\n\r\n")).unwrap_or((part, b"")),
     };
     if head.len() > MAX_PART_HEAD {
-        return Err("has a part with a head that is too long");
+        return Err("has a part with headers that are too long");
     }
-    let head = std::str::from_utf8(head).map_err(|_| "has a part whose head is not UTF-8")?;
+    let head =
+        std::str::from_utf8(head).map_err(|_| "has a part with headers that are not UTF-8")?;
     let header = |wanted: &str| {
         head.split("\r\n").find_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -104,7 +105,7 @@ fn field(part: &[u8]) -> Result<Option<(String, String)>, &'static str> {
     };
     let parameters = header("content-disposition")
         .and_then(disposition_of)
-        .ok_or("has a part without a usable Content-Disposition")?;
+        .ok_or("has a part without a valid Content-Disposition")?;
     let get = |wanted: &str| {
         parameters
             .iter()
@@ -116,15 +117,15 @@ fn field(part: &[u8]) -> Result<Option<(String, String)>, &'static str> {
     let coding =
         header("content-transfer-encoding").map(|coding| coding.trim().to_ascii_lowercase());
     if !matches!(coding.as_deref(), None | Some("7bit" | "8bit" | "binary")) {
-        return Err("has a field in a Content-Transfer-Encoding");
+        return Err("has a field with an unsupported Content-Transfer-Encoding");
     }
     let (_, name) = get("name").ok_or("has a part without a name")?;
     let value = std::str::from_utf8(value).map_err(|_| "has a field that is not UTF-8")?;
     Ok(Some((name.clone(), value.to_owned())))
 }
 
-/// The parameters of `form-data; name="a"; …`. Quotes in a name are written `%22` by browsers
-/// and `\"` by others.
+/// Parses the parameters of `form-data; name="a"; …`. For a quote in a name, browsers write `%22`
+/// and other clients write `\"`.
 fn disposition_of(value: &str) -> Option<Vec<(String, String)>> {
     let (kind, mut rest) = value.split_once(';').unwrap_or((value, ""));
     if !kind.trim().eq_ignore_ascii_case("form-data") {
@@ -150,7 +151,8 @@ fn disposition_of(value: &str) -> Option<Vec<(String, String)>> {
     }
 }
 
-/// A quoted text behind its first quote, and what comes behind the semicolon after it.
+/// Parses a quoted string after its opening quote. Returns it, and the text after the semicolon
+/// that follows.
 fn unquoted(quoted: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = quoted.char_indices();

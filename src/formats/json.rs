@@ -1,4 +1,4 @@
-//! JSON: strict syntax (RFC 8259), names in any letter case, scalars as their source text.
+//! JSON: strict syntax (RFC 8259), case-insensitive names, scalars kept as their source text.
 
 pub mod case_insensitive;
 pub mod visit;
@@ -11,8 +11,10 @@ use super::{ReadError, vendors};
 use crate::billable::{Field, RawValue};
 use visit::{Each, FromMembers, Object, Skipped, next_raw};
 
-/// Reads an object as a report, or an array of objects as several. Unknown members are skipped,
-/// to a depth of 128; of a repeated member the last one counts.
+/// Parses an object as one report, or an array of objects as a batch.
+///
+/// Unknown members are skipped, to a nesting depth of 128. If a member is repeated, the last one
+/// counts.
 ///
 /// # Errors
 /// The text is neither, or there are too many items.
@@ -36,10 +38,10 @@ pub(super) fn read(text: &str) -> Result<Document, ReadError> {
     }
 }
 
-/// Reads lines of one object each; blank ones are skipped.
+/// Parses one object per line. Blank lines are skipped.
 ///
 /// # Errors
-/// A line is not an object, or there are too many.
+/// A line is not an object, or there are too many objects.
 pub(super) fn read_lines(text: &str) -> Result<Document, ReadError> {
     let mut items = Items::default();
     for (before, line) in text.split('\n').enumerate() {
@@ -52,27 +54,27 @@ pub(super) fn read_lines(text: &str) -> Result<Document, ReadError> {
     Ok(items.into_document())
 }
 
-/// Reads an object, and what it says in the words of a stock sender.
+/// Parses an object, including the hints of a vendor format.
 pub(super) fn read_object(text: &str) -> Result<Item, ReadError> {
     let Object(item) = serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
     Ok(item)
 }
 
-/// The members of an object in order, each a text, a scalar's source text, or nothing for null.
+/// Returns an object's members in order: a string, a scalar's source text, or `None` for null.
 ///
 /// # Errors
-/// The text is no object.
+/// The text is not an object.
 pub fn members_of(text: &str) -> Result<Vec<(String, Option<RawValue>)>, ReadError> {
     let Object(members) = serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
     Ok(members)
 }
 
-/// The parser's own words may repeat the text, so they are not passed on.
+/// The messages of `serde_json` may quote the body, so they are not passed on.
 fn malformed(error: &serde_json::Error, lines_before: usize) -> ReadError {
     let what = match error.classify() {
         Category::Eof => "ends too early",
         Category::Data => "must be an object",
-        Category::Syntax | Category::Io => "is not valid or is nested too deep",
+        Category::Syntax | Category::Io => "is invalid or nested too deeply",
     };
     let (line, column) = (lines_before + error.line(), error.column());
     ReadError::Malformed(format!("the JSON {what} (line {line}, column {column})"))

@@ -1,25 +1,27 @@
-//! JSV, ServiceStack's own format: JSON without its quotes, and quotes as in CSV.
+//! JSV, ServiceStack's text format: JSON without quotes, except where a value needs CSV quoting.
 //!
 //! ```text
 //! {AccountId:acc,CallSid:"a ""b"", c"}
 //! ```
 //!
-//! More tolerant than the format where people write it by hand: blanks after a colon and line
-//! ends around members are layout, not part of an unquoted value; colons may stand in one.
+//! The parser is more tolerant than the format, for JSV that is written by hand: blanks after a
+//! colon and line ends around members are layout, not part of an unquoted value, and an unquoted
+//! value may contain colons.
 
 use super::ReadError;
 use super::document::{Document, Items};
 use crate::billable::{Field, RawReport, RawValue};
 
-/// How deep members that nobody wants may be nested.
+/// The maximum nesting depth of a member's value.
 const MAX_DEPTH: usize = 64;
 
-/// Characters that make the writer quote a text.
+/// Characters that require a string to be quoted.
 const SPECIAL: [char; 9] = ['"', ':', ',', '{', '}', '[', ']', '\r', '\n'];
 
-/// Reads an object as a report, or a list of objects as several. Names bind in any letter case,
-/// quoted or not; of a repeated member the last one counts; nothing between a colon and the
-/// next comma is not given, and `null` is a text.
+/// Parses an object as one report, or a list of objects as a batch.
+///
+/// Names are case-insensitive and may be quoted. If a member is repeated, the last one counts. A
+/// member without a value counts as not given, and `null` is a string.
 ///
 /// # Errors
 /// The text is neither, or there are too many items.
@@ -34,7 +36,7 @@ pub(super) fn read(text: &str) -> Result<Document, ReadError> {
     })
 }
 
-/// Writes a text, quoted when the reader needs it to be.
+/// Writes a string, quoted if the parser needs the quotes.
 pub(super) fn write_text(text: &str, out: &mut String) {
     if text.is_empty() || text.contains(SPECIAL) || text.starts_with(char::is_whitespace) {
         out.extend(["\"", &text.replace('"', "\"\""), "\""]);
@@ -64,11 +66,11 @@ impl<'a> Parser<'a> {
         let document = match self.next_layout() {
             Some('{') => Document::one(self.report()?),
             Some('[') => self.reports()?,
-            _ => return Err("must be an object, or a list of objects".into()),
+            _ => return Err("must be an object or a list of objects".into()),
         };
         match self.next_layout() {
             None => Ok(document),
-            Some(_) => Err("goes on after its end".into()),
+            Some(_) => Err("has content after its end".into()),
         }
     }
 
@@ -106,7 +108,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// What stands between two brackets, separated by commas.
+    /// Parses comma-separated items between two brackets.
     fn sequence(
         &mut self,
         open: char,
@@ -126,7 +128,7 @@ impl<'a> Parser<'a> {
                     self.at += close.len_utf8();
                     return Ok(());
                 }
-                Some(_) => return Err("has something between two values".into()),
+                Some(_) => return Err("has no comma or closing bracket after a value".into()),
                 None => return Err("ends too early".into()),
             }
         }
@@ -155,7 +157,7 @@ impl<'a> Parser<'a> {
     fn value(&mut self, depth: usize) -> Result<Option<RawValue>, Reason> {
         match self.next_layout() {
             Some('"') => self.quoted().map(|text| Some(RawValue::Text(text))),
-            Some('{' | '[') if depth == MAX_DEPTH => Err("is nested too deep".into()),
+            Some('{' | '[') if depth == MAX_DEPTH => Err("is nested too deeply".into()),
             Some('{') => {
                 self.object(depth + 1, &mut |_, _| {})?;
                 Ok(Some(RawValue::Structure))
@@ -168,7 +170,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// An unquoted value, up to the comma or bracket that ends it.
+    /// Parses an unquoted value, up to the comma or bracket that ends it.
     fn plain(&mut self) -> Result<Option<RawValue>, Reason> {
         let rest = &self.text[self.at..];
         let length = rest
@@ -186,7 +188,7 @@ impl<'a> Parser<'a> {
             let rest = &self.text[self.at..];
             let Some(length) = rest.find('"') else {
                 self.at = self.text.len();
-                return Err("ends inside of quotes".into());
+                return Err("has an unclosed quote".into());
             };
             value.push_str(&rest[..length]);
             self.at += length + 1;
@@ -198,7 +200,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Skips layout, and returns the character after it.
+    /// Skips layout and returns the next character, without consuming it.
     fn next_layout(&mut self) -> Option<char> {
         let rest = &self.text[self.at..];
         let trimmed = rest.trim_start();

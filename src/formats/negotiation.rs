@@ -1,11 +1,11 @@
-//! Which format an answer gets.
+//! Content negotiation: chooses the format of a response.
 
 use super::{Format, essence};
 
 /// The media type of problem details.
 pub const PROBLEM: &str = "application/problem+json";
 
-/// What a request says about the format of its answer.
+/// What a request says about the format of its response.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wishes<'a> {
     /// The format suffix of the path.
@@ -18,8 +18,8 @@ pub struct Wishes<'a> {
     pub request: Option<Format>,
 }
 
-/// The format of an answer: suffix, then `?format=`, then `Accept` with its weights, then the
-/// request's own, then JSON. Nothing is ever refused for its `Accept`.
+/// Chooses the response format: the suffix, then `?format=`, then `Accept` with its weights, then
+/// the request's own format, then JSON. No request is refused because of its `Accept`.
 pub fn negotiate(wishes: Wishes<'_>) -> Format {
     let Wishes {
         suffix,
@@ -27,7 +27,7 @@ pub fn negotiate(wishes: Wishes<'_>) -> Format {
         accept,
         request,
     } = wishes;
-    // A batch of lines is answered as an array unless lines are asked for.
+    // A batch in NDJSON gets a JSON array, unless the client asks for NDJSON.
     let request = request.filter(|format| *format != Format::Ndjson);
     suffix
         .or_else(|| named(format))
@@ -36,14 +36,14 @@ pub fn negotiate(wishes: Wishes<'_>) -> Format {
         .unwrap_or(Format::Json)
 }
 
-/// The format that `?format=` names.
+/// Returns the format that `?format=` names.
 fn named(format: Option<&str>) -> Option<Format> {
     let value = format?.split('.').next()?.to_ascii_lowercase();
     Format::from_name(&value)
 }
 
-/// The format that `Accept` gives the highest weight. Among equals the one that is named more
-/// precisely, then the request's own, then the server's order.
+/// Returns the format with the highest weight in `Accept`. Ties go to the format that is named more
+/// specifically, then to the request's own format, then to the server's order.
 fn accepted(accept: &str, request: Option<Format>) -> Option<Format> {
     let ranges: Vec<(String, u16)> = accept
         .split(',')
@@ -55,7 +55,7 @@ fn accepted(accept: &str, request: Option<Format>) -> Option<Format> {
             "application/*" | "text/*" => Some(2),
             range => format.media_types().contains(&range).then_some(3),
         };
-        // RFC 9110, 12.5.1: the most precise range that matches gives the weight.
+        // RFC 9110, 12.5.1: the most specific matching range determines the weight.
         let matches = ranges
             .iter()
             .filter_map(|(range, weight)| Some((precision(range)?, *weight)));
@@ -71,20 +71,20 @@ fn accepted(accept: &str, request: Option<Format>) -> Option<Format> {
         .map(|(_, format)| format)
 }
 
-/// Whether errors are asked for as problem details (RFC 9457): `Accept` names their type, with a
-/// weight above zero, and neither suffix nor `?format=` names a format.
+/// Whether the client asks for errors as problem details (RFC 9457): `Accept` names their media
+/// type with a weight above zero, and neither the suffix nor `?format=` names a format.
 pub fn wants_problem(wishes: Wishes<'_>) -> bool {
     let is_named = wishes.suffix.is_some() || named(wishes.format).is_some();
     !is_named && accepts(wishes.accept.unwrap_or_default(), PROBLEM)
 }
 
-/// Whether `Accept` names a media type itself, with a weight above zero.
+/// Whether `Accept` names exactly this media type, with a weight above zero.
 pub fn accepts(accept: &str, media_type: &str) -> bool {
     let mut ranges = accept.split(',');
     ranges.any(|range| essence(range) == media_type && weight(range) > 0)
 }
 
-/// Whether an `Accept-Encoding` takes gzip: by name, or by `*` when it is not named.
+/// Whether an `Accept-Encoding` accepts gzip: by name, or by `*` if gzip is not named.
 pub fn accepts_gzip(accept_encoding: &str) -> bool {
     let weight_of = |name: &str| {
         let mut codings = accept_encoding.split(',');
@@ -96,7 +96,7 @@ pub fn accepts_gzip(accept_encoding: &str) -> bool {
     weight.is_some_and(|weight| weight > 0)
 }
 
-/// A range's weight in thousandths; one that cannot be read counts as 1.
+/// Returns a range's weight in thousandths. A missing or invalid weight counts as 1.
 fn weight(range: &str) -> u16 {
     let weight = range.split(';').skip(1).find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
@@ -104,7 +104,7 @@ fn weight(range: &str) -> u16 {
             .eq_ignore_ascii_case("q")
             .then(|| value.trim().parse::<f32>().ok())?
     });
-    // Between 0 and 1000 by the clamp, so the cast keeps the value.
+    // The clamp keeps the value between 0 and 1000, so the cast does not change it.
     weight.map_or(1000, |weight| {
         (weight.clamp(0.0, 1.0) * 1000.0).round() as u16
     })

@@ -1,11 +1,11 @@
-//! Query strings and url-encoded forms: strict decoding, and binding to the fields of a report.
+//! Query strings and url-encoded forms: strict decoding, and binding to a report's fields.
 
 use percent_encoding::percent_decode_str;
 
 use super::ReadError;
 use crate::billable::{Field, RawReport};
 
-/// Parameters of a query, fields of a form. Each takes more memory than its text does.
+/// The maximum number of query parameters or form fields. Each takes more memory than its text.
 const MAX_PARAMETERS: usize = 1000;
 
 /// The decoded parameters of a query or the fields of a form, in order.
@@ -13,15 +13,16 @@ const MAX_PARAMETERS: usize = 1000;
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Decodes the text of a query or a form: `&` separates, `+` is a blank, `%XX` a byte.
+    /// Decodes a query or a form: `&` separates parameters, `+` is a blank, `%XX` is a byte.
     ///
     /// # Errors
-    /// The bytes are not UTF-8, replacing which would bill somebody else; or there are too many.
+    /// There are too many parameters, or the bytes are not UTF-8. Replacing invalid bytes could
+    /// bill the wrong account.
     pub fn parse(text: &str) -> Result<Self, ReadError> {
         let decode = |text: &str| match percent_decode_str(&text.replace('+', " ")).decode_utf8() {
             Ok(text) => Ok(text.into_owned()),
             Err(_) => Err(ReadError::Malformed(
-                "the query or form is not UTF-8".to_owned(),
+                "the query or form is not valid UTF-8".to_owned(),
             )),
         };
         let parameters = text
@@ -42,7 +43,7 @@ impl Parameters {
         Ok(Self(parsed))
     }
 
-    /// The first value of a parameter, whatever its letter case.
+    /// Returns the first value of a parameter. The name is case-insensitive.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
@@ -50,7 +51,7 @@ impl Parameters {
             .map(|(_, value)| &**value)
     }
 
-    /// Every value of a parameter, in order.
+    /// Returns every value of a parameter, in order.
     pub(super) fn get_all(&self, name: &str) -> Vec<&str> {
         let named = self.0.iter();
         named
@@ -59,13 +60,12 @@ impl Parameters {
             .collect()
     }
 
-    /// Adds one more at the end.
     pub(super) fn push(&mut self, name: String, value: String) {
         self.0.push((name, value));
     }
 
-    /// The report that they are. Empty values are skipped; a repeated name gives its values
-    /// joined with commas.
+    /// Returns the parameters as a report. Empty values are skipped. The values of a repeated name
+    /// are joined with commas.
     pub fn report(&self) -> RawReport {
         let mut report = RawReport::default();
         for (name, value) in self.0.iter().filter(|(_, value)| !value.is_empty()) {

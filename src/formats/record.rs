@@ -1,4 +1,4 @@
-//! Answers as flat records, and lists of them, in every format.
+//! Responses as flat records, and as lists of records, in every format.
 
 use sha2::{Digest, Sha256};
 
@@ -6,7 +6,7 @@ use super::value::{Value, pascal};
 use super::{Format, csv, xml};
 use crate::billable::{Billable, Entry, Field, LogEntry, Report, Text};
 
-/// The members of a billable.
+/// The names of a billable's members, in JSON order.
 pub const BILLABLE: [&str; 11] = [
     "id",
     "accountId",
@@ -21,18 +21,18 @@ pub const BILLABLE: [&str; 11] = [
     "voidReason",
 ];
 
-/// An object whose members are texts, numbers or booleans.
+/// A flat object: its members are strings, numbers, booleans or lists of strings.
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
-    /// The element in XML.
+    /// The name of the XML element.
     name: &'static str,
-    /// Members by their JSON names, in the order that JSON gets.
+    /// The members with their JSON names, in JSON order.
     members: Vec<(&'static str, Value<'a>)>,
     cells: csv::Cells,
 }
 
 impl<'a> Record<'a> {
-    /// A record with those members.
+    /// Creates a record with these members.
     pub fn new(name: &'static str, members: Vec<(&'static str, Value<'a>)>) -> Self {
         Self {
             name,
@@ -41,7 +41,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// A report as a client writes it.
+    /// Creates the record of a report, as a client writes it.
     pub fn report(report: &'a Report) -> Self {
         let fields = report.reported.fields().into_iter();
         let mut members: Vec<_> = fields
@@ -55,7 +55,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The billable as every route shows it.
+    /// Creates the record of a billable. It is the same on every route.
     pub fn billable(billable: &'a Billable) -> Self {
         let Entry {
             id,
@@ -84,8 +84,8 @@ impl<'a> Record<'a> {
         Self::new("Billable", BILLABLE.into_iter().zip(values).collect())
     }
 
-    /// An entry of the log, as the feed shows it. Callers who see only their own entries are not shown
-    /// its position.
+    /// Creates the record of a log entry, as the feed shows it. A caller that sees only its own
+    /// entries is not shown the partition and the position.
     pub fn log_entry(log_entry: &'a LogEntry, shows_position: bool) -> Self {
         let LogEntry {
             partition,
@@ -128,13 +128,13 @@ impl<'a> Record<'a> {
         Self::new("LogEntry", members)
     }
 
-    /// The record with one more member at its end.
+    /// Returns the record with one more member at the end.
     pub fn with(mut self, name: &'static str, value: Value<'a>) -> Self {
         self.members.push((name, value));
         self
     }
 
-    /// The record as a body.
+    /// Writes the record as a body.
     pub fn write(self, format: Format) -> String {
         match format {
             Format::Json => Value::Object(self.members).to_json(),
@@ -150,7 +150,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The record as an item of a [`list`].
+    /// Writes the record as an item of a [`list`].
     pub fn write_item(self, format: Format, is_first: bool) -> String {
         let separated = |object: String| {
             if is_first {
@@ -174,7 +174,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Members in alphabetical order, as data contracts have them.
+    /// Writes members in alphabetical order, as data contracts do.
     fn write_members(&self, out: &mut String) {
         let mut members: Vec<_> = self
             .members
@@ -194,7 +194,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Billables as rows, with their count and the digest of what was written.
+/// Writes billables as rows, and keeps their count and a digest of the output.
 #[derive(Clone, Debug)]
 pub struct ExportRows {
     format: Format,
@@ -204,7 +204,7 @@ pub struct ExportRows {
 }
 
 impl ExportRows {
-    /// No rows yet; in CSV the header.
+    /// Starts without rows. CSV starts with the header.
     pub fn new(format: Format) -> Self {
         let text = match format {
             Format::Csv => csv::header(BILLABLE),
@@ -224,26 +224,28 @@ impl ExportRows {
         self.count += 1;
     }
 
-    /// What was written since the last time.
+    /// Returns what was written since the last call.
     pub fn take(&mut self) -> String {
         self.digest.update(&self.text);
         std::mem::take(&mut self.text)
     }
 
-    /// How many rows there are.
+    /// The number of rows written so far.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The SHA-256 of everything that was taken, in hexadecimal digits.
+    /// Returns the SHA-256 of everything that [`Self::take`] returned, in hexadecimal digits.
     pub fn sha256(self) -> String {
         let digest = self.digest.finalize();
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-/// A list, piece by piece, so that nobody has to hold the whole of it. Its items are records of
-/// one kind with the same members; `name` is their element in XML, where an empty list needs it.
+/// Returns a list piece by piece, so that it is never held in memory as a whole.
+///
+/// Its items are records of one kind with the same members. `name` is their XML element, from which
+/// the root element is named.
 pub fn list(
     name: &str,
     items: impl Iterator<Item = String>,
@@ -264,7 +266,7 @@ pub fn list(
         .chain(std::iter::once(end))
 }
 
-/// A page: a list with the cursor of the next one. Formats of rows have the items alone.
+/// Returns a page: a list with the cursor of the next page. Row formats contain only the items.
 pub fn page<I: Iterator<Item = String>>(
     name: &str,
     items: I,
@@ -300,7 +302,7 @@ pub fn page<I: Iterator<Item = String>>(
         .chain(std::iter::once(end))
 }
 
-/// The answer to `count` operations that return nothing.
+/// Writes the response to `count` operations that return nothing.
 pub fn write_nulls(count: usize, format: Format) -> String {
     match format {
         Format::Json => Value::List(vec![Value::Null; count]).to_json(),
@@ -312,7 +314,7 @@ pub fn write_nulls(count: usize, format: Format) -> String {
             out
         }
         Format::Ndjson => "null\n".repeat(count),
-        // Rows without columns.
+        // Rows without columns are empty.
         Format::Csv => String::new(),
     }
 }

@@ -1,5 +1,5 @@
-//! `responseStatus`, the one shape of every error: its members, order and spelling are
-//! ServiceStack's, because its generated clients read them.
+//! `responseStatus`, the body of every error. Its members, order and spelling are ServiceStack's,
+//! because ServiceStack's generated clients read them.
 
 use serde::Serialize;
 
@@ -8,34 +8,34 @@ use super::{Format, csv, xml};
 
 const TYPES: &str = "http://schemas.servicestack.net/types";
 
-/// The member of `meta` that has an item's index in its batch.
+/// The member of `meta` that holds an item's index in its batch.
 const BATCH_INDEX: &str = "AutoBatchIndex";
 
 /// The body of an error.
 #[derive(Clone, Debug)]
 pub struct ResponseStatus {
     pub error_code: &'static str,
-    /// A sentence for people.
+    /// A human-readable sentence.
     pub message: String,
-    /// What is wrong with which field.
+    /// The errors in individual fields.
     pub errors: Vec<ResponseError>,
-    /// The index of the first item at fault, counted from 0, when it came in a batch.
+    /// The index of the first faulty item, counted from 0, if it came in a batch.
     pub index: Option<usize>,
 }
 
-/// What is wrong with one field.
+/// An error in one field.
 #[derive(Clone, Debug)]
 pub struct ResponseError {
     pub error_code: &'static str,
-    /// The field, as .NET spells it: `CallSid`.
+    /// The field in .NET spelling: `CallSid`.
     pub field_name: &'static str,
-    /// A sentence for people.
+    /// A human-readable sentence.
     pub message: String,
-    /// The item's index in its batch.
+    /// The item's index, if it came in a batch.
     pub index: Option<usize>,
 }
 
-/// Problem details, with the status as the one extension member.
+/// Problem details, with `responseStatus` as the only extension member.
 #[derive(Serialize)]
 struct Problem<'a> {
     #[serde(rename = "type")]
@@ -48,7 +48,7 @@ struct Problem<'a> {
 }
 
 impl ResponseStatus {
-    /// The status as a body.
+    /// Writes the status as a body.
     pub fn write(&self, format: Format) -> String {
         match format {
             Format::Json => Value::Object(vec![("responseStatus", self.value())]).to_json(),
@@ -59,8 +59,8 @@ impl ResponseStatus {
         }
     }
 
-    /// The status as problem details (RFC 9457), which hold the whole of it. `status` and
-    /// `title` are those of HTTP.
+    /// Writes problem details (RFC 9457) that contain the whole status. `status` and `title` are
+    /// those of HTTP.
     pub fn write_problem(&self, status: u16, title: &str) -> String {
         let problem = Problem {
             kind: "about:blank",
@@ -69,7 +69,7 @@ impl ResponseStatus {
             detail: &self.message,
             response_status: self.value(),
         };
-        serde_json::to_string(&problem).expect("texts serialise")
+        serde_json::to_string(&problem).expect("strings serialise")
     }
 
     fn value(&self) -> Value<'_> {
@@ -116,14 +116,14 @@ impl ResponseStatus {
     }
 }
 
-/// A dictionary of texts, as .NET has it.
+/// Returns `meta`, a .NET dictionary of strings.
 fn meta(index: Option<usize>) -> Value<'static> {
     index.map_or(Value::Null, |index| {
         Value::Object(vec![(BATCH_INDEX, Value::Text(index.to_string().into()))])
     })
 }
 
-/// The same, whose prefixes name how deep it stands.
+/// Writes `meta` as XML. The number in `prefix` is the nesting depth, as in .NET.
 fn write_xml_meta(out: &mut String, prefix: &str, index: Option<usize>) {
     let namespace = format!("<Meta xmlns:{prefix}=\"{}\"", xml::ARRAYS);
     out.push_str(&namespace);

@@ -1,4 +1,4 @@
-//! Values that answers are made of, and their writers in JSON and JSV.
+//! The values in responses, and their writers for JSON and JSV.
 
 use std::borrow::Cow;
 
@@ -6,33 +6,32 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::jsv;
 
-/// A value. Members of objects keep the order in which they were put in.
+/// A value. The members of an object keep their insertion order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// Not given: left out of objects in JSON and JSV, nil in XML, empty in CSV.
+    /// Not given: omitted from objects in JSON and JSV, nil in XML, empty in CSV.
     Null,
     /// `true` or `false`; in JSV and CSV `True` or `False`, as .NET writes them.
     Bool(bool),
     Number(i64),
     Text(Cow<'a, str>),
-    /// Values in a row.
     List(Vec<Self>),
-    /// Named values, by their JSON names.
+    /// Members with their JSON names.
     Object(Vec<(&'static str, Self)>),
 }
 
 impl<'a> Value<'a> {
-    /// A text, or null.
+    /// Returns a string, or null for `None`.
     pub fn text(text: Option<impl Into<Cow<'a, str>>>) -> Self {
         text.map_or(Self::Null, |text| Self::Text(text.into()))
     }
 
-    /// The value as JSON, without blanks.
+    /// Returns the value as JSON without white space.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("texts serialise")
+        serde_json::to_string(self).expect("strings serialise")
     }
 
-    /// The value as JSV.
+    /// Returns the value as JSV.
     pub fn to_jsv(&self) -> String {
         let mut out = String::new();
         self.write_jsv(&mut out);
@@ -41,7 +40,8 @@ impl<'a> Value<'a> {
 
     fn write_jsv(&self, out: &mut String) {
         match self {
-            // Only in lists; the reader takes it for a text, and no list of ours is read back.
+            // Occurs only in lists. The parser would read `null` as a string, but it never parses
+            // these lists.
             Self::Null => out.push_str("null"),
             Self::Bool(true) => out.push_str("True"),
             Self::Bool(false) => out.push_str("False"),
@@ -93,7 +93,7 @@ impl Serialize for Value<'_> {
     }
 }
 
-/// A JSON name as .NET writes it.
+/// Converts a JSON name to .NET spelling (PascalCase).
 pub(super) fn pascal(camel: &str) -> String {
     let (first, rest) = camel.split_at(1);
     first.to_ascii_uppercase() + rest

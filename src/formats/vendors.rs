@@ -1,9 +1,9 @@
-//! What stock telephony senders say in words of their own.
+//! Vendor formats: the records that FreeSWITCH and Twilio send.
 //!
-//! - FreeSWITCH's `mod_json_cdr` sends a call detail record: an object whose member `variables`
-//!   has the call's `uuid` and its start as `start_uepoch`, in microseconds since 1970, and as
-//!   `start_epoch`, in seconds; zero when it never started. The values are texts. The module
-//!   appends `?uuid=…` to its URL, also when that has a query already.
+//! - FreeSWITCH's `mod_json_cdr` sends a call detail record: an object with a member `variables`,
+//!   which contains the call's `uuid` and its start, as `start_uepoch` in microseconds since 1970
+//!   and as `start_epoch` in seconds. The start is zero if the call never started. The values are
+//!   strings. The module appends `?uuid=…` to its URL, even if the URL already has a query.
 //! - Twilio's status callback is a form with `CallSid` and `Timestamp`, a timestamp in the format
 //!   of mail headers (RFC 2822).
 
@@ -21,7 +21,7 @@ use crate::billable::{Field, RawReport, RawValue, Timestamp};
 /// The parameter that FreeSWITCH appends.
 const UUID: &str = "uuid";
 
-/// What a sender's own words say of a report, for the fields that it leaves out.
+/// Values from a vendor format, for the fields that the report leaves out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hints {
     pub(super) is_cdr: bool,
@@ -30,15 +30,15 @@ pub(super) struct Hints {
 }
 
 impl Hints {
-    /// Fills what the report leaves out.
+    /// Fills in the fields that the report leaves out.
     pub(super) fn fill(self, report: &mut RawReport) {
         let occurred_at = self.occurred_at.map(|at| RawValue::Text(at.to_string()));
         report.fill(Field::CallSid, self.call_sid);
         report.fill(Field::OccurredAt, occurred_at);
     }
 
-    /// The query as it was meant, and the call of the appended parameter where the record itself
-    /// names none. Records only: anywhere else a question mark is a part of the value.
+    /// Parses the query. In the query of a record, the appended `?uuid=…` is read as a parameter,
+    /// and names the call if the record does not. Elsewhere a question mark is part of a value.
     pub(super) fn read_query(&mut self, query: &str) -> Result<Parameters, ReadError> {
         if !self.is_cdr {
             return Parameters::parse(query);
@@ -57,7 +57,8 @@ impl Hints {
     }
 }
 
-/// The hints of a JSON report's member `variables`. Only an object makes it a record.
+/// Reads the hints in a report's member `variables`. The report is a record only if the member is
+/// an object.
 pub(super) fn of_variables(value: &RawJson) -> serde_json::Result<Hints> {
     if !value.get().starts_with('{') {
         return serde_json::from_str::<Skipped>(value.get()).map(|_| Hints::default());
@@ -75,13 +76,13 @@ pub(super) fn of_variables(value: &RawJson) -> serde_json::Result<Hints> {
     })
 }
 
-/// What a form says in its senders' words: the record in `cdr`, or the time of a callback.
+/// Reads the vendor data in a form: the record in `cdr`, or the time of a Twilio callback.
 pub(super) fn of_form(form: &Parameters) -> Result<Item, ReadError> {
     match *form.get_all("cdr") {
         [] => {}
         [cdr] => return json::read_object(cdr),
         _ => {
-            let reason = "the form has more than one cdr".to_owned();
+            let reason = "the form has more than one cdr field".to_owned();
             return Err(ReadError::Malformed(reason));
         }
     }
@@ -98,7 +99,7 @@ pub(super) fn of_form(form: &Parameters) -> Result<Item, ReadError> {
     })
 }
 
-/// A number above zero.
+/// Parses a number above zero.
 fn number(value: Option<RawValue>) -> Option<i64> {
     match value? {
         RawValue::Text(text) => text.parse().ok().filter(|number| *number > 0),

@@ -1,8 +1,8 @@
-//! XML in the shape of .NET's data contracts, read with an event reader that trusts nothing.
+//! XML in the shape of .NET data contracts, parsed strictly from an event reader.
 //!
-//! Stricter than the contract serializer where it matters (no document types, no processing
-//! instructions, bounded depth) and more tolerant where it silently loses data: members may come
-//! in any order, with the operation's namespace or with none.
+//! The parser is stricter than .NET's contract serializer where it matters (no document types, no
+//! processing instructions, bounded depth), and more tolerant where the serializer silently loses
+//! data: members may come in any order, with the operation's namespace or without one.
 
 use quick_xml::NsReader;
 use quick_xml::XmlVersion;
@@ -26,19 +26,19 @@ pub(super) const ARRAYS: &str = "http://schemas.microsoft.com/2003/10/Serializat
 
 const MAX_DEPTH: usize = 64;
 
-/// Attributes of one element. Looking for repeated ones costs their square.
+/// The maximum number of attributes of an element. Finding duplicates takes quadratic time.
 const MAX_ATTRIBUTES: usize = 64;
 
-/// Reads a report from a `NewBillable` document, or several from an `ArrayOfNewBillable`, in which
-/// a nil item is a report without fields.
+/// Parses a `NewBillable` document as one report, or an `ArrayOfNewBillable` as a batch. A nil item
+/// of a batch is a report without fields.
 ///
 /// # Errors
-/// The text is not one well-formed document with such a root, there is something else in a list,
-/// or there are too many items.
+/// The text is not a well-formed document with one of these root elements, a batch contains another
+/// element, or there are too many items.
 pub(super) fn read(text: &str) -> Result<Document, ReadError> {
     if let Some(found) = text.chars().find(|&c| !is_xml_char(c)) {
         return Err(ReadError::Malformed(format!(
-            "the XML contains the character U+{:04X}",
+            "the XML contains the invalid character U+{:04X}",
             found as u32
         )));
     }
@@ -67,7 +67,7 @@ impl From<&'static str> for Reason {
 }
 
 const NOT_WELL_FORMED: Reason = Reason::Malformed("is not well-formed");
-const UNBOUND_PREFIX: Reason = Reason::Malformed("uses a prefix that is bound to no namespace");
+const UNBOUND_PREFIX: Reason = Reason::Malformed("uses an undeclared namespace prefix");
 
 struct XmlReader<'a> {
     reader: NsReader<&'a [u8]>,
@@ -76,12 +76,12 @@ struct XmlReader<'a> {
 
 /// The start of an element.
 struct Element {
-    /// What it is; `None` for one to be skipped with all it contains.
+    /// The known element, or `None` for one that is skipped with its content.
     known: Option<Known>,
     is_nil: bool,
 }
 
-/// The elements that mean something, where they stand in the operation's namespace or in none.
+/// The known elements, if they are in the operation's namespace or in no namespace.
 enum Known {
     Report,
     Reports,
@@ -96,7 +96,7 @@ impl<'a> XmlReader<'a> {
             Some(Known::Reports) => self.reports(is_nil)?,
             Some(Known::Member(_)) | None => {
                 return Err(
-                    "must have the root element NewBillable or ArrayOfNewBillable in the namespace of the operation or in none"
+                    "must have the root element NewBillable or ArrayOfNewBillable, in the operation's namespace or in no namespace"
                         .into(),
                 );
             }
@@ -109,7 +109,7 @@ impl<'a> XmlReader<'a> {
         self.reader.read_event().map_err(|_| NOT_WELL_FORMED)
     }
 
-    /// Everything up to and with the start of the root element.
+    /// Reads everything up to and including the start tag of the root element.
     fn prolog(&mut self) -> Result<Element, Reason> {
         let mut is_first = true;
         loop {
@@ -136,7 +136,7 @@ impl<'a> XmlReader<'a> {
         }
     }
 
-    /// Nothing but reports: what is skipped here would be lost.
+    /// Reads a batch. An unknown element is an error, because skipping it could lose a report.
     fn reports(&mut self, is_nil: bool) -> Result<Document, Reason> {
         let mut items = Items::default();
         self.children(is_nil, |document, element| match element.known {
@@ -145,13 +145,13 @@ impl<'a> XmlReader<'a> {
                 items.push(report).map_err(Reason::TooMany)
             }
             Some(Known::Reports | Known::Member(_)) | None => {
-                Err("has an item that is not a NewBillable in the namespace of the operation or in none".into())
+                Err("has an item that is not a NewBillable in the operation's namespace or in no namespace".into())
             }
         })?;
         Ok(items.into_document())
     }
 
-    /// Of a repeated member the first one counts, if only as nil.
+    /// Reads a report. If a member is repeated, the first one counts, even if it is nil.
     fn report(&mut self, is_nil: bool) -> Result<RawReport, Reason> {
         let mut report = RawReport::default();
         let mut seen = [false; Field::ALL.len()];
@@ -172,7 +172,7 @@ impl<'a> XmlReader<'a> {
         Ok(report)
     }
 
-    /// The elements in an element, each for `child` to read up to its end.
+    /// Calls `child` for each child element. `child` must read it up to its end tag.
     fn children(
         &mut self,
         is_nil: bool,
@@ -191,14 +191,14 @@ impl<'a> XmlReader<'a> {
                 Event::Text(text) if is_blank(&text) => {}
                 Event::Comment(_) => {}
                 Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => {
-                    return Err("has text where only elements belong".into());
+                    return Err("has text where only elements are allowed".into());
                 }
                 event => return Err(refusal(&event)),
             }
         }
     }
 
-    /// The text of a member, up to its end.
+    /// Reads the text of a member, up to its end tag.
     fn member(&mut self) -> Result<String, Reason> {
         let mut value = String::new();
         loop {
@@ -208,14 +208,14 @@ impl<'a> XmlReader<'a> {
                 Event::CData(text) => value.push_str(&text),
                 Event::GeneralRef(reference) => value.push(resolve(&reference)?),
                 Event::Comment(_) => {}
-                Event::Start(_) => return Err("has an element inside a text".into()),
+                Event::Start(_) => return Err("has an element where only text is allowed".into()),
                 Event::End(_) => return Ok(value),
                 event => return Err(refusal(&event)),
             }
         }
     }
 
-    /// Skips the content of an element, up to its end, checking that it is well-formed.
+    /// Skips the content of an element up to its end tag, and checks that it is well-formed.
     fn skip(&mut self) -> Result<(), Reason> {
         let outer = self.depth;
         self.depth += 1;
@@ -225,7 +225,7 @@ impl<'a> XmlReader<'a> {
                     self.classify(&start)?;
                     self.depth += 1;
                     if self.depth > MAX_DEPTH {
-                        return Err("is nested too deep".into());
+                        return Err("is nested too deeply".into());
                     }
                 }
                 Event::End(_) => self.depth -= 1,
@@ -248,7 +248,7 @@ impl<'a> XmlReader<'a> {
     }
 }
 
-/// Element names are exact, as XML has them.
+/// Returns the known element with this name. Names are case-sensitive, as in XML.
 fn known(name: LocalName<'_>) -> Option<Known> {
     match name.into_inner() {
         "NewBillable" => Some(Known::Report),
@@ -260,7 +260,7 @@ fn known(name: LocalName<'_>) -> Option<Known> {
     }
 }
 
-/// Whether a name is in the operation's namespace or in none.
+/// Whether a name is in the operation's namespace or in no namespace.
 fn is_ours(namespace: &ResolveResult<'_>) -> Result<bool, Reason> {
     match namespace {
         ResolveResult::Bound(namespace) => Ok(namespace.into_inner() == NAMESPACE),
@@ -269,7 +269,7 @@ fn is_ours(namespace: &ResolveResult<'_>) -> Result<bool, Reason> {
     }
 }
 
-/// Checks an element's attributes, and returns whether one says that the element is nil.
+/// Checks an element's attributes, and returns whether one marks the element as nil.
 fn check_attributes(start: &BytesStart<'_>, resolver: &NamespaceResolver) -> Result<bool, Reason> {
     let mut is_nil = false;
     for (count, attribute) in start.attributes().enumerate() {
@@ -301,31 +301,31 @@ fn check_attributes(start: &BytesStart<'_>, resolver: &NamespaceResolver) -> Res
 fn check_declaration(declaration: &BytesDecl<'_>) -> Result<(), Reason> {
     let version = declaration.version().map_err(|_| NOT_WELL_FORMED)?;
     if version != "1.0" {
-        return Err("must have the version 1.0".into());
+        return Err("must be version 1.0".into());
     }
     match declaration.encoding() {
         None => Ok(()),
         Some(Ok(encoding)) if encoding.eq_ignore_ascii_case("utf-8") => Ok(()),
-        Some(_) => Err("must be declared as utf-8".into()),
+        Some(_) => Err("must declare the encoding UTF-8 or none".into()),
     }
 }
 
-/// A character reference or one of XML's five entities.
+/// Resolves a character reference or one of XML's five predefined entities.
 fn resolve(reference: &BytesRef<'_>) -> Result<char, Reason> {
     if let Some(character) = reference.resolve_char_ref().map_err(|_| NOT_WELL_FORMED)? {
         return Ok(character);
     }
     resolve_xml_entity(reference)
         .and_then(|text| text.chars().next())
-        .ok_or_else(|| "refers to an entity that is not defined".into())
+        .ok_or_else(|| "refers to an undefined entity".into())
 }
 
 fn refusal(event: &Event<'_>) -> Reason {
     let what = match event {
-        Event::DocType(_) => "must not have a document type",
+        Event::DocType(_) => "must not have a document type declaration",
         Event::PI(_) => "must not have processing instructions",
         Event::Eof => "ends too early",
-        Event::Decl(_) => "has a declaration that is not at its start",
+        Event::Decl(_) => "has an XML declaration that is not at the start",
         _ => return NOT_WELL_FORMED,
     };
     what.into()
@@ -335,19 +335,19 @@ fn is_blank(text: &str) -> bool {
     text.chars().all(|c| matches!(c, ' ' | '\t' | '\r' | '\n'))
 }
 
-/// Whether a character may stand in a document (XML 1.0, production 2).
+/// Whether a document may contain a character (XML 1.0, production 2).
 fn is_xml_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// The declaration and the start of a root element.
+/// Returns the XML declaration and the start tag of a root element.
 pub(super) fn open(name: &str, namespace: &str) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?><{name} xmlns:i=\"{XSI}\" xmlns=\"{namespace}\">"
     )
 }
 
-/// A member: its text, or nil.
+/// Writes a member: its text, or nil.
 pub(super) fn member(out: &mut String, name: &str, value: Option<&str>) {
     match value {
         None => out.extend(["<", name, " i:nil=\"true\" />"]),
@@ -355,7 +355,7 @@ pub(super) fn member(out: &mut String, name: &str, value: Option<&str>) {
     }
 }
 
-/// Writes a list of texts, as .NET has it.
+/// Writes a list of strings, as .NET does.
 pub(super) fn texts(out: &mut String, name: &str, items: &[Value<'_>]) {
     out.push_str(&format!("<{name} xmlns:a=\"{ARRAYS}\">"));
     for item in items {
@@ -366,7 +366,7 @@ pub(super) fn texts(out: &mut String, name: &str, items: &[Value<'_>]) {
     close(out, name);
 }
 
-/// The end of an element.
+/// Writes the end tag of an element.
 pub(super) fn close(out: &mut String, name: &str) {
     out.extend(["</", name, ">"]);
 }
@@ -381,7 +381,7 @@ mod tests {
         Ok(body.into_reports()[0].get(Field::CallSid).cloned())
     }
 
-    /// A document in the operation's namespace with `members` in it.
+    /// Parses a document in the operation's namespace with these `members`.
     fn with(members: &str) -> Result<Option<RawValue>, ReadError> {
         call_sid(&format!(
             "<NewBillable xmlns:i='{XSI}' xmlns='{NAMESPACE}'>{members}</NewBillable>"

@@ -1,17 +1,18 @@
-//! Reads reports.
+//! Parses CSV into reports.
 
 use super::{MAX_COLUMNS, Splitter};
 use crate::billable::{Field, RawReport, RawValue};
 use crate::formats::ReadError;
 use crate::formats::document::{Document, Items};
 
-/// Reads reports: header names bind in any letter case, white space around them aside. An empty
-/// cell is not given. A row may have fewer cells than the header, never more. Rows end with CRLF,
-/// LF or CR; an empty line is a row of one empty cell, except at the end.
+/// Parses reports. Header names are case-insensitive; white space around them is ignored.
+///
+/// An empty cell counts as not given. A row may have fewer cells than the header, but not more.
+/// Rows end with CRLF, LF or CR. An empty line is a row with one empty cell, except at the end.
 ///
 /// # Errors
-/// Quotes are misplaced, the header names a field twice or has too many columns, a row is longer
-/// than the header, or there are too many rows.
+/// Quotes are misplaced, the header names a field twice or has too many columns, a row has more
+/// cells than the header, or there are too many rows.
 pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
     let mut rows = RowReader {
         rest: text.trim_end_matches(['\r', '\n']).as_bytes(),
@@ -23,7 +24,7 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
     for name in rows.next()?.unwrap_or_default() {
         let column = Field::from_name(name.trim());
         if column.is_some() && columns.contains(&column) {
-            return Err(rows.malformed("names a field twice"));
+            return Err(rows.malformed("header names a field twice"));
         }
         columns.push(column);
     }
@@ -41,17 +42,17 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
     Ok(items.into_rows())
 }
 
-/// What is left of a text, row by row.
+/// Reads the rest of a text row by row.
 struct RowReader<'a> {
     rest: &'a [u8],
     splitter: Splitter,
-    /// The row that was read last, counted from 1, which is the header.
+    /// The number of the row that was read last. The header is row 1.
     row: usize,
     is_done: bool,
 }
 
 impl RowReader<'_> {
-    /// The cells of the next row.
+    /// Returns the cells of the next row, or `None` at the end.
     fn next(&mut self) -> Result<Option<Vec<String>>, ReadError> {
         if self.is_done {
             return Ok(None);
@@ -59,7 +60,7 @@ impl RowReader<'_> {
         self.row += 1;
         let (taken, has_ended) = self.splitter.push(self.rest);
         self.rest = &self.rest[taken..];
-        // The text has no line end at its end.
+        // Trailing line ends were trimmed, so only the last row ends without one.
         self.is_done = !has_ended;
         let cells = self.splitter.take().map_err(|what| self.malformed(what))?;
         Ok(Some(cells))
@@ -113,7 +114,7 @@ mod tests {
         ] {
             assert!(sessions(text).is_err(), "{text:.40}");
         }
-        // A quote elsewhere in a cell is a part of it; an empty line is a row.
+        // A quote inside an unquoted cell is literal; an empty line is a row.
         assert_eq!(
             sessions("sessionId\r\nS\"1\r\n\r\nS2\r\n\r\n"),
             Ok(vec![Some("S\"1".to_owned()), None, Some("S2".to_owned())])

@@ -1,44 +1,43 @@
 //! Splits CSV into rows and cells.
 //!
-//! It is ours because it has to be strict: a quote that is never closed, or something behind a
-//! closing one, makes a text of what was meant to be several cells, and libraries take that as it
-//! comes.
+//! The `csv` crate accepts an unclosed quote, or text after a closing one, and merges cells. That
+//! must be an error here.
 
 use memchr::{memchr, memchr3};
 
-/// Splits CSV into rows and cells: the one place that knows what quotes do.
+/// Splits CSV into rows and cells. The only code that parses quotes.
 ///
-/// Rows end with CRLF, LF or CR outside of quotes. A quote inside of a cell that does not begin
-/// with one is a part of it.
+/// Rows end with CRLF, LF or CR outside quotes. In a cell that does not begin with a quote, quotes
+/// are literal.
 #[derive(Debug)]
 pub struct Splitter {
     state: State,
-    /// The bytes of all cells of the row, one after the other.
+    /// The bytes of all cells of the row, concatenated.
     bytes: Vec<u8>,
-    /// Where the cells end that are whole.
+    /// The end of each complete cell, as an offset into `bytes`.
     ends: Vec<usize>,
     most: usize,
     fault: Option<&'static str>,
 }
 
-/// Where in a row the next byte stands.
+/// The position of the next byte within a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// At the start of a row behind one that ended with CR: an LF still belongs to that.
+    /// At the start of a row. The previous row ended with CR, so an LF here belongs to it.
     AfterCr,
     CellStart,
     Plain,
     Quoted,
-    /// Behind a quote that ends the cell, unless another one follows.
+    /// After a quote that ends the cell, unless another quote follows.
     QuoteClosed,
 }
 
 impl Splitter {
-    /// A splitter of rows that have at most so many cells.
+    /// Creates a splitter for rows with at most `most` cells.
     pub fn new(most: usize) -> Self {
         Self {
             state: State::CellStart,
-            // A report has some 100 bytes in 5 cells.
+            // A report has about 100 bytes in 5 cells.
             bytes: Vec::with_capacity(256),
             ends: Vec::with_capacity(8),
             most,
@@ -46,13 +45,13 @@ impl Splitter {
         }
     }
 
-    /// Sets how many cells the rows to come may have.
+    /// Sets the maximum number of cells for the following rows.
     pub fn limit(&mut self, most: usize) {
         self.most = most;
     }
 
-    /// Takes bytes up to the end of a row, its line end included, or all of them. Returns how many,
-    /// and whether a row has ended, which can then be taken.
+    /// Consumes bytes up to and including the next line end, or all of them. Returns how many it
+    /// consumed, and whether a row has ended, which [`Self::take`] then returns.
     pub fn push(&mut self, input: &[u8]) -> (usize, bool) {
         let mut rest = input;
         while let [byte, after @ ..] = rest {
@@ -83,7 +82,7 @@ impl Splitter {
                     let (text, behind) = rest.split_at(end);
                     if !text.is_empty() {
                         if self.state == State::QuoteClosed {
-                            self.fail("has something behind a closing quote");
+                            self.fail("has text after a closing quote");
                         }
                         self.add(text);
                         self.state = State::Plain;
@@ -106,19 +105,19 @@ impl Splitter {
         (input.len(), false)
     }
 
-    /// Gives the row up, whose rest is passed over without being kept.
+    /// Marks the row as faulty. The rest of it is consumed but not kept.
     pub fn fail(&mut self, what: &'static str) {
         self.fault.get_or_insert(what);
         self.bytes.clear();
     }
 
-    /// The cells of the row that has ended, or of what there is behind the last line end.
+    /// Returns the cells of the row that has ended, or of the text after the last line end.
     ///
     /// # Errors
-    /// What is wrong with it, behind `the row`.
+    /// The row is faulty. The message reads after a subject such as `the row`.
     pub fn take(&mut self) -> Result<Vec<String>, &'static str> {
         if self.state == State::Quoted {
-            self.fail("ends inside of quotes");
+            self.fail("has an unclosed quote");
             self.state = State::CellStart;
         }
         self.end_cell();
@@ -131,7 +130,7 @@ impl Splitter {
         cells
     }
 
-    /// The cells; `None` when one is not UTF-8.
+    /// Returns the cells, or `None` if one is not UTF-8.
     fn cells(&self) -> Option<Vec<String>> {
         let text = std::str::from_utf8(&self.bytes).ok()?;
         let mut cells = Vec::with_capacity(self.ends.len());
@@ -165,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    /// Every row of a text, which comes in parts of these lengths, over and over.
+    /// Splits a text that arrives in parts of these lengths, repeated in turn.
     fn rows(text: &str, parts: &[usize]) -> Vec<Result<Vec<String>, &'static str>> {
         let (mut splitter, mut rows) = (Splitter::new(4), Vec::new());
         let mut rest = text.as_bytes();

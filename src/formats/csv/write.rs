@@ -1,38 +1,38 @@
-//! Writes rows: the one place where a cell is quoted, and guarded against spreadsheets.
+//! Writes rows. The only code that quotes cells and guards them against formula injection.
 
 use crate::formats::value::{Value, pascal};
 
-/// How texts become cells.
+/// How strings are written as cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::formats) enum Cells {
-    /// A text that a spreadsheet would take for a formula gets one `'` in front.
+    /// A string that a spreadsheet would run as a formula gets a `'` prefix.
     Guarded,
-    /// As they are, as reports of clients have them.
+    /// Unchanged, as in the reports that clients send.
     AsTheyAre,
 }
 
-/// Undoes what guarding does to a cell.
+/// Removes the guard from a cell.
 pub fn unguarded(cell: &str) -> &str {
     cell.strip_prefix('\'').unwrap_or(cell)
 }
 
-/// Whether a text gets a guard: what spreadsheets run, and the guard itself.
+/// Whether a string needs the guard: it begins like a formula, or with `'` itself.
 fn needs_guard(text: &str) -> bool {
     text.starts_with(['=', '+', '-', '@', '\'', '\t', '\r'])
 }
 
-/// Writes a header in .NET's spelling and one row.
+/// Writes a header in .NET spelling and one row.
 pub(in crate::formats) fn write(members: &[(&'static str, Value<'_>)], cells: Cells) -> String {
     header(members.iter().map(|(name, _)| *name)) + &write_row(members, cells)
 }
 
-/// Writes a header in .NET's spelling.
+/// Writes a header in .NET spelling.
 pub fn header(names: impl IntoIterator<Item = &'static str>) -> String {
     let names: Vec<_> = names.into_iter().map(pascal).collect();
     names.join(",") + "\r\n"
 }
 
-/// Writes one more row with the same members.
+/// Writes one row, with the members that the header names.
 pub(in crate::formats) fn write_row(members: &[(&'static str, Value<'_>)], cells: Cells) -> String {
     let mut out = String::new();
     for (index, (_, value)) in members.iter().enumerate() {
@@ -52,7 +52,8 @@ pub(in crate::formats) fn write_row(members: &[(&'static str, Value<'_>)], cells
     out
 }
 
-/// Quotes a cell that has to be, doubling its quotes; a cell that begins like JSV is quoted too.
+/// Writes a cell. A cell that needs it, or that begins like JSV, is quoted, and its quotes are
+/// doubled.
 fn write_cell(text: &str, out: &mut String) {
     let is_special = |byte| matches!(byte, b'"' | b',' | b'\r' | b'\n');
     if text.bytes().any(is_special) || text.starts_with(['[', '{']) {

@@ -1,13 +1,13 @@
-//! JSON objects whose member names are known in any letter case, as those of reports are.
+//! Parses JSON objects with case-insensitive member names, as in reports.
 
 use serde::de::value::StringDeserializer;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// Reads an object, and nothing behind it.
+/// Parses an object. Only white space may follow it.
 ///
 /// # Errors
-/// It is not that object.
+/// The text is not an object of this type.
 pub fn from_slice<'de, T: Deserialize<'de>>(text: &'de [u8]) -> serde_json::Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = T::deserialize(Folded(&mut deserializer))?;
@@ -40,7 +40,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Folded<D> {
     }
 }
 
-/// Takes an object and nothing else: an array of its values would be no object.
+/// Accepts only an object. serde alone would also accept an array of the fields' values.
 struct Named<V> {
     visitor: V,
     fields: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! Reads objects and arrays with serde: the visitors, once for all.
+//! The serde visitors that read objects and arrays.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,9 +11,9 @@ use serde_json::value::RawValue as RawJson;
 
 use crate::billable::RawValue;
 
-/// Takes the members of an object, one after the other.
+/// A value that is built from the members of an object, one at a time.
 pub(in crate::formats) trait FromMembers: Default {
-    /// Takes the member of that name: exactly one value has to be read from `map`.
+    /// Handles the member with this name. Must read exactly one value from `map`.
     fn take<'de, A: MapAccess<'de>>(&mut self, name: String, map: &mut A) -> Result<(), A::Error>;
 }
 
@@ -45,7 +45,7 @@ impl<'de, T: FromMembers> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Hands each item of an array to a function, until that returns false, which is an error.
+/// Passes each item of an array to a function. If the function returns false, parsing fails.
 pub(in crate::formats) struct Each<T, F> {
     take: F,
     item: PhantomData<T>,
@@ -85,8 +85,8 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T) -> bool> Visitor<'de> for Each<T, F> 
     }
 }
 
-/// An array of at most `MOST` items, or the first of more and one besides: what is too long is not
-/// even collected.
+/// An array of at most `MOST` items. A longer array is cut to `MOST + 1` items, which shows that it
+/// is too long without collecting the rest.
 #[derive(Debug)]
 pub struct UpTo<T, const MOST: usize>(pub Vec<T>);
 
@@ -125,7 +125,7 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for UpTo<T, M
     }
 }
 
-/// The next member's value: a text, a scalar's source text, or nothing for null.
+/// Reads the next member's value: a string, a scalar's source text, or `None` for null.
 pub(in crate::formats) fn next_raw<'de, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<RawValue>, A::Error> {
@@ -140,8 +140,8 @@ pub(in crate::formats) fn next_raw<'de, A: MapAccess<'de>>(
     })
 }
 
-/// A value that nobody wants. Unlike serde's own it visits what it skips, so that the parser's
-/// depth limit and its checks of strings hold there too.
+/// A skipped value. Unlike serde's `IgnoredAny`, it visits the value, so the parser's depth limit
+/// and its string checks apply to it too.
 pub(in crate::formats) struct Skipped;
 
 impl<'de> Deserialize<'de> for Skipped {
