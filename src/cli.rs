@@ -26,7 +26,7 @@ use crate::config::{self, DatabaseArgs, LogArgs, ServeArgs};
 use crate::store::{LogInfo, OpenError, Store, StoreError};
 use crate::telemetry;
 
-/// Records billable telephony events: stored before the reply, once, for ever.
+/// Records billable telephony events: each one is stored before the reply, once and permanently.
 #[derive(Debug, Parser)]
 #[command(name = "billables", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -48,41 +48,41 @@ struct CommonArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve HTTP. What `billables` does without a command.
+    /// Serve HTTP (the default command).
     Serve(ServeArgs),
-    /// Ask the server of this machine whether it is ready, for Docker and systemd.
+    /// Check whether the server on this machine is ready, for Docker and systemd.
     Healthcheck(healthcheck::Args),
-    /// Make, list and revoke tokens.
+    /// Create, rotate, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Command),
-    /// Bring the database's schema up to date and make the log.
+    /// Migrate the database schema and create the log.
     Migrate(migrate::Args),
-    /// Write billables as JSON lines or CSV.
+    /// Export billables as JSON lines or CSV.
     Export(export::Args),
-    /// Read billables or reports from JSON lines or CSV. Harmless to repeat.
+    /// Import billables or reports from JSON lines or CSV; safe to repeat.
     Import(import::Args),
     /// Compare an account's calls with a carrier's list.
     Check(check::Args),
-    /// Copy a whole log into another database, positions and tokens included.
+    /// Copy a whole log to another database, including positions and tokens.
     Copy(copy::Args),
-    /// Make the totals anew from the log.
+    /// Rebuild the totals from the log.
     RebuildTotals,
-    /// Write a consistent copy of an SQLite database, beside a running server.
+    /// Write a consistent copy of an SQLite database, even while a server is running.
     Backup(backup::Args),
-    /// Put a backup in the database's place, and make the log that is there a new one.
+    /// Restore a backup and give the log a new epoch, so that earlier cursors are rejected.
     Restore(restore::Args),
-    /// Print the description of the HTTP interface, as `/openapi.json` has it.
+    /// Print the OpenAPI description of the HTTP interface, as served at `/openapi.json`.
     Openapi,
-    /// Check the whole log against its own rules. Exit code 1 when anything is wrong.
+    /// Check the whole log for consistency; the exit code is 1 if anything is wrong.
     Verify(verify::Args),
 }
 
-/// Why a command did not succeed, in words for whoever typed it.
+/// Why a command failed, as a message for the operator.
 #[derive(Debug)]
 enum Failure {
-    /// What was typed or set is unusable: exit code 2.
+    /// The arguments or settings are unusable: exit code 2.
     Usage(String),
-    /// It did not work: exit code 1.
+    /// The command failed: exit code 1.
     Failed(String),
 }
 
@@ -102,9 +102,9 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// Runs the command of the process's arguments and environment (and of `.env`).
+/// Runs the command that the process's arguments, environment and `.env` specify.
 pub fn main() -> ExitCode {
-    // Its message would repeat the line, which may hold a secret.
+    // The error's own message would repeat the line, which may hold a secret.
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
@@ -115,7 +115,7 @@ pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     if arguments.any(|argument| config::has_password(&argument.to_string_lossy())) {
         return report(&Failure::Usage(
-            "a password must not be an argument, which everybody on the machine sees: set DATABASE_URL, or put the password into PGPASSWORD or ~/.pgpass"
+            "a password must not be an argument, because other users of the machine can see it: set DATABASE_URL, or put the password into PGPASSWORD or ~/.pgpass"
                 .to_owned(),
         ));
     }
@@ -132,7 +132,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         common,
     } = cli;
     telemetry::start(common.log.log_format, &config::log_filter())
-        .map_err(|error| Failure::Usage(format!("RUST_LOG is not usable: {error}")))?;
+        .map_err(|error| Failure::Usage(format!("RUST_LOG is invalid: {error}")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -170,24 +170,24 @@ fn report(failure: &Failure) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Opens a store for a command that asks little of it.
+/// Opens a store with one connection for reading, which is enough for a command.
 async fn open(url: &str) -> Result<Store, OpenError> {
     Store::open(url, 1).await
 }
 
-/// Opens a store that has a log already: a command that only reads makes none.
+/// Opens a store that already has a log, for commands that must not create one.
 async fn open_log(url: &str) -> Result<(Store, LogInfo), Failure> {
     let store = open(url).await?;
     store.migrate().await?;
     match store.log_find().await? {
         Some((log, _)) => Ok((store, log)),
         None => Err(Failure::Failed(
-            "the database has no log yet: is DATABASE_URL the one that the server has?".to_owned(),
+            "the database has no log yet: is DATABASE_URL the same as the server's?".to_owned(),
         )),
     }
 }
 
-/// The command line's definition, for tests and documentation.
+/// Returns the definition of the command line, for tests and documentation.
 pub fn definition() -> clap::Command {
     Cli::command()
 }

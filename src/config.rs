@@ -1,4 +1,4 @@
-//! Settings: flags and environment variables into checked values. Secrets are never flags.
+//! Parses flags and environment variables into checked settings. Secrets are never flags.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -11,13 +11,15 @@ use clap::builder::BoolishValueParser;
 use crate::telemetry::LogFormat;
 use crate::token::Secret;
 
-/// The shortest admin token.
+/// Minimum length of the admin token, in characters.
 const MIN_ADMIN_TOKEN: usize = 32;
 
-/// Which database, for every command.
+/// The database setting, which every command takes.
 #[derive(Clone, Args)]
 pub struct DatabaseArgs {
-    /// The database: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME.
+    /// URL of the database: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME.
+    ///
+    /// Set a URL with a password in the environment, because other users can see arguments.
     #[arg(
         long,
         env = "DATABASE_URL",
@@ -28,15 +30,15 @@ pub struct DatabaseArgs {
     pub database_url: String,
 }
 
-/// The URL may hold a password.
+/// Redacts the URL, which may hold a password.
 impl fmt::Debug for DatabaseArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DatabaseArgs(redacted)")
     }
 }
 
-/// Whether an argument of the command line is a URL with a password, which everybody on the machine
-/// could see.
+/// Returns whether a command-line argument is a URL with a password, which other users of the
+/// machine could see.
 pub fn has_password(argument: &str) -> bool {
     let Some((_, rest)) = argument.split_once("://") else {
         return false;
@@ -48,30 +50,30 @@ pub fn has_password(argument: &str) -> bool {
     user.contains(':') || parameters.any(|parameter| parameter.starts_with("password="))
 }
 
-/// Where the server is to be found: for serving, and for asking whether it is ready.
+/// The addresses and the certificate of the server, for `serve` and `healthcheck`.
 #[derive(Clone, Debug, Args)]
 pub struct ListenArgs {
-    /// The address to listen on.
+    /// Address and port that the server listens on.
     #[arg(long, env = "BILLABLES_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: String,
-    /// Another address for /livez and /readyz, with a small limit of connections of its own:
-    /// plain HTTP, and not to be reached by everybody.
+    /// Separate private address for /livez, /readyz and /metrics: plain HTTP, no tokens, at most
+    /// 64 connections.
     #[arg(long, env = "BILLABLES_ADMIN_LISTEN", value_name = "ADDRESS")]
     admin_listen: Option<String>,
-    /// The certificate, and those that lead to its root: PEM. SIGHUP reads it and the key again.
+    /// PEM file with the certificate chain, the server's certificate first; SIGHUP reloads it.
     #[arg(long, env = "BILLABLES_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<OsString>,
 }
 
 impl ListenArgs {
-    /// The address for probes, where it is another one. Empty counts as unset.
+    /// Returns the separate address for probes, if set. Empty counts as unset.
     pub fn admin_listen(&self) -> Option<&str> {
         self.admin_listen
             .as_deref()
             .filter(|address| !address.is_empty())
     }
 
-    /// The certificate's file. Empty counts as unset.
+    /// Returns the certificate's file, if set. Empty counts as unset.
     pub fn tls_cert(&self) -> Option<&Path> {
         file(self.tls_cert.as_deref())
     }
@@ -84,45 +86,47 @@ fn file(name: Option<&OsStr>) -> Option<&Path> {
 /// The settings of `billables serve`.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
-    /// Where to listen, and with which certificate.
+    /// The addresses and the certificate.
     #[command(flatten)]
     pub listen: ListenArgs,
-    /// The certificate's private key: PEM, without a passphrase.
+    /// PEM file with the certificate's private key, without a passphrase; SIGHUP reloads it.
     #[arg(long, env = "BILLABLES_TLS_KEY", value_name = "FILE")]
     tls_key: Option<OsString>,
-    /// A proxy in front speaks TLS with the clients, so that plain HTTP on an address that is not
-    /// this machine's own is no reason for a warning.
+    /// A proxy in front terminates TLS, so do not warn about plain HTTP on an address other than
+    /// loopback.
     #[arg(long, env = "BILLABLES_BEHIND_PROXY", default_value = "false", value_parser = BoolishValueParser::new())]
     pub behind_proxy: bool,
-    /// Connections that are served at once; more wait to be accepted.
+    /// Maximum concurrent connections; more wait to be accepted.
     #[arg(long, env = "BILLABLES_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
-    /// Requests that are under way at once: so many reports, and as many others; more get 503.
+    /// Maximum concurrent requests, for reports and for everything else separately; excess gets
+    /// 503.
     #[arg(long, env = "BILLABLES_MAX_REQUESTS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_requests: u32,
-    /// Reports and batches that wait for a commit, in each partition; more get 503.
+    /// Maximum reports and batches that wait for a commit, per partition; excess gets 503.
     #[arg(long, env = "BILLABLES_MAX_QUEUE", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_queue: u32,
-    /// Database connections for reading.
+    /// Number of database connections for reading.
     #[arg(long, env = "BILLABLES_READ_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub read_connections: u32,
-    /// How long a request's head may take, from its first byte; the first one with the TLS
-    /// handshake, from when the connection was made.
+    /// Maximum time from a request's first byte to the end of its headers; for a connection's
+    /// first request, from the start of the connection, including the TLS handshake.
     #[arg(long, env = "BILLABLES_HEADER_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub header_timeout: Duration,
-    /// How long a request may take, from its first byte to the first byte of the answer.
+    /// Maximum time from a request's first byte to the first byte of the response; half of it is
+    /// for receiving the body.
     #[arg(long, env = "BILLABLES_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,
-    /// How long a connection may stay open between two requests.
+    /// Maximum time that a connection may be idle between two requests.
     #[arg(long, env = "BILLABLES_IDLE_TIMEOUT", default_value = "75s", value_parser = duration)]
     pub idle_timeout: Duration,
-    /// How long accepted work may take after SIGTERM or SIGINT.
+    /// Maximum time to finish accepted work after SIGTERM or SIGINT.
     #[arg(long, env = "BILLABLES_SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub shutdown_timeout: Duration,
 }
 
 impl ServeArgs {
-    /// The files of the certificate and of its key; `None` when neither is set.
+    /// Returns the files of the certificate and its key; `None` if neither is set.
     ///
     /// # Errors
     /// Only one of them is set.
@@ -135,10 +139,10 @@ impl ServeArgs {
     }
 }
 
-/// How to log, for every command.
+/// The log setting, which every command takes.
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
-    /// How log lines are written.
+    /// Format of log lines.
     #[arg(
         long,
         env = "BILLABLES_LOG_FORMAT",
@@ -148,10 +152,10 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 }
 
-/// A time span such as `30s`, `5m` or `90d`; at least a millisecond, at most 100 years.
+/// Parses a time span such as `30s`, `5m` or `90d`, from 1 millisecond to 100 years.
 ///
 /// # Errors
-/// A sentence for the command line.
+/// A message for the command line.
 pub fn duration(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
@@ -161,11 +165,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// The admin token of `BILLABLES_ADMIN_TOKEN` or of the file that `BILLABLES_ADMIN_TOKEN_FILE`
-/// names; `None` when neither is set. Empty counts as unset.
+/// Returns the admin token from `BILLABLES_ADMIN_TOKEN`, or from the file that
+/// `BILLABLES_ADMIN_TOKEN_FILE` names; `None` if neither is set. Empty counts as unset.
 ///
 /// # Errors
-/// A sentence that does not contain the secret.
+/// A message that does not contain the secret.
 pub fn admin_token() -> Result<Option<Secret>, String> {
     let variable = |name: &str| match std::env::var(name) {
         Ok(value) if value.is_empty() => Ok(None),
@@ -197,20 +201,20 @@ pub fn admin_token() -> Result<Option<Secret>, String> {
     };
     if token.chars().count() < MIN_ADMIN_TOKEN {
         return Err(format!(
-            "the admin token must have at least {MIN_ADMIN_TOKEN} characters; `openssl rand -hex 32` makes one"
+            "the admin token must have at least {MIN_ADMIN_TOKEN} characters; generate one with `openssl rand -hex 32`"
         ));
     }
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(
-            "the admin token must be visible ASCII characters, because it travels in a header"
+            "the admin token must consist of visible ASCII characters, because it is sent in a header"
                 .to_owned(),
         );
     }
     Ok(Some(Secret::new(token)))
 }
 
-/// The log filter of `RUST_LOG`. When it is unset or empty: `info`, without the notices that
-/// PostgreSQL sends about tables that exist.
+/// Returns the log filter from `RUST_LOG`. If it is unset or empty: `info`, without PostgreSQL's
+/// notices about tables that already exist.
 pub fn log_filter() -> String {
     let set = std::env::var("RUST_LOG")
         .ok()

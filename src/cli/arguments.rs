@@ -1,14 +1,14 @@
-//! Values of arguments that several commands take.
+//! Argument types and parsers that several commands share.
 
 use clap::ValueEnum;
 
 use crate::billable::{Field, Text, Timestamp};
 use crate::formats::Format;
 
-/// How the rows of a file are written.
+/// The format of the rows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum RowFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Ndjson,
     /// Comma-separated values with a header row.
     Csv,
@@ -44,15 +44,15 @@ pub(super) fn timestamp(text: &str) -> Result<Timestamp, String> {
         .ok_or_else(|| "must be an RFC 3339 timestamp such as 2026-03-01T09:30:00Z".to_owned())
 }
 
-/// `NAME=VALUE` in its parts.
+/// Splits `NAME=VALUE`.
 pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("must be FIELD=, and something behind it".to_owned()),
+        _ => Err("must be FIELD= followed by a value".to_owned()),
     }
 }
 
-/// A value is what a report may have: anything else could never match.
+/// Parses a value by the rules for reports: any other value could never match.
 fn text(field: Field, value: &str) -> Result<Text, String> {
     if value.trim().is_empty() {
         return Err("must not be blank".to_owned());

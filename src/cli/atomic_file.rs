@@ -1,5 +1,5 @@
-//! A file that is not whole yet, under a name beside its own that says so. It gets its name when
-//! it is whole and flushed, so that nobody takes a part for the whole.
+//! Writes a file under a temporary name. The file gets its final name once it is complete and
+//! flushed, so that a partial file is never taken for a complete one.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 
-/// The name of a file that is not whole yet. Dropped, there is nothing of that name.
+/// The temporary path of an incomplete file. Dropping it removes the file.
 pub(super) struct AtomicFile(PathBuf);
 
 impl AtomicFile {
-    /// The name beside the one that the file will have.
+    /// Chooses a temporary path in the directory of the file's final path.
     pub(super) fn beside(path: &Path) -> Result<Self, Failure> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         if name.is_empty() || path.is_dir() {
@@ -27,7 +27,7 @@ impl AtomicFile {
         &self.0
     }
 
-    /// Puts the file where it belongs, over whatever has the name.
+    /// Moves the file to its final path, replacing any file there.
     pub(super) fn replace(self, path: &Path) -> Result<(), Failure> {
         self.flush()
             .and_then(|()| fs::rename(&self.0, path))
@@ -35,7 +35,8 @@ impl AtomicFile {
             .map_err(failed(path))
     }
 
-    /// Puts the file where it belongs, if nothing has the name: two names, then one.
+    /// Links the file to its final path, then removes the temporary path. Fails if the final path
+    /// exists.
     pub(super) fn persist_new(self, path: &Path) -> Result<(), Failure> {
         self.flush()
             .and_then(|()| fs::hard_link(&self.0, path))
@@ -50,21 +51,21 @@ impl AtomicFile {
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        // What SQLite may have put beside it too.
+        // Also removes the files that SQLite may have put beside it.
         for suffix in ["", "-journal", "-wal", "-shm"] {
             let _ = fs::remove_file(with_suffix(&self.0, suffix));
         }
     }
 }
 
-/// A path with something behind its name.
+/// Appends a suffix to the file name of a path.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
 }
 
-/// Why a file could not be written.
+/// Returns the failure to write a file.
 pub(super) fn failed(path: &Path) -> impl Fn(io::Error) -> Failure {
     move |error| Failure::Failed(format!("cannot write {}: {error}", path.display()))
 }

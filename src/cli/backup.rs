@@ -1,4 +1,4 @@
-//! `billables backup`: a consistent copy of an SQLite database, beside a running server.
+//! `billables backup`: writes a consistent copy of an SQLite database, beside a running server.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use super::Failure;
 use super::atomic_file::{AtomicFile, failed};
 use crate::store::{self, Store};
 
-/// Where to.
+/// Where to write the backup.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The file to write. There must be none of that name.
+    /// File to write; it must not exist.
     file: PathBuf,
 }
 
@@ -20,17 +20,17 @@ pub(super) struct Args {
 pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let Some(database) = Store::file(url)? else {
         return Err(Failure::Usage(
-            "PostgreSQL is backed up by its own tools, beside a running server: \
+            "PostgreSQL is backed up with its own tools, even while a server is running: \
              pg_dump --format=custom --file=FILE \"$DATABASE_URL\""
                 .to_owned(),
         ));
     };
     let partial = AtomicFile::beside(&args.file)?;
     if args.file.symlink_metadata().is_ok() {
-        let reason = format!("{} is there already", args.file.display());
+        let reason = format!("{} already exists", args.file.display());
         return Err(Failure::Failed(reason));
     }
-    // It holds all that the database does, so it is for the same eyes.
+    // The backup holds everything that the database does, so it gets the same permissions.
     let readers = fs::metadata(&database)
         .map_err(|error| Failure::Failed(format!("cannot read {}: {error}", database.display())))?;
     File::create_new(partial.path())
@@ -48,7 +48,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A copy takes a while, and whoever ends it early wants nothing left of it.
+/// Waits for SIGTERM or SIGINT: a copy takes a while, and an interrupted one must leave no file.
 async fn interrupted() {
     let (Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::terminate()),

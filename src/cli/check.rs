@@ -1,7 +1,7 @@
-//! `billables check`: a carrier's list of calls against an account's billables.
+//! `billables check`: compares a carrier's list of calls with an account's billables.
 //!
-//! Of the list only a hash of each call is held; it is read a second time for those that were not
-//! found in the range, which are then looked for anywhere in the log.
+//! Only a hash of each call is held in memory. The list is read a second time for the calls that
+//! were not found in the range; these are then looked up in the whole log.
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, StdoutLock, Write};
@@ -17,47 +17,47 @@ use crate::billable::{Billable, BillableState, Field, Text, Timestamp};
 use crate::reader::{Filter, List};
 use crate::store::{LogInfo, Store};
 
-/// Billables that are read at once.
+/// Billables per read.
 const READ_BATCH: usize = 1500;
 
-/// Calls that are looked up at once.
+/// Calls per look-up.
 const LOOKUP_BATCH: usize = 500;
 
-/// The most entries that they may have between them before they are looked up one by one.
+/// If the calls of a look-up have this many entries in total, they are looked up one by one.
 const MAX_FOUND: u32 = 20_000;
 
 /// What to compare.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The carrier's CSV, with a header.
+    /// The carrier's CSV file, with a header row.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The account whose calls they are.
+    /// Account that the calls belong to.
     #[arg(long, value_name = "ID", value_parser = account)]
     account: Text,
-    /// Calls at this timestamp or later.
+    /// Compare calls at or after this RFC 3339 timestamp.
     #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
     from: Timestamp,
-    /// Calls before this timestamp.
+    /// Compare calls before this RFC 3339 timestamp.
     #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
     to: Timestamp,
-    /// The column that has the calls, in any letter case.
+    /// Name of the column that has each row's callSid, in any letter case.
     #[arg(long, value_name = "NAME", default_value = "callSid")]
     column: String,
 }
 
-/// What is known of a call of the file.
+/// What is known about a call of the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Call {
-    /// It has not been found in the range.
+    /// Not found in the range so far.
     Unseen,
-    /// It has been found there, voided.
+    /// Found in the range, but voided.
     Voided,
-    /// It needs no more.
+    /// Needs no further look-up.
     Done,
 }
 
-/// The calls of the file by the first 128 bits of their SHA-256.
+/// The calls of the file, keyed by the first 128 bits of their SHA-256.
 type Calls = HashMap<u128, Call>;
 
 #[derive(Default)]
@@ -99,7 +99,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     match missing + extra {
         0 => Ok(()),
         _ => Err(Failure::Failed(
-            "the file and the log do not have the same calls".to_owned(),
+            "the calls in the file and in the log differ".to_owned(),
         )),
     }
 }
@@ -114,7 +114,7 @@ struct Check {
 }
 
 impl Check {
-    /// Goes through the account's billables of the range: which of them the file does not have.
+    /// Reads the account's billables in the range and reports those that the file lacks.
     async fn range(&mut self, from: Timestamp, to: Timestamp) -> Result<(), Failure> {
         let filter = Filter {
             account_id: Some(self.account.clone()),
@@ -150,14 +150,14 @@ impl Check {
         Ok(())
     }
 
-    /// Looks up the calls of the file that the range does not have.
+    /// Looks up the calls of the file that are missing or voided in the range.
     async fn rest(&mut self, args: &Args) -> Result<(), Failure> {
         let mut batch = Vec::new();
         let mut rows = rows_of(args)?;
         let mut progress = Progress::new("checking", None);
         let mut looked_up = 0;
         while let Some(call) = next_call(&mut rows, args)? {
-            // Once is enough.
+            // Look up each call once, even if the file repeats it.
             let Some(known) = self.calls.get_mut(&hash(&call)) else {
                 return Err(changed(&args.file));
             };
@@ -179,9 +179,9 @@ impl Check {
         }
     }
 
-    /// Says of each call whether it is anywhere in the log for this account.
+    /// Looks up calls in the whole log and reports those that this account lacks or has voided.
     async fn look_up(&mut self, calls: Vec<(String, bool)>) -> Result<(), Failure> {
-        // What no report can have would upset a database.
+        // A database could reject values that no report can have.
         let valid: Vec<&str> = calls
             .iter()
             .map(|(call, _)| &**call)
@@ -211,7 +211,7 @@ impl Check {
         Ok(())
     }
 
-    /// A call that may have any number of billables, most of them of other accounts.
+    /// Looks up a call that may have any number of billables, most of them of other accounts.
     async fn look_up_one(
         &self,
         call: &str,
@@ -231,7 +231,7 @@ impl Check {
         Ok(())
     }
 
-    /// Notes that a call has a billable of this account, and whether one that is not voided.
+    /// Notes that a call has a billable of this account, and whether any of them is not voided.
     fn note(&self, billable: &Billable, found: &mut HashMap<String, bool>) {
         let call = billable.recorded.reported.call_sid.as_ref();
         if let Some(call) = call.filter(|_| billable.account_id() == Some(&self.account)) {
@@ -268,7 +268,8 @@ fn rows_of(args: &Args) -> Result<FileRows, Failure> {
     }
 }
 
-/// The call of the next row that has one. A row that cannot be read could be any call.
+/// Returns the call of the next row that has one. An unreadable row is an error, because it could
+/// hold any call.
 fn next_call(rows: &mut FileRows, args: &Args) -> Result<Option<String>, Failure> {
     while let Some(row) = rows.next().map_err(unreadable(&args.file))? {
         let refused =
@@ -288,7 +289,7 @@ fn hash(call: &str) -> u128 {
     u128::from_be_bytes(*first)
 }
 
-/// A call on one line, whatever the file has.
+/// Returns a call as one line, with control characters escaped.
 fn shown(call: &str) -> String {
     if call.contains(char::is_control) {
         call.escape_debug().to_string()
@@ -299,7 +300,7 @@ fn shown(call: &str) -> String {
 
 fn changed(file: &Path) -> Failure {
     Failure::Failed(format!(
-        "{} is not the same when it is read again; it must be a file that nobody writes to",
+        "{} changed between two reads; nothing may write to it while it is checked",
         file.display()
     ))
 }

@@ -1,21 +1,21 @@
-//! `billables copy`: a whole log into another database.
+//! `billables copy`: copies a whole log to another database.
 //!
-//! The other one becomes the same log first, by its epoch; entries follow in the order of their
-//! positions; its heads are moved last. Cut short, it is gone on with.
+//! The target first takes over the log's epoch, then the entries in the order of their positions,
+//! and finally the heads. An interrupted copy can be resumed.
 
 use super::progress::Progress;
 use super::{Failure, open};
 use crate::store::{AccountFilter, LogInfo, PositionRange, Store};
 
-/// Entries of one transaction.
+/// Entries per transaction.
 const COPY_BATCH: u32 = 5000;
 
-/// From where to where.
+/// The databases to copy from and to.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The URL of the database that has the log.
+    /// URL of the database that has the log.
     from: String,
-    /// The URL of an empty database, or of a copy that was cut short. No server may run on it.
+    /// URL of an empty database or of an interrupted copy; no server may be running on it.
     to: String,
 }
 
@@ -29,7 +29,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     };
     if to.is_embedded() && log.partitions != 1 {
         return Err(refused(
-            "a log on SQLite has one partition, and this one has more",
+            "a log on SQLite has one partition, but this log has more",
         ));
     }
     let heads = from.heads(log).await?;
@@ -41,7 +41,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         }
         _ => {
             return Err(refused(
-                "the database to copy to has a log of its own, which is not empty",
+                "the target database already has another log, which is not empty",
             ));
         }
     };
@@ -53,12 +53,12 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let (copied, expected) = (to.entries_count().await?, from.entries_count().await?);
     if from.heads(log).await? != heads {
         return Err(refused(
-            "the log has grown meanwhile: stop its server and copy again, which goes on from here",
+            "the log has grown during the copy: stop its server and copy again, which resumes from here",
         ));
     }
     if copied != expected {
         return Err(Failure::Failed(format!(
-            "the copy has {copied} entries instead of {expected}: make it anew, in an empty database"
+            "the copy has {copied} entries instead of {expected}: copy the log again, to an empty database"
         )));
     }
     if !is_done {
@@ -70,8 +70,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a copy is finished, so that it has the heads of the original. One that was cut short
-/// has them at the start; anything else has been written to.
+/// Returns whether a copy is finished, that is, has the heads of the original. An interrupted copy
+/// has all heads at 0. Any other heads mean that one of the two has been written to.
 async fn is_finished(to: &Store, log: LogInfo, heads: &[i64]) -> Result<bool, Failure> {
     let there = to.heads(log).await?;
     if there.iter().all(|head| *head == 0) {
@@ -81,7 +81,7 @@ async fn is_finished(to: &Store, log: LogInfo, heads: &[i64]) -> Result<bool, Fa
         Ok(true)
     } else {
         Err(refused(
-            "the database to copy to is a finished copy, and one of the two has been written to since",
+            "the target database is a finished copy, and one of the two has been written to since",
         ))
     }
 }

@@ -1,4 +1,5 @@
-//! `billables export`: the rows of `GET /billables?format=…`, byte for byte, in constant memory.
+//! `billables export`: writes the rows of `GET /billables?format=…`, byte for byte, in constant
+//! memory.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,31 +14,31 @@ use crate::formats::Format;
 use crate::formats::record::ExportRows;
 use crate::reader::{Filter, List};
 
-/// What to export, and where to.
+/// What to export, and where to write it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// How the rows are written.
+    /// Format of the rows.
     #[arg(long, value_enum, default_value = "ndjson")]
     format: RowFormat,
-    /// The file to write; standard output when not given.
+    /// File to write; standard output if omitted.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Only billables that bill this account or, billing none, name it.
+    /// Only billables that are billed to this account or, if not billed yet, name it.
     #[arg(long, value_name = "ID", value_parser = account)]
     account: Option<Text>,
-    /// Only billables that bill this customer or, billing none, name it.
+    /// Only billables that are billed to this customer or, if not billed yet, name it.
     #[arg(long, value_name = "ID", value_parser = customer)]
     customer: Option<Text>,
     /// Only billables of this session.
     #[arg(long, value_name = "ID", value_parser = session)]
     session: Option<Text>,
-    /// Only billables of this call.
+    /// Only billables with this callSid.
     #[arg(long, value_name = "SID", value_parser = call)]
     call: Option<Text>,
-    /// Only calls at this timestamp or later.
+    /// Only billables that occurred at or after this RFC 3339 timestamp.
     #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
     from: Option<Timestamp>,
-    /// Only calls before this timestamp.
+    /// Only billables that occurred before this RFC 3339 timestamp.
     #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
     to: Option<Timestamp>,
     /// Only billables in this state: billable, unattributed or voided.
@@ -89,7 +90,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes every row, and says how many there were and what their SHA-256 is.
+/// Writes every row; returns a message with the number of rows and their SHA-256.
 async fn export(
     list: List,
     format: Format,
@@ -108,7 +109,7 @@ async fn export(
         let count = rows.count() as u64;
         progress.at(count, count);
     }
-    // The header, where there are no rows.
+    // If there are no rows, this is the header.
     to.write_all(rows.take().as_bytes())
         .and_then(|()| to.flush())
         .map_err(failed(named))?;

@@ -1,4 +1,4 @@
-//! `billables healthcheck`: asks the server of this machine whether it is ready.
+//! `billables healthcheck`: asks the server on this machine whether it is ready.
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -30,13 +30,13 @@ use crate::config::{self, ListenArgs};
 use crate::server::read_certificates;
 use crate::telemetry::chain;
 
-/// Whom to ask, and for how long to wait.
+/// The server to ask, and how long to wait.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
-    /// The settings of the server that is asked.
+    /// The settings of the server to ask.
     #[command(flatten)]
     listen: ListenArgs,
-    /// How long the answer may take.
+    /// Maximum time to wait for the response.
     #[arg(long, default_value = "5s", value_parser = config::duration)]
     timeout: Duration,
 }
@@ -58,14 +58,17 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         }
         Ok(Ok(status)) => format!("it answers {status}"),
         Ok(Err(error)) => chain(&*error),
-        Err(_) => format!("no answer in {}", humantime::format_duration(patience)),
+        Err(_) => format!(
+            "no response within {}",
+            humantime::format_duration(patience)
+        ),
     };
     Err(Failure::Failed(format!(
         "the server on {address} is not ready: {reason}"
     )))
 }
 
-/// The status of `GET /readyz`.
+/// Returns the status of `GET /readyz`.
 async fn ask(address: &str, certificate: Option<&Path>) -> Result<StatusCode, Box<dyn Error>> {
     let addresses: Vec<_> = lookup_host(address).await?.flat_map(reachable).collect();
     let stream = TcpStream::connect(&*addresses).await?;
@@ -85,8 +88,8 @@ async fn ask(address: &str, certificate: Option<&Path>) -> Result<StatusCode, Bo
     Ok(requests.send_request(request).await?.status())
 }
 
-/// Where a server that listens on `address` answers on this machine. One on all addresses of IPv6
-/// may have those of IPv4 as well, and be on a machine that has no others.
+/// Returns the addresses at which a server that listens on `address` can be reached from this
+/// machine. A server on all IPv6 addresses may accept IPv4 too, and the machine may have IPv4 only.
 fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     let ips: &[IpAddr] = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
@@ -100,7 +103,7 @@ fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect()
 }
 
-/// TLS with whoever has the first certificate of the file, and its key.
+/// Returns a TLS configuration that trusts only the first certificate of the file.
 fn trusting(file: &Path) -> Result<ClientConfig, Box<dyn Error>> {
     let provider = Arc::new(ring::default_provider());
     let certificate = read_certificates(file)?.swap_remove(0);
@@ -115,7 +118,7 @@ fn trusting(file: &Path) -> Result<ClientConfig, Box<dyn Error>> {
     Ok(config)
 }
 
-/// Trusts one certificate, whatever names it has and whoever signed it.
+/// Trusts one certificate, whatever its names and its issuer are.
 #[derive(Debug)]
 struct Exactly {
     certificate: CertificateDer<'static>,
@@ -135,7 +138,7 @@ impl ServerCertVerifier for Exactly {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(rustls::Error::General(
-                "its certificate is not the one in the file; SIGHUP makes it read that again"
+                "its certificate is not the one in the file; send SIGHUP to the server to reload the file"
                     .to_owned(),
             ))
         }

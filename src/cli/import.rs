@@ -1,8 +1,8 @@
-//! `billables import`: billables of an export, or reports in anybody's columns, into the log.
+//! `billables import`: stores exported billables, or reports in arbitrary columns, in the log.
 //!
-//! Every row has an identity, so a file can be imported again, also after only a part of it was.
-//! Rows are compared with the log a group at a time; the writer stores them as it stores reports,
-//! beside a server that is running.
+//! Every row has an identity, so a file can be imported again, even after an interrupted import.
+//! Rows are compared with the log one group at a time. The writer stores them the way it stores
+//! reports, even while a server is running.
 
 mod refusals;
 mod row;
@@ -27,38 +27,39 @@ use crate::billable::{Billable, ClientName, Entry, Timestamp, Void};
 use crate::store::{LogInfo, Store};
 use crate::writer::{AppendOutcome, WriteError, Writer, WriterTasks};
 
-/// Rows that are stored together. 1,000 of 300 bytes commit in some 10 ms.
+/// Rows that are stored together. 1,000 rows of 300 bytes commit in about 10 ms.
 const GROUP: usize = 1000;
 
-/// The most bytes of a file that a group holds.
+/// A group is complete when its rows have this many bytes in the file.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 
-/// Rows between two looks at the clock.
+/// Rows between two progress updates.
 const PROGRESS: u64 = 1000;
 
-/// What to import, and how its rows are read.
+/// What to import, and how to read its rows.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Files of JSON lines (.ndjson, .jsonl) or CSV (.csv).
+    /// Files to import: JSON lines (.ndjson, .jsonl) or CSV (.csv).
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How the files are written; by their names when not given.
+    /// Format of the files; derived from their names if omitted.
     #[arg(long, value_enum)]
     format: Option<RowFormat>,
-    /// Reports whose columns have other names: the one that has accountId, customerId, sessionId,
-    /// callSid, occurredAt or the idempotency key (`key`), such as callSid=CallID.
+    /// Read a field of every report from a column with another name, such as callSid=CallID.
+    ///
+    /// Fields: accountId, customerId, sessionId, callSid, occurredAt, key (the idempotency key).
     #[arg(long = "map", value_name = "FIELD=COLUMN", value_parser = assignment)]
     columns: Vec<(String, String)>,
-    /// A value that every report has, such as accountId=A.
+    /// Set a field of every report to a value, such as accountId=A.
     #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = assignment)]
     values: Vec<(String, String)>,
-    /// The client that the entries are of.
+    /// Name of the client that the imported entries belong to.
     #[arg(long, value_name = "NAME", default_value = "import", value_parser = client)]
     client: ClientName,
-    /// The file to write refused rows to, each with its line and the reason.
+    /// File to write refused rows to, each with its line number and the reason.
     #[arg(long, value_name = "FILE")]
     refused: Option<PathBuf>,
-    /// Store nothing, and say what would become of the rows.
+    /// Store nothing, and print what an import would do.
     #[arg(long)]
     dry_run: bool,
 }
@@ -82,7 +83,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let taken =
         |(column, _): &(Column, String)| reading.columns.iter().any(|(known, _)| known == column);
     if reading.values.iter().any(taken) {
-        let reason = "a field has either a column (--map) or a value (--set)";
+        let reason = "a field can have a column (--map) or a value (--set), not both";
         return Err(Failure::Usage(reason.to_owned()));
     }
     let files: Result<Vec<_>, Failure> = files
@@ -92,7 +93,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let store = open(url).await?;
     store.migrate().await?;
     let log = if dry_run {
-        // A dry run does not fix the number of partitions.
+        // A dry run creates no log, because that would fix the number of partitions.
         store.log_find().await?.map(|(log, _)| log)
     } else {
         Some(store.log_prepare(None, Timestamp::now()).await?)
@@ -133,7 +134,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     refusals.end()
 }
 
-/// What became of the rows; those that are voided are new or known besides.
+/// The number of rows by outcome. A voided row is also counted as new or known.
 #[derive(Debug, Default)]
 struct ImportCounts {
     new: u64,
@@ -141,7 +142,7 @@ struct ImportCounts {
     voided: u64,
 }
 
-/// A row and where it is from.
+/// A row, and its file and line.
 #[derive(Debug)]
 struct Pending {
     file: Arc<str>,
@@ -150,16 +151,17 @@ struct Pending {
     meant: Meant,
 }
 
-/// An import under way.
+/// An import in progress.
 struct Import {
     store: Store,
-    /// `None` while there is none, which only a dry run leaves so.
+    /// `None` if the database has no log, which only a dry run allows.
     log: Option<LogInfo>,
     writing: Option<(Writer, WriterTasks)>,
     client: ClientName,
     group: Vec<Pending>,
     group_bytes: usize,
-    /// By the ids of this group. A dry run keeps it: nothing else knows of earlier groups.
+    /// The rows seen, by id. A dry run keeps them from group to group: it stores nothing, so the
+    /// log does not have the earlier groups.
     seen: HashMap<Uuid, Seen>,
     counts: ImportCounts,
     refusals: Refusals,
@@ -225,7 +227,7 @@ impl Import {
         self.settle().await
     }
 
-    /// Compares the group with the log and stores what is new.
+    /// Compares the group with the log, then stores it.
     async fn settle(&mut self) -> Result<(), Failure> {
         self.group_bytes = 0;
         let group = std::mem::take(&mut self.group);
@@ -291,8 +293,8 @@ impl Import {
         ))
     }
 
-    /// Known rows go to the writer too: it knows whether a commit that others have made may still
-    /// have to wait for a standby.
+    /// Stores rows. Known ones go to the writer too: it knows whether another process's commit may
+    /// still be waiting for a standby.
     async fn store(
         &mut self,
         rows: Vec<(Pending, bool)>,
@@ -314,7 +316,7 @@ impl Import {
         for ((row, is_new), outcome) in rows.into_iter().zip(outcomes) {
             match outcome.map_err(|error| unsure(&error))? {
                 AppendOutcome::Stored(_) | AppendOutcome::Replayed(_) => {}
-                // Somebody else was faster.
+                // Another process has stored the id since the comparison.
                 AppendOutcome::Conflict(fields) => {
                     if is_new {
                         self.counts.new -= 1
@@ -340,17 +342,17 @@ impl Import {
 
 fn unsure(error: &WriteError) -> Failure {
     Failure::Failed(format!(
-        "{error}; what is stored stays, so import the same again"
+        "{error}; stored rows are kept, so import the same files again"
     ))
 }
 
-/// The columns that `FIELD=…` arguments name, each once.
+/// Returns the columns that `FIELD=…` arguments name; each may be named once.
 fn columns_of(flag: &str, given: Vec<(String, String)>) -> Result<Vec<(Column, String)>, Failure> {
     let mut columns: Vec<(Column, String)> = Vec::new();
     for (name, value) in given {
         let column = Column::from_name(&name).ok_or_else(|| {
             Failure::Usage(format!(
-                "{flag}: {name} is none of accountId, customerId, sessionId, callSid, occurredAt and key"
+                "{flag}: {name} is not a field; use accountId, customerId, sessionId, callSid, occurredAt or key"
             ))
         })?;
         if columns.iter().any(|(known, _)| *known == column) {
@@ -370,7 +372,7 @@ fn format_of(path: &Path, told: Option<RowFormat>) -> Result<RowFormat, Failure>
     };
     told.or(by_name).ok_or_else(|| {
         Failure::Usage(format!(
-            "{} does not say what it is: give --format ndjson or csv",
+            "cannot tell the format of {} from its name: set --format to ndjson or csv",
             path.display()
         ))
     })

@@ -4,11 +4,13 @@ use super::{Failure, open};
 use crate::billable::Timestamp;
 use crate::billable::entry::MAX_PARTITIONS;
 
-/// What to migrate to.
+/// How to create the log.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct Args {
-    /// How many partitions the log gets. Fixed when the log is made; 1 when not given. More
-    /// than one is for PostgreSQL on many cores, and for Citus.
+    /// Number of partitions of a new log, from 1 to 1024; 1 if omitted, and fixed once the log
+    /// exists.
+    ///
+    /// More than one is for PostgreSQL on many cores, and for Citus.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PARTITIONS)))]
     partitions: Option<u32>,
 }

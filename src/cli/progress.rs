@@ -1,20 +1,20 @@
-//! How far a command is, on standard error: a bar where somebody looks, else a line now and then.
-//! What is done within a second says nothing.
+//! Shows a command's progress on standard error: a bar on a terminal, otherwise a line every 10
+//! seconds. A command that ends within a second shows nothing.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How long a command runs in silence.
+/// How long a command runs before it shows progress.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// How often there is a line where nobody looks.
+/// How often a line is printed if standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// The progress of one command.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// What is being done, such as `importing`.
+    /// The activity, such as `importing`.
     doing: &'static str,
     bar: ProgressBar,
     total: Option<u64>,
@@ -23,7 +23,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Begins; `total` is in whatever unit [`Self::at`] is told.
+    /// Starts showing progress. `total` has the unit of `done` in [`Self::at`].
     pub(super) fn new(doing: &'static str, total: Option<u64>) -> Self {
         let style = match total {
             Some(_) => "{prefix} {wide_bar} {percent}% {msg} {eta}",
@@ -31,7 +31,7 @@ impl Progress {
         };
         let style = ProgressStyle::with_template(style);
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
-        bar.set_style(style.expect("a template of ours"));
+        bar.set_style(style.expect("a valid template"));
         bar.set_prefix(doing);
         let now = Instant::now();
         Self {
@@ -43,13 +43,13 @@ impl Progress {
         }
     }
 
-    /// Says that `done` of the total is done, which is `rows` rows.
+    /// Updates the progress: `done` of the total is done, which is `rows` rows.
     pub(super) fn at(&mut self, done: u64, rows: u64) {
         if self.begun.elapsed() < SILENCE {
             return;
         }
         if self.bar.is_hidden() {
-            // It stays hidden where standard error is no terminal.
+            // The bar stays hidden if standard error is not a terminal.
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar.set_position(done);

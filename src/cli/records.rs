@@ -1,5 +1,5 @@
-//! The rows of a file, one at a time: JSON lines, or CSV with a header, whose rows may have line
-//! ends inside of quotes. Whatever the file is, no more than one row of it is held.
+//! Reads the rows of a file one at a time: JSON lines, or CSV with a header and with line breaks
+//! inside quotes. No more than one row is held in memory, whatever the file contains.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -14,10 +14,10 @@ use crate::billable::RawValue;
 use crate::formats::csv::{MAX_COLUMNS, Splitter};
 use crate::formats::json::members_of;
 
-/// The longest row, in bytes: 1 MiB. Those of this service have some 600.
+/// Maximum length of a row, in bytes: 1 MiB. Rows that this service exports have about 600.
 const MAX_ROW: usize = 1024 * 1024;
 
-/// The mark at the start of a text that says that it is UTF-8.
+/// The byte order mark, which may start a UTF-8 file.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The rows of one file.
@@ -26,7 +26,7 @@ pub(super) struct FileRows {
     input: Input,
     format: RowFormat,
     splitter: Splitter,
-    /// The columns of CSV.
+    /// The column names of a CSV file.
     header: Rc<[Rc<str>]>,
 }
 
@@ -36,9 +36,9 @@ type NamedValues = Vec<(Rc<str>, Option<RawValue>)>;
 /// A row: its members or cells by their names.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// The line that it begins on, from 1.
+    /// The line on which it begins, counted from 1.
     pub(super) line: u64,
-    /// As it stands in the file.
+    /// The row as it is in the file.
     pub(super) text: String,
     members: NamedValues,
 }
@@ -46,16 +46,16 @@ pub(super) struct Row {
 /// A row that cannot be read.
 #[derive(Debug)]
 pub(super) struct Unreadable {
-    /// The line that it begins on, from 1.
+    /// The line on which it begins, counted from 1.
     pub(super) line: u64,
-    /// As it stands in the file, unless it is too long.
+    /// The row as it is in the file, unless it is too long.
     pub(super) text: Option<String>,
     /// What is wrong with it.
     pub(super) reason: String,
 }
 
 impl FileRows {
-    /// Opens a file, and reads its header if it has one.
+    /// Opens a file and, if it is CSV, reads its header.
     pub(super) fn open(path: &Path, format: RowFormat) -> io::Result<Self> {
         let mut rows = Self {
             input: Input::open(path)?,
@@ -75,18 +75,18 @@ impl FileRows {
         Ok(rows)
     }
 
-    /// Whether every row may have a member of that name: CSV only if its header has.
+    /// Returns whether rows may have a member of that name. In CSV, only the header's names may.
     pub(super) fn may_have(&self, name: &str) -> bool {
         let is_it = |column: &Rc<str>| column.eq_ignore_ascii_case(name);
         self.format == RowFormat::Ndjson || self.header.iter().any(is_it)
     }
 
-    /// How many bytes of the file were read.
+    /// Returns the number of bytes of the file that have been read.
     pub(super) fn bytes_read(&self) -> u64 {
         self.input.bytes_read
     }
 
-    /// The next row; `None` at the end. Blank lines are passed over.
+    /// Returns the next row; `None` at the end. Skips blank lines.
     pub(super) fn next(&mut self) -> io::Result<Option<Result<Row, Unreadable>>> {
         loop {
             let line = self.input.line;
@@ -132,8 +132,8 @@ impl FileRows {
         }
     }
 
-    /// The bytes of the next row without its line end, `Some(None)` when there are too many. Those
-    /// of CSV have gone through the splitter, too.
+    /// Returns the bytes of the next row without its line ending; `Some(None)` if there are too
+    /// many. Passes the bytes of a CSV row through the splitter as well.
     fn next_bytes(&mut self) -> io::Result<Option<Option<Vec<u8>>>> {
         if self.input.buffered()?.is_empty() {
             return Ok(None);
@@ -168,8 +168,8 @@ impl FileRows {
         }
     }
 
-    /// Behind a row that ended with CR: an LF belongs to its line end, and without one CR alone is
-    /// the end of the line.
+    /// Completes a line ending after CR. An LF that follows belongs to it; otherwise the CR alone
+    /// ends the line.
     fn end_cr(&mut self) -> io::Result<()> {
         if self.input.buffered()?.first() == Some(&b'\n') {
             self.splitter.push(b"\n");
@@ -193,21 +193,21 @@ impl FileRows {
         }
         let cells = cells.map_err(|what| format!("the row {what}"))?;
         let given = |cell: String| (!cell.is_empty()).then_some(RawValue::Text(cell));
-        // Cells that the row leaves out at its end are not given.
+        // Cells that are missing at the end of the row have no value.
         let cells = cells.into_iter().map(given).chain(repeat(None));
         Ok(self.header.iter().cloned().zip(cells).collect())
     }
 }
 
 impl Row {
-    /// Whether there is a member of that name in any letter case, given or not.
+    /// Returns whether there is a member of that name, in any letter case, with or without a value.
     pub(super) fn has(&self, name: &str) -> bool {
         let mut names = self.members.iter().map(|(known, _)| known);
         names.any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// The member of that name in any letter case, if it is given. One that is there twice could
-    /// be either.
+    /// Returns the value of the member of that name, in any letter case. A name that occurs twice
+    /// is an error, because either member could be meant.
     pub(super) fn get(&self, name: &str) -> Result<Option<&RawValue>, String> {
         let mut found = self
             .members
@@ -220,17 +220,17 @@ impl Row {
         }
     }
 
-    /// The same where it has to be a text; blank is not given.
+    /// Like [`Self::get`], for a value that must be a string. A blank text counts as no value.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, String> {
         match self.get(name)? {
             Some(RawValue::Text(text)) => Ok(Some(&**text).filter(|text| !text.trim().is_empty())),
-            Some(RawValue::Structure) => Err(format!("{name} must be a text")),
+            Some(RawValue::Structure) => Err(format!("{name} must be a string")),
             None => Ok(None),
         }
     }
 }
 
-/// The bytes of a file, counted.
+/// The bytes of a file, with counts of lines and bytes.
 #[derive(Debug)]
 struct Input {
     file: BufReader<File>,
@@ -240,7 +240,7 @@ struct Input {
 }
 
 impl Input {
-    /// Opens a file; a byte order mark at its start is passed over.
+    /// Opens a file and skips a byte order mark at its start.
     fn open(path: &Path) -> io::Result<Self> {
         let mut file = BufReader::with_capacity(64 * 1024, File::open(path)?);
         let mark = file.fill_buf()?.starts_with(BYTE_ORDER_MARK);
@@ -253,12 +253,12 @@ impl Input {
         })
     }
 
-    /// What is read ahead; nothing at the end of the file.
+    /// Returns the buffered bytes; none at the end of the file.
     fn buffered(&mut self) -> io::Result<&[u8]> {
         self.file.fill_buf()
     }
 
-    /// Passes over bytes that are read ahead.
+    /// Consumes buffered bytes.
     fn consume(&mut self, count: usize) {
         let bytes = &self.file.buffer()[..count];
         self.line += memchr_iter(b'\n', bytes).count() as u64;
@@ -271,7 +271,7 @@ impl Input {
 mod tests {
     use super::*;
 
-    /// The line of a row, and its member `a` or what is wrong with it.
+    /// The line of a row, with its member `a` or what is wrong with the row.
     type Found = Result<(u64, Option<String>), (u64, String)>;
 
     fn rows(text: &[u8], format: RowFormat) -> Vec<Found> {
@@ -307,11 +307,11 @@ mod tests {
             Err((line, reason)) => format!("{line} {reason}"),
             Ok(row) => format!("{row:?}"),
         };
-        assert_eq!(reason(0), "2 the row has something behind a closing quote");
+        assert_eq!(reason(0), "2 the row has text after a closing quote");
         assert_eq!(reason(1), "3 the row has too many cells");
         assert_eq!(reason(2), "4 it is longer than 1048576 bytes");
         assert_eq!(found[3], Ok((5, Some("4".to_owned()))));
-        assert_eq!(reason(4), "6 the row ends inside of quotes");
+        assert_eq!(reason(4), "6 the row has an unclosed quote");
         assert_eq!(found.len(), 5);
         let found = rows(
             b"{\"A\":1.50}\n\n{\"a\":\"\xff\"}\n[]\n{\"a\":null}",

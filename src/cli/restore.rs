@@ -1,8 +1,8 @@
-//! `billables restore`: puts a backup in the database's place, and makes its log a new one.
+//! `billables restore`: puts a backup in the database's place, and gives its log a new epoch.
 //!
-//! What was restored goes on from an earlier moment: positions that were given out before come to
-//! mean something else. With a new epoch a cursor of the log before is answered `410 CursorGone`.
-//! The key that cursors are sealed with stays, so that they can still be told from forged ones.
+//! A restored log continues from an earlier state, so positions that were already assigned will be
+//! assigned to other entries. With a new epoch, an earlier cursor is answered `410 CursorGone`. The
+//! key that seals cursors is kept, so that earlier cursors can still be told from forged ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use super::atomic_file::{AtomicFile, failed, with_suffix};
 use super::{Failure, open_log};
 use crate::store::{self, Store};
 
-/// From where.
+/// The backup to restore.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The backup to put where DATABASE_URL says, where nothing may be; SQLite only. Without it,
-    /// the database that is there has been restored by other means, such as pg_restore.
+    /// SQLite backup to copy to DATABASE_URL, where no database may exist; omit it if the database
+    /// was restored by other means, such as pg_restore.
     file: Option<PathBuf>,
 }
 
@@ -32,8 +32,8 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         }
         (Some(_), None) => {
             return Err(Failure::Usage(
-                "PostgreSQL is restored by its own tools: pg_restore --exit-on-error --no-owner \
-                 --dbname=\"$DATABASE_URL\" FILE, into an empty database, and then `billables restore` without FILE"
+                "PostgreSQL is restored with its own tools: run pg_restore --exit-on-error --no-owner \
+                 --dbname=\"$DATABASE_URL\" FILE into an empty database, then `billables restore` without FILE"
                     .to_owned(),
             ));
         }
@@ -53,7 +53,7 @@ async fn restore(file: &Path, database: &Path) -> Result<store::FileContents, Fa
         let path = with_suffix(database, suffix);
         if path.symlink_metadata().is_ok() {
             return Err(Failure::Failed(format!(
-                "{} is there already: stop the server and move the database's files away first",
+                "{} already exists: stop the server and move the database's files away first",
                 path.display()
             )));
         }
@@ -61,7 +61,7 @@ async fn restore(file: &Path, database: &Path) -> Result<store::FileContents, Fa
     let rest = with_suffix(file, "-wal");
     if fs::metadata(&rest).is_ok_and(|rest| rest.len() > 0) {
         return Err(Failure::Failed(format!(
-            "{} is a database in use and not a backup: a part of it is in {}",
+            "{} is a database in use and not a backup: part of it is in {}",
             file.display(),
             rest.display()
         )));
@@ -74,7 +74,7 @@ async fn restore(file: &Path, database: &Path) -> Result<store::FileContents, Fa
             partial.path().display()
         ))
     })?;
-    // A backup may be kept read-only, or for others to read; the database is as a new one.
+    // A backup may be read-only or readable by others; the database gets a new one's permissions.
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(partial.path(), permissions).map_err(failed(partial.path()))?;
     let held = store::file_renew(partial.path(), file).await?;

@@ -1,4 +1,4 @@
-//! `billables serve`: the start, the service, the stop, read from top to bottom.
+//! `billables serve`: starts, serves and stops, in the order of the code.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,14 +24,15 @@ use crate::token::{Grant, Scope};
 use crate::totals;
 use crate::writer::Writer;
 
-/// Connections to the admin address at once: a few probes and scrapers, each with one to spare.
+/// Maximum concurrent connections to the admin address: a few probes and scrapers, each with one to
+/// spare.
 const PROBES: usize = 64;
 
-/// Connections that wait to be accepted; the kernel may hold it to fewer (`net.core.somaxconn`). With
-/// the usual 128, who finds the queue full is told nothing and tries again after seconds, by luck.
+/// Connections that may wait to be accepted; the kernel may lower this (`net.core.somaxconn`). With
+/// the usual 128, SYNs are dropped silently and the client retries seconds later.
 const BACKLOG: u32 = 4096;
 
-/// How long an answer on the admin address may take when all else has ended.
+/// How long a response on the admin address may take after everything else has ended.
 const LAST_PROBE: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
@@ -48,9 +49,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         None => None,
     };
     if tls.is_none() && !args.behind_proxy && !address.ip().is_loopback() {
-        warn!(
-            "tokens and reports cross the network in plain HTTP: set --tls-cert and --tls-key, or --behind-proxy where a proxy speaks TLS"
-        );
+        warn_of_plain_http();
     }
     if admin.is_none() && !store.tokens_exist().await? {
         first_token(&store, address, tls.is_some()).await?;
@@ -113,8 +112,8 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         "listening on {}://{address}", scheme(tls.is_some())
     );
 
-    // A writing task ends when the app is gone, after a stop. One that panics leaves nothing
-    // that could store: a restart is the cure.
+    // After a stop, a writer task ends once the app is dropped. If one panics, its reports can no
+    // longer be stored, and only a restart helps.
     let mut serving = tokio::spawn(server::serve(listener, tls, app, limits, stop));
     let died = tokio::select! {
         done = &mut serving => done.is_err(),
@@ -122,37 +121,42 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         Some(_) = background.join_next() => true,
         Some(_) = probing.join_next() => true,
     };
-    // Until now the probes were answered that the service is stopping.
+    // Until now, probes were answered that the service is stopping.
     end.cancel();
     while probing.join_next().await.is_some() {}
     background.shutdown().await;
     if died {
-        error!("a task died; ending, so that whoever supervises this process starts it again");
+        error!("a task died; exiting, so that the supervisor restarts this process");
         return Err(Failure::Failed(
-            "a task of the server died; see the log".to_owned(),
+            "a server task died; see the log".to_owned(),
         ));
     }
-    // The app is gone, so the queues are closed: the tasks commit what was accepted and end.
+    // The app is dropped, so the queues are closed: the tasks commit accepted reports and end.
     let finished = async { while writer_tasks.join_next().await.is_some() {} };
     if timeout(args.shutdown_timeout, finished).await.is_err() {
-        warn!("accepted reports were not committed in time; nobody was told that they were stored");
+        warn!(
+            "accepted reports were not committed in time; no client was told that they were stored"
+        );
     }
-    // Whatever a server that is gone does not answer, there is nothing left to lose.
+    // Everything acknowledged is durable by now; do not wait for an unreachable database.
     let _ = timeout(args.shutdown_timeout, store.close()).await;
     info!("stopped");
     Ok(())
 }
 
-/// On a first start on one's own machine there is a token to try the service with; elsewhere
-/// making one is a decision.
-#[expect(
-    clippy::print_stdout,
-    reason = "shown once, to whoever starts the server"
-)]
+fn warn_of_plain_http() {
+    warn!(
+        "tokens and reports cross the network in plain HTTP: set --tls-cert and --tls-key, or --behind-proxy if a proxy terminates TLS"
+    );
+}
+
+/// On the first start with SQLite on a loopback address, creates a token to try the service with.
+/// Elsewhere it only warns, because creating a token is a deliberate decision.
+#[expect(clippy::print_stdout, reason = "shown once, at the first start")]
 async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result<(), Failure> {
     if !(store.is_embedded() && address.ip().is_loopback()) {
         warn!(
-            "there is no token yet; make one with: billables token create --client NAME --scope report read bill"
+            "there is no token yet; create one with: billables token create --client NAME --scope report read bill"
         );
         return Ok(());
     }
@@ -164,18 +168,23 @@ async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result
     };
     let issued = token::issue(store, grant, Timestamp::now(), None, None).await?;
     let secret = issued.reveal();
-    // A certificate names a host, and hardly ever a loopback address.
+    // A certificate names a host and hardly ever a loopback address, so curl would reject it.
     let insecure = if is_tls { "-k " } else { "" };
     let scheme = scheme(is_tls);
     println!(
-        "First start: here is a token for the client 'default'. It is shown only this once.\n\n  {secret}\n\nTry it:\n\n  \
+        "First start: this is a token for the client 'default'. It is shown only once.\n\n  {secret}\n\n\
+         Try it with a call of a customer that is never invoiced, because billables are permanent:\n\n  \
          curl -i {insecure}{scheme}://{address}/billables -H 'Authorization: Bearer {secret}' \
-         -H 'Content-Type: application/json' -d '{{\"sessionId\":\"S1\",\"callSid\":\"CA1\"}}'\n"
+         -H 'Content-Type: application/json' \
+         -d '{{\"accountId\":\"test\",\"customerId\":\"test\",\"callSid\":\"test-1\"}}'\n\n\
+         A call that must not be billed can be voided:\n\n  \
+         curl -i {insecure}-X POST {scheme}://{address}/billables/ID/void -H 'Authorization: Bearer {secret}' \
+         -H 'Content-Type: application/json' -d '{{\"reason\":\"a test\"}}'\n"
     );
     Ok(())
 }
 
-/// Pages show addresses as clients know them.
+/// Makes pages show addresses with the scheme that clients use.
 fn with_scheme(app: Router, is_secure: bool) -> Router {
     app.layer(Extension(api::Scheme(scheme(is_secure))))
 }
@@ -206,39 +215,40 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), Failure> {
                 Err(error) => failure = Some(error),
             }
         }
-        Err(failure.unwrap_or_else(|| io::Error::other("that is no address")))
+        Err(failure.unwrap_or_else(|| io::Error::other("the name has no address")))
     };
     listening
         .await
         .map_err(|error: io::Error| Failure::Failed(format!("cannot listen on {address}: {error}")))
 }
 
-/// As `TcpListener::bind` does, but with a longer queue.
+/// Works like `TcpListener::bind`, but with a longer queue.
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
-    // Who starts again need not wait until the last connections of before are forgotten.
+    // A restarted server need not wait until the system forgets the old connections.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Reads the certificate again at each SIGHUP, which would end a process that does not expect it.
+/// Reloads the certificate on each SIGHUP. Without TLS it is handled as well, because an unhandled
+/// SIGHUP would end the process.
 fn reload_on_signal(tls: Option<Tls>) -> Result<(), Failure> {
     let mut hangup = hear(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match tls.as_ref().map(Tls::reload) {
-                Some(Ok(())) => info!("SIGHUP: new connections get the certificate as it is now"),
+                Some(Ok(())) => info!("SIGHUP: reloaded the certificate for new connections"),
                 Some(Err(error)) => {
                     error!(
                         error = chain(&error),
-                        "SIGHUP: the certificate stays what it was"
+                        "SIGHUP: cannot reload the certificate; keeping the old one"
                     );
                 }
-                None => info!("SIGHUP: there is no certificate to read again"),
+                None => info!("SIGHUP: there is no certificate to reload"),
             }
         }
     });
@@ -249,7 +259,7 @@ fn hear(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))
 }
 
-/// Cancelled by SIGTERM or SIGINT; a second one ends the process at once.
+/// Returns a token that SIGTERM or SIGINT cancels; a second signal ends the process immediately.
 fn stop_on_signal() -> Result<CancellationToken, Failure> {
     let mut terminate = hear(SignalKind::terminate())?;
     let mut interrupt = hear(SignalKind::interrupt())?;
@@ -262,7 +272,7 @@ fn stop_on_signal() -> Result<CancellationToken, Failure> {
                 _ = interrupt.recv() => {}
             }
             if is_second {
-                warn!("ending at once");
+                warn!("exiting immediately");
                 std::process::exit(1);
             }
             cancelled.cancel();

@@ -17,53 +17,56 @@ use crate::token::{Grant, Rate, Scope, Secret, Token};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Make a token and print it. It is shown only this once.
+    /// Create a token and print it; it is shown only once.
     Create(CreateArgs),
-    /// Make a new token for the same client, with what the old one may do, and print it. Both work
-    /// until the overlap ends.
+    /// Create a new token for the same client, with the same rights and rate, and print it; both
+    /// work until the overlap ends.
     Rotate(RotateArgs),
     /// List the tokens that are not revoked.
     List {
-        /// As a JSON array.
+        /// Print a JSON array instead of a table.
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a token. It is refused everywhere within 5 seconds.
+    /// Revoke a token; every server rejects it within 5 seconds.
     Revoke {
-        /// Its id, as listed.
+        /// Id of the token, as listed.
         id: Uuid,
     },
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CreateArgs {
-    /// The client that the token belongs to: [A-Za-z0-9._-], at most 64 characters. An
-    /// Idempotency-Key is the client's, so give a new token of a client the same name.
+    /// Name of the client that the token belongs to: 1 to 64 of the characters A-Z a-z 0-9 . _ -
+    ///
+    /// Idempotency keys belong to the client, so use the same name for a client's next token.
     #[arg(long, value_parser = client)]
     client: ClientName,
-    /// What it may do: report, read or bill. `report` alone when not given.
+    /// What the token may do: report, read or bill; only report if omitted.
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope, num_args = 1..)]
     scopes: Vec<Scope>,
-    /// Limit the token to these accounts.
+    /// Accounts that the token is limited to; no limit if omitted.
     #[arg(long = "account", value_name = "ID", value_parser = account, num_args = 1..)]
     accounts: Vec<String>,
-    /// When it ends, such as 90d from now. Never when not given.
+    /// Time from now until the token expires, such as 90d; never if omitted.
     #[arg(long, value_parser = duration)]
     expires: Option<Duration>,
-    /// How many requests it may send to each server, such as 100/s, 6000/m or 1000/h; so many may
-    /// come at once. A batch is one request. No limit when not given.
+    /// Maximum rate of requests to each server, such as 100/s, 6000/m or 1000/h; no limit if
+    /// omitted.
+    ///
+    /// That many requests may also come in one burst. A batch is one request.
     #[arg(long, value_parser = rate)]
     rate: Option<Rate>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RotateArgs {
-    /// The id of the old one, as listed.
+    /// Id of the old token, as listed.
     id: Uuid,
-    /// How long the old one still works; 0s for not at all.
+    /// How long the old token keeps working; 0s ends it immediately.
     #[arg(long, default_value = "7d", value_parser = overlap)]
     overlap: Duration,
-    /// When the new one ends, such as 90d from now; to be given when the old one has an end.
+    /// Time from now until the new token expires, such as 90d; required if the old one expires.
     #[arg(long, value_parser = duration)]
     expires: Option<Duration>,
 }
@@ -107,7 +110,7 @@ async fn create(store: &Store, args: CreateArgs) -> Result<Secret, Failure> {
     issue(store, grant, now, expires_at, rate).await
 }
 
-/// Makes a token for `grant` and returns its secret, which is kept nowhere else.
+/// Creates a token for `grant` and returns its secret, which is kept nowhere else.
 pub(super) async fn issue(
     store: &Store,
     grant: Grant,
@@ -136,7 +139,7 @@ async fn rotate(store: &Store, args: RotateArgs) -> Result<Secret, Failure> {
         (Some(span), _) => Some(ends(now, span)?),
         (None, Some(end)) => {
             return Err(Failure::Usage(format!(
-                "the token ends at {end}: say with --expires when the new one ends"
+                "the token expires at {end}: set the time until the new one expires with --expires"
             )));
         }
         (None, None) => None,
@@ -148,7 +151,7 @@ async fn rotate(store: &Store, args: RotateArgs) -> Result<Secret, Failure> {
     if is_rotated {
         Ok(secret)
     } else {
-        // It was revoked meanwhile.
+        // The token was revoked in the meantime.
         Err(no_live_token(id))
     }
 }
@@ -172,17 +175,17 @@ fn fresh(
     Ok((secret, token))
 }
 
-/// When a span from now on ends.
+/// Returns the time at which a span that starts at `now` ends.
 fn ends(now: Timestamp, span: Duration) -> Result<Timestamp, Failure> {
     let micros = i64::try_from(span.as_micros()).ok();
     micros
         .and_then(|micros| Timestamp::from_micros(now.as_micros().checked_add(micros)?))
-        .ok_or_else(|| Failure::Usage("the end is too far away".to_owned()))
+        .ok_or_else(|| Failure::Usage("the end is too far in the future".to_owned()))
 }
 
 fn no_live_token(id: Uuid) -> Failure {
     Failure::Failed(format!(
-        "there is no live token with the id {id}; `billables token list` shows them"
+        "there is no live token with the id {id}; see `billables token list`"
     ))
 }
 
@@ -192,7 +195,7 @@ async fn list(store: &Store, as_json: bool) -> Result<String, Failure> {
         .filter_map(|found| match found {
             Ok((_, token)) => Some(token),
             Err(error) => {
-                warn!(error = chain(&error), "leaving out a token");
+                warn!(error = chain(&error), "skipping an unreadable token");
                 None
             }
         })
@@ -275,7 +278,7 @@ async fn revoke(store: &Store, id: Uuid) -> Result<String, Failure> {
 fn client(name: &str) -> Result<ClientName, String> {
     match ClientName::parse(name) {
         Some(client) if client.as_str() == "admin" => {
-            Err("admin is the client of BILLABLES_ADMIN_TOKEN".to_owned())
+            Err("the name admin is reserved for BILLABLES_ADMIN_TOKEN".to_owned())
         }
         Some(client) => Ok(client),
         None => Err("must be 1 to 64 of the characters A-Z a-z 0-9 . _ -".to_owned()),
@@ -288,10 +291,10 @@ fn scope(name: &str) -> Result<Scope, String> {
 
 fn rate(text: &str) -> Result<Rate, String> {
     Rate::parse(text)
-        .ok_or_else(|| "must be a count and a time, such as 100/s, 6000/m or 1000/h".to_owned())
+        .ok_or_else(|| "must be a count per second, minute or hour, such as 100/s".to_owned())
 }
 
-/// Unlike other spans it may be nothing.
+/// Parses a time span that, unlike others, may be zero.
 fn overlap(text: &str) -> Result<Duration, String> {
     match text {
         "0" | "0s" => Ok(Duration::ZERO),
@@ -299,7 +302,7 @@ fn overlap(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// An account is what a report may name: anything else could never match.
+/// Parses an account by the rules for reports: any other value could never match.
 fn account(id: &str) -> Result<String, String> {
     if id.trim().is_empty() {
         return Err("must not be blank".to_owned());

@@ -1,8 +1,7 @@
-//! `billables verify`: the whole log against its own rules, in bounded memory, beside a server.
+//! `billables verify`: checks the whole log for consistency, in bounded memory, beside a server.
 //!
-//! The log is read a batch at a time, and no transaction outlives one. What a running server does
-//! meanwhile is told from damage by the order of reading: what depends on something else is read
-//! before it.
+//! The log is read one batch at a time, and no transaction outlives its batch. Dependent rows are
+//! read before the rows that they depend on, so that concurrent writes are not taken for damage.
 
 mod entries;
 mod entry;
@@ -19,19 +18,19 @@ use crate::billable::ClientName;
 use crate::store::{Compared, Store, StoreError};
 use crate::totals;
 
-/// The most findings that are shown. All are counted.
+/// Maximum number of findings shown. All are counted.
 const SHOWN: u64 = 100;
 
-/// What is known about the log.
+/// What the operator knows about the log.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A client that billables were imported for by `import --client`. They keep ids that cannot
-    /// be checked; those of the client `import` are known.
+    /// Client that `import --client` was used with: the ids of its billables are not checked. The
+    /// client `import` is always included.
     #[arg(long = "imported", value_name = "CLIENT", value_parser = client)]
     imported: Vec<ClientName>,
 }
 
-/// What is wrong, as it is found.
+/// Counts the findings, and prints each when it is found.
 #[derive(Debug, Default)]
 struct Findings(u64);
 
@@ -69,15 +68,15 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let notes = [
         (
             counts.random,
-            "billable(s) without identity: their ids are random, not checked",
+            "billable(s) without identity: their random ids cannot be checked",
         ),
         (
             counts.kept,
-            "imported billable(s): they kept their ids, not checked",
+            "imported billable(s): the ids that they kept cannot be checked",
         ),
         (
             pending,
-            "decision(s) about sessions are not carried out yet; a server does so when it runs",
+            "decision(s) about sessions are not completed yet; a running server completes them",
         ),
     ];
     for (count, note) in notes.into_iter().filter(|(count, _)| *count > 0) {
@@ -118,13 +117,13 @@ async fn check_totals(
             2 => "day",
             _ => "month",
         };
-        // Deleting from the log leaves no other trace than this.
+        // This is the only trace of entries that were deleted from the log.
         let is_more =
             bucket.kept_billables + bucket.kept_voided > bucket.due_billables + bucket.due_voided;
         let remedy = if is_more {
-            "or entries are missing from the log: compare it with a backup before rebuild-totals"
+            "or entries are missing from the log: compare it with a backup before you run rebuild-totals"
         } else {
-            "rebuild-totals mends it"
+            "run rebuild-totals to repair it"
         };
         findings.add(
             format_args!(

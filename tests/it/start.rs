@@ -1,14 +1,14 @@
-//! Settings, refusals, the first start, the commands.
+//! Startup: the first start, settings, refusals and commands.
 
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::send;
 use crate::support::server::{command, rest_of, run};
 use crate::support::{Cluster, Database, Server};
 
-/// Runs `billables serve` where it must refuse: its exit code and its one sentence.
+/// Runs `billables serve` where it must refuse to start. Returns its exit code and its one message.
 fn refusal(command: &mut Command) -> (i32, String) {
     let (code, output, errors) = run(command);
     assert_eq!(output, "");
@@ -25,7 +25,7 @@ fn serve(database: &Database) -> Command {
 }
 
 #[tokio::test]
-async fn a_new_file_is_for_its_owner_alone() {
+async fn a_new_sqlite_file_is_accessible_only_to_its_owner() {
     let database = Database::sqlite();
     let server = Server::start_fresh(&database, &[]);
     let path = database.url().strip_prefix("sqlite://").unwrap();
@@ -38,7 +38,7 @@ async fn a_new_file_is_for_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn the_first_start_on_sqlite_prints_a_token_once_with_a_curl_that_works() {
+async fn the_first_start_on_sqlite_prints_a_token_once_with_a_working_curl_command() {
     let database = Database::sqlite();
     let mut server = Server::start_fresh(&database, &[]);
     server.signal("-TERM");
@@ -55,7 +55,7 @@ async fn the_first_start_on_sqlite_prints_a_token_once_with_a_curl_that_works() 
         .lines()
         .find(|line| line.trim().starts_with("curl "))
         .unwrap();
-    // The port is another one now; all else is as printed.
+    // Only the port differs from what was printed.
     let (before, after) = curl.split_once("http://").unwrap();
     let (_, after) = after.split_once("/billables").unwrap();
     let curl = format!("{before}http://{}/billables{after}", server.address());
@@ -64,22 +64,22 @@ async fn the_first_start_on_sqlite_prints_a_token_once_with_a_curl_that_works() 
         .stderr(Stdio::null())
         .output()
         .unwrap();
-    assert!(
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .starts_with("HTTP/1.1 201 ")
-    );
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.starts_with("HTTP/1.1 201 "), "{output}");
+    let (_, billable) = output.split_once("\r\n\r\n").unwrap();
+    let billable: Value = serde_json::from_str(billable).unwrap();
     let reply = server
         .client_of(secret)
-        .get("/billables/9fa7705a-9bff-8ead-a1fd-6201c57676cc")
+        .get(&format!("/billables/{}", billable["id"].as_str().unwrap()))
         .await;
-    assert_eq!(reply.json()["callSid"], json!("CA1"));
+    assert_eq!(reply.json()["customerId"], json!("test"));
+    assert_eq!(reply.json()["callSid"], json!("test-1"));
     server.signal("-TERM");
     assert_eq!(rest_of(server.stdout()), "");
 }
 
 #[tokio::test]
-async fn where_a_token_is_a_decision_the_first_start_makes_none() {
+async fn the_first_start_creates_no_token_on_postgres_on_all_addresses_or_with_an_admin_token() {
     let admin = [("BILLABLES_ADMIN_TOKEN", "0123456789abcdef0123456789abcdef")];
     let database = Database::sqlite();
     let with_admin = Server::start_fresh(&database, &admin);
@@ -131,9 +131,9 @@ fn unusable_settings_are_refused_with_one_sentence() {
         ),
         (
             &[("DATABASE_URL", "postgres://u:pass-word@:bad:port/x")],
-            "DATABASE_URL is not usable",
+            "DATABASE_URL is invalid",
         ),
-        (&[("RUST_LOG", "billables=loud")], "RUST_LOG is not usable"),
+        (&[("RUST_LOG", "billables=loud")], "RUST_LOG is invalid"),
     ];
     for (environment, expected) in cases {
         let (code, sentence) = refusal(serve(&database).envs(environment.iter().copied()));
@@ -157,7 +157,7 @@ fn unusable_settings_are_refused_with_one_sentence() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_refused_with_one_sentence() {
+fn an_address_or_database_that_cannot_be_opened_is_refused_with_one_sentence() {
     let database = Database::sqlite();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
@@ -188,7 +188,7 @@ fn what_cannot_be_opened_is_refused_with_one_sentence() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused() {
+fn a_file_that_is_not_a_database_is_refused() {
     let database = Database::sqlite();
     std::fs::write(
         database.url().strip_prefix("sqlite://").unwrap(),
@@ -204,7 +204,7 @@ fn a_file_that_is_no_database_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_may_lose_commits_is_refused() {
+async fn a_postgresql_that_may_lose_commits_is_refused() {
     for setting in ["fsync", "full_page_writes"] {
         let cluster = Cluster::start(&[&format!("{setting}=off")]);
         let database = Database::created_on(&cluster.url(), "").await;
@@ -223,9 +223,9 @@ async fn a_server_that_may_lose_commits_is_refused() {
 }
 
 #[tokio::test]
-async fn a_worker_that_may_lose_commits_is_refused() {
+async fn a_citus_worker_that_may_lose_commits_is_refused() {
     let database = Database::postgres().await;
-    // Stands in for Citus, which answers for its workers through this function.
+    // Stands in for Citus, which returns its workers' settings through this function.
     database
         .execute(
             "create function run_command_on_workers(command text, parallel bool default true)
@@ -243,7 +243,7 @@ async fn a_worker_that_may_lose_commits_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_of_another_encoding_is_refused() {
+async fn a_database_with_another_encoding_is_refused() {
     let cluster = std::env::var("BILLABLES_TEST_POSTGRES").expect("run scripts/test");
     let database = Database::created_on(&cluster, "encoding 'SQL_ASCII'").await;
     let (code, sentence) = refusal(&mut serve(&database));
@@ -267,7 +267,7 @@ async fn a_standby_is_refused() {
 }
 
 #[tokio::test]
-async fn the_number_of_partitions_is_fixed_when_the_log_is_made() {
+async fn the_number_of_partitions_is_fixed_when_the_log_is_created() {
     let database = Database::postgres().await;
     let (code, output, _) = run(&mut command(&database, &["migrate", "--partitions", "4"]));
     assert_eq!(code, 0);
@@ -281,7 +281,7 @@ async fn the_number_of_partitions_is_fixed_when_the_log_is_made() {
         (code, &*errors),
         (
             1,
-            "billables: this log was made with 4 partition(s), which is fixed; 2 cannot be had\n"
+            "billables: the log has 4 partition(s), which cannot be changed to 2\n"
         )
     );
     assert_eq!(
@@ -324,7 +324,7 @@ async fn the_number_of_partitions_is_fixed_when_the_log_is_made() {
 }
 
 #[tokio::test]
-async fn a_token_made_first_does_not_make_the_log() {
+async fn creating_a_token_does_not_create_the_log() {
     let database = Database::postgres().await;
     assert_eq!(
         run(&mut command(
@@ -378,7 +378,7 @@ async fn settings_come_from_dot_env_and_the_environment_wins() {
 }
 
 #[tokio::test]
-async fn an_admin_token_comes_from_a_file() {
+async fn an_admin_token_is_read_from_a_file() {
     let database = Database::sqlite();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("admin-token");

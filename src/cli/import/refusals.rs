@@ -1,4 +1,4 @@
-//! Rows that were refused: to a file whole, or the first few reasons to standard error.
+//! Refused rows: written in full to a file, or the first few reasons to standard error.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -8,14 +8,14 @@ use serde_json::json;
 
 use crate::cli::Failure;
 
-/// How many reasons are shown where there is no file for them.
+/// Maximum number of reasons shown if there is no file for them.
 const SHOWN: u64 = 10;
 
 /// The refused rows of an import.
 #[derive(Debug)]
 pub(super) struct Refusals {
     path: Option<PathBuf>,
-    /// Made with the first one.
+    /// Created with the first refused row.
     file: Option<BufWriter<File>>,
     count: u64,
 }
@@ -33,7 +33,7 @@ impl Refusals {
         self.count
     }
 
-    /// Notes a row; without its text when that is too long.
+    /// Records a refused row; `text` is `None` if it was too long.
     pub(super) fn add(
         &mut self,
         file: &str,
@@ -58,7 +58,7 @@ impl Refusals {
         writeln!(to, "{row}").map_err(|error| failed(&error))
     }
 
-    /// Succeeds when nothing was refused.
+    /// Finishes the file. Fails if any row was refused.
     pub(super) fn end(self) -> Result<(), Failure> {
         if let Some(mut file) = self.file {
             file.flush().map_err(|error| failed(&error))?;
@@ -66,11 +66,11 @@ impl Refusals {
         match (self.count, self.path) {
             (0, _) => Ok(()),
             (count, Some(path)) => Err(Failure::Failed(format!(
-                "{count} row(s) were refused; {} has them",
+                "{count} row(s) were refused; see {}",
                 path.display()
             ))),
             (count, None) => Err(Failure::Failed(format!(
-                "{count} row(s) were refused; with --refused FILE they are written there"
+                "{count} row(s) were refused; use --refused FILE to write them to a file"
             ))),
         }
     }

@@ -1,5 +1,5 @@
-//! What a row of a file says: a billable as `export` writes it, or a report in columns that the
-//! command line names.
+//! Reads a row of a file: a billable as `export` writes it, or a report in columns that the command
+//! line names.
 
 use uuid::Uuid;
 
@@ -12,16 +12,16 @@ use crate::cli::arguments::RowFormat;
 use crate::cli::records::Row;
 use crate::formats::csv::unguarded;
 
-/// A row as an entry of the log.
+/// The log entry that a row stands for.
 #[derive(Debug)]
 pub(super) struct Meant {
-    /// The entry that records it.
+    /// The entry that records the billable.
     pub(super) entry: Entry,
-    /// Whether it is voided, and why.
+    /// `Some` if the billable is voided, with the reason if there is one.
     pub(super) voided: Option<Option<Text>>,
 }
 
-/// What a column or a value of the command line stands for.
+/// What a column or a value on the command line stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Field(Field),
@@ -29,7 +29,7 @@ pub(super) enum Column {
 }
 
 impl Column {
-    /// The column of that name, in any letter case.
+    /// Returns the column of that name, in any letter case.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         if name.eq_ignore_ascii_case("key") {
             Some(Self::Key)
@@ -42,16 +42,16 @@ impl Column {
 /// How the rows of this import are read.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// Columns by other names than those of the fields.
+    /// Columns with other names than their fields.
     pub(super) columns: Vec<(Column, String)>,
-    /// Values that every row has.
+    /// Values that apply to every row.
     pub(super) values: Vec<(Column, String)>,
-    /// Whose the entries are.
+    /// The client that the entries belong to.
     pub(super) client: ClientName,
 }
 
 impl Reading {
-    /// The entry of a row, or why there is none.
+    /// Returns the entry of a row, or the reason to refuse the row.
     pub(super) fn read(
         &self,
         row: &Row,
@@ -67,7 +67,7 @@ impl Reading {
         Ok(Meant { entry, voided })
     }
 
-    /// A billable: its id is its identity, whatever made it.
+    /// Reads an exported billable. Its id is its identity, however the id was made.
     fn billable(&self, row: &Row, format: RowFormat, now: Timestamp) -> Result<Meant, String> {
         let text = |name| {
             let text = row.text(name)?;
@@ -101,14 +101,14 @@ impl Reading {
                 customer_id,
             }),
             (None, None) => None,
-            _ => return Err("it bills half of a pair".to_owned()),
+            _ => return Err("it has only one of billedAccountId and billedCustomerId".to_owned()),
         };
         let reason = named("voidReason")?;
         match (state, &pair, &reason) {
             (BillableState::Voided, ..) => {}
             (BillableState::Billable, Some(_), None)
             | (BillableState::Unattributed, None, None) => {}
-            _ => return Err(format!("it cannot be {} as it stands", state.as_str())),
+            _ => return Err(format!("its fields contradict state {}", state.as_str())),
         }
         let identity = Identity::of(None, None, &report.reported);
         let recorded = Entry::recorded(id, report, identity, self.client.clone(), recorded_at);
@@ -118,7 +118,7 @@ impl Reading {
         })
     }
 
-    /// A report, recognised as if its sender had sent it here.
+    /// Reads a report. It gets the identity that it would have if its sender had sent it.
     fn report(&self, row: &Row, now: Timestamp) -> Result<Entry, String> {
         let mut raw = RawReport::default();
         for field in Field::ALL {
@@ -131,14 +131,14 @@ impl Reading {
                     "its key must be 1 to 255 visible ASCII characters".to_owned()
                 })?)
             }
-            Some(RawValue::Structure) => return Err("its key must be a text".to_owned()),
+            Some(RawValue::Structure) => return Err("its key must be a string".to_owned()),
             Some(RawValue::Text(_)) | None => None,
         };
         let report = parse(raw, now)?;
         let identity = Identity::of(key, None, &report.reported);
         if identity == Identity::None {
             return Err(
-                "it has neither a callSid nor a key: imported again, it would be stored again"
+                "it has neither a callSid nor a key, so importing it twice would store it twice"
                     .to_owned(),
             );
         }
@@ -152,8 +152,8 @@ impl Reading {
         ))
     }
 
-    /// What a row gives for a column: the command line's value, or a cell as it is. A column is
-    /// the one that the command line names, else the one that has the field's `name`.
+    /// Returns a row's value for a column: the command line's value, or the cell as it is. The cell
+    /// is in the column that the command line names, or else in the one called `name`.
     fn given(&self, row: &Row, column: Column, name: &str) -> Result<Option<RawValue>, String> {
         let of = |list: &[(Column, String)]| {
             let mut found = list.iter().filter(|(known, _)| *known == column);
@@ -177,8 +177,8 @@ fn parse(raw: RawReport, now: Timestamp) -> Result<Report, String> {
     })
 }
 
-/// A timestamp that the log can have.
+/// Parses a timestamp that the log can hold.
 fn timestamp(name: &str, text: &str) -> Result<Timestamp, String> {
     let timestamp = Timestamp::parse(text).filter(|timestamp| *timestamp >= Timestamp::MIN);
-    timestamp.ok_or_else(|| format!("its {name} must be an RFC 3339 timestamp of 1970 or later"))
+    timestamp.ok_or_else(|| format!("its {name} must be an RFC 3339 timestamp from 1970 or later"))
 }

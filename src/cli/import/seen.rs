@@ -1,10 +1,10 @@
-//! What a row is compared with, small enough for a dry run to keep one for each row.
+//! Digests to compare rows with, small enough for a dry run to keep one per row.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::billable::{Billable, Entry, Field};
 
-/// What a row is compared with: what the log has under its id, or an earlier row.
+/// The digest of what the log, or an earlier row, has under an id.
 #[derive(Debug)]
 pub(super) struct Seen {
     reported: u64,
@@ -29,8 +29,8 @@ impl Seen {
         }
     }
 
-    /// Why an entry is not what was seen under its id. A row that bills nobody may have been
-    /// written before its session was decided.
+    /// Returns why an entry differs from what was seen under its id. An entry without a pair may
+    /// differ in that: it may have been exported before its session was decided.
     pub(super) fn differs(&self, entry: &Entry, of_log: Option<&Billable>) -> Option<String> {
         if self.reported != digest(&entry.reported) {
             let fields = of_log.map(|known| known.recorded.reported.differing(&entry.reported));
@@ -38,8 +38,8 @@ impl Seen {
         }
         let is_other_pair = entry.pair.is_some() && self.pair != entry.pair.as_ref().map(digest);
         is_other_pair.then(|| match self.pair {
-            Some(_) => "its id is billed to another pair already".to_owned(),
-            None => "its id is there and billed to nobody: decide its session's pair".to_owned(),
+            Some(_) => "its id is already billed to another pair".to_owned(),
+            None => "its id is stored but not billed yet: decide its session's pair".to_owned(),
         })
     }
 }
@@ -50,11 +50,11 @@ fn digest(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// The refusal of a row whose id has other content in these fields.
+/// Returns the reason to refuse a row if its id is stored with other content in these fields.
 pub(super) fn other_content(fields: &[Field]) -> String {
     let names: Vec<_> = fields.iter().map(|field| field.camel()).collect();
     if names.is_empty() {
-        "an earlier row has its id with other content".to_owned()
+        "an earlier row has the same id with other content".to_owned()
     } else {
         format!("its id is stored with another {}", names.join(", "))
     }

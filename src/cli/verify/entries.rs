@@ -1,4 +1,4 @@
-//! The entries, partition by partition in the order of commits, each with those that it goes with.
+//! Checks the entries, partition by partition in commit order, each with its related entries.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,10 +14,10 @@ use crate::store::{
     AccountFilter, EntryRead, LogInfo, PositionRange, SessionFound, Store, StoreError,
 };
 
-/// Entries that are held at once: some 5 MB, and as much again for those that they go with.
+/// Entries per batch: about 5 MB, and as much again for their related entries.
 const READ_BATCH: u32 = 5000;
 
-/// Where an entry is, for whoever looks for it.
+/// The partition, position and id of an entry, for messages.
 struct EntryLabel(i32, i64, Option<Uuid>);
 
 impl fmt::Display for EntryLabel {
@@ -28,18 +28,18 @@ impl fmt::Display for EntryLabel {
     }
 }
 
-/// How many there are, and how many could not be checked in full.
+/// The number of entries and billables, and of those that could not be fully checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct EntryCounts {
     pub(super) entries: u64,
     pub(super) billables: u64,
     /// Billables whose ids are random.
     pub(super) random: u64,
-    /// Imported billables with ids that something else gave them.
+    /// Imported billables with ids that were not computed here.
     pub(super) kept: u64,
 }
 
-/// A walk through the entries.
+/// A scan of all entries.
 pub(super) struct Entries<'a> {
     store: &'a Store,
     log: LogInfo,
@@ -65,7 +65,7 @@ impl<'a> Entries<'a> {
     }
 
     pub(super) async fn check(&mut self) -> Result<(), StoreError> {
-        // Watermarks first: the heads may only have gone further since.
+        // Read the watermarks before the heads, which only grow.
         let watermarks = self.store.watermarks(self.log).await?;
         let heads = self.store.heads(self.log).await?;
         let total: i64 = heads.iter().sum();
@@ -75,7 +75,7 @@ impl<'a> Entries<'a> {
             if watermark > *head || watermark < 0 {
                 self.findings.add(
                     format_args!("the watermark of partition {partition}"),
-                    format_args!("it is {watermark}, and the head {head}"),
+                    format_args!("it is {watermark}, but the head is {head}"),
                 );
             }
             self.partition(partition, *head, before, &mut progress)
@@ -114,7 +114,7 @@ impl<'a> Entries<'a> {
             let (first, last) = (first.position, last.position);
             after = last;
             if is_full && first < last {
-                // Others may have the last position too. They are read with it next time.
+                // Other entries may have the last position too. The next batch reads them together.
                 rows.retain(|row| row.position < last);
                 after = last - 1;
             }
@@ -126,8 +126,8 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Entries that nobody gave a position. The head is read after them, so that of a running
-    /// server's none is taken for one.
+    /// Finds entries above the head. The head is read last, so that a concurrent append is not
+    /// reported.
     async fn above_head(&mut self, partition: u32) -> Result<(), StoreError> {
         let at = partition as usize;
         let last = self.store.entries_last(partition).await?;
@@ -158,10 +158,10 @@ impl<'a> Entries<'a> {
             self.counts.entries += 1;
             let mut wrong = Vec::new();
             if row.position < 1 {
-                wrong.push("positions begin with 1".to_owned());
+                wrong.push("positions start at 1".to_owned());
             }
             if previous.replace(row.position) == Some(row.position) {
-                wrong.push("another entry has its position".to_owned());
+                wrong.push("another entry has the same position".to_owned());
             }
             match &row.entry {
                 Err(reason) => wrong.push(reason.clone()),
@@ -184,7 +184,7 @@ impl<'a> Entries<'a> {
         Ok(())
     }
 
-    /// What is wrong with an entry by itself.
+    /// Returns what is wrong with an entry on its own.
     fn check_alone(&mut self, entry: &Entry, partition: i32) -> Vec<String> {
         let is_imported = self.imported.contains(&entry.client);
         if entry.kind == EntryKind::Recorded {
@@ -197,7 +197,7 @@ impl<'a> Entries<'a> {
         faults(entry, partition, self.log, is_imported)
     }
 
-    /// The decisions about the sessions whose pairs count here.
+    /// Reads the decisions about the sessions that these entries take their pairs from.
     async fn decisions(
         &self,
         rows: &[EntryRead],
@@ -210,7 +210,7 @@ impl<'a> Entries<'a> {
             return Ok(HashMap::new());
         }
         let found = self.store.sessions_read_of(&sessions).await?;
-        // One that is unusable is found where decisions are checked.
+        // An unusable decision is reported by the check of decisions.
         Ok(found
             .into_iter()
             .map(|(id, found)| (id, found.ok()))
@@ -229,8 +229,8 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// The entries that these go with, by their ids: read after the decisions, because what a
-    /// decision is complete for is there by then.
+    /// Reads the entries that `rows` are related to, by id. They are read after the decisions: once
+    /// a decision is complete, all its entries are stored.
     async fn others(
         &self,
         rows: &[EntryRead],
@@ -266,7 +266,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// What is decided about an entry's session.
+/// The decision about an entry's session.
 #[derive(Clone, Copy)]
 enum Decision<'a> {
     None,
@@ -274,7 +274,7 @@ enum Decision<'a> {
     Made(&'a SessionFound),
 }
 
-/// The session whose pair an entry has or may get.
+/// Returns the session that an entry has its pair from, or may get it from.
 fn session_of(entry: &Entry) -> Option<&str> {
     let is_of_session = match entry.kind {
         EntryKind::Recorded => reported_pair(entry).is_none(),
@@ -287,12 +287,12 @@ fn session_of(entry: &Entry) -> Option<&str> {
         .map(|session| session.as_str())
 }
 
-/// Whether an entry without a pair must have got one, unless it was voided before.
+/// Returns whether an entry without a pair must have been attributed, unless it was voided first.
 fn is_due(entry: &Entry, decision: Decision<'_>) -> bool {
     entry.pair.is_none() && matches!(decision, Decision::Made(found) if found.is_complete)
 }
 
-/// What is wrong between an entry and those that it goes with.
+/// Returns what is wrong between an entry and its related entries.
 fn check_against_others(
     imported: &[ClientName],
     row: &EntryRead,
@@ -315,13 +315,13 @@ fn check_against_others(
         let is_free = reported_pair(entry).is_none() && !imported.contains(&entry.client);
         fault(
             is_free && is_known && entry.pair.is_some() && entry.pair.as_ref() != decided,
-            "it bills a pair that neither it nor its session has",
+            "it bills a pair that neither its report nor its session has",
         );
         let is_left = is_due(entry, decision)
             && !Billable::later_ids(entry.id)
                 .iter()
                 .any(|id| others.contains_key(id));
-        fault(is_left, "its session is decided, and it was not attributed");
+        fault(is_left, "its session is decided, but it was not attributed");
         return wrong;
     }
     let Some(recorded) = others.get(&entry.billable_id) else {
@@ -330,9 +330,9 @@ fn check_against_others(
     };
     fault(
         row.position <= recorded.position,
-        "it comes before its billable was recorded",
+        "it comes before the entry that records its billable",
     );
-    // What is wrong with that one itself is found at its own place.
+    // Faults of the recorded entry itself are reported at its own position.
     let Ok(first) = &recorded.entry else {
         return wrong;
     };
@@ -340,17 +340,17 @@ fn check_against_others(
         == (&entry.reported, entry.occurred_at, &entry.identity);
     fault(
         !is_same,
-        "it has other fields than the entry that records its billable",
+        "its fields differ from the entry that records its billable",
     );
     fault(
         first.kind != EntryKind::Recorded,
         "the entry with its billable's id does not record it",
     );
     if entry.kind == EntryKind::Attributed {
-        fault(first.pair.is_some(), "its billable had a pair already");
+        fault(first.pair.is_some(), "its billable already had a pair");
         fault(
             is_known && entry.pair.as_ref() != decided,
-            "it bills another pair than its session",
+            "its pair differs from its session's pair",
         );
         return wrong;
     }
@@ -363,11 +363,11 @@ fn check_against_others(
         _ if is_late => {}
         Some(Ok(later)) => fault(
             entry.pair != first.pair.clone().or(later.pair.clone()),
-            "it takes from another pair than the one that was billed",
+            "its pair differs from the pair that was billed",
         ),
         None => fault(
             entry.pair != first.pair,
-            "it takes from another pair than the one that was billed",
+            "its pair differs from the pair that was billed",
         ),
     }
     wrong

@@ -1,4 +1,4 @@
-//! What an entry must be by itself.
+//! Checks an entry on its own.
 
 use crate::billable::entry::partition_of;
 use crate::billable::identity::{attributed_id, voided_id};
@@ -7,10 +7,10 @@ use crate::billable::{
 };
 use crate::store::LogInfo;
 
-/// The most reports of a batch, each of which has an index.
+/// Maximum number of reports in a batch; each has an index below this.
 const MAX_INDEX: u32 = 10_000;
 
-/// The pair that a report names, if it names both halves.
+/// Returns the pair that a report names, if it names both the account and the customer.
 pub(super) fn reported_pair(entry: &Entry) -> Option<Pair> {
     let reported = &entry.reported;
     let halves = reported
@@ -23,7 +23,8 @@ pub(super) fn reported_pair(entry: &Entry) -> Option<Pair> {
     })
 }
 
-/// Whether a recorded entry has the id that its identity gives it. One without has a random one.
+/// Returns whether a recorded entry has the id computed from its identity. Without an identity the
+/// id is random, so any id is right.
 pub(super) fn has_its_id(entry: &Entry) -> bool {
     let id = entry
         .identity
@@ -31,8 +32,8 @@ pub(super) fn has_its_id(entry: &Entry) -> bool {
     id == entry.id
 }
 
-/// What is wrong with an entry, whatever else the log has. Of an imported one it is not known what
-/// the clock said when it was reported, nor what gave it its id and its pair.
+/// Returns what is wrong with an entry on its own. For an imported one it is unknown when it was
+/// reported, and where its id and its pair come from.
 pub(super) fn faults(
     entry: &Entry,
     partition: i32,
@@ -54,40 +55,43 @@ pub(super) fn faults(
         EntryKind::Recorded => {
             fault(
                 entry.id != entry.billable_id,
-                "it records another billable than its id says",
+                "its id differs from the id of the billable that it records",
             );
             fault(
                 !is_imported && !has_its_id(entry),
-                "its id is not the one that its identity gives",
+                "its id does not match its identity",
             );
             let named = reported_pair(entry);
             fault(
                 !is_imported && named.is_some() && entry.pair != named,
-                "it does not bill the pair that it names",
+                "it does not bill the pair that its report names",
             );
         }
         EntryKind::Attributed => {
             fault(
                 entry.id != attributed_id(entry.billable_id),
-                "its id is not derived from its billable's",
+                "its id is not derived from its billable's id",
             );
-            fault(entry.pair.is_none(), "it attributes to nobody");
+            fault(
+                entry.pair.is_none(),
+                "it attributes its billable to no pair",
+            );
         }
         EntryKind::Voided => {
             fault(
                 entry.id != voided_id(entry.billable_id),
-                "its id is not derived from its billable's",
+                "its id is not derived from its billable's id",
             );
         }
     }
     fault(
         entry.kind != EntryKind::Voided && entry.reason.is_some(),
-        "it has a reason and voids nothing",
+        "it has a reason but voids nothing",
     );
     faults
 }
 
-/// What a report could not have had.
+/// Returns the values that no report can have.
 fn values(entry: &Entry, is_imported: bool) -> Vec<String> {
     let mut raw = RawReport::default();
     for (field, value) in entry.reported.fields() {
@@ -103,7 +107,7 @@ fn values(entry: &Entry, is_imported: bool) -> Vec<String> {
     };
     let mut faults: Vec<String> = match Report::parse(raw, now) {
         Ok(report) if report.reported == entry.reported => Vec::new(),
-        Ok(_) => vec!["a field of it is blank".to_owned()],
+        Ok(_) => vec!["one of its fields is blank".to_owned()],
         Err(errors) => errors.into_iter().map(|error| error.message).collect(),
     };
     let pair = entry.pair.iter();
@@ -128,7 +132,7 @@ fn values(entry: &Entry, is_imported: bool) -> Vec<String> {
         let is_unusable = text.as_str().trim().is_empty()
             || Text::parse(field, text.as_str().to_owned()).is_err();
         if is_unusable {
-            faults.push(format!("{what} is not one that could be given"));
+            faults.push(format!("{what} is invalid"));
         }
     }
     if entry
@@ -136,7 +140,7 @@ fn values(entry: &Entry, is_imported: bool) -> Vec<String> {
         .index()
         .is_some_and(|index| index >= MAX_INDEX)
     {
-        faults.push("its key_index is not one of a batch".to_owned());
+        faults.push("its key_index is too large for a batch".to_owned());
     }
     if entry.recorded_at < Timestamp::MIN {
         faults.push("its recorded_at is before 1970".to_owned());

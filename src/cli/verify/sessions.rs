@@ -1,4 +1,4 @@
-//! The decisions about sessions, and each partition's copy of them.
+//! Checks the decisions about sessions, and each partition's copies of them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use super::Findings;
 use crate::billable::{Field, Text};
 use crate::store::{LogInfo, SessionFound, Store, StoreError};
 
-/// Checks all of them; returns how many are not carried out yet, which is no fault.
+/// Checks all decisions; returns how many are not completed yet, which is not a fault.
 pub(super) async fn check(
     store: &Store,
     log: LogInfo,
@@ -25,7 +25,7 @@ pub(super) async fn check(
             match found {
                 Err(reason) => findings.add(named(id), reason),
                 Ok(found) if !is_usable(found) => {
-                    findings.add(named(id), "it is not one that could be made");
+                    findings.add(named(id), "its values are invalid");
                 }
                 Ok(found) if found.is_complete => complete.push(id.as_str()),
                 Ok(_) => pending += 1,
@@ -35,7 +35,7 @@ pub(super) async fn check(
             let found = store.pairs_read_of(partition, &complete).await?;
             let copies: HashSet<_> = found.iter().map(String::as_str).collect();
             for id in complete.iter().filter(|id| !copies.contains(**id)) {
-                let reason = format_args!("partition {partition} does not have it");
+                let reason = format_args!("partition {partition} has no copy of it");
                 findings.add(named(id), reason);
             }
         }
@@ -46,7 +46,7 @@ pub(super) async fn check(
     Ok(pending)
 }
 
-/// Checks a partition's copies, each of which was made after its decision.
+/// Checks a partition's copies. Each copy is written after its decision.
 async fn check_copies(
     store: &Store,
     partition: u32,
@@ -63,20 +63,20 @@ async fn check_copies(
         let found: HashMap<_, _> = store.sessions_read_of(&ids).await?.into_iter().collect();
         for (id, pair) in &copies {
             let reason = match found.get(id) {
-                None => "it was never made",
+                None => "the decision is missing",
                 Some(Ok(found)) if found.attribution.pair != *pair => {
-                    "it is for another pair there"
+                    "the decision is for another pair"
                 }
-                // One that is unusable is found as such.
+                // An unusable decision is reported by `check`.
                 Some(_) => continue,
             };
-            let reason = format_args!("partition {partition} has it, and {reason}");
+            let reason = format_args!("partition {partition} has a copy of it, but {reason}");
             findings.add(named(id), reason);
         }
     }
 }
 
-/// Whether its texts are ones that could be given.
+/// Returns whether all its texts are valid values.
 fn is_usable(found: &SessionFound) -> bool {
     let attribution = &found.attribution;
     let texts = [
