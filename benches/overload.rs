@@ -1,8 +1,8 @@
-//! What a server does under more than it can bear: `scripts/bench-overload` starts one and runs this.
+//! How a server behaves under overload. `scripts/bench-overload` starts one and runs this.
 //!
-//! Reports are sent at a fixed rate whatever comes back, over many connections: first as many as
-//! the server takes, then a part of that, then several times as many, then a part again. What
-//! counts is how long accepted and refused ones take, and how much memory the server has.
+//! It first measures the rate that the server sustains. Then it sends reports over many connections
+//! at fixed rates, whatever the responses: at half of that rate, at several times that rate, and at
+//! half again. It measures the latency of accepted and refused reports, and the server's memory.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
@@ -27,7 +27,7 @@ fn at(times: &[Duration], part: f64) -> String {
     })
 }
 
-/// The server's resident memory at most so far, in MiB.
+/// Returns the server's peak resident memory, in MiB.
 fn peak(id: i32) -> u64 {
     let status = Process::new(id).unwrap().status().unwrap();
     status.vmhwm.unwrap() / 1024

@@ -1,7 +1,8 @@
-//! What reads cost on a large log in PostgreSQL: `scripts/bench-reads` makes the log and runs this.
+//! What reads cost on a large log in PostgreSQL. `scripts/bench-reads` creates the log and runs
+//! this.
 //!
-//! Each read is measured beside a primary-key select through the same driver, turn by turn, so that
-//! a noisy machine is noisy for both; medians are compared.
+//! Each read alternates with a primary-key select through the same driver, so that a noisy machine
+//! affects both. The medians are compared.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
@@ -68,7 +69,7 @@ impl Bench {
         list.read(PAGE).await.unwrap()
     }
 
-    /// Measures a read beside the primary key and the serialisation of its rows.
+    /// Compares a read with a primary-key select, and measures the serialisation of its rows.
     async fn compare(&self, name: &str, read: impl AsyncFn(&Self, usize) -> Vec<Billable>) {
         let (mut reads, mut keys, mut writes, mut rows) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for round in 0..ROUNDS {

@@ -1,8 +1,8 @@
-//! What the benchmark is held against, in Rust: `scripts/bench` runs it.
+//! The benchmark's rivals that are written in Rust. `scripts/bench` runs them.
 //!
 //!   rivals empty  ADDRESS           parses the same JSON and answers 201
-//!   rivals insert ADDRESS URL       one `INSERT … ON CONFLICT` in PostgreSQL a request
-//!   rivals transaction ADDRESS URL  one transaction in SQLite a request
+//!   rivals insert ADDRESS URL       one `INSERT … ON CONFLICT` in PostgreSQL per request
+//!   rivals transaction ADDRESS URL  one transaction in SQLite per request
 
 #![expect(
     clippy::unwrap_used,
@@ -98,7 +98,7 @@ async fn main() {
     let (address, app) = match *arguments {
         ["empty", address, ..] => (address, Router::new().route("/billables", post(empty))),
         ["insert", address, url, ..] => {
-            // As many as the other rivals have.
+            // As many connections as the other rivals have.
             let pool = PgPoolOptions::new().max_connections(20);
             let pool = pool.connect(url).await.unwrap();
             (
@@ -123,7 +123,7 @@ async fn main() {
                     .with_state(pool),
             )
         }
-        // As a benchmark among all others, without arguments.
+        // A plain `cargo bench` runs this too, without arguments.
         _ => return,
     };
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();

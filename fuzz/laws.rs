@@ -1,9 +1,9 @@
-//! What holds for every input of every parser. The fuzzer looks for inputs that break it, and the
-//! test suite holds it to the seeds, to damaged seeds and to random inputs.
+//! Laws that hold for every input of every parser. The fuzzer looks for inputs that break them, and
+//! the test suite checks them with the seeds, damaged seeds and random inputs.
 //!
-//! - Nothing panics, whatever the bytes.
-//! - A report that is accepted can be written in every format, and read back it is the same
-//!   report with the same identity; so can several together.
+//! - No input causes a panic.
+//! - An accepted report can be written in every format, and is read back as the same report with
+//!   the same identity. The same holds for a batch.
 
 use billables::billable::{
     ClientName, Field, Identity, RawReport, RawValue, Report, Reported, Timestamp,
@@ -15,10 +15,10 @@ use billables::formats::{Binding, BodyFormat, Format};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
 
-/// The boundary of the multipart forms here.
+/// The boundary of the multipart forms.
 const BOUNDARY: &str = "b";
 
-/// A target that reads bodies, and the format that it reads.
+/// Returns the targets that read bodies, with the formats that they read.
 pub(crate) fn bodies() -> [(&'static str, BodyFormat); 7] {
     [
         ("json", BodyFormat::Plain(Format::Json)),
@@ -34,7 +34,7 @@ pub(crate) fn bodies() -> [(&'static str, BodyFormat); 7] {
 /// The target that reads headers and queries.
 pub(crate) const NEGOTIATION: &str = "negotiation";
 
-/// Holds an input of `target` to its laws.
+/// Checks the laws of `target` with an input.
 pub(crate) fn check(target: &str, data: &[u8]) {
     if target == NEGOTIATION {
         return check_negotiation(data);
@@ -82,9 +82,9 @@ fn check_body(format: &BodyFormat, data: &[u8]) {
     }
 }
 
-/// A report in every format that can carry one.
+/// Writes a report in every format that can hold a single one.
 fn written(report: &Report) -> Vec<(BodyFormat, String)> {
-    // A body of lines is a batch, if only of one.
+    // A body of JSON lines is always a batch, even with one line.
     let mut all: Vec<_> = Format::ALL
         .into_iter()
         .filter(|format| *format != Format::Ndjson)
@@ -151,7 +151,7 @@ fn now() -> Timestamp {
     Timestamp::parse("2026-11-24T00:00:00Z").expect("a timestamp")
 }
 
-/// The input is an `Accept`, a `Content-Type`, a `?format=` and a query, on a line each.
+/// Checks an input of four lines: an `Accept`, a `Content-Type`, a `?format=` and a query.
 fn check_negotiation(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;

@@ -1,4 +1,4 @@
-//! A log of some size, a server on it, and what is asked of that.
+//! A log of a given size, a server on it, and the requests that are measured.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,14 +12,14 @@ use super::process::{self, Server, median, processor_time, variable};
 use super::reports::{BATCH, batch, report};
 use super::{MEASURES, WRITES};
 
-/// How long reports are sent, and before that without being measured.
+/// How long reports are sent, and how long before that without being measured.
 const LASTS: Duration = Duration::from_secs(4);
 const WARM: Duration = Duration::from_secs(1);
 
-/// How often each read is made in a round.
+/// How many times a round makes each read.
 const READS: usize = 60;
 
-/// Calls in a check.
+/// The number of calls in a check.
 const CHECKED: usize = 100;
 
 /// A billable of the log.
@@ -42,15 +42,15 @@ pub(crate) struct Log {
     one: Target,
     batches: Target,
     client: Client,
-    /// All over the log.
+    /// From all over the log.
     samples: Vec<Sample>,
     /// Where the next page of the feed begins.
     after: String,
 }
 
 impl Log {
-    /// Starts a server on a log. `description` is its size, its database's URL, and the id of the
-    /// postmaster.
+    /// Starts a server on a log. `description` is its size, its database's URL, and the process id
+    /// of the postmaster.
     pub(crate) async fn start(description: &str, port: u16) -> Self {
         let mut description = description.split_whitespace();
         let mut next = || description.next().unwrap();
@@ -67,7 +67,7 @@ impl Log {
         .unwrap();
         let directory = PathBuf::from(variable("BENCH_DIRECTORY"));
         let (address, token, server) = process::billables(&directory, url, port);
-        // Other numbers than in earlier runs on the same log.
+        // Numbers that earlier runs on the same log did not use.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let first = usize::try_from(now.as_secs()).unwrap() * 1_000_000;
         Self {
@@ -84,13 +84,13 @@ impl Log {
         }
     }
 
-    /// A figure for each of [`MEASURES`].
+    /// Returns a figure for each of [`MEASURES`].
     pub(crate) async fn measure(&mut self, turn: usize) -> Vec<f64> {
         let mut figures = self.writes().await;
         let samples = self.samples.len();
         let mut times = vec![Vec::new(); MEASURES.len() - WRITES];
         for read in 0..READS {
-            // Each time others, and neighbours never follow each other.
+            // A different sample each time, never next to the one before.
             let sample = ((turn * READS + read) * 7_919) % samples;
             for (time, times) in self.reads(sample).await.into_iter().zip(&mut times) {
                 times.push(time);
@@ -126,7 +126,7 @@ impl Log {
         ]
     }
 
-    /// How long each read took, in seconds.
+    /// Returns how long each read took, in seconds.
     async fn reads(&mut self, sample: usize) -> Vec<f64> {
         let Sample {
             id,
@@ -176,7 +176,7 @@ impl Log {
         self.ask(self.client.get(self.url(path))).await
     }
 
-    /// How long it took, and the cursor that came with it.
+    /// Returns how long the request took, in seconds, and the cursor in the response.
     async fn ask(&self, request: reqwest::RequestBuilder) -> (f64, Option<String>) {
         let begun = Instant::now();
         let answer = request.bearer_auth(&self.token).send().await.unwrap();
@@ -185,7 +185,7 @@ impl Log {
         let next = next.map(|next| next.to_str().unwrap().to_owned());
         let body = answer.text().await.unwrap();
         let took = begun.elapsed().as_secs_f64();
-        // A session that nobody has attributed is not found, which takes as long.
+        // A session that is not attributed is a 404, which takes as long.
         let is_expected = status.is_success() || path.starts_with("/sessions/");
         assert!(is_expected, "{path}: {status} {body}");
         (took, next)

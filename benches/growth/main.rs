@@ -1,5 +1,6 @@
-//! How cost grows with the log: `scripts/bench-growth` makes logs of several sizes and runs this.
-//! All are measured in turns, round after round. Prints a table, and writes a plot.
+//! How cost grows with the log. `scripts/bench-growth` creates logs of several sizes and runs this.
+//!
+//! It measures the logs in turn, for several rounds, prints a table and writes a plot.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,7 +22,7 @@ use logs::Log;
 use plot::{Line, plot};
 use process::{median, resident, variable};
 
-/// What is measured, and how a figure of it is written. More is worse, except for those a second.
+/// The measures, with the units of their figures. More is worse, except for rates.
 const MEASURES: [(&str, Unit); 16] = [
     ("reports, 64 connections", Unit::PerSecond),
     ("reports in batches of 1,000", Unit::PerSecond),
@@ -41,7 +42,7 @@ const MEASURES: [(&str, Unit); 16] = [
     ("a month of an account by customer", Unit::Millis),
 ];
 
-/// The first of them record, the others read.
+/// How many of them, from the first, record. The others read.
 const WRITES: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ enum Unit {
 }
 
 impl Unit {
-    /// A figure in seconds, or a second.
+    /// Formats a figure, which is in seconds or per second.
     fn write(self, figure: f64) -> String {
         match self {
             Self::PerSecond => format!("{figure:.0}/s"),
@@ -61,7 +62,7 @@ impl Unit {
         }
     }
 
-    /// How many times as much something costs.
+    /// Returns how many times the cost of `first` the cost of `figure` is.
     fn times(self, figure: f64, first: f64) -> f64 {
         match self {
             Self::PerSecond => first / figure,
@@ -72,7 +73,7 @@ impl Unit {
 
 #[tokio::main]
 async fn main() {
-    // As a benchmark among all others.
+    // A plain `cargo bench` runs this too, without the script's variables.
     if std::env::var_os("BENCH_LOGS").is_none() {
         return println!("scripts/bench-growth runs this");
     }
@@ -81,7 +82,7 @@ async fn main() {
     for (port, description) in (18480..).zip(variable("BENCH_LOGS").lines()) {
         logs.push(Log::start(description, port).await);
     }
-    // By log and measure, a figure of each round.
+    // By log and measure, the figure of each round.
     let mut figures = vec![vec![Vec::new(); MEASURES.len()]; logs.len()];
     for turn in 1..=rounds {
         for (log, figures) in logs.iter_mut().zip(&mut figures) {
@@ -126,7 +127,7 @@ async fn main() {
     std::fs::write(variable("BENCH_PLOT"), picture).unwrap();
 }
 
-/// A number as it is written in the page.
+/// Formats a number with thousands separators.
 fn grouped(number: u64) -> String {
     let text = number.to_string();
     let groups: Vec<_> = text

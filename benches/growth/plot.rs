@@ -1,4 +1,4 @@
-//! The plot: how many times as much each measure costs in a larger log, as SVG.
+//! Plots, as SVG, how many times as much each measure costs in a larger log.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use std::fmt::Write;
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) name: &'static str,
-    /// Billables in the log, and the times.
+    /// Billables in the log, and how many times the smallest log's cost the measure has.
     pub(crate) points: Vec<(u64, f64)>,
 }
 
@@ -14,18 +14,18 @@ const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 340.0;
 const LEFT: f64 = 50.0;
 const TOP: f64 = 36.0;
-/// Where the axis of sizes ends, and the names begin.
+/// Where the size axis ends and the names begin.
 const RIGHT: f64 = 520.0;
 const BOTTOM: f64 = HEIGHT - 40.0;
-/// Between two names.
+/// The distance between two names.
 const APART: f64 = 17.0;
 
-/// Told apart by people who do not see all colours, after Okabe and Ito, and by dashes.
+/// Distinguishable to colour-blind people, after Okabe and Ito. Dashes distinguish further lines.
 const COLOURS: [&str; 6] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a5c00", "#3b3b3b",
 ];
 
-/// Panels under each other, each with its title.
+/// Draws panels below one another, each with its title.
 pub(crate) fn plot(panels: &[(&str, &[Line])]) -> String {
     let height = HEIGHT * panels.len() as f64;
     let mut svg = format!(
@@ -76,7 +76,7 @@ fn panel(svg: &mut String, title: &str, lines: &[Line]) {
             &format!("{millions} million"),
         );
     }
-    // Names beside the ends of their lines, in their order, moved apart.
+    // Puts names next to the ends of their lines, in the same order, apart from each other.
     let mut ends: Vec<_> = lines
         .iter()
         .enumerate()

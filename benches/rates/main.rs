@@ -1,5 +1,5 @@
-//! How fast the service stores, beside what else could do it: `scripts/bench` makes a database and
-//! runs this. Everything is measured in turns, round after round, and compared within a round.
+//! How fast the service stores, compared with rivals. `scripts/bench` creates a database and runs
+//! this. Everything is measured in turn, for several rounds, and compared within a round.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,10 +24,10 @@ use process::median;
 use subjects::{Bench, Measured};
 use table::{micros, millis, number, of_rounds, ratio};
 
-/// How long each is measured.
+/// How long each subject is measured.
 const LASTS: Duration = Duration::from_secs(4);
 
-/// All that a round measures, by name.
+/// The measurements of a round, by name.
 type Round = std::collections::HashMap<&'static str, Measured>;
 
 async fn round(bench: &Bench) -> Round {
@@ -186,7 +186,7 @@ fn print_latencies(rounds: &[Round]) {
     }
 }
 
-/// One by itself, to try a change or to look at with a profiler; at last at half of the rate.
+/// Measures one subject by itself, to try a change or to profile it; last at half of its rate.
 async fn alone(bench: &Bench, subject: &str) {
     let mut full = 0.0;
     for (connections, part) in [(256, None), (1, None), (64, None), (64, Some(0.5))] {
@@ -207,7 +207,7 @@ async fn alone(bench: &Bench, subject: &str) {
 
 #[tokio::main]
 async fn main() {
-    // As a benchmark among all others.
+    // A plain `cargo bench` runs this too, without the script's variables.
     if std::env::var_os("BENCH_POSTGRES").is_none() {
         return println!("scripts/bench runs this");
     }

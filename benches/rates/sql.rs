@@ -1,11 +1,12 @@
-//! Statements for pgbench and psql: a row as the rivals store it, and groups as the service does.
+//! Statements for pgbench and psql: a row as the rivals store it, and groups as the service
+//! commits them.
 
 use uuid::Uuid;
 
-/// Where the rivals' positions come from, in a database with the service's schema.
+/// Creates the source of the rivals' positions, in a database with the service's schema.
 pub(crate) const POSITIONS: &str = "create sequence positions";
 
-/// One row a transaction.
+/// Inserts one row per transaction.
 pub(crate) const INSERT: &str = "\
 insert into entries (partition, id, position, kind, billable_id, account_id, customer_id, call_sid, \
 billed_account_id, billed_customer_id, occurred_at, recorded_at, client) \
@@ -15,8 +16,8 @@ from (select gen_random_uuid() as id, (extract(epoch from clock_timestamp()) * 1
 on conflict (partition, id) do nothing;
 ";
 
-/// What the service does for one report that comes alone, without its settings; it begins and
-/// locks the head in one message.
+/// Returns the service's statements for a single report, without its settings. The service itself
+/// begins and locks the head in one message.
 pub(crate) fn group_of_one() -> String {
     group(
         "array[gen_random_uuid()]",
@@ -25,7 +26,7 @@ pub(crate) fn group_of_one() -> String {
     )
 }
 
-/// So many batches of so many reports.
+/// Returns the statements for `batches` batches of `rows` reports each.
 pub(crate) fn batches(batches: usize, rows: usize) -> String {
     let batch = |_| {
         let ids: Vec<_> = (0..rows).map(|_| Uuid::new_v4().to_string()).collect();
@@ -35,7 +36,7 @@ pub(crate) fn batches(batches: usize, rows: usize) -> String {
     (0..batches).map(batch).collect()
 }
 
-/// The statements with which the service commits a group, as src/store/postgres/entries.rs has them.
+/// Returns the service's statements to commit a group, as in src/store/postgres/entries.rs.
 fn group(ids: &str, calls: &str, rows: usize) -> String {
     let of = |kind: &str, value: &str| format!("array_fill({value}::{kind}, array[{rows}])");
     let (ids, calls) = (format!("{ids}::uuid[]"), format!("{calls}::text[]"));

@@ -1,4 +1,4 @@
-//! What is measured: the service on both databases, its rivals, pgbench and psql.
+//! The subjects of the measurements: the service on both databases, its rivals, pgbench and psql.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,27 +14,27 @@ use super::process::{Server, billables, processor_time, resident, variable};
 use super::reports::{BATCH, batch, report};
 use super::{LASTS, sql};
 
-/// How long each is under load before it is measured.
+/// How long each subject is under load before it is measured.
 const WARM: Duration = Duration::from_secs(1);
 
-/// Reports that are sent again and again.
+/// The number of different reports that are sent repeatedly.
 const KNOWN: usize = 5_000;
 
-/// Batches that psql stores in a turn.
+/// The number of batches that psql stores in a round.
 const PSQL_BATCHES: usize = 60;
 
-/// What came of one in one round: rates a second, times in seconds.
+/// The figures of a subject in a round: rates per second, times in seconds.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) rate: f64,
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// A report.
+    /// Per report.
     pub(crate) server_cpu: Option<f64>,
     pub(crate) database_cpu: Option<f64>,
 }
 
-/// A server, what is sent to it, and the reports in one request.
+/// A server, the requests for it, and the number of reports in a request.
 #[derive(Debug)]
 struct Subject {
     server: i32,
@@ -43,7 +43,7 @@ struct Subject {
     reports: usize,
 }
 
-/// Everything that is measured, running.
+/// All subjects, running.
 #[derive(Debug)]
 pub(crate) struct Bench {
     directory: PathBuf,
@@ -56,12 +56,12 @@ fn known(number: usize) -> String {
     report(number % KNOWN)
 }
 
-/// The URL of one database of the cluster.
+/// Returns the URL of a database in the cluster.
 pub(crate) fn database(name: &str) -> String {
     variable("BENCH_POSTGRES").replace("/postgres?", &format!("/{name}?"))
 }
 
-/// Makes the databases of the service and of its rivals; the URLs of those in SQLite.
+/// Creates the databases of the service and its rivals. Returns the URLs of the SQLite ones.
 async fn make_databases(directory: &Path) -> (String, String) {
     let mut cluster = PgConnection::connect(&variable("BENCH_POSTGRES"))
         .await
@@ -131,7 +131,7 @@ fn rival(directory: &Path, name: &str, url: &str, port: u16) -> (Server, Target)
 }
 
 impl Bench {
-    /// Makes the databases and starts all servers.
+    /// Creates the databases and starts all servers.
     pub(crate) async fn start() -> Self {
         let directory = PathBuf::from(variable("BENCH_DIRECTORY"));
         let mut bench = Self {
@@ -178,7 +178,7 @@ impl Bench {
             let (server, target) = rival(&directory, name, &url, port);
             bench.add(name, server, target, url.starts_with("postgres"));
         }
-        // All workers of the rivals are there by then, and what is repeated is stored.
+        // After this, all workers of the rivals run, and the repeated reports are stored.
         for name in ["fastapi", "fastify", "duplicates"] {
             bench.load(name, 64, None).await;
         }
@@ -196,7 +196,7 @@ impl Bench {
         self.servers.push(server);
     }
 
-    /// What a server takes on so many connections; with a rate, at that rate.
+    /// Measures a subject under load on `connections` connections; with a rate, at that rate.
     pub(crate) async fn load(
         &self,
         subject: &str,
@@ -228,7 +228,7 @@ impl Bench {
         }
     }
 
-    /// What pgbench does with a script; latencies for one client.
+    /// Measures a script with pgbench. Its latencies are for use with one client.
     pub(crate) async fn pgbench(&self, script: &str, clients: usize) -> Measured {
         let file = self.directory.join("pgbench.sql");
         std::fs::write(&file, script).unwrap();
@@ -286,7 +286,7 @@ impl Bench {
         }
     }
 
-    /// What psql does with the statements of batches.
+    /// Measures the statements of batches with psql.
     pub(crate) async fn psql(&self) -> Measured {
         let file = self.directory.join("psql.sql");
         std::fs::write(&file, sql::batches(PSQL_BATCHES, BATCH)).unwrap();
@@ -310,7 +310,7 @@ impl Bench {
         }
     }
 
-    /// Writing and flushing a page of a file, in the directory of the databases.
+    /// Measures writing and flushing a page of a file, in the directory of the databases.
     pub(crate) fn fsync(&self) -> Measured {
         let mut file = File::create(self.directory.join("fsync")).unwrap();
         let mut times: Vec<_> = (0..200)
@@ -329,7 +329,7 @@ impl Bench {
         }
     }
 
-    /// Memory and the time to start, each on a new database, and after many reports.
+    /// Prints memory, idle and after many reports, and the time to start, for each database.
     pub(crate) async fn memory(self) {
         let Self {
             directory, servers, ..
@@ -348,13 +348,13 @@ impl Bench {
             .unwrap();
         let sqlite = format!("sqlite://{}", directory.join("memory.db").display());
         for (name, url) in [("PostgreSQL", database("memory")), ("SQLite", sqlite)] {
-            // Makes the schema, which a first start does.
+            // The first start creates the schema.
             drop(billables(&directory, &url, 18490));
             let (address, token, server) = billables(&directory, &url, 18491);
             until_ready(&address);
             tokio::time::sleep(Duration::from_secs(3)).await;
             let (idle, _) = resident(server.id());
-            // One in five by itself, the others in batches.
+            // One report in five is sent by itself, the others in batches.
             let one = Target::new(&address, &token, 0, report);
             let batches = Target::new(&address, &token, 1_000_000, batch);
             let mut sent = 0;
@@ -380,7 +380,8 @@ impl Bench {
     }
 }
 
-/// From the start of the process to the first `200` of its readiness; the median of five.
+/// Returns the time from the start of the process to its first `200` for readiness: the median of
+/// five starts.
 fn start_to_ready(directory: &Path, url: &str) -> Duration {
     let mut all: Vec<_> = (18493..18498)
         .map(|port: u16| {

@@ -1,9 +1,9 @@
-//! Medians with the least and the most of all rounds.
+//! Formats medians with the minimum and the maximum of all rounds.
 
 use super::Round;
 use super::process::median;
 
-/// A figure of each round.
+/// Returns a figure of each round.
 pub(crate) fn of_rounds(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> Vec<f64> {
     rounds.iter().map(figure).collect()
 }

@@ -1,4 +1,4 @@
-// One INSERT … ON CONFLICT a request: Fastify and pg.
+// One INSERT … ON CONFLICT per request, with Fastify and pg.
 
 import cluster from 'node:cluster'
 import { randomUUID } from 'node:crypto'
@@ -25,7 +25,7 @@ const schema = {
 if (cluster.isPrimary) {
   for (let worker = 0; worker < 2; worker++) cluster.fork()
 } else {
-  // Two workers share the 20 connections. Where the database is says the environment.
+  // Two workers share the 20 connections. The environment names the database.
   const pool = new Pool({ max: 10 })
   const app = fastify()
   app.post('/billables', { schema }, async (request, reply) => {

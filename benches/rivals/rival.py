@@ -25,7 +25,7 @@ class Report(BaseModel):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI):
-    # Two workers share the 20 connections. Where the database is says the environment.
+    # Two workers share the 20 connections. The environment names the database.
     app.state.pool = await asyncpg.create_pool(min_size=10, max_size=10)
     yield
 

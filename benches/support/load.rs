@@ -1,5 +1,5 @@
-//! Load over plain sockets, for the benchmarks: one request at a time on each connection, and as
-//! little work as there can be beside the server's.
+//! Generates load over plain sockets, for the benchmarks: one request at a time on each connection,
+//! with as little work outside the server as possible.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,17 +10,17 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-/// Where requests go, and what they are.
+/// The address and the content of requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     address: String,
-    /// Between the request line and the length.
+    /// The headers between the request line and the length.
     headers: String,
     body: fn(usize) -> String,
     next: Arc<AtomicUsize>,
 }
 
-/// What came back, with how long it took from the moment it was sent; each in order of size.
+/// The responses, with the time that each took from when its request was sent, sorted.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) accepted: Vec<Duration>,
@@ -30,14 +30,14 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Accepted requests a second.
+    /// Accepted requests per second.
     pub(crate) fn rate(&self) -> f64 {
         self.accepted.len() as f64 / self.lasted.as_secs_f64()
     }
 }
 
 impl Target {
-    /// Requests to a server, whose bodies are made from ever higher numbers, from `first` on.
+    /// Creates a target. The bodies are made from increasing numbers, starting with `first`.
     pub(crate) fn new(address: &str, token: &str, first: usize, body: fn(usize) -> String) -> Self {
         Self {
             address: address.to_owned(),
@@ -49,7 +49,7 @@ impl Target {
         }
     }
 
-    /// Sends a request and reads the answer; its status.
+    /// Sends a request and reads the response. Returns its status.
     async fn send(&self, stream: &mut TcpStream, space: &mut Vec<u8>) -> Option<u16> {
         let body = (self.body)(self.next.fetch_add(1, Ordering::Relaxed));
         let request = format!(
@@ -73,8 +73,8 @@ impl Target {
         }
     }
 
-    /// Sends on so many connections for so long, each request when the one before it is answered;
-    /// with a rate, so many a second whatever comes back.
+    /// Sends requests on `connections` connections for the time `lasts`, each one when the one
+    /// before it is answered. With a rate, sends that many per second, whatever the responses.
     pub(crate) async fn load(
         &self,
         connections: usize,
@@ -129,7 +129,8 @@ async fn connect(address: &str) -> TcpStream {
     stream
 }
 
-/// The status of an answer and how long it is, once its head is there; `None` for one in chunks.
+/// Returns the status and the length of a response, once its head has arrived. The length is `None`
+/// if the response is chunked.
 fn head_of(answer: &[u8]) -> Option<(u16, Option<usize>)> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).expect("an ASCII head");
@@ -149,7 +150,7 @@ fn head_of(answer: &[u8]) -> Option<(u16, Option<usize>)> {
     Some((status, length))
 }
 
-/// A place among sorted times, such as 0.99 of them; nothing of none.
+/// Returns a percentile of sorted times, such as 0.99, or `None` if there are no times.
 pub(crate) fn at(times: &[Duration], part: f64) -> Option<Duration> {
     let last = times.len().checked_sub(1)?;
     Some(times[(last as f64 * part) as usize])

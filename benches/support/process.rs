@@ -1,4 +1,4 @@
-//! Servers that a benchmark starts, what processes take, and the median of that.
+//! Starts servers for benchmarks, and measures the resources that processes use.
 
 use std::fs::File;
 use std::net::TcpStream;
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use procfs::process::{Process, all_processes};
 
-/// A program that serves an address; ended when it is dropped.
+/// A program that serves an address. It is terminated when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
 }
 
 impl Server {
-    /// Starts it, and returns when it takes connections. What it says goes to a file.
+    /// Starts the program, and returns when it accepts connections. Its stderr goes to a file.
     pub(crate) fn start(command: &mut Command, address: &str, log: &Path) -> Self {
         let log = File::create(log).expect("a file");
         let child = command
@@ -43,14 +43,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SIGTERM: a primary of several workers ends those.
+        // SIGTERM, so that a primary of several workers stops them.
         let id = self.child.id().to_string();
         let _ = Command::new("kill").arg(id).status();
         let _ = self.child.wait();
     }
 }
 
-/// The processor time of a process and of all that come from it.
+/// Returns the processor time of a process and all its descendants.
 pub(crate) fn processor_time(root: i32) -> Duration {
     let stats: Vec<_> = all_processes()
         .expect("processes")
@@ -74,7 +74,7 @@ pub(crate) fn processor_time(root: i32) -> Duration {
     Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64)
 }
 
-/// What a process holds in memory, and held at most, in MiB.
+/// Returns the resident memory of a process, and its peak, in MiB.
 pub(crate) fn resident(id: i32) -> (f64, f64) {
     let status = Process::new(id)
         .and_then(|process| process.status())
@@ -83,12 +83,12 @@ pub(crate) fn resident(id: i32) -> (f64, f64) {
     (mib(status.vmrss), mib(status.vmhwm))
 }
 
-/// What the script of a benchmark has set.
+/// Returns a variable that the benchmark's script has set.
 pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("the script sets {name}"))
 }
 
-/// The service on a database: its address, its token, its process.
+/// Starts the service on a database. Returns its address, a token for it, and its process.
 pub(crate) fn billables(directory: &Path, url: &str, port: u16) -> (String, String, Server) {
     let program = variable("BENCH_PROGRAM");
     let create = [
@@ -118,7 +118,6 @@ pub(crate) fn billables(directory: &Path, url: &str, port: u16) -> (String, Stri
     (address, token, server)
 }
 
-/// The middle one.
 pub(crate) fn median(all: &[f64]) -> f64 {
     let mut all = all.to_vec();
     all.sort_unstable_by(f64::total_cmp);

@@ -1,9 +1,9 @@
-//! The reports that are sent.
+//! The reports that the benchmarks send.
 
-/// In a batch.
+/// The number of reports in a batch.
 pub(crate) const BATCH: usize = 1000;
 
-/// A report like those of a telephone exchange: few accounts, more customers, each call its own.
+/// Returns a report like those of a telephone exchange: few accounts, more customers, unique calls.
 pub(crate) fn report(number: usize) -> String {
     let (account, customer) = (number % 50, number % 1000);
     format!(
@@ -11,7 +11,7 @@ pub(crate) fn report(number: usize) -> String {
     )
 }
 
-/// Reports in one request.
+/// Returns a batch of reports.
 pub(crate) fn batch(number: usize) -> String {
     let first = number * BATCH;
     let reports: Vec<_> = (first..first + BATCH).map(report).collect();
