@@ -1,5 +1,5 @@
-// Every page of the documentation in a real browser, as scripts/test-browser runs it: light and
-// dark, on a phone and on a wide screen, on paper, with the keyboard, without JavaScript.
+// Checks every page of the documentation in a real browser: light and dark, on a phone and on a
+// wide screen, in print, with the keyboard, without JavaScript. Run by scripts/test-browser.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
@@ -24,7 +24,7 @@ function equal(found, expected, what) {
     check(one === other, `${what}: ${one} instead of ${other}`);
 }
 
-/** A page whose errors, warnings and requests elsewhere are noted; a failure is named by its text. */
+/** Opens a page and collects its errors, warnings and requests to other origins. */
 async function open(browser, options) {
     const context = await browser.newContext({ baseURL: url, reducedMotion: "reduce", ...options });
     await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: url });
@@ -41,14 +41,14 @@ async function open(browser, options) {
     return { context, page, troubles };
 }
 
-/** What holds for every page as it is shown now. */
+/** Checks the current page: no errors, no horizontal overflow, no axe violations. */
 async function inspect(page, troubles, name) {
     equal(troubles, [], name);
     const [wide, inner] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     check(wide <= inner, `${name} is ${wide} wide in ${inner}`);
     await page.evaluate(axe);
     const violations = await page.evaluate(async () => {
-        // All rules, those too that are not run by default.
+        // All rules, including those that are off by default.
         const rules = Object.fromEntries(axe.getRules().map(({ ruleId }) => [ruleId, { enabled: true }]));
         const { violations } = await axe.run(document, { rules, resultTypes: ["violations"] });
         return violations.map(({ id, nodes }) => [id, ...nodes.slice(0, 3).map((node) => node.html.slice(0, 160))]);
@@ -63,7 +63,7 @@ async function shoot(page, name) {
     shots += 1;
 }
 
-/** Every page, every tab of NewBillable and of the formats, as a reader clicks through them. */
+/** Checks every page, and the tabs of NewBillable for all languages and formats, as a reader clicks through them. */
 async function look(browser, colorScheme, viewport) {
     const { context, page, troubles } = await open(browser, { colorScheme, viewport });
     const about = (name) => `${name}-${colorScheme}-${viewport.width}`;
@@ -93,14 +93,14 @@ async function look(browser, colorScheme, viewport) {
     }
     const missing = await page.goto("/json/metadata?op=Nope");
     equal(missing.status(), 404, "an unknown operation");
-    // The browser itself notes the status, which is what was asked for.
+    // The browser itself logs the expected 404.
     troubles.splice(0, 1);
     await inspect(page, troubles, about("unknown"));
     await shoot(page, about("unknown"));
     await context.close();
 }
 
-/** The narrowest screen. */
+/** Checks pages on the narrowest screen. */
 async function small(browser) {
     const { context, page, troubles } = await open(browser, { viewport: SMALL_PHONE });
     for (const path of ["/", page_of("NewBillable"), page_of("GetBilling")]) {
@@ -110,7 +110,7 @@ async function small(browser) {
     await context.close();
 }
 
-/** Sends reports from the form, and looks for them by the API. */
+/** Sends reports from the form, and looks them up through the API. */
 async function send(browser) {
     const { context, page, troubles } = await open(browser, { viewport: PHONE });
     for (const format of ["json", "xml", "jsv", "csv"]) {
@@ -150,14 +150,14 @@ async function send(browser) {
     await context.close();
 }
 
-/** Copies, and says so. */
+/** Checks that each copy button copies its code and announces it. */
 async function copy(browser) {
     const { context, page } = await open(browser, { viewport: DESK });
     await page.goto(`${page_of("NewBillable")}&lang=typescript`);
     for (const block of await page.locator(".code").all()) {
         const button = block.locator("button");
         await button.click();
-        // Not the other way round: an earlier button may have said so.
+        // The button is awaited first, because the announcement may still be an earlier button's.
         await button.filter({ hasText: /^Copied/ }).waitFor();
         equal(await page.locator("#said").textContent(), "Copied", "it is said");
         const copied = await page.evaluate(() => navigator.clipboard.readText());
@@ -166,7 +166,7 @@ async function copy(browser) {
     await context.close();
 }
 
-/** Reaches everything that can be used with the keyboard, the first time through in this order. */
+/** Checks that Tab reaches every usable element, in document order and with a visible focus. */
 async function walk(browser) {
     const { context, page } = await open(browser, { viewport: DESK });
     await page.goto(page_of("NewBillable"));
@@ -192,7 +192,7 @@ async function walk(browser) {
     await context.close();
 }
 
-/** Without JavaScript all is there but what needs it. */
+/** Checks that without JavaScript only the parts that need it are hidden. */
 async function plain(browser) {
     const { context, page, troubles } = await open(browser, { viewport: PHONE, javaScriptEnabled: false });
     await page.goto(page_of("NewBillable"));
@@ -205,7 +205,7 @@ async function plain(browser) {
     await context.close();
 }
 
-/** On paper there is nothing to press, and everything to read. */
+/** Checks that print hides the controls and shows all the content. */
 async function print(browser) {
     const { context, page } = await open(browser, { viewport: DESK, colorScheme: "dark" });
     await page.goto(page_of("NewBillable"));

@@ -1,5 +1,5 @@
-// The DTO as Evo Voice's metadata page shows it, to the letter, behind the two types that it names
-// and does not show.
+// The DTO verbatim from Evo Voice's metadata page, after the two types that the page names but does
+// not show.
 interface IPost {}
 interface NodeParameter {}
 

@@ -1,4 +1,4 @@
-// A round with every operation by its DTO, for the DTOs in TypeScript and for those in JavaScript.
+// Calls every operation with its DTO, for the DTOs in TypeScript and for those in JavaScript.
 import type { JsonServiceClient } from "@servicestack/client";
 import type * as types from "./dtos.js";
 
@@ -12,7 +12,7 @@ export function equal(found: unknown, expected: unknown, what: string) {
 }
 
 export async function round(name: string, dtos: typeof types, client: JsonServiceClient) {
-    // A call of a session that nobody is billed for yet.
+    // A call of a session that is not attributed yet.
     const [sessionId, callSid] = [`${name}-session`, `${name}-round`];
     const [accountId, customerId] = [`${name}-acc`, `${name}-cus`];
     const occurredAt = "2026-03-01T08:30:00.123456Z";

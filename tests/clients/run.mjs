@@ -1,4 +1,4 @@
-// The DTOs as a JavaScript module, in Node as they are, with every operation.
+// Calls every operation with the DTOs as a JavaScript module, which Node loads unchanged.
 import { JsonServiceClient } from "@servicestack/client";
 import * as dtos from "./dtos.mjs";
 import { round } from "./round.js";

@@ -1,4 +1,4 @@
-"""ServiceStack's Python client against a running server, with the DTOs that the server gives out."""
+"""ServiceStack's Python client against a running server, with the DTOs that the server serves."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def equal(found, expected, what):
 
 
 def is_stored(dto):
-    """The very report is stored: sent once more, it is recognised."""
+    """Check that exactly this report is stored: a repeat is recognised."""
     body = json.dumps({"accountId": dto.account_id, "customerId": dto.customer_id, "callSid": dto.call_sid})
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{URL}/billables", body.encode(), headers)
@@ -91,7 +91,7 @@ for way, send, expected in [
     for dto in dtos:
         is_stored(dto)
 
-# The page's own DTO has no marker that this client could send, so its users post to the path.
+# The DTO on Evo Voice's page lacks the marker that this client needs to send it, so its users post to the path.
 dto = report()
 shown = client().post_url("/billables", body={"accountId": "acc", "customerId": "cus", "callSid": dto.call_sid})
 equal((shown["state"], shown["callSid"]), ("billable", dto.call_sid), "post_url")
@@ -122,7 +122,7 @@ equal((away.status_code, away.response_status.error_code), (503, "StoreUnavailab
 
 
 def items_between(start, end):
-    """The round's billables, and the query that asked for them."""
+    """Return the session's billables in a time range, and the query that was sent for them."""
     asked = client()
     urls = []
     asked.request_filter = lambda info: urls.append(info.url)
@@ -131,7 +131,7 @@ def items_between(start, end):
     return page.items, parse_qs(urlsplit(urls[0]).query)
 
 
-# Every operation. A call of a session that nobody is billed for yet:
+# Every operation, beginning with a call of a session that is not attributed yet.
 occurred_at = "2026-03-01T08:30:00.123456Z"
 client().post(NewBillable(session_id="py-session", call_sid="py-round", occurred_at=occurred_at))
 found, query = items_between("2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z")

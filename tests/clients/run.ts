@@ -1,5 +1,5 @@
-// ServiceStack's TypeScript client against a running server, with both forms of the DTO: that of
-// Evo Voice's page, and those that the server gives out.
+// ServiceStack's TypeScript client against a running server, with both forms of the DTO: the one on
+// Evo Voice's page, and the one that the server serves.
 import { JsonApiClient, JsonServiceClient } from "@servicestack/client";
 import * as dtos from "./dtos.js";
 import * as page from "./page.js";
@@ -17,7 +17,7 @@ function client(base = url) {
     return client;
 }
 
-/** The very report is stored: sent once more, it is recognised. */
+/** Checks that exactly this report is stored: a repeat is recognised. */
 async function isStored(fields: Fields) {
     const response = await fetch(`${url}/billables`, {
         method: "POST",
@@ -27,7 +27,7 @@ async function isStored(fields: Fields) {
     equal([response.status, response.headers.get("Idempotent-Replayed")], [200, "true"], JSON.stringify(fields));
 }
 
-/** What a call is rejected with. */
+/** Returns the error that a call is rejected with. */
 async function rejection(call: Promise<unknown>) {
     try {
         await call;
@@ -44,7 +44,7 @@ function report(): Fields {
 }
 
 async function checkForm(form: string, dto: (fields: Fields) => any) {
-    // Each way to send one, and what it gives back.
+    // Each way to send one report, and its result.
     const singles: Record<string, (dto: any) => Promise<unknown>> = {
         "post": (dto) => client().post(dto),
         "send": (dto) => client().send(dto),
@@ -96,7 +96,7 @@ async function checkForm(form: string, dto: (fields: Fields) => any) {
         for (const each of fields) await isStored(each);
     }
 
-    // Errors as the client shows them.
+    // Errors, as the client shows them.
     const invalid = await rejection(client().post(dto({ callSid: "CA1" })));
     equal([invalid.errorCode, invalid.errors[0].fieldName], ["NotEmpty", "SessionId"], "field errors");
     const batch = await rejection(client().sendAll([dto(report()), dto({ sessionId: "S", callSid: "\u0001" })]));

@@ -1,14 +1,16 @@
 //! Counts instructions with valgrind's callgrind, because they do not depend on how busy the
-//! machine is: a test runs itself under it, and callgrind writes a count each time it leaves
-//! [`measured`].
+//! machine is.
+//!
+//! A test runs itself under callgrind, which writes a count each time it leaves [`measured`].
 
 use std::process::{Command, Stdio};
 
 /// Set in the process that callgrind watches.
 const WATCHED: &str = "BILLABLES_COST_WATCHED";
 
-/// Runs `operations` under callgrind; the instructions of each [`measured`] in it, in order.
-/// `None` in the process that callgrind watches, where `test` is the one that is run.
+/// Runs `operations` under callgrind. Returns the instructions of each [`measured`] call, in order.
+///
+/// Returns `None` in the process that callgrind watches, which runs only the test named `test`.
 pub(crate) fn count(test: &str, operations: impl FnOnce()) -> Option<Vec<u64>> {
     if std::env::var_os(WATCHED).is_some() {
         operations();
@@ -29,12 +31,12 @@ pub(crate) fn count(test: &str, operations: impl FnOnce()) -> Option<Vec<u64>> {
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--test-threads=1"])
         .env(WATCHED, "1")
-        // Memory that was freed is kept for the next that asks for as much; else what an
-        // allocation costs depends on how the heap lies, which the length of a path changes.
+        // Keeps freed memory for the next allocation of the same size. Otherwise the cost of an
+        // allocation depends on the heap's layout, which the length of a path changes.
         .env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=65535")
         .stdout(Stdio::null())
         .output()
-        .expect("valgrind is installed: scripts/test-cost does that");
+        .expect("valgrind is installed, which scripts/test-cost does");
     assert!(
         watched.status.success(),
         "{}",
@@ -49,7 +51,7 @@ pub(crate) fn count(test: &str, operations: impl FnOnce()) -> Option<Vec<u64>> {
     Some(parts.collect())
 }
 
-/// Runs what is to be counted.
+/// Runs the operation that is counted.
 #[inline(never)]
 pub(crate) fn measured(operation: &dyn Fn()) {
     operation();

@@ -1,5 +1,5 @@
-//! Instructions grow with the length of the input and no faster, for the nastiest inputs that we
-//! could think of.
+//! Instruction counts grow at most in proportion to the length of the input, for the worst inputs
+//! that we could think of.
 
 use std::hint::black_box;
 
@@ -12,17 +12,19 @@ use crate::callgrind::{count, measured};
 const SMALL: usize = 100 * 1024;
 const LARGE: usize = 1024 * 1024;
 
-/// How many times the cost of the small input the large one may cost; it is 10.24 times as long.
+/// The highest ratio of the large input's cost to the small one's; the large one is 10.24 times as
+/// long.
 const MAX_RATIO: u64 = 12;
 
-/// A parser, what its input is like, and how to make one of about some length.
+/// A parser, the name of an input's shape, and a function that makes an input of about a given
+/// length.
 struct Shape {
     parser: BodyFormat,
     name: &'static str,
     make: Box<dyn Fn(usize) -> String>,
 }
 
-/// `head`, then `unit` as often as fits, then `tail`.
+/// Returns a shape: `head`, then `unit` as often as fits, then `tail`.
 fn shape(parser: BodyFormat, name: &'static str, head: &str, unit: &str, tail: &str) -> Shape {
     let (head, unit, tail) = (head.to_owned(), unit.to_owned(), tail.to_owned());
     let make =
@@ -75,12 +77,7 @@ fn shapes() -> Vec<Shape> {
         json("members", "{", "\"accountId\":1,", "\"x\":1}"),
         json("a long text", "{\"callSid\":\"", "x", "\"}"),
         json("escapes", "{\"callSid\":\"", "\\ud83d\\ude00\\n", "\"}"),
-        json(
-            "escapes in a member that nobody wants",
-            "{\"x\":\"",
-            "\\u0041",
-            "\"}",
-        ),
+        json("escapes in an unused member", "{\"x\":\"", "\\u0041", "\"}"),
         json("a long name", "{\"", "\\t", "\":1}"),
         json("a long number", "{\"callSid\":", "1", "}"),
         json("blanks", "{", " \n", "}"),
@@ -88,7 +85,12 @@ fn shapes() -> Vec<Shape> {
         json("nesting", "{", &nested, "\"x\":1}"),
         json("bottomless nesting", "{\"x\":", "[", ""),
         json("an open text", "{\"x\":\"", "x", ""),
-        json("a structure for a text", "{\"callSid\":[", "{},", "{}]}"),
+        json(
+            "a structure instead of a text",
+            "{\"callSid\":[",
+            "{},",
+            "{}]}",
+        ),
         json(
             "variables",
             "{\"variables\":{",
@@ -101,14 +103,14 @@ fn shapes() -> Vec<Shape> {
             &format!("{{\"x\":\"{}\"}},", "x".repeat(1000)),
             "{}]",
         ),
-        json("a list that is no list", "[", "[", ""),
+        json("unclosed lists", "[", "[", ""),
         lines("blank lines", " \n"),
         lines(
             "long lines",
             &format!("{{\"x\":\"{}\"}}\n", "x".repeat(1000)),
         ),
         xml("members", "", "<CallSid>a</CallSid>", ""),
-        xml("elements that nobody wants", "", "<a/>", ""),
+        xml("unused elements", "", "<a/>", ""),
         xml("nesting", "", &elements, ""),
         xml("bottomless nesting", "", "<a>", ""),
         xml("attributes", "", &format!("<a{attributes}/>"), ""),
@@ -153,7 +155,7 @@ fn shapes() -> Vec<Shape> {
         form("half escapes", "%%4"),
         form("a record", "cdr=%7B%22%22"),
         multipart(
-            "what is nearly the boundary",
+            "almost the boundary",
             &boundary,
             "",
             &format!("\r\n--{}", &boundary[1..]),
@@ -184,7 +186,7 @@ fn shapes() -> Vec<Shape> {
     ]
 }
 
-/// Everything that the service does with a body's text, a query and headers.
+/// Does everything that the service does with a body.
 fn read(parser: &BodyFormat, input: &str) {
     let binding = Binding {
         query_wins: true,
@@ -196,7 +198,7 @@ fn read(parser: &BodyFormat, input: &str) {
     }
 }
 
-/// The same for what comes in a head, where it may be as long as a head may be.
+/// Does the same with header values and a query, which may be as long as a request head.
 fn read_head(input: &str) {
     let wishes = Wishes {
         accept: Some(input),

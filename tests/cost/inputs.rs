@@ -1,5 +1,5 @@
-//! What the ratchet counts: every parser, with reports such as clients send, and the identity of a
-//! report.
+//! The operations that the ratchet counts: every parser, with reports like those that clients send,
+//! and the identity of a report.
 
 use std::hint::black_box;
 
@@ -12,16 +12,16 @@ use billables::formats::record::{Record, list};
 use billables::formats::{Binding, BodyFormat, Format};
 use uuid::Uuid;
 
-/// Something to measure. What it makes it also drops.
+/// An operation to measure. It also drops what it makes.
 pub(crate) type Operation = Box<dyn Fn()>;
 
-/// How many reports a batch has.
+/// The number of reports in a batch.
 const BATCH: usize = 1000;
 
-/// The boundary of a multipart form, as browsers make them.
+/// The boundary of a multipart form, in the style of a browser.
 const BOUNDARY: &str = "----WebKitFormBoundary7MA4YWxkTrZu0gW";
 
-/// Every operation with its name.
+/// Returns every operation with its name.
 pub(crate) fn operations() -> Vec<(String, Operation)> {
     let formats = Format::ALL.into_iter();
     let mut all: Vec<_> = formats
@@ -50,7 +50,7 @@ pub(crate) fn operations() -> Vec<(String, Operation)> {
     all
 }
 
-/// From a body to the fields of its reports.
+/// Parses a body into the fields of its reports.
 fn read(format: BodyFormat, body: String) -> Operation {
     let binding = Binding {
         query_wins: true,
@@ -64,7 +64,7 @@ fn read(format: BodyFormat, body: String) -> Operation {
     })
 }
 
-/// What FreeSWITCH sends of a call: much that nobody here wants.
+/// Parses the record that FreeSWITCH sends for a call, with many unused members.
 fn call_detail_record() -> Operation {
     let variables: String = (0..100)
         .map(|number| format!(r#""sip_h_X-Header-{number}":"sofia%2Finternal%2F{number}","#))
@@ -75,7 +75,7 @@ fn call_detail_record() -> Operation {
     read(BodyFormat::Plain(Format::Json), record)
 }
 
-/// From a query to the fields that it names.
+/// Parses a query into the fields that it names.
 fn query() -> Operation {
     let query = form();
     Box::new(move || {
@@ -84,7 +84,7 @@ fn query() -> Operation {
     })
 }
 
-/// From the `Accept` of a browser to the format of an answer.
+/// Chooses the format of a response from a browser's `Accept`.
 fn negotiation() -> Operation {
     let wishes = Wishes {
         accept: Some("text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"),
@@ -95,7 +95,7 @@ fn negotiation() -> Operation {
     })
 }
 
-/// From fields to a report that holds every rule.
+/// Validates fields and makes a report of them.
 fn rules() -> Operation {
     let raw = raw(0);
     Box::new(move || {
@@ -103,7 +103,7 @@ fn rules() -> Operation {
     })
 }
 
-/// From a report to its id.
+/// Computes the id of a report.
 fn identity(key: Option<&str>) -> Operation {
     let key = key.map(|key| IdempotencyKey::parse(key.as_bytes()).expect("a key"));
     let client = ClientName::parse("switch-1").expect("a name");
@@ -114,7 +114,7 @@ fn identity(key: Option<&str>) -> Operation {
     })
 }
 
-/// Reports in a format, as a list if there are several.
+/// Returns reports in a format, as a list if there are several.
 fn body(format: Format, count: usize) -> String {
     if count == 1 {
         return Record::report(&report(0)).write(format);
@@ -124,7 +124,7 @@ fn body(format: Format, count: usize) -> String {
     list("NewBillable", items, format).collect()
 }
 
-/// The fields of a report as a url-encoded form, or a query.
+/// Returns the fields of a report as a URL-encoded form, or a query.
 fn form() -> String {
     let fields = fields(0).map(|(field, text)| {
         let escaped = text.replace(':', "%3A").replace(' ', "+");
@@ -133,7 +133,7 @@ fn form() -> String {
     fields.join("&")
 }
 
-/// The fields of a report as a multipart form.
+/// Returns the fields of a report as a multipart form.
 fn parts() -> String {
     let parts = fields(0).map(|(field, text)| {
         let name = field.camel();
@@ -154,7 +154,7 @@ fn raw(number: usize) -> RawReport {
     raw
 }
 
-/// Texts as long as they are in life, one of which has to be escaped here and there.
+/// Returns fields of realistic length, one of which needs escaping in some formats.
 fn fields(number: usize) -> [(Field, String); Field::ALL.len()] {
     [
         (Field::AccountId, format!("account-{:03}", number % 100)),
@@ -165,7 +165,7 @@ fn fields(number: usize) -> [(Field, String); Field::ALL.len()] {
     ]
 }
 
-/// The server's clock, which stands still so that each run measures the same.
+/// Returns a fixed time, so that each run measures the same.
 fn now() -> Timestamp {
     Timestamp::from_micros(1_774_500_000_000_000).expect("a timestamp of 2026")
 }

@@ -1,6 +1,7 @@
-//! No operation costs much more than `baseline.txt` says, nor much less, because what was won
-//! could be lost again unnoticed. Instructions are the compiler's choice, so the baseline is of
-//! one compiler for one target.
+//! No operation costs much more or much less than `baseline.txt` says.
+//!
+//! An improvement that is not recorded could be lost again unnoticed. The compiler chooses the
+//! instructions, so the baseline is for one compiler and one target.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,13 +10,15 @@ use std::process::Command;
 use crate::callgrind::{count, measured};
 use crate::inputs;
 
-/// Set by `scripts/test-cost renew`: the baseline is written instead of compared with.
+/// Set by `scripts/test-cost renew`: the baseline is written before it is compared with.
 const RENEW: &str = "BILLABLES_COST_RENEW";
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cost/baseline.txt");
 
-/// How often each operation is run; the least count is taken. The first run also sets up what
-/// stays, and a text that grows costs more or less by what lies behind it.
+/// The number of runs of each operation; the lowest count is used.
+///
+/// The first run also initialises statics, and growing a string costs more or less depending on the
+/// memory behind it.
 const RUNS: usize = 5;
 
 #[test]
@@ -44,11 +47,11 @@ fn no_operation_costs_much_more_or_less_than_the_baseline_says() {
     let wrong = differences(&baseline, &compiler(), &counts);
     assert!(
         wrong.is_empty(),
-        "\n{wrong}If that is as it has to be, renew tests/cost/baseline.txt: scripts/test-cost renew\n"
+        "\n{wrong}If this is intended, renew tests/cost/baseline.txt: scripts/test-cost renew\n"
     );
 }
 
-/// The compiler and the target, as a baseline begins.
+/// Returns the compiler and the target, as in the first line of a baseline.
 fn compiler() -> String {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).arg("-vV").output().unwrap();
@@ -65,11 +68,11 @@ fn written(compiler: &str, counts: &BTreeMap<&str, u64>) -> String {
     text
 }
 
-/// What is not as the baseline says, a line each.
+/// Returns the differences from the baseline, one per line.
 fn differences(baseline: &str, compiler: &str, counts: &BTreeMap<&str, u64>) -> String {
     let (counted_with, rows) = baseline.split_once('\n').unwrap();
     if counted_with != compiler {
-        return format!("The baseline is of {counted_with}, this is {compiler}.\n");
+        return format!("The baseline is for {counted_with}, but this is {compiler}.\n");
     }
     let mut known: BTreeMap<_, u64> = rows
         .lines()
@@ -115,7 +118,7 @@ fn what_is_not_as_the_baseline_says_is_told() {
     );
     assert_eq!(
         differences(baseline, "rustc 2", &counts),
-        "The baseline is of rustc 1, this is rustc 2.\n"
+        "The baseline is for rustc 1, but this is rustc 2.\n"
     );
     assert_eq!(
         differences(&written("rustc 2", &counts), "rustc 2", &counts),

@@ -11,7 +11,7 @@ use crate::support::server::{command, run, token};
 use crate::support::{Database, Server, on_both_databases};
 
 on_both_databases!(
-    without_a_good_token_it_is_401_with_both_challenges,
+    requests_without_a_valid_token_are_401_with_both_challenges,
     async |database: Database| {
         let server = Server::start(&database).await;
         let secret = server.secret();
@@ -67,7 +67,7 @@ on_both_databases!(
         ] {
             assert_eq!(send(request).await.status, 401);
         }
-        // Also before anything of the body is looked at.
+        // The token is checked before the body is read.
         let garbage = server
             .client()
             .bare(Method::POST, "/billables")
@@ -78,7 +78,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    bearer_and_basic_let_in_whatever_the_user_name,
+    bearer_and_basic_are_accepted_with_any_user_name,
     async |database: Database| {
         let server = Server::start(&database).await;
         let post = || {
@@ -109,7 +109,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    the_admin_token_has_every_scope_and_the_client_admin,
+    the_admin_token_has_every_scope_and_is_the_client_admin,
     async |database: Database| {
         let admin = "0123456789abcdef0123456789abcdef";
         let server = Server::start_in(&database, &[], &[("BILLABLES_ADMIN_TOKEN", admin)]).await;
@@ -121,7 +121,7 @@ on_both_databases!(
             client.get(reply.header("location").unwrap()).await.status,
             200
         );
-        // A key belongs to a client, so the same key of another client is another billable.
+        // A key belongs to a client, so the same key from another client makes another billable.
         assert_ne!(
             server.client().report_keyed("k", &report).await.id(),
             reply.id()
@@ -168,7 +168,7 @@ on_both_databases!(a_scope_opens_its_routes_only, async |database: Database| {
 });
 
 on_both_databases!(
-    a_limited_token_names_its_accounts_and_sees_only_them,
+    an_account_limited_token_reports_and_reads_only_its_accounts,
     async |database: Database| {
         let limited = token(&database, "limited", &Scope::ALL, Some(&["a1", "a2"])).await;
         let server = Server::start(&database).await;
@@ -224,7 +224,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    tokens_made_and_revoked_while_it_runs_hold_within_five_seconds,
+    tokens_created_or_revoked_at_run_time_take_effect_within_five_seconds,
     async |database: Database| {
         let server = Server::start(&database).await;
         let (code, secret, errors) = run(&mut command(
@@ -240,7 +240,7 @@ on_both_databases!(
             let ask = async { while client.report(&report).await.status / 100 != status {} };
             tokio::time::timeout(Duration::from_secs(5), ask)
                 .await
-                .expect("it holds within 5 s");
+                .expect("it takes effect within 5 s");
         };
         until(2).await;
         let (_, listed, _) = run(&mut command(&database, &["token", "list", "--json"]));
@@ -369,7 +369,7 @@ on_both_databases!(
         let again = server.client_of(&new).report_keyed("k", &report).await;
         assert_eq!((first.status, again.status), (201, 200));
         assert_eq!(first.id(), again.id());
-        // One that has an end needs another end; and one that has ended is not rotated.
+        // Rotating a token that expires needs a new expiry, and an expired token cannot be rotated.
         let (code, _, errors) = run(&mut command(&database, &["token", "rotate", &id]));
         assert!(code == 2 && errors.contains("--expires"), "{errors}");
         let third = secret(&["rotate", &id, "--overlap", "0s", "--expires", "90d"]);
@@ -389,7 +389,7 @@ on_both_databases!(
         };
         tokio::time::timeout(Duration::from_secs(5), ended)
             .await
-            .expect("it ends within 5 s");
+            .expect("the old token is refused within 5 s");
         for secret in [new, third] {
             assert_eq!(
                 server
@@ -404,7 +404,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_tokens_last_use_is_noted_aside_and_at_most_once_a_minute,
+    a_tokens_last_use_is_recorded_in_the_background_at_most_once_a_minute,
     async |database: Database| {
         let used = token(&database, "used", &[Scope::Report], None).await;
         let _idle = token(&database, "idle", &[Scope::Report], None).await;
@@ -436,13 +436,13 @@ on_both_databases!(
         };
         let noted = tokio::time::timeout(Duration::from_secs(30), noted)
             .await
-            .expect("it is noted");
+            .expect("the last use is recorded");
         let slack = jiff::SignedDuration::from_millis(1);
         assert!(
             noted >= before - slack && noted <= jiff::Timestamp::now(),
             "{noted}"
         );
-        // Later uses within the minute change nothing, whichever server notes them.
+        // Later uses within the minute change nothing, whichever server records them.
         let (store, _) = database.store().await;
         let tokens: Vec<_> = store
             .tokens_list()
@@ -508,13 +508,13 @@ on_both_databases!(
             let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
             assert!((1..=1201).contains(&wait), "{wait}");
         }
-        // It is the token's own, and it outlives the next readings of the tokens.
+        // The rate limits this token only, and its count survives a reload of the tokens.
         assert_eq!(server.client_of(&other).report(&report).await.status, 200);
         let late = token(&database, "late", &[Scope::Report], None).await;
         let known = async { while server.client_of(&late).report(&report).await.status != 200 {} };
         tokio::time::timeout(Duration::from_secs(5), known)
             .await
-            .expect("the tokens are read anew");
+            .expect("the tokens are reloaded");
         assert_eq!(client.report(&report).await.status, 429);
         let metrics = server.client().get("/metrics").await.body;
         assert!(
@@ -525,7 +525,7 @@ on_both_databases!(
 );
 
 #[test]
-fn what_a_token_cannot_be_is_a_usage_error() {
+fn invalid_token_arguments_are_a_usage_error() {
     let database = Database::sqlite();
     for arguments in [
         &["create"][..],
@@ -548,7 +548,7 @@ fn what_a_token_cannot_be_is_a_usage_error() {
 }
 
 on_both_databases!(
-    a_browser_on_another_site_can_post_nothing,
+    cross_site_browser_requests_are_refused,
     async |database: Database| {
         let server = Server::start(&database).await;
         let post = || {

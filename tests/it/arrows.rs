@@ -1,10 +1,10 @@
-//! Which module may use which: one direction, and no circles but those that are named.
+//! Which module may use which: in one direction, and without cycles other than those listed here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tidy::{code, sources};
 
-/// What each module of the crate may use of the others. One line a module, and no module without.
+/// The other modules that each module of the crate may use. Every module has one line.
 const ARROWS: [(&str, &str); 19] = [
     ("billable", ""),
     ("telemetry", ""),
@@ -48,8 +48,8 @@ const CRATES: [(&str, &str); 8] = [
     ("tokio_util", "api cli server"),
 ];
 
-/// Circles that are left. A record of a vendor is read as JSON, and JSON may hold one; the two
-/// backends of the store and what is generic over them use each other.
+/// The remaining cycles. A vendor's record is read as JSON, and JSON may contain one; the two
+/// backends of the store and the code that is generic over them use each other.
 const CIRCLES: [(&str, &str); 2] = [
     ("formats", "document json vendors"),
     (
@@ -63,7 +63,7 @@ fn module(file: &str) -> Vec<&str> {
     file.trim_end_matches(".rs").split('/').collect()
 }
 
-/// The paths that a file names from the crate's root, `super` resolved.
+/// The paths that a file uses, from the crate's root, with `super` resolved.
 fn paths(file: &str, code: &str) -> Vec<Vec<String>> {
     let here: Vec<_> = module(file).into_iter().map(str::to_owned).collect();
     let mut paths = Vec::new();
@@ -89,7 +89,7 @@ fn paths(file: &str, code: &str) -> Vec<Vec<String>> {
     paths
 }
 
-/// Adds the path at the start of `text`, or each of a group in braces; returns what is behind it.
+/// Adds the path at the start of `text`, or each path of a group in braces; returns the rest.
 fn collect<'a>(base: &[String], text: &'a str, paths: &mut Vec<Vec<String>>) -> &'a str {
     let mut path = base.to_vec();
     let mut rest = text.trim_start();
@@ -124,7 +124,7 @@ fn collect<'a>(base: &[String], text: &'a str, paths: &mut Vec<Vec<String>>) -> 
         .map_or("", |end| &rest[end..])
 }
 
-/// Whether code names a crate, in a path or to rename it; not a module of ours with that name.
+/// Whether code names a crate, in a path or before `as`; a module of the same name does not count.
 fn names(code: &str, name: &str) -> bool {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     code.match_indices(name).any(|(at, _)| {
@@ -168,7 +168,7 @@ fn a_module_uses_only_what_its_line_allows() {
         ] {
             assert!(
                 !code.contains(hidden),
-                "src/{file} hides what it uses: {hidden}"
+                "src/{file} hides the modules it uses: {hidden}"
             );
         }
         for (name, allowed) in CRATES {
@@ -180,19 +180,16 @@ fn a_module_uses_only_what_its_line_allows() {
         seen.insert(of);
     }
     let known: BTreeSet<_> = ARROWS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(
-        seen, known,
-        "a line for each module, and a module for each line"
-    );
+    assert_eq!(seen, known, "ARROWS has one line for each module");
 }
 
 #[test]
-fn modules_side_by_side_form_no_circle() {
+fn sibling_modules_form_only_the_listed_cycles() {
     let files: BTreeSet<String> = sources()
         .into_iter()
         .filter_map(|(file, _)| Some(file.strip_suffix(".rs")?.to_owned()))
         .collect();
-    // What a file takes from modules below it, and may hand on: `pub use app::App;`.
+    // The items that a file imports from its submodules, and may re-export: `pub use app::App;`.
     let mut handed_on: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (file, text) in sources() {
         let code = code(&text);
@@ -216,7 +213,7 @@ fn modules_side_by_side_form_no_circle() {
             }
         }
     }
-    // By folder, which of its modules use which others.
+    // For each folder, which of its modules use which others.
     let mut used: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     for (file, text) in sources() {
         let from = module(&file).join("/");
@@ -240,7 +237,7 @@ fn modules_side_by_side_form_no_circle() {
     }
     let mut circles = BTreeMap::new();
     for (folder, used) in &used {
-        // A module that is used by itself, over others.
+        // Whether a module uses itself through other modules.
         let reaches = |start: &String| {
             let mut open = vec![start];
             let mut reached = BTreeSet::new();

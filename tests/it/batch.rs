@@ -60,7 +60,7 @@ fn errors(reply: &Reply) -> Vec<(String, String, String)> {
     assert_eq!(
         text(&status["meta"]["AutoBatchIndex"]),
         errors[0].0,
-        "the first one stands for all"
+        "the status has the index of the first error"
     );
     errors
 }
@@ -70,7 +70,7 @@ async fn post(client: &Client, path: &str, batch: &Value) -> Reply {
 }
 
 on_both_databases!(
-    every_item_is_answered_in_order_with_whether_it_was_replayed,
+    every_item_is_answered_in_order_and_says_whether_it_was_replayed,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -135,7 +135,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    one_item_that_is_stored_already_is_found_far_into_a_batch_of_new_ones,
+    a_stored_item_is_recognised_deep_in_a_batch_of_new_ones,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -154,7 +154,7 @@ on_both_databases!(
             .count("select max(position) - (select next_position from log_heads) from entries")
             .await;
         assert_eq!((stored, positions, last), (1200, 1200, -1));
-        // In the order of the batch.
+        // The positions follow the order of the batch.
         let unordered = database
             .count("select count(*) from entries one join entries other on other.position = one.position + 1
                 where length(one.call_sid) = length(other.call_sid) and one.call_sid > other.call_sid and one.call_sid <> 'CA700'")
@@ -225,7 +225,7 @@ on_both_databases!(
                 .to_owned();
             assert!(message.starts_with("item 1: "), "{message}");
         }
-        // The token's accounts count for every item; what is only forbidden is 403.
+        // The token's accounts are checked for every item; if only that fails, the reply is 403.
         let limited = server.client_of(&limited);
         let mut foreign = calls(3);
         foreign[2]["accountId"] = json!("b");
@@ -255,7 +255,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    as_many_errors_as_a_batch_can_have_are_all_listed,
+    a_full_batch_of_invalid_items_lists_every_error,
     async |database: Database| {
         let server = Server::start(&database).await;
         let long = "x".repeat(257);
@@ -288,7 +288,7 @@ on_both_databases!(
         let again = send(keyed(client.post("/api/NewBillable[]"), "order-17").json(&batch)).await;
         assert_eq!((again.status, &*again.body), (200, "[null,null,null]"));
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
-        // A single report and a batch of one are two identities.
+        // Under the same key, a single report and an item of a batch have different identities.
         let single = send(
             keyed(client.post("/billables"), "order-17")
                 .json(&json!({"sessionId": "S1", "callSid": "CA1"})),
@@ -323,7 +323,7 @@ on_both_databases!(
         });
         assert_eq!(errors(&reply), expected);
         assert_eq!(reply.header("x-autobatch-completed"), Some("1"));
-        // The item that was new is stored; mended and sent again the whole is.
+        // The new item is stored; the corrected batch is accepted as a whole.
         other[1]["callSid"] = json!("CA1");
         other[2] = json!({"sessionId": "S2"});
         let mended = send(keyed(client.post("/billables"), "order-17").json(&other)).await;
@@ -333,7 +333,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_batch_comes_in_every_format_and_makes_the_same_billables,
+    a_batch_in_any_format_makes_the_same_billables,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -386,7 +386,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    none_at_all_is_no_error_and_nothing_at_all_is_one,
+    an_empty_batch_is_accepted_and_an_empty_body_is_refused,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -420,7 +420,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    fields_in_the_query_of_a_batch_and_several_for_one_are_refused,
+    query_fields_with_a_batch_and_batches_to_a_single_operation_are_refused,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -458,7 +458,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    copies_of_a_batch_at_once_make_each_item_once,
+    concurrent_copies_of_a_batch_store_each_item_once,
     async |database: Database| {
         let server = Server::start(&database).await;
         let batch = json!(calls(100));
@@ -491,7 +491,7 @@ on_both_databases!(
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_over_several_partitions_is_stored_whole_and_its_head_says_what_is_certain() {
+async fn a_batch_over_several_partitions_is_stored_whole_and_a_header_counts_confirmed_items() {
     let cluster = Cluster::start(&[]);
     let database = Database::created_on(&cluster.url(), "").await;
     database.store_with(4).await.0.close().await;
@@ -516,9 +516,9 @@ async fn a_batch_over_several_partitions_is_stored_whole_and_its_head_says_what_
         json!("0")
     );
     cluster.restart(&[]);
-    // The tokens have to be read again first.
+    // The server must reload the tokens first.
     let ready = async { while client.get("/readyz").await.status != 200 {} };
-    timeout(TIMEOUT, ready).await.expect("it recovers");
+    timeout(TIMEOUT, ready).await.expect("the server recovers");
     let again = post(&client, "/api/NewBillable[]", &batch).await;
     assert_eq!(
         (again.status, again.header("x-autobatch-completed")),

@@ -6,7 +6,7 @@ use crate::support::client::send;
 use crate::support::{Database, Server, on_both_databases};
 
 on_both_databases!(
-    totals_of_five_years_of_days_are_one_request,
+    daily_totals_of_five_years_take_one_request,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -72,7 +72,7 @@ on_both_databases!(
                 Some("attachment; filename=\"billing.csv\"")
             )
         );
-        // What it is exact at is where the feed goes on.
+        // The totals are exact as of `asOf`, and the feed continues from there.
         let billing = client.get(path).await.json();
         client.report(&json!({"sessionId": "S"})).await;
         let news = client

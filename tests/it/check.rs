@@ -7,7 +7,7 @@ use crate::list::report_calls;
 use crate::support::client::send;
 use crate::support::{Database, Server, on_both_databases};
 
-on_both_databases!(checks_say_what_is_there, async |database: Database| {
+on_both_databases!(a_check_returns_each_state, async |database: Database| {
     let server = Server::start(&database).await;
     let client = server.client();
     report_calls(&client, 0..3).await;
@@ -119,7 +119,7 @@ on_both_databases!(a_carriers_list_is_checked, async |database: Database| {
     for voided in [1, 3, 7] {
         void(&client, &ids[voided], "a test").await;
     }
-    // Voided, and reported again.
+    // This call is voided, but was also reported again with a key.
     let again = client
         .report_keyed("again", &report("a", "c", "twice", 6))
         .await;

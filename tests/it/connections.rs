@@ -1,4 +1,4 @@
-//! Slow, greedy and broken clients; the stop.
+//! Slow, greedy and broken clients; shutdown.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ fn post(server: &Server, headers: &str) -> String {
 }
 
 on_both_databases!(
-    large_uploads_that_stall_keep_no_small_report_out,
+    stalled_large_uploads_do_not_block_small_reports,
     async |database: Database| {
         let server = Server::start(&database).await;
         let head = format!(
@@ -48,7 +48,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_client_that_goes_is_waited_for_no_longer,
+    a_waiting_request_ends_when_its_client_disconnects,
     async |database: Database| {
         let server = Server::start_with(&database, &["--log-format", "json"]).await;
         let client = server.client();
@@ -63,7 +63,9 @@ on_both_databases!(
                 .contains("billables_http_requests_in_flight{kind=\"other\"} 1\n")
             {}
         };
-        timeout(TIMEOUT, waits).await.expect("it waits for news");
+        timeout(TIMEOUT, waits)
+            .await
+            .expect("the request waits for entries");
         drop(connection);
         server.until_logged("\"outcome\":\"Abandoned\"").await;
         let ended = async {
@@ -74,13 +76,15 @@ on_both_databases!(
                 .contains("billables_http_requests_in_flight{kind=\"other\"} 0\n")
             {}
         };
-        timeout(TIMEOUT, ended).await.expect("its permit is free");
+        timeout(TIMEOUT, ended)
+            .await
+            .expect("its permit is released");
         assert!(begun.elapsed() < Duration::from_secs(50));
     }
 );
 
 on_both_databases!(
-    a_client_that_has_gone_leaves_its_export_to_others,
+    exports_of_disconnected_clients_release_their_permits,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -92,7 +96,7 @@ on_both_databases!(
                 .json(&batch);
             assert_eq!(send(batch).await.status, 204);
         }
-        // As many as there may be at once, and none of them takes its rows.
+        // As many exports as may run at the same time, by clients that read no rows.
         let mut gone = Vec::new();
         for _ in 0..8 {
             let mut raw = Raw::connect_narrow(server.address()).await;
@@ -114,7 +118,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_silent_connection_and_one_byte_a_moment_are_closed,
+    connections_that_send_no_complete_head_in_time_are_closed,
     async |database: Database| {
         let server = Server::start_with(&database, &["--header-timeout", "1s"]).await;
         let begun = Instant::now();
@@ -133,7 +137,7 @@ on_both_databases!(
 );
 
 #[tokio::test]
-async fn a_connection_may_idle_between_requests_for_longer_than_a_head_may_take() {
+async fn a_connection_may_idle_between_requests_for_longer_than_the_header_timeout() {
     let database = Database::sqlite();
     let server = Server::start_with(
         &database,
@@ -149,7 +153,7 @@ async fn a_connection_may_idle_between_requests_for_longer_than_a_head_may_take(
             .await;
         assert!(connection.reply().await.0.starts_with("HTTP/1.1 200 "));
     }
-    // A later head has its deadline as well, and in the end idling does.
+    // The head of a later request has a time-out as well, and so has an idle connection.
     connection.send("GET /livez HT").await;
     assert_eq!(connection.rest().await, "");
     let mut idle = Raw::connect(server.address()).await;
@@ -174,7 +178,7 @@ async fn a_body_that_does_not_arrive_in_time_is_408() {
 }
 
 #[tokio::test]
-async fn requests_sent_at_once_are_answered_in_order() {
+async fn pipelined_requests_are_answered_in_order() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     let mut connection = Raw::connect(server.address()).await;
@@ -194,7 +198,7 @@ async fn requests_sent_at_once_are_answered_in_order() {
 }
 
 #[tokio::test]
-async fn more_connections_than_allowed_wait_for_their_turn() {
+async fn connections_above_the_limit_wait_until_one_closes() {
     let database = Database::sqlite();
     let server = Server::start_with(&database, &["--max-connections", "2"]).await;
     let request = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -218,17 +222,17 @@ async fn more_connections_than_allowed_wait_for_their_turn() {
 }
 
 #[tokio::test]
-async fn a_crowd_waits_in_the_queue_and_nobody_has_to_ask_again() {
+async fn waiting_connections_are_queued_and_none_has_to_reconnect() {
     let database = Database::sqlite();
     let server = Server::start_with(&database, &["--max-connections", "1"]).await;
     let request = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let mut first = Raw::connect(server.address()).await;
     first.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
     first.reply().await;
-    // They cannot be served yet, and are there all the same.
+    // They cannot be served yet, but they can connect.
     let connecting: JoinSet<_> = (0..300).map(|_| Raw::connect(server.address())).collect();
     let crowd = timeout(TIMEOUT, connecting.join_all()).await;
-    let mut crowd = crowd.expect("they are in the queue");
+    let mut crowd = crowd.expect("the connections are queued");
     for connection in &mut crowd {
         connection.send(request).await;
     }
@@ -241,7 +245,7 @@ async fn a_crowd_waits_in_the_queue_and_nobody_has_to_ask_again() {
 #[tokio::test]
 async fn bodies_in_flight_have_a_budget() {
     let database = Database::sqlite();
-    // Long, so that none of them is given up before the others hold their parts.
+    // A long time-out: no request may time out before the others hold their share of the budget.
     let server = Server::start_with(&database, &["--request-timeout", "5m"]).await;
     let mut holding = JoinSet::new();
     for _ in 0..9 {
@@ -253,7 +257,7 @@ async fn bodies_in_flight_have_a_budget() {
             connection.reply().await
         });
     }
-    // Nine of them are more than 64 MiB, so one is refused, while the others wait for a byte.
+    // Nine bodies exceed 64 MiB, so one is refused, while the others wait for their last byte.
     let (head, body) = holding.join_next().await.unwrap().unwrap();
     assert!(
         head.starts_with("HTTP/1.1 503 ") && body.contains("Overloaded"),
@@ -272,11 +276,11 @@ async fn bodies_in_flight_have_a_budget() {
     };
     tokio::time::timeout(Duration::from_secs(60), stored)
         .await
-        .expect("the budget is given back");
+        .expect("the budget is released");
 }
 
 #[tokio::test]
-async fn a_stop_finishes_what_has_begun_and_takes_nothing_new() {
+async fn a_shutdown_finishes_open_requests_and_refuses_new_connections() {
     for signal in ["-TERM", "-INT"] {
         let database = Database::sqlite();
         let mut server = Server::start(&database).await;
@@ -288,7 +292,7 @@ async fn a_stop_finishes_what_has_begun_and_takes_nothing_new() {
                 &format!("Expect: 100-continue\r\nContent-Length: {}\r\n", body.len()),
             ))
             .await;
-        // The interim answer says that the handler is waiting for the body.
+        // The interim response shows that the handler waits for the body.
         assert!(begun.reply().await.0.starts_with("HTTP/1.1 100 "));
         let mut idle = Raw::connect(server.address()).await;
         idle.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -301,7 +305,7 @@ async fn a_stop_finishes_what_has_begun_and_takes_nothing_new() {
             tokio::task::spawn_blocking(move || while TcpStream::connect(address).is_ok() {});
         tokio::time::timeout(Duration::from_secs(60), refused)
             .await
-            .expect("no new connections")
+            .expect("new connections are refused")
             .unwrap();
 
         begun.send(body).await;
@@ -312,7 +316,7 @@ async fn a_stop_finishes_what_has_begun_and_takes_nothing_new() {
 }
 
 #[tokio::test]
-async fn a_stop_has_a_deadline() {
+async fn a_shutdown_has_a_deadline() {
     let database = Database::sqlite();
     let mut server = Server::start_with(&database, &["--shutdown-timeout", "300ms"]).await;
     let mut stuck = Raw::connect(server.address()).await;

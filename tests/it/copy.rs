@@ -34,7 +34,7 @@ on_both_databases!(totals_are_rebuilt, async |database: Database| {
     assert_eq!(billing(&server).await, before);
     server.signal("-TERM");
     server.wait();
-    // What somebody has done to them is mended.
+    // Totals that were changed by hand are corrected.
     database
         .execute("update buckets set billable_count = billable_count + 1")
         .await;
@@ -42,7 +42,7 @@ on_both_databases!(totals_are_rebuilt, async |database: Database| {
     assert_eq!(billing(&Server::start(&database).await).await, before);
 });
 
-/// Copies a log that a server has made, and goes on with the copy.
+/// Copies a log that a server has made, and continues with the copy.
 async fn copies(from: &Database, to: &Database) {
     let mut server = Server::start(from).await;
     let client = server.client();
@@ -66,7 +66,7 @@ async fn copies(from: &Database, to: &Database) {
     server.wait();
 
     let copy = || call(from, &["copy", from.url(), to.url()]);
-    // A server was started on the other one by mistake, and nothing was reported to it.
+    // The target has an empty log, because a server was started on it by mistake.
     drop(Server::start(to).await);
     let (code, printed, errors) = copy();
     assert_eq!(code, 0, "{errors}");
@@ -77,7 +77,7 @@ async fn copies(from: &Database, to: &Database) {
     );
     assert_eq!(to.entries().await, entries);
     assert_eq!(copy(), (0, printed.clone(), String::new()));
-    // Cut short, it is gone on with.
+    // An interrupted copy is resumed.
     to.execute("delete from entries where position > 4").await;
     to.execute("update log_heads set next_position = 1").await;
     to.execute("update watermarks set position = 0").await;
@@ -99,7 +99,7 @@ async fn copies(from: &Database, to: &Database) {
             .status,
         401
     );
-    // What was decided holds, and what was stored is recognised.
+    // Session decisions still apply, and stored reports are recognised.
     let late = json!({"sessionId": "S1", "callSid": "CA-late"});
     assert_eq!(
         client.report(&late).await.json()["billedCustomerId"],
@@ -123,7 +123,7 @@ async fn copies(from: &Database, to: &Database) {
     assert!(last(&to.entries().await) > last(&entries));
     drop(server);
 
-    // It is a log of its own now.
+    // The copy has new entries, so it is not overwritten.
     let (code, _, errors) = copy();
     assert_eq!(
         (code, errors.contains("has been written to since")),

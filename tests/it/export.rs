@@ -1,4 +1,4 @@
-//! Exports over HTTP: `csv` and `ndjson`, with trailers, cut when they cannot be finished.
+//! Exports over HTTP: `csv` and `ndjson`, with trailers, cut off if they cannot be finished.
 
 use std::io::Read;
 
@@ -10,7 +10,8 @@ use crate::list::report_calls;
 use crate::support::raw::Raw;
 use crate::support::{Database, Server, on_both_databases};
 
-/// A request over a socket, for what clients hide: the head, the chunks' bytes, the trailers.
+/// Exports over a raw socket, because HTTP clients hide the details; returns the head, the bytes of
+/// the chunks, and the trailers.
 async fn raw_export(server: &Server, path: &str, headers: &str) -> (String, Vec<u8>, String) {
     let mut raw = Raw::connect(server.address()).await;
     let secret = server.secret();
@@ -88,11 +89,11 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    an_export_that_cannot_be_finished_is_cut,
+    an_export_that_cannot_be_finished_ends_without_a_last_chunk,
     async |database: Database| {
         let server = Server::start(&database).await;
         report_calls(&server.client(), 0..12_000).await;
-        // The client takes nothing until the log is gone: what is read ahead is little.
+        // The client reads nothing until the table is gone; the server reads only a little ahead.
         let mut raw = Raw::connect_narrow(server.address()).await;
         raw.send(format!(
             "GET /billables?format=ndjson HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
@@ -109,8 +110,8 @@ on_both_databases!(
                 .count()
                 < 12_000
         );
-        assert!(!text.ends_with("0\r\n\r\n"), "the last chunk never comes");
-        server.until_logged("an export was cut").await;
+        assert!(!text.ends_with("0\r\n\r\n"), "the last chunk is never sent");
+        server.until_logged("an export was aborted").await;
     }
 );
 
@@ -145,13 +146,13 @@ async fn a_slow_client_keeps_no_transaction_open() {
     .await;
     raw.until_readable().await;
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
-    // The roller and the tokens come and go; a reader's snapshot would stay.
+    // Transactions of the roller and for the tokens end soon; a reader's snapshot would stay open.
     let open = "select count(*) from pg_stat_activity where datname = current_database()
         and pid <> pg_backend_pid() and state = 'idle in transaction'";
     let snapshots = "select count(*) from pg_stat_activity where datname = current_database()
         and pid <> pg_backend_pid() and state = 'active' and query like '%from entries%occurred_at desc%'";
     for statement in [open, snapshots] {
-        // The batch that is read ahead comes to its end.
+        // The read of the next batch finishes.
         let ended = async {
             while sqlx::query_scalar::<_, i64>(statement)
                 .fetch_one(&mut connection)

@@ -1,4 +1,4 @@
-//! Killed servers, databases that go away, several processes: what was acknowledged is stored,
+//! Killed servers, database outages, several processes: every acknowledged report is stored exactly
 //! once.
 
 use std::collections::{HashMap, HashSet};
@@ -15,14 +15,14 @@ use uuid::Uuid;
 use crate::support::client::{Client, Reply, try_send};
 use crate::support::{Cluster, Database, Server, on_both_databases};
 
-/// Longer than any of these tests may take to see what it waits for.
+/// Longer than anything that these tests wait for.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn report(number: usize) -> Value {
     json!({"accountId": format!("a{}", number % 7), "customerId": "c", "callSid": format!("CA{number}")})
 }
 
-/// A load of different reports, each repeated until it is acknowledged.
+/// A load of different reports, each sent until it is acknowledged.
 struct Load {
     clients: watch::Sender<Client>,
     acknowledged: watch::Receiver<usize>,
@@ -82,7 +82,7 @@ impl Load {
     async fn until_acknowledged(&mut self, count: usize) {
         timeout(TIMEOUT, self.acknowledged.wait_for(|seen| *seen >= count))
             .await
-            .expect("the load goes on")
+            .expect("the load makes progress")
             .unwrap();
     }
 
@@ -102,8 +102,8 @@ impl Load {
     }
 }
 
-/// Every acknowledged id is in the table exactly once, nothing else is, and a repeat of each
-/// report answers with the same id.
+/// Checks that the table has every acknowledged id exactly once and no others, and that a repeat of
+/// each report returns the same id.
 async fn check_stored(database: &Database, client: &Client, acknowledged: &HashMap<usize, Uuid>) {
     let stored = database.ids().await;
     assert_eq!(stored.len(), acknowledged.len());
@@ -148,12 +148,12 @@ on_both_databases!(
             (reply.status, &*reply.error_code()),
             (503, "StoreUnavailable")
         );
-        // What is stored already is recognised without the lock.
+        // A stored report is recognised without the lock.
         assert_eq!(client.report(&report(0)).await.status, 200);
         assert_eq!(client.get("/livez").await.status, 200);
         drop(lock);
         let stored = async { while client.report(&report(1)).await.status / 100 != 2 {} };
-        timeout(TIMEOUT, stored).await.expect("it recovers");
+        timeout(TIMEOUT, stored).await.expect("the server recovers");
         assert_eq!(database.ids().await.len(), 2);
     }
 );
@@ -175,7 +175,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_refused_report_fails_nobody_else_in_its_group,
+    a_report_that_the_database_refuses_fails_alone_in_its_group,
     async |database: Database| {
         let server = Server::start(&database).await;
         database
@@ -186,7 +186,7 @@ on_both_databases!(
              begin select raise(abort, 'refused'); end"
             })
             .await;
-        // The lock makes all of them wait, so that they share groups.
+        // The lock makes all reports wait, so that they share groups.
         let lock = database.lock_log().await;
         let mut sent = JoinSet::new();
         for number in 0..40 {
@@ -217,7 +217,7 @@ on_both_databases!(
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_stops_under_load_is_5xx_and_then_recovery() {
+async fn a_database_outage_under_load_is_503_until_the_database_returns() {
     let cluster = Cluster::start(&[]);
     let database = Database::created_on(&cluster.url(), "").await;
     let server = Server::start(&database).await;
@@ -232,11 +232,13 @@ async fn a_database_that_stops_under_load_is_5xx_and_then_recovery() {
     assert_eq!(acknowledged.len(), 3_000);
     check_stored(&database, &server.client(), &acknowledged).await;
     let ready = async { while server.client().get("/readyz").await.status != 200 {} };
-    timeout(TIMEOUT, ready).await.expect("it is ready again");
+    timeout(TIMEOUT, ready)
+        .await
+        .expect("the server is ready again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_cut_under_load_lose_nothing() {
+async fn database_connections_closed_under_load_lose_nothing() {
     let database = Database::postgres().await;
     let server = Server::start(&database).await;
     let mut load = Load::start(server.client(), 32, 2_000);
@@ -253,8 +255,9 @@ async fn connections_that_are_cut_under_load_lose_nothing() {
     check_stored(&database, &server.client(), &acknowledged).await;
 }
 
-/// Reads each partition from where it stopped, as a follower of the log does, until it has seen
-/// `total` entries; what it saw. An entry that appeared below a position passed would be missing.
+/// Reads each partition from the last position, as a follower of the log does, until it has seen
+/// `total` entries, and returns their ids. An entry that appears below a position already read
+/// is missed.
 async fn follow(database: Database, partitions: i32, total: usize) -> Vec<Uuid> {
     let mut after: HashMap<i32, i64> = (0..partitions).map(|partition| (partition, 0)).collect();
     let mut seen = Vec::new();
@@ -289,7 +292,7 @@ async fn several_processes_on_one_database_store_each_report_once_in_commit_orde
                     if number >= 300 {
                         return ids;
                     }
-                    // The same report through every process at once.
+                    // The same report through every process at the same time.
                     let body = report(number);
                     let (one, two, three) = tokio::join!(
                         clients[0].report(&body),

@@ -1,4 +1,4 @@
-//! The feed: in the order of commits, each entry once, and waiting for news.
+//! The feed: every entry once, in commit order, and waiting for new entries.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::support::client::send;
 use crate::support::{Client, Cluster, Database, Server, on_both_databases};
 
-/// One read of the feed: its entries, and where it goes on.
+/// Reads the feed once; returns the entries and the next cursor.
 async fn read(client: &Client, after: Option<&str>, query: &str) -> (Vec<Value>, String) {
     let after = after
         .map(|after| format!("&after={after}"))
@@ -23,7 +23,7 @@ async fn read(client: &Client, after: Option<&str>, query: &str) -> (Vec<Value>,
 }
 
 on_both_databases!(
-    whoever_waits_hears_of_a_commit_at_once_and_of_nothing_in_the_end,
+    a_waiting_read_returns_on_a_commit_and_is_empty_after_its_timeout,
     async |database: Database| {
         let server = Server::start(&database).await;
         let other = Server::start(&database).await;
@@ -32,7 +32,7 @@ on_both_databases!(
         let began = Instant::now();
         let (nothing, start) = read(&client, Some(&start), "wait=1").await;
         assert!(nothing.is_empty() && began.elapsed() >= Duration::from_secs(1));
-        // Commits of this process and of another one end the wait long before its end.
+        // Commits of this process and of another one end the wait long before its time-out.
         for writer in [&server, &other] {
             let (waiting, after) = (server.client(), start.clone());
             let read = tokio::spawn(async move { read(&waiting, Some(&after), "wait=60").await });
@@ -50,7 +50,7 @@ on_both_databases!(
         }
         let (both, end) = read(&client, Some(&start), "wait=60").await;
         assert_eq!(both.len(), 2);
-        // A stop lets go of whoever waits.
+        // A shutdown ends a waiting read.
         let (waiting, after) = (server.client(), end.clone());
         let last = tokio::spawn(async move { read(&waiting, Some(&after), "wait=60").await });
         server.until_logged("listening").await;
@@ -88,7 +88,7 @@ on_both_databases!(
                 assert_eq!((reply.status, &*reply.error_code()), (410, "CursorGone"));
             }
         };
-        // A backup of before: the head is lower.
+        // As after restoring an older backup: the head is lower.
         database
             .execute("update log_heads set next_position = next_position - 1")
             .await;
@@ -98,7 +98,7 @@ on_both_databases!(
             .await;
         assert_eq!(client.get(&format!("/log?after={end}")).await.status, 200);
         drop(server);
-        // A restored copy that was given an epoch of its own.
+        // As after `restore`: the log has a new epoch.
         let epoch = if database.is_postgres() {
             "update log set epoch = gen_random_uuid()"
         } else {
@@ -110,7 +110,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    whoever_waits_at_an_end_that_is_lost_is_told_so,
+    a_waiting_read_is_410_when_the_log_becomes_shorter,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -123,7 +123,7 @@ on_both_databases!(
         let (waiting, after) = (server.client(), end.clone());
         let waiting =
             tokio::spawn(async move { waiting.get(&format!("/log?wait=60&after={after}")).await });
-        // A standby that lagged behind is the primary now, and others write to it.
+        // As after a failover to a standby that lagged behind.
         database
             .execute(
                 "update log_heads set next_position = 3; delete from entries where position > 2",
@@ -135,7 +135,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    lines_and_pages_have_the_same_entries,
+    ndjson_and_json_have_the_same_entries,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -159,7 +159,7 @@ on_both_databases!(
     }
 );
 
-/// Four partitions, three processes that write, two readers that page while they do.
+/// Three processes write to four partitions while two readers page through the feed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_skip_nothing_and_repeat_nothing_while_several_processes_write() {
     let database = Database::postgres().await;
@@ -194,7 +194,7 @@ async fn readers_skip_nothing_and_repeat_nothing_while_several_processes_write()
                     let (entries, next) = read(&client, after.as_deref(), "limit=7&wait=20").await;
                     assert!(
                         !entries.is_empty(),
-                        "nothing came for 20 s: {} seen",
+                        "no entries for 20 s: {} seen",
                         seen.len()
                     );
                     seen.extend(entries);
@@ -218,15 +218,15 @@ async fn readers_skip_nothing_and_repeat_nothing_while_several_processes_write()
                 entry["position"].as_i64().unwrap(),
             );
             let before = last.insert(partition, position).unwrap_or_default();
-            assert!(before < position, "in the order of commits");
+            assert!(before < position, "entries are in commit order");
         }
         assert_eq!((seen.len(), last.len()), (600, 4));
     }
 }
 
-/// Counted by the database itself.
+/// The database counts the queries itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn however_many_wait_the_heads_are_asked_for_four_times_a_second() {
+async fn heads_are_queried_four_times_a_second_however_many_reads_wait() {
     let cluster = Cluster::start(&["shared_preload_libraries=pg_stat_statements"]);
     let database = Database::created_on(&cluster.url(), "").await;
     let server = Server::start(&database).await;
@@ -253,7 +253,7 @@ async fn however_many_wait_the_heads_are_asked_for_four_times_a_second() {
         .fetch_one(&mut connection)
         .await
         .unwrap();
-    // One each at the start, to begin with; then four a second for all.
+    // One query for each waiting read at its start, then four a second for all of them.
     let most = 40 + (elapsed * 4.0).ceil() as i64 + 1;
     assert!((40 + 8..=most).contains(&calls), "{calls} in {elapsed} s");
 }

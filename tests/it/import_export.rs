@@ -15,7 +15,7 @@ pub(crate) fn call(database: &Database, arguments: &[&str]) -> (i32, String, Str
     run(&mut command(database, arguments))
 }
 
-/// Runs a command that has to succeed; its standard output.
+/// Runs a command that must succeed; returns its standard output.
 pub(crate) fn output(database: &Database, arguments: &[&str]) -> String {
     let (code, output, errors) = call(database, arguments);
     assert_eq!(code, 0, "{arguments:?}: {errors}");
@@ -26,13 +26,13 @@ fn export(database: &Database, format: &str) -> String {
     output(database, &["export", "--format", format])
 }
 
-/// Runs an import: exit code, counts, standard error.
+/// Runs an import; returns exit code, counts and standard error.
 pub(crate) fn import(database: &Database, arguments: &[&str]) -> (i32, String, String) {
     let (code, output, errors) = call(database, &[&["import"], arguments].concat());
     (code, output.trim_end().to_owned(), errors)
 }
 
-/// Files of one test.
+/// The temporary files of a test.
 pub(crate) struct Files(TempDir);
 
 impl Files {
@@ -73,8 +73,8 @@ pub(crate) async fn void(client: &Client, id: &str, reason: &str) {
     assert_eq!(send(request).await.status, 200);
 }
 
-/// Every kind of billable: what a spreadsheet would run, one that is voided, one whose pair came
-/// with its session, one that nobody is billed for, one with a key and none of the other.
+/// Reports every kind of billable: cells that a spreadsheet would evaluate, a voided one, one
+/// with a key and no call that is attributed by its session, and one that is not attributed.
 pub(crate) async fn seed(client: &Client) {
     for (index, call) in ["=1+1", "'x", "+39", "a,\"b\""].into_iter().enumerate() {
         let index = u32::try_from(index).unwrap();
@@ -98,11 +98,11 @@ pub(crate) async fn seed(client: &Client) {
     assert_eq!(client.report(&open).await.status, 201);
 }
 
-/// How many billables [`seed`] makes.
+/// The number of billables that [`seed`] makes.
 const SEEDED: usize = 7;
 
 on_both_databases!(
-    an_export_is_what_http_exports,
+    a_command_line_export_equals_an_http_export,
     async |database: Database| {
         let server = Server::start(&database).await;
         seed(&server.client()).await;
@@ -128,7 +128,6 @@ on_both_databases!(
         ];
         for format in ["ndjson", "csv"] {
             for (query, flags, rows) in filters {
-                // Sent past the check of what every reply has: it also depends on Accept-Encoding.
                 let path = format!("/billables?format={format}{query}");
                 let request = server.client().request(Method::GET, &path);
                 let body = try_send(request).await.unwrap().body;
@@ -160,7 +159,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    what_was_exported_is_the_same_where_it_is_imported,
+    an_imported_export_is_exported_unchanged,
     async |database: Database| {
         let server = Server::start(&database).await;
         seed(&server.client()).await;
@@ -194,7 +193,7 @@ on_both_databases!(
                 import(&target, &[&file, "--dry-run"]).1,
                 format!("dry run: {all_known}")
             );
-            // What they came from knows them too, beside its server.
+            // The original database recognises them too, while its server runs.
             assert_eq!(import(&database, &[&file]), (0, all_known, String::new()));
             assert_eq!(export(&database, format), rows);
             assert_eq!(target.ids().await.len(), SEEDED + 1);
@@ -203,7 +202,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_later_export_voids_what_an_earlier_one_did_not,
+    importing_a_later_export_applies_its_voids,
     async |database: Database| {
         let server = Server::start(&database).await;
         let id = server
@@ -228,7 +227,7 @@ on_both_databases!(
             "new 0, known 1, voided 1, refused 0"
         );
         assert_eq!(export(&target, "ndjson"), rows);
-        // An earlier one takes nothing back.
+        // Importing the earlier export does not undo the void.
         assert_eq!(
             import(&target, &[&earlier]).1,
             "new 0, known 1, voided 0, refused 0"
@@ -237,7 +236,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    rows_that_are_not_stored_are_refused_with_the_reason,
+    refused_rows_are_listed_with_the_reason,
     async |database: Database| {
         let files = Files::new();
         let row = |id: &str, account: &str, more: Value| {
@@ -260,7 +259,7 @@ on_both_databases!(
             ),
             (
                 row(one, "a", json!({"billedAccountId": "z"})),
-                "its id is billed to another pair already",
+                "its id is already billed to another pair",
             ),
             (row("17", "a", json!({})), "its id is not a UUID"),
             (
@@ -277,7 +276,7 @@ on_both_databases!(
                     "a",
                     json!({"billedAccountId": null}),
                 ),
-                "it bills half of a pair",
+                "it has only one of billedAccountId and billedCustomerId",
             ),
             (
                 row(
@@ -285,7 +284,7 @@ on_both_databases!(
                     "a",
                     json!({"state": "unattributed"}),
                 ),
-                "it cannot be unattributed",
+                "its fields contradict state unattributed",
             ),
             (
                 row(
@@ -330,7 +329,7 @@ on_both_databases!(
         assert_eq!((code, &*printed), (1, counts), "{errors}");
         assert_eq!(
             errors,
-            format!("billables: 13 row(s) were refused; {refused} has them\n")
+            format!("billables: 13 row(s) were refused; see {refused}\n")
         );
         let written = std::fs::read_to_string(&refused).unwrap();
         let written: Vec<Value> = written
@@ -351,7 +350,7 @@ on_both_databases!(
                 (&json!(file), &json!(line))
             );
         }
-        // Without a file the first reasons are shown.
+        // Without `--refused` the first reasons are printed.
         let (code, printed, errors) = import(&database, &[&file, "--dry-run"]);
         assert_eq!((code, &*printed), (1, &*format!("dry run: {counts}")));
         assert_eq!(errors.lines().count(), 11);
@@ -359,7 +358,7 @@ on_both_databases!(
             errors.contains(&format!("{file}:7: its id is not a UUID\n")),
             "{errors}"
         );
-        // Within one file, and where only the dry run knows.
+        // Two rows of one file conflict. A dry run detects this too, although it stores nothing.
         let file = files.with("twins.ndjson", &format!("{}\n{}\n", lines[1].0, lines[0].0));
         let empty = Database::sqlite();
         let refused = files.path("none.ndjson");
@@ -382,7 +381,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    anybodys_columns_become_reports,
+    csv_columns_of_any_name_can_be_mapped,
     async |database: Database| {
         let files = Files::new();
         let text = "\u{feff}Call ID,Start time,Who\r\nCA1,2026-03-01T09:00:00Z,'c\r\n\"CA\"\"2\",,=c\n,2026-03-01T09:00:00Z,c\r\nCA3,soon,c\n\"CA4\n";
@@ -409,7 +408,7 @@ on_both_databases!(
         for (line, reason) in [
             (4, "it has neither"),
             (5, "occurredAt must be"),
-            (6, "the row ends inside of quotes"),
+            (6, "the row has an unclosed quote"),
         ] {
             assert!(
                 errors.contains(&format!("{file}:{line}: {reason}")),
@@ -420,7 +419,7 @@ on_both_databases!(
             import(&database, &arguments).1,
             "new 0, known 2, voided 0, refused 3"
         );
-        // Cells are as they are; the identity is that of a report over HTTP.
+        // Cells are not changed; the identity is that of a report over HTTP.
         let server = Server::start(&database).await;
         for (call, customer) in [("CA1", "'c"), ("CA\"2", "=c")] {
             let reply = server
@@ -429,7 +428,7 @@ on_both_databases!(
                 .await;
             assert_eq!(reply.status, 200);
         }
-        // A key is the client's.
+        // A key belongs to a client.
         let keyed = files.with("keyed.csv", "No,AccountID,customerid\n1,A,c\n2,A,c\n");
         let by_key = |client: &'static str| ["--map", "key=No", "--client", client];
         assert_eq!(
@@ -456,7 +455,7 @@ on_both_databases!(
             (1, true),
             "{errors}"
         );
-        // What is typed has to make sense.
+        // Invalid arguments are usage errors.
         for arguments in [
             &["--map", "callSid=nope"][..],
             &["--map", "call=No"],
@@ -474,7 +473,7 @@ on_both_databases!(
 );
 
 #[test]
-fn what_only_reads_makes_no_log() {
+fn commands_that_need_a_log_do_not_create_one() {
     let files = Files::new();
     let file = files.with("calls.csv", "callSid\nCA1\n");
     let timestamp = "2026-03-01T09:00:00Z";

@@ -1,4 +1,4 @@
-//! What is refused, with which error, and that nothing is stored.
+//! Invalid requests: the error of each, and that nothing is stored.
 
 use std::io::Write;
 
@@ -103,7 +103,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    what_cannot_be_read_is_refused_and_nothing_is_stored,
+    unparsable_input_is_refused_and_nothing_is_stored,
     async |database: Database| {
         let server = Server::start(&database).await;
         let brackets = "[".repeat(100_000);
@@ -174,7 +174,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_label_that_is_none_of_ours_is_415,
+    unsupported_content_types_and_encodings_are_415,
     async |database: Database| {
         let server = Server::start(&database).await;
         for label in [
@@ -215,7 +215,7 @@ on_both_databases!(
     }
 );
 
-on_both_databases!(a_key_that_is_none_is_refused, async |database: Database| {
+on_both_databases!(an_invalid_key_is_refused, async |database: Database| {
     let server = Server::start(&database).await;
     for key in ["", "a b", "\u{e9}", &"k".repeat(256)] {
         let reply = server
@@ -249,7 +249,7 @@ on_both_databases!(a_key_that_is_none_is_refused, async |database: Database| {
 });
 
 on_both_databases!(
-    a_hundred_megabytes_are_refused_with_a_length_and_without,
+    bodies_above_8_mib_are_413_with_and_without_a_length,
     async |database: Database| {
         let server = Server::start(&database).await;
         let authorization = authorization(&server);
@@ -288,7 +288,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_head_of_more_than_64_kib_is_431_however_it_is_cut,
+    a_head_of_more_than_64_kib_is_431_however_it_is_split,
     async |database: Database| {
         let server = Server::start(&database).await;
         for (length, expected) in [
@@ -297,7 +297,8 @@ on_both_databases!(
             (100 * 1024, "431"),
             (1000 * 1024, "431"),
         ] {
-            // One long field, and many short ones; what is asked for is answered only when it is read.
+            // One long header field, and one long request target. 200 means
+            // that the whole head was read.
             let ending = "Connection: close\r\n\r\n";
             let long = "GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ".to_owned();
             let long = format!(
@@ -344,7 +345,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_body_cut_half_way_stores_nothing,
+    a_truncated_body_stores_nothing,
     async |database: Database| {
         let server = Server::start(&database).await;
         let body = r#"{"sessionId":"S"}"#;
@@ -378,7 +379,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    what_a_report_may_not_be_reaches_no_other_route,
+    invalid_ids_are_404_and_unknown_methods_are_405,
     async |database: Database| {
         let server = Server::start(&database).await;
         for path in [
@@ -407,7 +408,7 @@ fn authorization(server: &Server) -> String {
 }
 
 on_both_databases!(
-    a_form_may_have_files_of_any_bytes_beside_its_fields,
+    a_form_may_contain_binary_files_next_to_its_fields,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();

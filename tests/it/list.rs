@@ -1,4 +1,4 @@
-//! `GET /billables`: pages, their cut, filters, and what a token sees of them.
+//! `GET /billables`: pages and their snapshot, filters, and what a token may see.
 
 use billables::token::Scope;
 use reqwest::Method;
@@ -35,7 +35,7 @@ pub(crate) fn ids(page: &Value) -> Vec<String> {
 }
 
 on_both_databases!(
-    the_first_page_fixes_what_all_pages_see,
+    the_first_page_fixes_the_snapshot_of_all_pages,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -44,7 +44,7 @@ on_both_databases!(
         let all = ids(&client.get("/billables").await.json());
         assert_eq!(ids(&first), all[..3]);
 
-        // What comes later is in no further page, and what changes later shows as it was.
+        // Later entries are on no further page, and later changes are not visible.
         report_calls(&client, 7..9).await;
         let late = json!({"accountId": "a", "customerId": "c", "callSid": "late", "occurredAt": "2020-01-01T00:00:00Z"});
         client.report(&late).await;
@@ -65,7 +65,7 @@ on_both_databases!(
             (ids(&third), third.get("nextCursor")),
             (all[6..].to_vec(), None)
         );
-        // An export that goes on from a cursor sees the same cut.
+        // An export that continues from a cursor has the same snapshot.
         let rest = client
             .get(&format!("/billables?format=ndjson&cursor={cursor}"))
             .await;
@@ -129,12 +129,12 @@ on_both_databases!(
             "CA1"
         );
         let none = client.get("/billables.csv?callSid=none").await;
-        assert_eq!(none.body.lines().count(), 1, "the header alone");
+        assert_eq!(none.body.lines().count(), 1, "only the header row");
     }
 );
 
 on_both_databases!(
-    what_cannot_be_meant_is_refused_by_name,
+    invalid_parameters_and_cursors_are_refused,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -191,7 +191,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    reading_takes_the_scope_and_the_tokens_own_accounts,
+    reads_require_the_scope_and_show_only_the_tokens_accounts,
     async |database: Database| {
         let server = Server::start(&database).await;
         server
@@ -227,7 +227,7 @@ on_both_databases!(
                 .status,
             403
         );
-        // Another account's is not there, and asking for it by name is refused.
+        // Billables of another account are hidden, and a filter for that account is refused.
         assert_eq!(
             limited.get("/billables?callSid=CA1").await.json(),
             json!({"items": []})
@@ -264,7 +264,7 @@ on_both_databases!(
                 .status,
             403
         );
-        // Its own feed shows no positions in the log.
+        // The feed of an account-limited token shows no positions in the log.
         limited
             .report(&json!({"accountId": "b", "customerId": "c", "callSid": "CA2"}))
             .await;
@@ -277,7 +277,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    what_others_have_of_a_call_or_a_session_changes_no_answer,
+    entries_of_other_accounts_do_not_affect_a_limited_tokens_reads,
     async |database: Database| {
         let server = Server::start(&database).await;
         let reports: Vec<_> = (0..7_000)
@@ -342,14 +342,14 @@ on_both_databases!(
             checked["items"][0],
             json!({"input": "CA", "state": "present", "ids": found})
         );
-        // Whoever sees all of it gets no part of it for the whole.
+        // A token without account limit gets the complete result.
         let all = json!({"callSids": vec!["CA"; 3]});
         let all = send(server.client().post("/billables/check").json(&all)).await;
         assert_eq!(
             all.json()["items"][2]["ids"].as_array().unwrap().len(),
             7_002
         );
-        // A body of 50 kB is not answered with 70 million ids.
+        // A body of 50 kB must not cause a response with 70 million ids.
         let again = json!({"callSids": vec!["CA"; 10_000]});
         let again = send(server.client().post("/billables/check").json(&again)).await;
         assert_eq!((again.status, &*again.error_code()), (422, "TooMuch"));

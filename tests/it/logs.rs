@@ -1,4 +1,4 @@
-//! The access log, and secrets that are in no log.
+//! The access log, and that secrets appear in no log.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::support::server::{command, run};
 use crate::support::{Database, Server, on_both_databases};
 
 on_both_databases!(
-    a_request_is_one_line_of_json_that_says_whose_it_was_and_what_became_of_it,
+    a_request_is_logged_as_one_json_line_with_its_client_and_outcome,
     async |database: Database| {
         let server = Server::start_in(&database, &["--log-format", "json"], &[]).await;
         let client = server.client();
@@ -93,7 +93,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_fault_of_the_store_is_logged_once_with_its_request,
+    a_store_error_is_logged_once_with_its_request_id,
     async |database: Database| {
         let server = Server::start_in(&database, &["--log-format", "json"], &[]).await;
         database.execute("delete from log_heads").await;
@@ -114,14 +114,14 @@ on_both_databases!(
         assert_eq!(faults[0]["level"], "ERROR");
         assert!(
             faults[0].to_string().contains(id)
-                && faults[0]["error"] == "the partition 0 of the log has no row in log_heads",
+                && faults[0]["error"] == "partition 0 of the log has no row in log_heads",
             "{log}"
         );
     }
 );
 
 on_both_databases!(
-    a_path_writes_nothing_into_the_log_but_letters,
+    a_path_is_escaped_to_ascii_in_the_log,
     async |database: Database| {
         let server = Server::start(&database).await;
         let mut raw = Raw::connect(server.address()).await;
@@ -137,7 +137,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    secrets_are_nowhere_to_be_seen,
+    secrets_appear_in_no_output_and_no_log,
     async |database: Database| {
         let admin = "admin-secret-0123456789abcdef-xyz";
         let (_, made, _) = run(&mut command(
@@ -189,7 +189,7 @@ on_both_databases!(
                 said.push_str(&format!("{:?} {}", reply.headers, reply.body));
             }
         }
-        // Everything a user of the same machine can see of the process.
+        // What other users of the machine can see of the process.
         let id = server.id().to_string();
         let ps = std::process::Command::new("ps")
             .args(["-ww", "-o", "args=", "-p", &id])
@@ -206,7 +206,8 @@ on_both_databases!(
             &["--max-queue", &made],
             &["migrate", &made, "x"],
         ] {
-            // What is typed may be repeated to whoever typed it, but not by a server.
+            // A command may repeat its arguments in an error message, so this output is not
+            // checked.
             assert_eq!(run(&mut command(&database, arguments)).0, 2);
         }
         let store = billables::store::Store::open(database.url(), 1)
@@ -229,7 +230,7 @@ on_both_databases!(
 );
 
 #[test]
-fn a_password_is_no_argument_and_in_no_message() {
+fn a_password_is_refused_as_an_argument_and_appears_in_no_message() {
     let database = Database::sqlite();
     let url = "postgres://billables:hush-hush@127.0.0.1:1/billables";
     for arguments in [

@@ -10,7 +10,7 @@ use crate::support::client::send;
 use crate::support::server::token;
 use crate::support::{Database, Server, on_both_databases};
 
-/// Every sample of a text of metrics, by name and labels.
+/// Parses a metrics text into its samples, keyed by name and labels.
 fn samples(text: &str) -> HashMap<&str, f64> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines
@@ -170,12 +170,13 @@ on_both_databases!(metrics_count_what_happened, async |database: Database| {
         found["process_open_fds"] > 5.0 && found["process_max_fds"] >= found["process_open_fds"]
     );
     assert!(text.ends_with("# EOF\n"));
-    // Four without a pair, of which the oldest is of March; seen once the totals are rolled.
+    // Four billables are unattributed, the oldest from March. The metrics show them once the totals
+    // are rolled.
     let seen = async {
         loop {
             let reply = client.get("/metrics").await;
-            // A database that stalls for three seconds leaves the tokens too old to rely on,
-            // which passes.
+            // If the database stalls for three seconds, the tokens become too old to rely on and
+            // requests get 503 for a while.
             assert!(
                 [200, 503].contains(&reply.status),
                 "{reply:?}\n{}",
@@ -195,13 +196,13 @@ on_both_databases!(metrics_count_what_happened, async |database: Database| {
                     found["billables_state_age_seconds"],
                 );
             }
-            // Asked without a pause, for seconds, the server has no time for anything else.
+            // Polling without a pause would leave the server no time for anything else.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
     let (age, read) = tokio::time::timeout(std::time::Duration::from_secs(60), seen)
         .await
-        .expect("it is seen");
+        .expect("the metrics show the unattributed billables");
     let expected = jiff::Timestamp::now().as_second()
         - "2026-03-01T08:30:00Z"
             .parse::<jiff::Timestamp>()
@@ -215,7 +216,7 @@ on_both_databases!(metrics_count_what_happened, async |database: Database| {
 });
 
 on_both_databases!(
-    metrics_are_for_whoever_may_read_everything,
+    metrics_require_read_access_to_all_accounts,
     async |database: Database| {
         let limited = token(&database, "limited", &Scope::ALL, Some(&["a"])).await;
         let reporter = token(&database, "reporter", &[Scope::Report], None).await;

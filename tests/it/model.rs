@@ -1,6 +1,8 @@
-//! The whole service against a small model in memory: whatever is reported, voided and attributed,
-//! in whatever order and across restarts, the list, the exports, the feed, the checks and the
-//! totals say what the model says, for tokens with and without account limit.
+//! The whole service against a small in-memory model.
+//!
+//! After random reports, voids and attributions, in any order and across restarts, the list, the
+//! exports, the feed, the checks and the totals agree with the model, for tokens with and without
+//! an account limit.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,7 +29,7 @@ const ZONES: [&str; 5] = [
     "America/St_Johns",
     "Australia/Lord_Howe",
 ];
-/// Around a day of 23 hours, one of 25, and the end of a year.
+/// Times near a 23-hour day, near a 25-hour day, and at the end of a year.
 const TIMES: [&str; 3] = [
     "2026-03-28T21:07:30Z",
     "2025-10-25T20:37:30Z",
@@ -36,17 +38,17 @@ const TIMES: [&str; 3] = [
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Reports, as a batch unless there is one.
+    /// Sends reports as a batch.
     Report(Vec<Report>),
     Void(prop::sample::Index, bool),
     Attribute(usize, usize, usize),
-    /// The server is killed and another one started.
+    /// Starts another server, then kills the old one.
     Restart,
-    /// Some positions are rolled into the totals, past the server.
+    /// Rolls some positions into the totals without the server.
     Roll(i64),
-    /// The totals are made anew, past the server.
+    /// Clears the totals without the server, so that they are rebuilt.
     Forget,
-    /// The first page of a list is read, and the others at the end.
+    /// Reads the first page of a list; the other pages are read at the end of the run.
     BeginList,
 }
 
@@ -88,7 +90,7 @@ fn reports() -> impl Strategy<Value = Report> {
     let at = |count: usize| prop::option::of(0..count);
     let fields = (at(3), at(2), at(3), at(4), 0..3_usize, 0..24_i64);
     let reports = fields.prop_map(|(account, customer, session, call, time, quarters)| {
-        // Either a session or the whole pair is required.
+        // Either a session, or both an account and a customer, is required.
         let is_whole = account.is_some() && customer.is_some();
         Report {
             account,
@@ -146,7 +148,7 @@ impl Known {
         })
     }
 
-    /// As the API shows it, the time of the recording aside.
+    /// Returns the billable as the API shows it, without `recordedAt`.
     fn shown(&self) -> Value {
         let [account, customer, session, call] = self.fields;
         let reason = self.voided.clone().flatten();
@@ -193,7 +195,7 @@ impl Model {
         }
     }
 
-    /// What a list shows, newest first.
+    /// Returns the billables that a list shows, newest first.
     fn list(&self, filter: impl Fn(&Known) -> bool) -> Vec<Value> {
         let mut found: Vec<_> = self.known.iter().filter(|known| filter(known)).collect();
         found.sort_by(|one, other| (other.occurred_at, &other.id).cmp(&(one.occurred_at, &one.id)));
@@ -201,7 +203,7 @@ impl Model {
     }
 }
 
-/// Two readers: one that may see everything and one that is limited to two accounts.
+/// The service and two tokens: one without an account limit, one limited to two accounts.
 struct Service {
     database: Database,
     server: Server,
@@ -222,7 +224,7 @@ fn without_recorded_at(mut row: Value) -> Value {
     row
 }
 
-/// Every page of a list from `path` on, and the rows.
+/// Reads all pages of a list, from `cursor` if there is one. Returns their rows.
 async fn pages(client: &Client, path: &str, cursor: Option<String>) -> Vec<Value> {
     let mut rows = Vec::new();
     let mut cursor = cursor;
@@ -248,7 +250,7 @@ async fn pages(client: &Client, path: &str, cursor: Option<String>) -> Vec<Value
     }
 }
 
-/// What a parameter of a list asks of a billable.
+/// Whether a billable matches a parameter of a list.
 type Condition = Box<dyn Fn(&Known) -> bool>;
 
 async fn check_lists(client: &Client, own: Option<&[&str]>, model: &Model) {
@@ -304,7 +306,7 @@ async fn check_lists(client: &Client, own: Option<&[&str]>, model: &Model) {
             ),
         ];
         for together in 1..32_usize {
-            // Each alone, and some of them together.
+            // Each condition alone, and some combinations.
             if together.count_ones() > 1 && together % 3 != number {
                 continue;
             }
@@ -327,7 +329,7 @@ fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// Reads the feed behind a cursor to its end: the entries, and the cursor there.
+/// Reads the feed from a cursor to its end. Returns the entries and the last cursor.
 async fn feed(client: &Client, after: Option<String>) -> (Vec<Value>, String) {
     let mut entries = Vec::new();
     let mut after = after
@@ -345,8 +347,10 @@ async fn feed(client: &Client, after: Option<String>) -> (Vec<Value>, String) {
     }
 }
 
-/// What the entries of a feed add up to.
-/// A reader with limits may see no more of a billable than how it came to one of his accounts.
+/// Folds the entries of a feed into billables, by id.
+///
+/// A limited token may miss the entry that records a billable, and see only a later one that
+/// attributes it to an account of the token.
 fn folded(entries: &[Value], is_limited: bool) -> BTreeMap<String, Value> {
     let mut billables: BTreeMap<String, Value> = BTreeMap::new();
     for entry in entries {
@@ -371,7 +375,7 @@ fn folded(entries: &[Value], is_limited: bool) -> BTreeMap<String, Value> {
         let is_first = before.is_none();
         assert!(
             is_first == (kind == "recorded") || (is_limited && kind != "recorded"),
-            "recorded once, and first"
+            "each billable is recorded once, before its other entries"
         );
     }
     billables
@@ -466,7 +470,7 @@ async fn run(database: Database, steps: Vec<Step>) {
     let server = Server::start(&database).await;
     let limited = crate::support::server::token(&database, "own", &Scope::ALL, Some(&OWN)).await;
     let secrets = [server.secret().to_owned(), limited];
-    // The tokens are read every two seconds; another start reads them now.
+    // A server rereads the tokens every two seconds; a restart reads them immediately.
     drop(server);
     let server = Server::start(&database).await;
     let mut service = Service {
@@ -494,7 +498,7 @@ async fn run(database: Database, steps: Vec<Step>) {
             check_lists(&client, own, &model).await;
         }
     }
-    // What was begun earlier goes on as of then.
+    // The other pages of a list show the state as of its first page.
     let [(client, _), _] = service.clients();
     for (cursor, rest) in begun {
         assert_eq!(
@@ -575,10 +579,10 @@ async fn take(
     }
 }
 
-/// Runs random steps on new databases; a failure is made as small as it can be.
+/// Runs random steps on new databases, and shrinks a failing case.
 fn check(cases: u32, database: impl AsyncFn() -> Database) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    // More of them when they are asked for, as proptest's own variable does.
+    // PROPTEST_CASES sets the number of cases, as in proptest itself.
     let cases = std::env::var("PROPTEST_CASES").map_or(cases, |cases| cases.parse().unwrap());
     let config = Config {
         cases,
@@ -598,11 +602,11 @@ fn check(cases: u32, database: impl AsyncFn() -> Database) {
 }
 
 #[test]
-fn everything_that_is_read_says_what_the_model_says_on_sqlite() {
+fn all_reads_agree_with_the_model_on_sqlite() {
     check(6, async || Database::sqlite());
 }
 
 #[test]
-fn everything_that_is_read_says_what_the_model_says_on_postgres() {
+fn all_reads_agree_with_the_model_on_postgres() {
     check(6, Database::postgres);
 }

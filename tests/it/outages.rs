@@ -1,5 +1,5 @@
-//! Databases that refuse, fill up, change their role or hang: an error that says to send it again,
-//! never a success, and then recovery without a restart.
+//! Databases that refuse writes, fill up, change their role or hang: requests get a retryable
+//! error, never a false success, and the server recovers without a restart.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn call(number: usize) -> Value {
     json!({"sessionId": "S", "callSid": format!("CA{number}")})
 }
 
-/// Reports calls from `number` on until one is refused: how many were stored, and the refusal.
+/// Reports calls from `number` on until one is refused. Returns its number and the reply.
 async fn until_refused(client: &Client, mut number: usize) -> (usize, Reply) {
     let refused = async {
         loop {
@@ -31,12 +31,14 @@ async fn until_refused(client: &Client, mut number: usize) -> (usize, Reply) {
             }
         }
     };
-    timeout(TIMEOUT, refused).await.expect("it is refused")
+    timeout(TIMEOUT, refused)
+        .await
+        .expect("a report is refused")
 }
 
 async fn until_stored(client: &Client, number: usize) {
     let stored = async { while client.report(&call(number)).await.status / 100 != 2 {} };
-    timeout(TIMEOUT, stored).await.expect("it recovers");
+    timeout(TIMEOUT, stored).await.expect("the server recovers");
 }
 
 fn assert_unavailable(reply: &Reply) {
@@ -50,7 +52,7 @@ fn assert_unavailable(reply: &Reply) {
     );
 }
 
-/// How large the files that a process writes may become; a full disk looks much the same to it.
+/// Limits the size of files that a server writes, which looks to it much like a full disk.
 fn limit_files(server: &Server, bytes: &str) {
     let limit = format!("--fsize={bytes}:");
     let id = server.id().to_string();
@@ -61,20 +63,20 @@ fn limit_files(server: &Server, bytes: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_grow_refuses_reports_until_it_can() {
+async fn reports_are_refused_while_the_sqlite_file_cannot_grow() {
     let database = Database::sqlite();
-    // Otherwise the limit kills the process.
+    // Without this trap, reaching the limit kills the process.
     let server = Server::start_under(&database, "trap '' XFSZ").await;
     let client = server.client();
     assert_eq!(client.report(&call(0)).await.status, 201);
     limit_files(&server, "300000");
     let (stored, refused) = until_refused(&client, 1).await;
     assert_unavailable(&refused);
-    // What is stored can be read.
+    // Stored entries can still be read.
     assert_eq!(client.get("/billables").await.status, 200);
     let ids = database.ids().await.len();
     assert!(ids == stored || ids == stored + 1, "{ids} {stored}");
-    // Decisions have connections of their own, which SQLite rolls back by itself.
+    // Session decisions use pooled connections, on which SQLite rolls back by itself.
     let decide = async |session: usize| {
         let put = client.request(Method::PUT, &format!("/sessions/D{session}"));
         let pair = json!({"accountId": "a", "customerId": "c"});
@@ -98,7 +100,7 @@ async fn a_file_that_cannot_grow_refuses_reports_until_it_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_postgresql_whose_disk_is_full_refuses_reports_until_there_is_room() {
+async fn reports_are_refused_while_the_disk_of_postgresql_is_full() {
     let database = Database::postgres().await;
     let server = Server::start(&database).await;
     let client = server.client();
@@ -119,7 +121,7 @@ async fn a_postgresql_whose_disk_is_full_refuses_reports_until_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_became_a_standby_gets_nothing_until_it_is_promoted() {
+async fn reports_are_refused_while_postgresql_is_a_standby_or_read_only() {
     let cluster = Cluster::start(&[]);
     let database = Database::created_on(&cluster.url(), "").await;
     let server = Server::start(&database).await;
@@ -133,7 +135,7 @@ async fn a_server_that_became_a_standby_gets_nothing_until_it_is_promoted() {
     assert_unavailable(&refused);
     database.execute("select pg_promote()").await;
     until_stored(&client, 1).await;
-    // A primary that is told to take no writes, as before a switch-over.
+    // A primary that is set to accept no writes, as before a switchover.
     database
         .execute("alter system set default_transaction_read_only = on")
         .await;
@@ -149,11 +151,12 @@ async fn a_server_that_became_a_standby_gets_nothing_until_it_is_promoted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_safe_to_repeat_is_repeated_before_the_answer() {
+async fn retryable_errors_are_retried_before_the_response() {
     let database = Database::postgres().await;
     let server = Server::start(&database).await;
     let client = server.client();
-    // The first two tries at each report fail; a sequence does not go back with a transaction.
+    // The first two attempts at each report fail. A sequence is not rolled back with its
+    // transaction, so it counts the attempts.
     database
         .execute(
             "create sequence tries;
@@ -171,7 +174,7 @@ async fn what_is_safe_to_repeat_is_repeated_before_the_answer() {
         "40001", "40P01", "57014", "57P01", "57P03", "53300", "08006", "XX000",
     ];
     for (number, code) in codes.into_iter().enumerate() {
-        // New connections see it; the writer makes one for each try.
+        // Only new connections see the setting; the writer opens one for each attempt.
         let set = format!(
             "do $$ begin execute format('alter database %I set billables.code = %L', current_database(), '{code}'); end $$"
         );
@@ -191,12 +194,12 @@ async fn what_is_safe_to_repeat_is_repeated_before_the_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_that_froze_with_the_head_locked_is_got_rid_of() {
+async fn a_frozen_peer_that_holds_the_head_lock_is_disconnected() {
     let database = Database::postgres().await;
     let server = Server::start(&database).await;
     let client = server.client();
     assert_eq!(client.report(&call(0)).await.status, 201);
-    // As a writer of another process that stops after this, with the settings that it makes.
+    // Acts like a writer in another process, with its settings, that freezes after this.
     let _frozen = database
         .lock_with(
             "begin; set local idle_in_transaction_session_timeout = '4s';
@@ -204,9 +207,12 @@ async fn a_peer_that_froze_with_the_head_locked_is_got_rid_of() {
         )
         .await;
     let reply = client.report(&call(1)).await;
-    assert_eq!(reply.status, 201, "it waits, and is repeated: {reply:?}");
+    assert_eq!(
+        reply.status, 201,
+        "the report waits and is retried: {reply:?}"
+    );
 
-    // A whole process that is stopped in the midst of its work.
+    // A whole process that is suspended while it works.
     let peer = Server::start(&database).await;
     let mut load = JoinSet::new();
     for number in 100..140 {
@@ -217,15 +223,17 @@ async fn a_peer_that_froze_with_the_head_locked_is_got_rid_of() {
     peer.signal("-STOP");
     until_stored(&client, 2).await;
     peer.signal("-CONT");
-    timeout(TIMEOUT, load.join_all()).await.expect("it goes on");
+    timeout(TIMEOUT, load.join_all())
+        .await
+        .expect("the resumed process finishes");
     assert_eq!(database.ids().await.len(), 43);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_does_not_empty_refuses_who_has_waited_for_long() {
+async fn long_waiting_reports_are_refused_while_the_queue_does_not_drain() {
     let database = Database::postgres().await;
     let server = Server::start(&database).await;
-    // A database that takes a third of a second for whatever group.
+    // The database takes 0.3 s for each group of entries, whatever its size.
     database
         .execute(
             "create function slow() returns trigger language plpgsql as $$
@@ -258,9 +266,9 @@ async fn a_queue_that_does_not_empty_refuses_who_has_waited_for_long() {
         });
     }
     let stored = timeout(TIMEOUT, load.join_all()).await;
-    let stored: usize = stored.expect("somebody is refused").into_iter().sum();
+    let stored: usize = stored.expect("a report is refused").into_iter().sum();
     assert!(stored > 0);
-    // Refused means not stored, and a queue that is short again refuses nobody.
+    // A refused report is not stored, and once the queue has drained no report is refused.
     assert_eq!(database.ids().await.len(), stored);
     assert_eq!(server.client().report(&call(0)).await.status / 100, 2);
 }

@@ -1,5 +1,7 @@
-//! How PostgreSQL carries out what a server asks of a large log: the plan of every statement is
-//! taken from the database itself, so none can be forgotten here. SQLite's are in `src/store/plans.rs`.
+//! PostgreSQL's query plans for a server with a large log.
+//!
+//! The database itself logs the plan of every statement, so no statement can be forgotten here.
+//! SQLite's plans are in `src/store/plans.rs`.
 
 use std::time::Duration;
 
@@ -12,10 +14,10 @@ use crate::support::client::send;
 use crate::support::server::token;
 use crate::support::{Client, Cluster, Database, Server};
 
-/// Longer than anything here takes.
+/// Longer than any wait here takes.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// 200,000 billables of 20 accounts, 200 customers and 40,000 sessions, over a year.
+/// Inserts 200,000 billables of 20 accounts, 200 customers and 40,000 sessions, over a year.
 const FILL: &str = "
     insert into entries (partition, id, position, kind, billable_id, account_id, customer_id, session_id, call_sid,
             billed_account_id, billed_customer_id, occurred_at, recorded_at, client)
@@ -91,7 +93,7 @@ async fn no_statement_of_a_server_scans_the_log() {
     let limited = token(&database, "l", &Scope::ALL, Some(&["acc1", "acc2"])).await;
     let server = Server::start(&database).await;
     let client = server.client();
-    // Totals from the log's tail, then from buckets.
+    // The totals come first from the log's tail, then from buckets.
     use_everything(&client, "acc0", "one").await;
     while store.totals_roll(0, 50_000).await.unwrap() {}
     use_everything(&client, "acc0", "two").await;
@@ -130,7 +132,7 @@ async fn no_statement_of_a_server_scans_the_log() {
         "{}",
         &log[at.saturating_sub(2000)..log.len().min(at + 200)]
     );
-    // A scan is seen as one.
+    // Shows that a scan would be found.
     database
         .execute("select count(*) from entries where reason = 'x'")
         .await;
@@ -138,10 +140,10 @@ async fn no_statement_of_a_server_scans_the_log() {
     store.close().await;
 }
 
-/// Without statistics PostgreSQL takes a partition for a few rows, and looks for an id through all
-/// of them; autovacuum may come late or never.
+/// Without statistics, PostgreSQL assumes that a partition has few rows and scans them for an id.
+/// Autovacuum may analyse the table late or never.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ids_of_a_new_log_are_found_by_their_key() {
+async fn ids_in_a_new_log_are_found_by_primary_key() {
     let cluster = Cluster::start(&[
         "autovacuum=off",
         "session_preload_libraries=auto_explain",

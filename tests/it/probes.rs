@@ -1,4 +1,5 @@
-//! Probes on an address of their own, the health check, and plain HTTP where others can listen.
+//! Probes on the admin address, the health check, and the warning about plain HTTP on an address
+//! that other machines can reach.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -18,7 +19,7 @@ async fn status(client: &Client, path: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn probes_move_to_an_address_of_their_own() {
+async fn probes_and_metrics_move_to_the_admin_address() {
     let database = Database::sqlite();
     let server = Server::start_with(&database, &ADMIN).await;
     let (public, admin) = (server.client(), server.admin_client());
@@ -32,7 +33,8 @@ async fn probes_move_to_an_address_of_their_own() {
     let metrics = admin.bare(Method::GET, "/metrics").send().await.unwrap();
     assert_eq!(metrics.status().as_u16(), 200);
     assert_eq!(public.get("/metrics").await.status, 404);
-    // What is described is elsewhere, so these replies are not held to the description.
+    // The OpenAPI document describes the public address, so these replies are not checked against
+    // it.
     for path in [
         "/billables",
         "/log",
@@ -46,7 +48,7 @@ async fn probes_move_to_an_address_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_full_public_port_keeps_no_probe_out() {
+async fn probes_are_answered_while_the_public_address_is_full() {
     let database = Database::sqlite();
     let limits = [&ADMIN[..], &["--max-connections", "1"]].concat();
     let server = Server::start_with(&database, &limits).await;
@@ -59,7 +61,7 @@ async fn a_full_public_port_keeps_no_probe_out() {
     }
 }
 
-/// Returns when nobody listens any more.
+/// Returns when the address refuses connections.
 async fn until_refused(address: std::net::SocketAddr) {
     let refused = tokio::task::spawn_blocking(move || while TcpStream::connect(address).is_ok() {});
     tokio::time::timeout(std::time::Duration::from_secs(60), refused)
@@ -69,7 +71,7 @@ async fn until_refused(address: std::net::SocketAddr) {
 }
 
 #[tokio::test]
-async fn a_stop_makes_the_server_unready_at_once_and_ends_the_probes_last() {
+async fn shutdown_makes_the_server_unready_immediately_and_stops_the_probes_last() {
     let database = Database::sqlite();
     let mut server = Server::start_with(&database, &ADMIN).await;
     let body = r#"{"sessionId":"S"}"#;
@@ -81,7 +83,7 @@ async fn a_stop_makes_the_server_unready_at_once_and_ends_the_probes_last() {
         ))
         .await;
     begun.reply().await;
-    // On a connection that there was before the stop, and on new ones.
+    // The first client has a connection from before the shutdown; the second one opens a new one.
     let admin = server.admin_client();
     assert_eq!(status(&admin, "/readyz").await, 200);
     server.signal("-TERM");
@@ -97,12 +99,13 @@ async fn a_stop_makes_the_server_unready_at_once_and_ends_the_probes_last() {
 }
 
 #[tokio::test]
-async fn a_stop_makes_the_server_unready_on_one_address_as_well() {
+async fn shutdown_makes_the_server_unready_without_an_admin_address_too() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     let mut begun = Raw::connect(server.address()).await;
     begun.send("GET /readyz HTTP/1.1\r\n").await;
-    // It was accepted when the next one is answered; the first half of its head may still come.
+    // A reply on a later connection shows that this one was accepted. The first half of its head
+    // may still be on its way.
     assert_eq!(status(&server.client(), "/readyz").await, 200);
     server.signal("-TERM");
     until_refused(server.address()).await;
@@ -115,7 +118,7 @@ async fn a_stop_makes_the_server_unready_on_one_address_as_well() {
 }
 
 #[tokio::test]
-async fn a_scrape_that_does_not_end_holds_no_stop_up() {
+async fn an_unfinished_scrape_does_not_delay_shutdown() {
     let database = Database::sqlite();
     let mut server = Server::start_with(
         &database,
@@ -129,7 +132,7 @@ async fn a_scrape_that_does_not_end_holds_no_stop_up() {
     assert_eq!(server.wait(), Some(0));
 }
 
-/// The health check in an environment: its exit code, and its one line.
+/// Runs the health check in an environment. Returns its exit code and its only line of output.
 fn healthcheck(environment: &[(&str, &str)], arguments: &[&str]) -> (i32, String) {
     let database = Database::sqlite();
     let mut command = command(&database, &["healthcheck"]);
@@ -140,7 +143,7 @@ fn healthcheck(environment: &[(&str, &str)], arguments: &[&str]) -> (i32, String
 }
 
 #[tokio::test]
-async fn the_health_check_asks_the_address_that_the_server_has() {
+async fn the_health_check_uses_the_configured_address() {
     let database = Database::sqlite();
     let plain = Server::start(&database).await;
     let split = Server::start_with(&database, &ADMIN).await;
@@ -176,7 +179,7 @@ async fn the_health_check_asks_the_address_that_the_server_has() {
 }
 
 #[tokio::test]
-async fn the_health_check_trusts_the_certificate_of_the_file_alone() {
+async fn the_health_check_trusts_only_the_certificate_in_the_file() {
     let (database, certificate) = (Database::sqlite(), Certificate::new());
     let tls = certificate.arguments();
     let server = Server::start_with(&database, &tls.each_ref().map(String::as_str)).await;
@@ -208,12 +211,15 @@ async fn the_health_check_trusts_the_certificate_of_the_file_alone() {
 }
 
 #[tokio::test]
-async fn the_health_check_fails_where_no_ready_server_is() {
+async fn the_health_check_fails_without_a_ready_server() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let (code, sentence) = healthcheck(&[("BILLABLES_LISTEN", &address)], &["--timeout", "300ms"]);
     assert_eq!(
-        (code, sentence.ends_with("is not ready: no answer in 300ms")),
+        (
+            code,
+            sentence.ends_with("is not ready: no response within 300ms")
+        ),
         (1, true),
         "{sentence}"
     );
@@ -232,7 +238,7 @@ async fn the_health_check_fails_where_no_ready_server_is() {
     let asked = async { while healthcheck(&[("BILLABLES_LISTEN", &listen)], &[]).0 == 0 {} };
     tokio::time::timeout(std::time::Duration::from_secs(60), asked)
         .await
-        .expect("unready");
+        .expect("the health check fails");
     let (_, sentence) = healthcheck(&[("BILLABLES_LISTEN", &listen)], &[]);
     assert!(
         sentence.ends_with("is not ready: it answers 503 Service Unavailable"),
@@ -241,7 +247,7 @@ async fn the_health_check_fails_where_no_ready_server_is() {
 }
 
 #[test]
-fn plain_http_for_others_is_warned_of_once_unless_a_proxy_is_in_front() {
+fn plain_http_on_all_addresses_logs_one_warning_unless_behind_a_proxy() {
     let certificate = Certificate::new();
     let tls = [
         ("BILLABLES_TLS_CERT", certificate.file("cert.pem")),

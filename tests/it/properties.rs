@@ -1,4 +1,4 @@
-//! What holds for every input: the laws that the fuzzer looks for exceptions to, and others.
+//! Properties that hold for every input: the laws that the fuzzer checks, and others.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 #[path = "../../fuzz/laws.rs"]
 mod laws;
 
-/// The seeds of the fuzzer, by target.
+/// Returns the fuzzer's seeds, by target.
 fn seeds() -> BTreeMap<String, Vec<Vec<u8>>> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
     let list = |path: PathBuf| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
@@ -36,7 +36,7 @@ fn the_laws_hold_for_every_seed() {
     for (target, inputs) in seeds {
         for input in inputs {
             laws::check(&target, &input);
-            // And for every part of it from the beginning.
+            // And every prefix of it.
             for length in 0..input.len() {
                 laws::check(&target, &input[..length]);
             }
@@ -44,7 +44,7 @@ fn the_laws_hold_for_every_seed() {
     }
 }
 
-/// A report's fields, each given or not, of characters that every format can carry.
+/// A report's fields, each present or absent, in characters that every format can carry.
 fn fields() -> impl Strategy<Value = [Option<String>; 4]> {
     let text = proptest::option::of(
         "[^\\p{Cc}\\u{FFFE}\\u{FFFF}]{1,12}|[ ,:;\"'{}\\[\\]<>&=+%#?\\\\-]{1,6}",
@@ -59,7 +59,7 @@ fn id(reported: &Reported) -> Uuid {
 
 proptest! {
     #[test]
-    fn every_format_carries_every_report_to_the_same_identity(fields in fields(), at in 0i64..1_700_000_000_000_000) {
+    fn a_report_has_the_same_identity_in_every_format(fields in fields(), at in 0i64..1_700_000_000_000_000) {
         let [account, customer, session, call] = &fields;
         let at = Timestamp::from_micros(at).unwrap().to_string();
         let report = serde_json::json!({"accountId": account, "customerId": customer, "sessionId": session, "callSid": call, "occurredAt": at});
@@ -82,7 +82,7 @@ proptest! {
     }
 
     #[test]
-    fn the_laws_hold_for_bytes_of_any_kind(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn the_laws_hold_for_arbitrary_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         for (target, _) in laws::bodies() {
             laws::check(target, &bytes);
         }
@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn an_instant_reads_back_as_it_is_shown(micros in -62_135_596_800_000_000_i64..253_402_207_200_000_000) {
+    fn a_printed_timestamp_parses_to_the_same_timestamp(micros in -62_135_596_800_000_000_i64..253_402_207_200_000_000) {
         let timestamp = Timestamp::from_micros(micros).unwrap();
         prop_assert_eq!(Timestamp::parse(&timestamp.to_string()), Some(timestamp));
     }

@@ -1,5 +1,5 @@
-//! What a database comes back as, or goes away as: nothing is acknowledged on its bare word, and
-//! what is wrong with one row stays with that row.
+//! Databases that come back changed, or go away: uncertain commits are not acknowledged, and a bad
+//! row affects nothing else.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::support::raw::Raw;
 use crate::support::server::{command, run, token};
 use crate::support::{Cluster, Database, Server, on_both_databases};
 
-/// Longer than any of these tests may take to see what it waits for.
+/// Longer than any wait in these tests takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn call(number: usize) -> Value {
@@ -23,7 +23,7 @@ fn call(number: usize) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_synchronous_standby_has_is_not_acknowledged_after_a_crash_either() {
+async fn a_commit_that_no_synchronous_standby_has_is_not_acknowledged_after_a_crash() {
     let cluster = Cluster::start(&[]);
     let database = Database::created_on(&cluster.url(), "").await;
     let server = Server::start(&database).await;
@@ -33,8 +33,8 @@ async fn what_no_synchronous_standby_has_is_not_acknowledged_after_a_crash_eithe
         .execute("alter system set synchronous_standby_names = 'away'")
         .await;
     database.execute("select pg_reload_conf()").await;
-    // PostgreSQL learns of it a moment later. From then on a report is committed here and waits
-    // for a standby that never comes.
+    // PostgreSQL reads the setting a moment later. From then on, a report is committed locally and
+    // waits for a standby that never comes.
     let mut last = 2;
     let mut waiting = client.report(&call(last)).await;
     while waiting.status == 201 {
@@ -47,7 +47,11 @@ async fn what_no_synchronous_standby_has_is_not_acknowledged_after_a_crash_eithe
     );
     cluster.stop();
     cluster.restart(&[]);
-    assert_eq!(database.ids().await.len(), last, "it is there to be seen");
+    assert_eq!(
+        database.ids().await.len(),
+        last,
+        "the last report is committed locally"
+    );
     let again = client.report(&call(last)).await;
     assert_eq!(
         (again.status, &*again.error_code()),
@@ -58,39 +62,41 @@ async fn what_no_synchronous_standby_has_is_not_acknowledged_after_a_crash_eithe
         .await;
     database.execute("select pg_reload_conf()").await;
     let stored = async { while client.report(&call(last)).await.status != 200 {} };
-    timeout(TIMEOUT, stored).await.expect("it recovers");
+    timeout(TIMEOUT, stored).await.expect("the server recovers");
     assert_eq!(database.ids().await.len(), last);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_goes_silent_while_it_is_asked_is_left_for_a_new_connection() {
+async fn a_connection_that_goes_silent_during_a_query_is_replaced() {
     let cluster = Cluster::start(&[]);
     let database = Database::created_on(&cluster.url(), "").await;
     let proxy = Proxy::start(&database);
     let mut server = Server::start(&proxy.database(&database)).await;
     let client = server.client();
     assert_eq!(client.report(&call(1)).await.status, 201);
-    // Reads of the tokens begin and do not end, so their connections are given up half-way...
+    // Reads of the tokens block, so their connections are abandoned in the middle of a query...
     let lock = database.lock_tokens().await;
     let refused = async { while client.report(&call(1)).await.status != 503 {} };
     timeout(TIMEOUT, refused)
         .await
-        .expect("stale tokens let nobody in");
-    // ...and from then on nothing on them is ever answered.
+        .expect("requests are refused once the tokens are stale");
+    // ...and from then on they never get an answer.
     proxy.freeze();
     drop(lock);
     let recovered = async { while client.report(&call(2)).await.status / 100 != 2 {} };
-    timeout(TIMEOUT, recovered).await.expect("it recovers");
+    timeout(TIMEOUT, recovered)
+        .await
+        .expect("the server recovers");
     server.signal("-TERM");
     assert_eq!(server.wait(), Some(0));
     assert_eq!(database.ids().await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_databases_default_isolation_does_not_matter() {
+async fn the_databases_default_isolation_level_does_not_matter() {
     let cluster = Cluster::start(&["default_transaction_isolation=serializable"]);
     let database = Database::created_on(&cluster.url(), "").await;
-    // Several processes want the log's head at once.
+    // Several processes compete for the log's head.
     let mut sent = JoinSet::new();
     let mut servers = Vec::new();
     for server in 0..4 {
@@ -111,7 +117,7 @@ async fn the_databases_default_isolation_does_not_matter() {
 }
 
 on_both_databases!(
-    a_row_that_is_unusable_fails_its_own_report_only,
+    an_unreadable_row_fails_only_its_own_report,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -119,7 +125,7 @@ on_both_databases!(
         database
             .execute("update entries set client = 'no name!'")
             .await;
-        // The lock makes all of them wait, so that they share groups.
+        // The lock makes all of them wait, so that they are committed in groups.
         let lock = database.lock_log().await;
         let mut sent = JoinSet::new();
         for number in [1, 2, 0, 3, 4, 0, 5, 6] {
@@ -142,7 +148,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_token_that_is_unusable_locks_out_nobody_else,
+    an_unreadable_token_does_not_affect_other_tokens,
     async |database: Database| {
         let other = token(&database, "other", &[Scope::Report], None).await;
         database
@@ -154,7 +160,7 @@ on_both_databases!(
         let (code, table, log) = run(&mut command(&database, &["token", "list"]));
         assert_eq!((code, table.lines().count()), (0, 2), "{table}");
         assert!(
-            log.contains("the table tokens has an unusable scopes"),
+            log.contains("invalid value in column scopes of table tokens"),
             "{log}"
         );
     }
@@ -174,7 +180,7 @@ on_both_databases!(
             .execute("update tokens set revoked_at = 1 where client = 'slow'")
             .await;
         let client = server.client_of(&secret);
-        // Where the tokens cannot be read for 5 s, nobody is let in: 503.
+        // If the tokens cannot be read for 5 s, every request gets 503.
         let refused = async {
             loop {
                 let status = client.report(&call(2)).await.status;
@@ -185,7 +191,7 @@ on_both_databases!(
         };
         let status = timeout(Duration::from_secs(5), refused)
             .await
-            .expect("it holds within 5 s");
+            .expect("the revocation takes effect within 5 s");
         assert!([401, 503].contains(&status), "{status}");
         let read = async { while client.report(&call(2)).await.status != 401 {} };
         timeout(TIMEOUT, read).await.expect("the tokens are read");
@@ -198,7 +204,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    another_log_under_a_running_server_gets_nothing,
+    a_running_server_refuses_requests_when_its_log_is_replaced,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -210,17 +216,21 @@ on_both_databases!(
                 "update log set epoch = x'00000000000080008000000000000000'"
             })
             .await;
-        // What a restore does besides: the connections are gone.
+        // A restore also closes the connections.
         database.break_writer().await;
         let refused = async { while client.report(&call(2)).await.status != 503 {} };
         timeout(TIMEOUT, refused)
             .await
             .expect("the other log is noticed");
-        server.until_logged("the database holds another log").await;
+        server
+            .until_logged("the database contains a different log")
+            .await;
         assert_eq!(client.report(&call(1)).await.status, 503);
         let unready = async { while client.get("/readyz").await.status != 503 {} };
-        timeout(TIMEOUT, unready).await.expect("it is not ready");
-        // The tokens are the other log's, too.
+        timeout(TIMEOUT, unready)
+            .await
+            .expect("the server becomes unready");
+        // The tokens in the database belong to the other log, too.
         let refused = async {
             while client
                 .get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f")
@@ -229,12 +239,14 @@ on_both_databases!(
                 != 503
             {}
         };
-        timeout(TIMEOUT, refused).await.expect("nobody is let in");
+        timeout(TIMEOUT, refused)
+            .await
+            .expect("requests are refused");
     }
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_taken_away_is_not_written_to() {
+async fn a_moved_sqlite_file_is_not_written_to() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     let client = server.client();
@@ -260,11 +272,13 @@ async fn a_file_that_is_taken_away_is_not_written_to() {
     }
     std::fs::rename(format!("{path}.old"), path).unwrap();
     let stored = async { while client.report(&call(2)).await.status != 201 {} };
-    timeout(TIMEOUT, stored).await.expect("it is back");
+    timeout(TIMEOUT, stored)
+        .await
+        .expect("reports are stored again");
 }
 
 #[test]
-fn several_first_starts_on_one_file_all_succeed() {
+fn concurrent_first_starts_on_one_file_all_succeed() {
     for _ in 0..4 {
         let database = Database::sqlite();
         let start = |number: usize| {

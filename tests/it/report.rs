@@ -1,4 +1,4 @@
-//! What a report becomes, and when it is recognised.
+//! How a report is stored, and when a repeat is recognised.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::client::send;
 use crate::support::{Database, Server, on_both_databases};
 
-/// Evo Voice's documented sample, to the letter.
+/// The sample in Evo Voice's documentation, verbatim.
 const SAMPLE: &str = r#"<NewBillable xmlns:i="http://www.w3.org/2001/XMLSchema-instance" xmlns="http://schemas.datacontract.org/2004/07/Voice.Api.Billing">
   <AccountId>String</AccountId>
   <CallSid>String</CallSid>
@@ -54,7 +54,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_session_alone_is_unattributed_and_a_lone_half_has_no_effect,
+    a_session_without_both_account_and_customer_is_unattributed,
     async |database: Database| {
         let server = Server::start(&database).await;
         let body = server
@@ -72,7 +72,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    the_documented_xml_sample_works_to_the_letter,
+    the_documented_xml_sample_works_verbatim,
     async |database: Database| {
         let server = Server::start(&database).await;
         let request = || {
@@ -150,7 +150,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_key_makes_one_billable_and_never_takes_other_content,
+    an_idempotency_key_stores_one_billable_and_rejects_other_content,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -196,7 +196,7 @@ on_both_databases!(
                 .json(),
             first.json()
         );
-        // Without the key the same call is another identity.
+        // Without the key, the same call has another identity.
         assert_eq!(
             client
                 .report(&json!({"sessionId": "S1", "callSid": "CA1"}))
@@ -227,7 +227,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    fifty_copies_at_once_are_one_row_and_fifty_successes,
+    fifty_concurrent_copies_store_one_row_and_all_succeed,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -259,7 +259,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    one_key_with_two_contents_at_once_stores_one_of_them,
+    one_key_with_two_concurrent_contents_stores_one_of_them,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -311,7 +311,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_repeat_shows_what_became_of_the_billable,
+    a_repeat_returns_the_current_state_of_the_billable,
     async |database: Database| {
         let server = Server::start(&database).await;
         let report = json!({"sessionId": "S1", "callSid": "CA1"});
@@ -341,7 +341,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    two_tokens_for_two_accounts_that_report_the_same_call_make_two,
+    tokens_for_different_accounts_store_separate_billables_for_the_same_call,
     async |database: Database| {
         use billables::token::Scope;
         let scopes = [Scope::Report, Scope::Read];

@@ -1,4 +1,4 @@
-//! How answers are written: negotiation, `Prefer`, request ids, the shape of errors.
+//! How responses are written: negotiation, `Prefer`, request ids, the shape of errors.
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::support::client::send;
 use crate::support::{Database, Server, on_both_databases};
 
 on_both_databases!(
-    prefer_has_it_the_other_way_round,
+    the_prefer_header_overrides_the_default_response_body,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -118,7 +118,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    an_error_is_problem_details_when_asked_for,
+    an_error_is_problem_details_when_accept_asks_for_it,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -210,7 +210,7 @@ on_both_databases!(
             ),
         ];
         for (path, accept, expected) in cases {
-            // The same for a result and for an error.
+            // The format is the same for a result and for an error.
             for (report, statuses) in [(&report, [200, 201]), (&json!({}), [400, 400])] {
                 let mut request = client.post(path).json(report);
                 if let Some(accept) = accept {
@@ -240,7 +240,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    every_error_of_the_framework_has_a_response_status,
+    routing_errors_have_a_response_status,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -278,7 +278,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_request_id_is_taken_over_only_when_it_is_harmless,
+    a_request_id_is_echoed_only_if_it_is_harmless,
     async |database: Database| {
         let server = Server::start(&database).await;
         let with = async |id: &str| {

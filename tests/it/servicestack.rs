@@ -10,7 +10,7 @@ pub(crate) const REPORT: &str = r#"{"sessionId":"S1","callSid":"CA1"}"#;
 pub(crate) const ID: &str = "9fa7705a-9bff-8ead-a1fd-6201c57676cc";
 
 on_both_databases!(
-    an_operation_returns_nothing_and_says_where_the_billable_is,
+    new_billable_returns_no_body_and_a_location_header,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -33,7 +33,7 @@ on_both_databases!(
             ),
         ];
         for (number, (path, body)) in posts.into_iter().enumerate() {
-            // The label is not heeded, nor is Accept.
+            // Content-Type and Accept are ignored.
             let reply = send(
                 client
                     .post(path)
@@ -63,7 +63,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    every_operation_is_called_by_its_name_and_answers_as_on_its_path,
+    every_operation_responds_the_same_by_name_and_by_path,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -120,7 +120,7 @@ on_both_databases!(
             Some("attachment; filename=\"ReadLog.csv\"")
         );
 
-        // As a client of JavaScript labels it, and one of .NET writes it.
+        // Labelled as a JavaScript client does, with member names as a .NET client writes them.
         let posted = async |method: Method, path: &str, body: &str| {
             send(
                 client
@@ -168,7 +168,8 @@ on_both_databases!(
         let again = posted(Method::POST, &format!("/api/VoidBillable?id={id}"), "").await;
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
 
-        // What is done is for ever: query and body must mean the same billable.
+        // A void and a decision cannot be undone, so query and body must name the same billable or
+        // session.
         let other = client
             .report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA3"}))
             .await
@@ -197,7 +198,8 @@ on_both_databases!(
             get(&format!("/api/GetBillable?id={other}")).await.json()["state"],
             "billable"
         );
-        // Names in any letter case, null for nothing; and no name at all is no empty list.
+        // Member names are case-insensitive and null means absent; without a known member the
+        // request is refused, not taken for an empty list.
         let shouted = posted(
             Method::POST,
             "/api/VoidBillable",
@@ -214,7 +216,10 @@ on_both_databases!(
             r#"{"callsids":["CA3"],"ids":null}"#,
         )
         .await;
-        assert_eq!(checked.status, 415, "a text is no JSON there");
+        assert_eq!(
+            checked.status, 415,
+            "text/plain is not accepted as JSON on this path"
+        );
         let checked = send(
             client
                 .post("/billables/check")
@@ -278,7 +283,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    an_operations_errors_are_in_its_format_whatever_is_accepted,
+    an_operation_returns_errors_in_its_format_regardless_of_accept,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -354,7 +359,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    no_override_makes_another_method_a_post_or_an_error_a_success,
+    method_overrides_and_jsonp_callbacks_are_ignored,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();

@@ -1,4 +1,4 @@
-//! `PUT` and `GET /sessions/{sessionId}`: decisions, and attribution with kills and races.
+//! `PUT` and `GET /sessions/{sessionId}`: session decisions, and attribution under kills and races.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ fn counts(billing: &Value) -> BTreeMap<String, (i64, i64)> {
     .collect()
 }
 
-/// Sessions' billables by the tens of thousands, past everything.
+/// Inserts many billables of one session directly into the database.
 async fn fill_session(database: &Database, count: u32) {
     let rows = if database.is_postgres() {
         "select 0, id, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test'
@@ -50,7 +50,7 @@ async fn fill_session(database: &Database, count: u32) {
         .await;
 }
 
-on_both_databases!(a_session_is_decided_once, async |database: Database| {
+on_both_databases!(a_session_is_attributed_once, async |database: Database| {
     let server = Server::start(&database).await;
     let client = server.client();
     let before = client
@@ -88,7 +88,7 @@ on_both_databases!(a_session_is_decided_once, async |database: Database| {
     assert_eq!(
         after.json()["billedCustomerId"],
         "cus",
-        "it has the pair at once"
+        "a later report is billed immediately"
     );
     assert_eq!(after.json()["state"], "billable");
     let billed =
@@ -109,7 +109,7 @@ on_both_databases!(a_session_is_decided_once, async |database: Database| {
 });
 
 on_both_databases!(
-    a_session_of_100_000_billables_is_attributed_through_a_kill,
+    attribution_of_100_000_billables_survives_a_kill,
     async |database: Database| {
         let server = Server::start(&database).await;
         fill_session(&database, 100_000).await;
@@ -131,7 +131,7 @@ on_both_databases!(
         }
         let asked = client.clone();
         let asking = tokio::spawn(async move { try_send(put(&asked, "S", PAIR)).await });
-        // It is killed once a part of it is done, and another process finishes.
+        // The server is killed when part of the attribution is done; another process finishes it.
         while database
             .count("select count(*) from entries where kind = 2")
             .await
@@ -142,7 +142,10 @@ on_both_databases!(
         let done = database
             .count("select count(*) from entries where kind = 2")
             .await;
-        assert!(done < 99_997, "the kill came in the middle");
+        assert!(
+            done < 99_997,
+            "the kill came before the end of the attribution"
+        );
         let server = Server::start(&database).await;
         let client = server.client();
         let completed = async {
@@ -189,9 +192,9 @@ on_both_databases!(
     }
 );
 
-/// They wait for a lock, and take no connection that tokens are read over.
+/// Decisions that wait for a lock hold no connection that is needed to read the tokens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn decisions_that_wait_keep_nobody_out() {
+async fn decisions_that_wait_for_a_lock_do_not_block_other_requests() {
     let database = Database::postgres().await;
     let server = Server::start(&database).await;
     let lock = database.lock_sessions().await;
@@ -203,7 +206,7 @@ async fn decisions_that_wait_keep_nobody_out() {
         .collect();
     database.until_waiting_for_lock().await;
     let began = std::time::Instant::now();
-    // Longer than tokens are good for when they cannot be read.
+    // Longer than tokens stay valid without being reread.
     while began.elapsed() < std::time::Duration::from_secs(7) {
         let report = json!({"sessionId": "S9", "callSid": "CA"});
         assert!(server.client().report(&report).await.status < 300);
@@ -220,9 +223,10 @@ async fn decisions_that_wait_keep_nobody_out() {
     assert_eq!(send(put(&server.client(), "S0", PAIR)).await.status, 200);
 }
 
-/// Several processes report, void and attribute at once, while others roll, and are killed.
+/// Several processes report, void and attribute concurrently, while a roller is interrupted again
+/// and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attribution_races_with_reports_and_voids_and_every_total_agrees() {
+async fn totals_are_exact_when_attribution_races_with_reports_and_voids() {
     let database = Database::postgres().await;
     let (store, _) = database.store_with(4).await;
     let servers = [
@@ -280,7 +284,7 @@ async fn attribution_races_with_reports_and_voids_and_every_total_agrees() {
             (counts(&billing), &billing["unattributedCount"]),
             (expected.clone(), &json!(0))
         );
-        // And again from buckets alone, made anew.
+        // Then again from rebuilt buckets alone.
         for partition in 0..4 {
             store.totals_clear(partition).await.unwrap();
             while store.totals_roll(partition, 7).await.unwrap() {}
@@ -289,7 +293,7 @@ async fn attribution_races_with_reports_and_voids_and_every_total_agrees() {
     store.close().await;
 }
 
-/// Rolls in small batches, and drops out of it wherever it happens to be.
+/// Rolls the totals in small batches, and cancels each roll at an arbitrary point.
 async fn roll_and_give_up(url: String) {
     let store = Store::open(&url, 1).await.unwrap();
     let mut micros = 0;

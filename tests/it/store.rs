@@ -1,4 +1,4 @@
-//! The contract of the store: the same on both databases.
+//! The store's contract, which is the same on both databases.
 
 use std::collections::HashSet;
 
@@ -39,7 +39,7 @@ fn call(number: usize) -> Entry {
     )
 }
 
-/// The ids that an append says were new.
+/// Returns the ids that an append reports as new.
 fn new_ids(appended: Result<Appended, StoreError>) -> Vec<Uuid> {
     appended.unwrap().into_keys().collect()
 }
@@ -51,7 +51,7 @@ async fn find(store: &Store, id: Uuid) -> Option<Billable> {
 }
 
 on_both_databases!(
-    an_entry_comes_back_as_it_went_in,
+    an_entry_is_read_back_unchanged,
     async |database: Database| {
         let (store, log) = database.store().await;
         let whole = entry(
@@ -110,7 +110,7 @@ on_both_databases!(
             let group: Vec<_> = group.iter().collect();
             let appender = if turn % 2 == 0 { &mut one } else { &mut other };
             appender.entries_append(&group).await.unwrap();
-            // Known ids use up positions, and nothing else.
+            // Appending known ids uses up positions, and has no other effect.
             appender.entries_append(&group).await.unwrap();
         }
         let stored = database.entries().await;
@@ -168,7 +168,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_billables_state_is_what_its_entries_add_up_to,
+    a_billables_state_is_derived_from_its_entries,
     async |database: Database| {
         let (store, log) = database.store().await;
         let recorded = call(1);
@@ -218,8 +218,8 @@ on_both_databases!(
     async |database: Database| {
         let (store, log) = database.store().await;
         let good = call(1);
-        // A pair of which one half is missing cannot be made in the domain, so the table is told
-        // to refuse something that can.
+        // The domain types cannot express invalid data, for example half a pair, so the table gets
+        // a rule that refuses valid data.
         let bad = entry(&[(Field::SessionId, "refuse me")], None);
         database
             .execute(if database.is_postgres() {
@@ -248,7 +248,7 @@ on_both_databases!(
         let entries: Vec<_> = entries.iter().collect();
         let mut appender = store.appender(log, 0);
         for polls in 0..12 {
-            // Given up after some polls, wherever that is in the transaction.
+            // Dropped after some polls, at whatever point of the transaction that is.
             let mut append = Box::pin(appender.entries_append(&entries));
             for _ in 0..polls {
                 let poll = std::future::poll_fn(|context| {
@@ -268,7 +268,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    the_schema_and_the_log_are_made_once,
+    the_schema_and_the_log_are_created_once,
     async |database: Database| {
         let (_, first) = database.store().await;
         let (store, again) = database.store().await;
@@ -285,7 +285,7 @@ on_both_databases!(
     }
 );
 
-on_both_databases!(tokens_are_kept_and_revoked, async |database: Database| {
+on_both_databases!(tokens_are_stored_and_revoked, async |database: Database| {
     let (store, _) = database.store().await;
     assert!(!store.tokens_exist().await.unwrap());
     let secret = Secret::generate().unwrap();
@@ -314,7 +314,7 @@ on_both_databases!(tokens_are_kept_and_revoked, async |database: Database| {
 });
 
 #[tokio::test]
-async fn a_log_of_many_partitions_keeps_positions_in_each() {
+async fn positions_increase_within_each_partition() {
     let database = Database::postgres().await;
     let (store, log) = database.store_with(4).await;
     assert_eq!(log.partitions, 4);

@@ -1,4 +1,4 @@
-//! The harness: a database of one's own, a server of one's own, one way to call it.
+//! The test harness: a database and a server for each test, and a client to call it.
 
 pub(crate) mod certificate;
 pub(crate) mod client;
@@ -13,7 +13,7 @@ pub(crate) use client::Client;
 pub(crate) use database::{Cluster, Database};
 pub(crate) use server::Server;
 
-/// Turns a test of a database into two tests, `name::sqlite` and `name::postgres`.
+/// Turns a test that takes a database into two tests, `name::sqlite` and `name::postgres`.
 ///
 /// Called like a function, so that rustfmt formats the body.
 macro_rules! on_both_databases {

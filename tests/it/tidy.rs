@@ -13,7 +13,7 @@ pub(crate) fn read(path: impl AsRef<Path>) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// Every source file below `src`, as (path from `src`, text).
+/// Returns every source file below `src`, as (path from `src`, text).
 pub(crate) fn sources() -> Vec<(String, String)> {
     let src = root().join("src");
     let mut open = vec![src.clone()];
@@ -37,7 +37,7 @@ pub(crate) fn sources() -> Vec<(String, String)> {
     files
 }
 
-/// A source without its comments and its tests.
+/// Returns a source without its comments and tests.
 pub(crate) fn code(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     let lines = code.lines().map(|line| {
@@ -48,11 +48,14 @@ pub(crate) fn code(text: &str) -> String {
 }
 
 #[test]
-fn statements_are_in_the_store_and_the_clock_is_read_at_the_edge() {
+fn only_the_store_has_sql_and_only_the_outer_layers_read_the_clock() {
     for (name, text) in sources() {
         let code = text.split("#[cfg(test)]").next().unwrap();
         if !name.starts_with("store") {
-            assert!(!code.contains("sqlx::query"), "src/{name} has a statement");
+            assert!(
+                !code.contains("sqlx::query"),
+                "src/{name} has an SQL statement"
+            );
         }
         if !["api", "cli", "billable/timestamp.rs"]
             .iter()
@@ -63,7 +66,7 @@ fn statements_are_in_the_store_and_the_clock_is_read_at_the_edge() {
                 "src/{name} reads the clock"
             );
         }
-        // The one that is built has nothing but numbers put in.
+        // Only numbers are put into the one statement that is built at run time.
         let built = code.matches("AssertSqlSafe(").count();
         let allowed = usize::from(name == "store/head.rs");
         assert_eq!(built, allowed, "src/{name} builds statements");
@@ -71,7 +74,7 @@ fn statements_are_in_the_store_and_the_clock_is_read_at_the_edge() {
 }
 
 #[test]
-fn every_file_says_what_it_is_and_is_small() {
+fn every_source_file_has_a_header_and_at_most_400_lines() {
     for (name, text) in sources() {
         let header = if name.ends_with(".css") {
             "/*! "
@@ -107,9 +110,9 @@ fn both_databases_have_the_same_migrations_with_one_statement_each() {
     }
 }
 
-/// Programs of before and after a migration work side by side.
+/// Programs from before and after a migration must work side by side.
 #[test]
-fn a_migration_only_adds_what_an_older_program_need_not_know() {
+fn migrations_only_make_additions_that_older_programs_can_ignore() {
     for dialect in ["postgres", "sqlite"] {
         for entry in std::fs::read_dir(root().join("migrations").join(dialect)).unwrap() {
             let path = entry.unwrap().path();
@@ -133,7 +136,7 @@ fn a_migration_only_adds_what_an_older_program_need_not_know() {
 }
 
 #[tokio::test]
-async fn every_migration_is_in_the_program() {
+async fn every_migration_file_is_embedded_in_the_program() {
     for database in [Database::sqlite(), Database::postgres().await] {
         let dialect = if database.is_postgres() {
             "postgres"

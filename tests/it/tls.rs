@@ -1,4 +1,4 @@
-//! TLS: which certificates, their reload, and that connections end as they do without it.
+//! TLS: usable certificates, their reload, and that connections end as they do without TLS.
 
 use std::process::Command;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn report(server: &Server, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn reports_come_in_over_both_versions_and_the_chain_is_sent() {
+async fn reports_are_accepted_over_tls_1_2_and_1_3_with_the_whole_chain_sent() {
     let (database, certificate) = (Database::sqlite(), Certificate::new());
     let server = start(&database, &certificate, &[]).await;
     let body = r#"{"sessionId":"S","callSid":"CA1"}"#;
@@ -43,7 +43,7 @@ async fn reports_come_in_over_both_versions_and_the_chain_is_sent() {
         (&TLS13, ProtocolVersion::TLSv1_3, "200"),
     ];
     for (version, name, status) in versions {
-        // The client trusts the root alone, so it needs the certificate in between.
+        // The client trusts only the root, so it needs the intermediate certificate.
         let mut raw = Raw::connect_versions(server.address(), &certificate, &[version]).await;
         let (_, agreed) = raw.tls().get_ref();
         assert_eq!(agreed.protocol_version(), Some(name));
@@ -61,7 +61,7 @@ async fn reports_come_in_over_both_versions_and_the_chain_is_sent() {
 }
 
 #[tokio::test]
-async fn keys_are_read_as_openssl_writes_them() {
+async fn keys_are_read_in_the_formats_that_openssl_writes() {
     let (database, files) = (Database::sqlite(), tempfile::tempdir().unwrap());
     for (kind, old_header) in [
         (
@@ -171,7 +171,7 @@ fn unusable_files_are_refused_with_one_sentence_that_shows_no_key() {
 }
 
 #[tokio::test]
-async fn a_hangup_gives_new_connections_the_new_certificate_and_drops_none() {
+async fn sighup_gives_new_connections_the_new_certificate_and_drops_none() {
     let (database, certificate) = (Database::sqlite(), Certificate::new());
     let server = start(&database, &certificate, &[]).await;
     let old = certificate.leaf();
@@ -181,9 +181,7 @@ async fn a_hangup_gives_new_connections_the_new_certificate_and_drops_none() {
 
     std::fs::write(certificate.path("key.pem"), "no key").unwrap();
     server.signal("-HUP");
-    server
-        .until_logged("the certificate stays what it was")
-        .await;
+    server.until_logged("cannot reload the certificate").await;
     assert!(server.log().contains("must hold a private key in PEM"));
     let unchanged = Raw::connect_tls(server.address(), &certificate).await;
     assert_eq!(
@@ -193,9 +191,7 @@ async fn a_hangup_gives_new_connections_the_new_certificate_and_drops_none() {
 
     certificate.become_like(&Certificate::new());
     server.signal("-HUP");
-    server
-        .until_logged("get the certificate as it is now")
-        .await;
+    server.until_logged("reloaded the certificate").await;
     let new = Raw::connect_tls(server.address(), &certificate).await;
     let shown = &new.tls().get_ref().1.peer_certificates().unwrap()[0];
     assert!(*shown == certificate.leaf() && *shown != old);
@@ -204,7 +200,7 @@ async fn a_hangup_gives_new_connections_the_new_certificate_and_drops_none() {
 }
 
 #[tokio::test]
-async fn a_hangup_does_not_end_a_server_without_a_certificate() {
+async fn sighup_does_not_stop_a_server_without_a_certificate() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     server.signal("-HUP");
@@ -220,17 +216,17 @@ async fn a_hangup_does_not_end_a_server_without_a_certificate() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_shake_hands_holds_a_slot_for_as_long_as_a_head_may_take() {
+async fn a_connection_without_a_tls_handshake_is_closed_after_the_header_timeout() {
     let (database, certificate) = (Database::sqlite(), Certificate::new());
     let limits = ["--header-timeout", "1s", "--max-connections", "1"];
     let server = start(&database, &certificate, &limits).await;
     let mut silent = Raw::connect(server.address()).await;
     let mut next = Raw::connect_tls(server.address(), &certificate).await;
     assert_eq!(silent.rest_bytes().await, b"");
-    // The head is owed within the time that began with the connection.
+    // The header timeout starts with the connection, not after the handshake.
     assert_eq!(next.rest_bytes().await, b"");
     let dripping = Raw::connect(server.address()).await;
-    // As a record of a handshake begins, and never ends.
+    // The beginning of a handshake record that never ends.
     let hello = [
         [0x16, 3, 1, 0x3f, 0xff, 1, 0, 0x3f, 0xfb].as_slice(),
         &[0; 1024],
@@ -240,9 +236,9 @@ async fn whoever_does_not_shake_hands_holds_a_slot_for_as_long_as_a_head_may_tak
 }
 
 #[tokio::test]
-async fn a_plain_request_is_turned_away_at_once() {
+async fn a_plain_http_request_is_refused_immediately() {
     let (database, certificate) = (Database::sqlite(), Certificate::new());
-    // Long, so that it is not the time that ends the connection.
+    // Long, so that the timeout does not end the connection.
     let server = start(&database, &certificate, &["--header-timeout", "5m"]).await;
     let mut plain = Raw::connect(server.address()).await;
     plain
@@ -277,7 +273,7 @@ async fn an_early_refusal_of_a_large_body_reaches_the_client() {
 }
 
 #[tokio::test]
-async fn a_stop_finishes_what_has_begun_and_closes_in_order() {
+async fn shutdown_finishes_open_requests_and_closes_connections_cleanly() {
     let (database, certificate) = (Database::sqlite(), Certificate::new());
     let mut server = start(&database, &certificate, &["--header-timeout", "5m"]).await;
     let body = r#"{"sessionId":"S","callSid":"CA1"}"#;
@@ -306,7 +302,7 @@ async fn a_stop_finishes_what_has_begun_and_closes_in_order() {
 }
 
 #[tokio::test]
-async fn the_first_start_prints_a_curl_that_works() {
+async fn the_first_start_prints_a_working_curl_command() {
     let (database, certificate) = (Database::sqlite(), Certificate::new());
     let environment = [
         ("BILLABLES_TLS_CERT", certificate.file("cert.pem")),

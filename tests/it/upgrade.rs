@@ -1,4 +1,4 @@
-//! Upgrades: every earlier schema, several starts at once, programs of different ages.
+//! Upgrades: every earlier schema, concurrent starts, and programs of different versions.
 
 use std::time::Duration;
 
@@ -19,22 +19,23 @@ use crate::verify::verify;
 
 const ADMIN: &str = "0123456789abcdef0123456789abcdef";
 
-/// The secret of the token that [`fill`] makes.
+/// The secret of the token that [`fill`] creates.
 const SECRET: &str = "bil_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// The first schema that a program served with: it recorded, and had tokens.
+/// The first schema that a server ran on, with recorded billables and tokens.
 const FIRST: i64 = 4;
 
-/// The first one with all tables of the program after it, which attributed, voided and kept totals.
-/// What lies between the two was only ever left by a migration that was cut short, so it holds what
-/// the first program wrote; so does nothing at all what lies before.
+/// The first schema with all tables of the next program, which attributed, voided and kept totals.
+///
+/// A schema between the two is only left by an interrupted migration, so it holds what the first
+/// program wrote. A schema before [`FIRST`] is empty.
 const SECOND: i64 = 10;
 
 fn call(database: &Database, arguments: &[&str]) -> (i32, String, String) {
     run(&mut command(database, arguments))
 }
 
-/// Values as each database's SQL writes them.
+/// Writes values as SQL literals: of PostgreSQL if true, else of SQLite.
 struct Sql(bool);
 
 impl Sql {
@@ -56,7 +57,7 @@ impl Sql {
     }
 }
 
-/// A billable of the old log.
+/// A billable in the old log.
 struct Old {
     id: Uuid,
     fields: [Option<&'static str>; 4],
@@ -93,7 +94,7 @@ impl Old {
         }
     }
 
-    /// The statement that puts an entry of it into the log.
+    /// Returns the statement that inserts an entry of this billable into the log.
     fn entry(
         &self,
         sql: &Sql,
@@ -144,13 +145,14 @@ fn old_log() -> [Old; 4] {
     [
         Old::new(pair, None, "2026-03-01T09:00:00.000000Z", 1),
         Old::new(keyed, Some("k-1"), "2026-03-01T09:01:00.000000Z", 2),
-        // A repeat took position 3.
+        // A repeated report used up position 3.
         Old::new(open, None, "2026-03-01T09:02:00.000000Z", 4),
         Old::new(random, None, "2026-03-01T09:03:00.000000Z", 5),
     ]
 }
 
-/// Makes the schema of that migration, and in it what a program of the time would have written.
+/// Creates the schema of a migration, with the data that a program of that version would have
+/// written.
 async fn fill(database: &Database, version: i64) {
     database.migrate_to(version).await;
     if version < FIRST {
@@ -177,7 +179,7 @@ async fn fill(database: &Database, version: i64) {
         let voided = (3, voided_id(pair.id), 7);
         statements.push_str(&keyed.entry(&sql, attributed, Some(("acc", "cus-2")), None));
         statements.push_str(&pair.entry(&sql, voided, Some(("acc", "cus")), Some("a test")));
-        // The totals are as far as position 2.
+        // The totals include the positions up to 2.
         statements.push_str(&format!(
             "update log_heads set next_position = 8;
              insert into cursor_keys (id, secret) values (1, {});
@@ -202,8 +204,8 @@ async fn fill(database: &Database, version: i64) {
     database.execute_owned(statements).await;
 }
 
-/// The list as (id, state), newest first, and the totals as (customer, billable, voided) with what
-/// nobody is billed for.
+/// Returns the list as (id, state), newest first, the totals as (customer, billable, voided), and
+/// the number of unattributed billables.
 async fn everything(client: &Client) -> (Vec<(Uuid, String)>, Vec<(String, i64, i64)>, i64) {
     let list = client.get("/billables").await.json();
     let items = list["items"].as_array().unwrap().iter();
@@ -224,7 +226,7 @@ async fn everything(client: &Client) -> (Vec<(Uuid, String)>, Vec<(String, i64, 
     )
 }
 
-/// Checks that a server has all that [`fill`] put there, and works.
+/// Checks that a server has all the data that [`fill`] inserted, and works.
 async fn check_old_log(client: &Client, version: i64) {
     let old = old_log();
     let is_second = version >= SECOND;
@@ -251,7 +253,7 @@ async fn check_old_log(client: &Client, version: i64) {
         assert_eq!((reply.status, reply.id()), (200, billable.id));
         assert_eq!(reply.header("idempotent-replayed"), Some("true"));
     }
-    // What is new works on what is old.
+    // New operations work on old data.
     let pair = json!({"accountId": "acc", "customerId": "cus-2"});
     for session in ["S1", "S2"] {
         let request = client.request(Method::PUT, &format!("/sessions/{session}"));
@@ -278,7 +280,7 @@ fn start(database: &Database) -> Server {
     Server::start_fresh(database, &[("BILLABLES_ADMIN_TOKEN", ADMIN)])
 }
 
-/// Starts servers at the same moment.
+/// Starts servers concurrently.
 async fn start_together(database: &Database, count: usize) -> Vec<Server> {
     let starts = (0..count).map(|_| {
         let database = database.clone();
@@ -293,7 +295,7 @@ async fn start_together(database: &Database, count: usize) -> Vec<Server> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-async fn servers_that_start_together_wait_for_each_other_on_a_file_that_is_not_in_wal_mode_yet() {
+async fn concurrent_opens_of_a_file_that_is_not_yet_in_wal_mode_all_succeed() {
     for _ in 0..20 {
         let database = Database::sqlite();
         database.migrate_to(SECOND).await;
@@ -310,7 +312,7 @@ async fn servers_that_start_together_wait_for_each_other_on_a_file_that_is_not_i
 }
 
 on_both_databases!(
-    every_earlier_schema_is_brought_up_to_date_with_its_data,
+    every_earlier_schema_is_migrated_with_its_data,
     async |database: Database| {
         let latest = Database::last_migration();
         for version in 1..=latest {
@@ -346,7 +348,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    several_servers_that_start_at_once_on_an_old_schema_all_serve,
+    servers_that_start_concurrently_on_an_old_schema_all_serve,
     async |database: Database| {
         for version in [0, FIRST, SECOND, 20] {
             let database = if database.is_postgres() {
@@ -378,7 +380,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_server_goes_on_while_a_newer_program_migrates_and_starts_again_after_it,
+    a_server_works_during_a_newer_programs_migration_and_can_restart_after_it,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -416,21 +418,21 @@ on_both_databases!(
         database
             .execute("update tokens set note = 'of a newer program'")
             .await;
-        // What needs the tables anew, as an older program does it.
+        // A command of the older program opens the migrated tables.
         let (code, after, errors) = call(
             &database,
             &["token", "create", "--client", "after", "--scope", "read"],
         );
         assert_eq!(code, 0, "{errors}");
         assert!(
-            errors.contains("a newer program has migrated the database"),
+            errors.contains("a newer version has migrated the database"),
             "{errors}"
         );
         stop.send(true).unwrap();
         assert!(reporting.await.unwrap() > 0);
         let again = start(&database);
         again
-            .until_logged("a newer program has migrated the database")
+            .until_logged("a newer version has migrated the database")
             .await;
         for (server, secret) in [
             (&server, &before),
@@ -442,7 +444,7 @@ on_both_databases!(
             let read = async { while client.get("/billables").await.status != 200 {} };
             timeout(Duration::from_secs(60), read)
                 .await
-                .expect("a new token holds");
+                .expect("both tokens are accepted");
         }
         let client = again.client_of(server.secret());
         let pair = json!({"accountId": "acc", "customerId": "cus"});

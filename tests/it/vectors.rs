@@ -1,8 +1,9 @@
-//! The wire as existing clients rely on it: `tests/wire-vectors.jsonl`, one exchange a line.
+//! The HTTP exchanges that existing clients rely on: `tests/wire-vectors.jsonl`, one per line.
 //!
-//! `basis` says where a rule comes from: `servicestack` (it holds there too) or `recommendation`
-//! (ours, and `servicestack` says what that server does instead). Numbers in `why` are
-//! of the notes that the vectors were written from, which are not kept.
+//! `basis` says where a rule comes from: `servicestack` (ServiceStack does the same) or
+//! `recommendation` (our own rule; `servicestack` then says what ServiceStack does instead).
+//! Numbers in `why` refer to the notes that the vectors were written from, which are not in the
+//! repository.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ use crate::support::{Database, Server, on_both_databases};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "what a vector says to people")]
+#[expect(dead_code, reason = "some members are only for readers")]
 struct Vector {
     name: String,
     why: String,
@@ -62,7 +63,7 @@ struct Reply {
 }
 
 impl Vector {
-    /// Whether it must leave the database as it was.
+    /// Whether the exchange must leave the database unchanged.
     fn stores_nothing(&self) -> bool {
         let is_empty_batch = self.expect.bound_batch.as_ref().is_some_and(Vec::is_empty);
         self.expect.bound.is_none() && (is_empty_batch || self.expect.bound_batch.is_none())
@@ -192,7 +193,7 @@ impl Vector {
         }
     }
 
-    /// What reached the operation is what can be read under the reply's id.
+    /// Checks that the billables stored by the exchange have the expected fields.
     async fn check_bound(&self, server: &Server, database: &Database, reply: &Reply) {
         if let Some(bound) = &self.expect.bound {
             let shown = server.client().get(&reply.headers["location"]).await.json();
@@ -244,7 +245,7 @@ impl Reply {
     }
 }
 
-/// The id of a call with those four fields.
+/// Returns the id of a call with the given fields.
 fn id(bound: &Value) -> Uuid {
     let mut raw = RawReport::default();
     for field in Field::ALL {

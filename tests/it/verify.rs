@@ -1,4 +1,4 @@
-//! `billables verify`: every kind of damage is named, and nothing else is.
+//! `billables verify` reports every kind of damage, and nothing else.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::client::send;
 use crate::support::server::{command, run};
 use crate::support::{Client, Database, Server, on_both_databases};
 
-/// Runs `billables verify`: exit code, standard output, standard error.
+/// Runs `billables verify`. Returns its exit code, standard output and standard error.
 pub(crate) fn verify(database: &Database) -> (i32, String, String) {
     run(&mut command(database, &["verify"]))
 }
@@ -31,7 +31,7 @@ async fn decide(client: &Client, session: &str, account: &str, customer: &str) {
     assert_eq!(send(request.json(&pair)).await.status, 200);
 }
 
-/// A log with every kind of entry, and its totals.
+/// Creates a log with every kind of entry, and its totals.
 async fn seed(database: &Database) {
     let mut server = Server::start(database).await;
     let client = server.client();
@@ -54,19 +54,20 @@ async fn seed(database: &Database) {
     assert_eq!(run(&mut command(database, &["rebuild-totals"])).0, 0);
 }
 
-/// What is done to a log, and what is said of it. `UUID` is an id that nothing has.
+/// Statements that damage a log, each with the finding expected for it. `UUID` stands for an unused
+/// id.
 const DAMAGES: &[(&str, &str)] = &[
     (
         "update entries set call_sid = 'CA9' where call_sid = 'CA1'",
-        "its id is not the one that its identity gives",
+        "its id does not match its identity",
     ),
     (
         "update entries set client = 'other' where idempotency_key = 'k-1'",
-        "its id is not the one that its identity gives",
+        "its id does not match its identity",
     ),
     (
         "update entries set id = UUID where call_sid = 'CA1'",
-        "it records another billable than its id says",
+        "its id differs from the id of the billable that it records",
     ),
     (
         "update entries set partition = 1 where call_sid = 'CA1'",
@@ -78,11 +79,11 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
     (
         "update entries set id = UUID where kind = 2 and idempotency_key = 'k-1'",
-        "its id is not derived from its billable's",
+        "its id is not derived from its billable's id",
     ),
     (
         "update entries set id = UUID where kind = 3 and call_sid = 'CA2'",
-        "its id is not derived from its billable's",
+        "its id is not derived from its billable's id",
     ),
     (
         "delete from entries where kind = 1 and call_sid = 'CA2'",
@@ -90,19 +91,19 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
     (
         "update entries set occurred_at = occurred_at + 1 where kind = 3 and call_sid = 'CA2'",
-        "it has other fields than the entry that records",
+        "its fields differ from the entry that records",
     ),
     (
         "update entries set account_id = 'a' where kind = 2 and idempotency_key = 'k-1'",
-        "it has other fields than the entry that records",
+        "its fields differ from the entry that records",
     ),
     (
         "update entries set idempotency_key = 'k-2' where kind = 2 and idempotency_key = 'k-1'",
-        "it has other fields than the entry that records",
+        "its fields differ from the entry that records",
     ),
     (
         "update log_heads set next_position = 1000; update entries set position = 900 where kind = 1 and idempotency_key = 'k-1'",
-        "it comes before its billable was recorded",
+        "it comes before the entry that records its billable",
     ),
     (
         "update log_heads set next_position = 1000; update entries set position = 900 where kind = 2 and call_sid = 'CA-both'",
@@ -110,15 +111,15 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
     (
         "update entries set position = 1 where kind = 1 and call_sid = 'CA2'",
-        "another entry has its position",
+        "another entry has the same position",
     ),
     (
         "update entries set position = 0 where call_sid = 'CA1'",
-        "positions begin with 1",
+        "positions start at 1",
     ),
     (
         "update entries set position = -7 where call_sid = 'CA1'",
-        "positions begin with 1",
+        "positions start at 1",
     ),
     (
         "update log_heads set next_position = 3",
@@ -142,7 +143,7 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
     (
         "update entries set kind = 2 where call_sid = 'CA1'",
-        "its id is not derived from its billable's",
+        "its id is not derived from its billable's id",
     ),
     (
         "update entries set session_id = ' ' where session_id = 'S2'",
@@ -150,7 +151,7 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
     (
         "update entries set account_id = ' ' where kind = 1 and idempotency_key = 'k-1'",
-        "a field of it is blank",
+        "one of its fields is blank",
     ),
     (
         "update entries set session_id = 'a\tb' where session_id = 'S2'",
@@ -170,103 +171,103 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
     (
         "update entries set recorded_at = 9000000000000000000 where call_sid = 'CA1'",
-        "its recorded_at is unusable",
+        "its recorded_at is invalid",
     ),
     (
         "update entries set reason = 'because' where call_sid = 'CA1'",
-        "it has a reason and voids nothing",
+        "it has a reason but voids nothing",
     ),
     (
         "update entries set reason = ' ' where kind = 3",
-        "its reason is not one that could be given",
+        "its reason is invalid",
     ),
     (
         "update entries set client = 'no name!' where call_sid = 'CA1'",
-        "its client is unusable",
+        "its client is invalid",
     ),
     (
         "update entries set idempotency_key = 'a b' where kind = 1 and idempotency_key = 'k-1'",
-        "its idempotency_key is unusable",
+        "its idempotency_key is invalid",
     ),
     (
         "update entries set key_index = -1 where kind = 1 and idempotency_key = 'k-1'",
-        "its key_index is unusable",
+        "its key_index is invalid",
     ),
     (
         "update entries set key_index = 10000 where idempotency_key = 'k-1'",
-        "its key_index is not one of a batch",
+        "its key_index is too large for a batch",
     ),
     (
         "update entries set billed_account_id = 'z' where call_sid = 'CA1'",
-        "it does not bill the pair that it names",
+        "it does not bill the pair that its report names",
     ),
     (
         "update entries set billed_account_id = null, billed_customer_id = null where call_sid = 'CA1'",
-        "it does not bill the pair that it names",
+        "it does not bill the pair that its report names",
     ),
     (
         "update entries set billed_account_id = '' where kind = 2",
-        "its billed accountId is not one that could be given",
+        "its billed accountId is invalid",
     ),
     (
         "update entries set billed_customer_id = 'z' where kind = 2",
-        "it bills another pair than its session",
+        "its pair differs from its session's pair",
     ),
     (
         "update entries set billed_account_id = null, billed_customer_id = null where kind = 2",
-        "it attributes to nobody",
+        "it attributes its billable to no pair",
     ),
     (
         "update entries set billed_customer_id = 'z' where call_sid = 'CA-late'",
-        "it bills a pair that neither it nor its session has",
+        "it bills a pair that neither its report nor its session has",
     ),
     (
         "update entries set billed_account_id = 'a', billed_customer_id = 'c' where call_sid = 'CA-open'",
-        "it bills a pair that neither it nor its session has",
+        "it bills a pair that neither its report nor its session has",
     ),
     (
         "update entries set billed_account_id = 'a', billed_customer_id = 'c' where kind = 1 and call_sid = 'CA-both'",
-        "its billable had a pair already",
+        "its billable already had a pair",
     ),
     (
         "update entries set billed_customer_id = 'z' where kind = 3 and call_sid = 'CA2'",
-        "it takes from another pair than the one that was billed",
+        "its pair differs from the pair that was billed",
     ),
     (
         "update entries set billed_customer_id = 'z' where kind = 3 and call_sid = 'CA-both'",
-        "it takes from another pair than the one that was billed",
+        "its pair differs from the pair that was billed",
     ),
     (
         "delete from entries where kind = 2 and idempotency_key = 'k-1'",
-        "its session is decided, and it was not attributed",
+        "its session is decided, but it was not attributed",
     ),
     (
         "delete from session_pairs",
-        "the decision about the session \"S1\": partition 0 does not have it",
+        "the decision about the session \"S1\": partition 0 has no copy of it",
     ),
     (
         "update session_pairs set customer_id = 'z'",
-        "partition 0 has it, and it is for another pair there",
+        "partition 0 has a copy of it, but the decision is for another pair",
     ),
     (
         "delete from sessions",
-        "partition 0 has it, and it was never made",
+        "partition 0 has a copy of it, but the decision is missing",
     ),
     (
         "delete from sessions",
-        "it bills another pair than its session",
+        "its pair differs from its session's pair",
     ),
     (
         "update sessions set customer_id = 'z'",
-        "it bills another pair than its session",
+        "its pair differs from its session's pair",
     ),
     (
         "update sessions set client = 'no name!'",
-        "the decision about the session \"S1\": its client is unusable",
+        "the decision about the session \"S1\": its client is invalid",
     ),
     (
         "update sessions set account_id = ' '",
-        "it is not one that could be made",
+        "its values are invalid",
     ),
     (
         "update buckets set billable_count = billable_count + 1 where level = 1",
@@ -306,14 +307,14 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
 ];
 
-on_both_databases!(every_kind_of_damage_is_named, async |database: Database| {
+on_both_databases!(every_kind_of_damage_is_found, async |database: Database| {
     seed(&database).await;
     let (code, output, errors) = verify(&database);
     assert_eq!((code, &*errors), (0, ""), "{output}");
     let lines: Vec<_> = output.lines().collect();
     assert_eq!(
         lines[0],
-        "1 billable(s) without identity: their ids are random, not checked"
+        "1 billable(s) without identity: their random ids cannot be checked"
     );
     assert!(
         lines[1].starts_with("verified 11 entries, 7 billables, 1 partition(s) in "),
@@ -345,7 +346,7 @@ on_both_databases!(every_kind_of_damage_is_named, async |database: Database| {
 });
 
 on_both_databases!(
-    what_an_import_kept_is_not_taken_for_damage,
+    imported_ids_are_not_reported_as_damage,
     async |database: Database| {
         let directory = tempfile::tempdir().unwrap();
         let rows: String = (0..150).map(|number| {
@@ -366,8 +367,8 @@ on_both_databases!(
         assert_eq!(import("import").0, 0);
         let (code, output, _) = verify(&database);
         assert_eq!(code, 0, "{output}");
-        assert!(output.starts_with("150 imported billable(s): they kept their ids, not checked\nverified 150 entries, 150 billables"), "{output}");
-        // Only those of a client that is said to have imported.
+        assert!(output.starts_with("150 imported billable(s): the ids that they kept cannot be checked\nverified 150 entries, 150 billables"), "{output}");
+        // Only ids of a client that is named as an importer are accepted.
         database
             .execute("update entries set client = 'carrier'")
             .await;
@@ -399,7 +400,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_server_at_work_is_not_taken_for_damage,
+    concurrent_writes_are_not_reported_as_damage,
     async |database: Database| {
         let server = Server::start(&database).await;
         let mut work = JoinSet::new();
@@ -433,7 +434,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_decision_that_is_still_carried_out_is_no_damage,
+    an_unfinished_decision_is_not_reported_as_damage,
     async |database: Database| {
         seed(&database).await;
         database
@@ -446,14 +447,14 @@ on_both_databases!(
         let (code, output, errors) = verify(&database);
         assert_eq!(code, 0, "{output}{errors}");
         assert!(
-            output.contains("1 decision(s) about sessions are not carried out yet"),
+            output.contains("1 decision(s) about sessions are not completed yet"),
             "{output}"
         );
     }
 );
 
 #[tokio::test]
-async fn damage_that_only_sqlite_can_have_is_named() {
+async fn damage_that_only_sqlite_can_have_is_found() {
     let database = Database::sqlite();
     seed(&database).await;
     for (damage, finding) in [
@@ -467,7 +468,7 @@ async fn damage_that_only_sqlite_can_have_is_named() {
         ),
         (
             "pragma ignore_check_constraints = on; update entries set kind = 9 where call_sid = 'CA1'",
-            "its kind is unusable",
+            "its kind is invalid",
         ),
         (
             "pragma ignore_check_constraints = on; update entries set kind = 9 where call_sid = 'CA1'",
@@ -483,7 +484,7 @@ async fn damage_that_only_sqlite_can_have_is_named() {
 }
 
 #[tokio::test]
-async fn a_billable_in_anothers_partition_is_named() {
+async fn a_billable_in_the_wrong_partition_is_found() {
     let database = Database::postgres().await;
     assert_eq!(
         run(&mut command(&database, &["migrate", "--partitions", "3"])).0,
@@ -500,7 +501,7 @@ async fn a_billable_in_anothers_partition_is_named() {
         ),
         (
             "delete from session_pairs where partition = 2",
-            "partition 2 does not have it",
+            "partition 2 has no copy of it",
         ),
     ] {
         let damaged = database.copied().await;
@@ -511,7 +512,7 @@ async fn a_billable_in_anothers_partition_is_named() {
 }
 
 #[test]
-fn a_log_that_is_missing_or_headless_is_said_to_be() {
+fn a_missing_log_is_reported() {
     let (code, output, errors) = verify(&Database::sqlite());
     assert_eq!((code, &*output), (1, ""));
     assert!(errors.contains("the database has no log yet"), "{errors}");

@@ -52,7 +52,7 @@ on_both_databases!(
             (again.json()["voidReason"].as_str(), again.body),
             (Some("a test call"), first.body)
         );
-        // The report that made it is known, and so is its fate.
+        // A repeat of the report is recognised, and shows that the billable is voided.
         let replayed = client
             .report(&json!({"sessionId": "S", "callSid": "CA1"}))
             .await;
@@ -60,7 +60,7 @@ on_both_databases!(
             (replayed.status, &replayed.json()["state"]),
             (200, &json!("voided"))
         );
-        // A voided one is attributed to nobody.
+        // A voided billable is not attributed.
         assert_eq!(send(put(&client, "S", PAIR)).await.status, 200);
         assert_eq!(
             client

@@ -1,4 +1,4 @@
-//! What was acknowledged against what is stored: in the tables, the export, the feed and the
+//! Compares what was acknowledged with what is stored: in the tables, the export, the feed and the
 //! totals, and by `billables verify`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,7 +12,7 @@ use crate::support::client::Reply;
 use crate::support::server::{command, run};
 use crate::support::{Client, Database};
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug)]
 pub(crate) struct Found {
     acknowledged: usize,
@@ -37,7 +37,7 @@ impl std::fmt::Display for Found {
 }
 
 impl Found {
-    /// That it is as promised.
+    /// Asserts that exactly the acknowledged reports are stored, each once.
     pub(crate) fn hold(&self) {
         assert_eq!(
             (self.stored, self.lost, self.twice),
@@ -46,11 +46,12 @@ impl Found {
     }
 }
 
-/// Billables and voided ones by account, customer and day.
+/// The billable and voided counts by account, customer and day.
 type Totals = BTreeMap<(String, String, String), (i64, i64)>;
 
-/// Compares everything. Nobody may write meanwhile. Say what is returned before it has to
-/// [`hold`](Found::hold).
+/// Compares everything. There must be no writes meanwhile.
+///
+/// Print the result before calling [`hold`](Found::hold), which may panic.
 pub(crate) async fn check(
     database: &Database,
     client: &Client,
@@ -88,7 +89,7 @@ pub(crate) async fn check(
     assert_eq!(feed.len(), entries.len(), "entries of the feed");
     assert!(fed == expected, "the feed has what is acknowledged");
 
-    // At once, which is buckets and the log's tail, and when all of it is in buckets.
+    // First from buckets and the log's tail, then again when all entries are in buckets.
     let of_log = totals_of(&rows);
     assert_eq!(totals(client).await, of_log, "the totals and the log");
     let rolled = async {
@@ -112,7 +113,7 @@ pub(crate) async fn check(
     found
 }
 
-/// A read that may be told to come again.
+/// Reads a path, and retries as long as the reply is 503.
 pub(crate) async fn get(client: &Client, path: &str) -> Reply {
     let answered = async {
         loop {
@@ -127,7 +128,7 @@ pub(crate) async fn get(client: &Client, path: &str) -> Reply {
     reply
 }
 
-/// The whole feed; within each partition the positions increase.
+/// Reads the whole feed. Checks that positions increase within each partition.
 async fn feed(client: &Client) -> Vec<Value> {
     let mut entries = Vec::new();
     let mut last: HashMap<i64, i64> = HashMap::new();
@@ -152,7 +153,7 @@ async fn feed(client: &Client) -> Vec<Value> {
     }
 }
 
-/// The totals as rows say.
+/// Returns the totals according to exported rows.
 fn totals_of(rows: &[Value]) -> (Totals, i64) {
     let mut totals = Totals::new();
     let mut unattributed = 0;
@@ -179,7 +180,7 @@ fn totals_of(rows: &[Value]) -> (Totals, i64) {
     (totals, unattributed)
 }
 
-/// The totals as `GET /billing` says.
+/// Returns the totals according to `GET /billing`.
 async fn totals(client: &Client) -> (Totals, i64) {
     let mut totals = Totals::new();
     let mut unattributed = 0;

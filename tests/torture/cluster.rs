@@ -1,11 +1,11 @@
-//! A PostgreSQL of a case's own, in an environment and a directory that the case chooses.
+//! A PostgreSQL cluster for one case, in an environment and a directory that the case chooses.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sqlx::{Connection, PgConnection};
 
-/// Stopped when it is dropped.
+/// A running cluster, which is stopped when dropped.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     directory: PathBuf,
@@ -14,7 +14,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one.
+    /// Starts a cluster.
     pub(crate) fn start(
         directory: &Path,
         environment: &[(&'static str, String)],
@@ -34,14 +34,14 @@ impl Cluster {
         format!("postgres://postgres@localhost/postgres?host={directory}")
     }
 
-    /// The process that makes all others of it.
+    /// Returns the id of the cluster's parent process.
     pub(crate) fn postmaster(&self) -> u32 {
         let file = self.directory.join("data/postmaster.pid");
         let text = std::fs::read_to_string(file).unwrap();
         text.lines().next().unwrap().parse().unwrap()
     }
 
-    /// Ends it as a crash would.
+    /// Stops the cluster as a crash would.
     pub(crate) fn crash(&self) -> bool {
         self.script(&["stop", self.directory.to_str().unwrap(), "immediate"])
     }
@@ -51,7 +51,7 @@ impl Cluster {
         self.script(&[&start, &*self.settings].concat())
     }
 
-    /// Returns when it takes connections, and starts it if what happened to it has ended it.
+    /// Returns when the cluster accepts connections, after starting it if it has ended.
     pub(crate) async fn until_up(&self) {
         let up = async {
             while PgConnection::connect(&self.url()).await.is_err() {
@@ -83,7 +83,7 @@ impl Drop for Cluster {
     }
 }
 
-/// A directory that another user's PostgreSQL can pass through.
+/// Creates a directory that PostgreSQL can enter as another user.
 pub(crate) fn directory() -> tempfile::TempDir {
     let directory = tempfile::Builder::new()
         .prefix("billables-pg")

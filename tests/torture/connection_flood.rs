@@ -1,5 +1,5 @@
-//! More connections than a server has places for. Those that say nothing lose theirs, and everybody
-//! gets his turn.
+//! More connections than a server accepts. Silent ones are closed, and every honest client is
+//! served.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,22 +14,23 @@ use crate::Torture;
 use crate::load::report;
 use crate::support::{Database, client, start_with};
 
-/// Silent clients; with the honest ones they fit into the queue of connections to be accepted, so
-/// that nobody has to ask for one again.
+/// The number of silent clients. With the honest ones, they fit into the listen backlog, so that no
+/// client has to repeat its SYN.
 const SILENT: usize = 1_000;
 
 const HONEST: usize = 16;
 
-/// Places, each of which a silent client holds for a second: all are through in three.
+/// The server's connection limit. A silent client holds a connection for a second, so all of them
+/// are through in three seconds.
 const PLACES: &str = "400";
 
-/// Until an honest client has his turn, on a machine that has other things to do.
+/// The longest that an honest client may wait, on a machine that is also busy with other work.
 const TURN: Duration = Duration::from_secs(20);
 
-/// Reports that are numbered from here on are nobody else's.
+/// The number of the first report here; other parts of the case use smaller numbers.
 const FIRST: usize = 1_000_000_000;
 
-/// What is acknowledged, each over a connection of its own.
+/// Sends honest reports, each over a separate connection. Returns those that were acknowledged.
 pub(crate) async fn run(
     torture: &Torture,
     name: &str,
@@ -43,7 +44,7 @@ pub(crate) async fn run(
     let address = server.address();
     let mut crowd = JoinSet::new();
     for _ in 0..SILENT {
-        // All are there before the first honest one comes, and come again when they are sent away.
+        // All connect before the first honest client, and reconnect when they are closed.
         let mut stream = TcpStream::connect(address).await.unwrap();
         crowd.spawn(async move {
             let mut said = [0];
@@ -58,7 +59,7 @@ pub(crate) async fn run(
     }
     let mut honest = JoinSet::new();
     for number in FIRST..FIRST + HONEST * torture.rounds(1, 20) {
-        // A client of its own has a connection of its own.
+        // A separate client has a separate connection.
         let client = client(&server);
         honest.spawn(async move {
             let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! Proxies that lose replies: one before the server, one before its database.
+//! Proxies that lose replies: one in front of the server, one in front of its database.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,28 +13,30 @@ use uuid::Uuid;
 use crate::random::Random;
 use crate::support::Database;
 
-/// What the proxies did.
+/// A shared record of the cuts of a proxy.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cuts(Arc<Mutex<Taken>>);
 
-/// The same, as it is kept.
+/// The contents of [`Cuts`].
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    /// Connections that were cut.
+    /// The number of connections that were cut.
     pub(crate) cuts: usize,
-    /// The ids in the successes that nobody got.
+    /// The ids in the successful replies that were lost.
     pub(crate) ids: Vec<Uuid>,
 }
 
 impl Cuts {
-    /// What there is, taken out.
+    /// Takes out the contents.
     pub(crate) fn take(&self) -> Taken {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
-/// Passes connections on to a server, and once in so many replies cuts instead of passing on: after
-/// the server has begun to answer, so what it did is done. Sometimes a part of the reply passes.
+/// Forwards connections to a server, and cuts one reply in `once_in` instead of forwarding it.
+///
+/// By then the server has begun to answer, so its work is done. Sometimes a part of the reply
+/// passes.
 pub(crate) async fn before_server(
     server: SocketAddr,
     random: Random,
@@ -61,7 +63,8 @@ pub(crate) async fn before_server(
                             (random.once_in(once_in), random.below(2 * length.max(1)))
                         };
                         if length > 0 && is_cut {
-                            // The last byte never passes: a reply that is whole is no lost one.
+                            // The last byte never passes, because a complete reply would not be
+                            // lost.
                             let passed = if passed < length { passed } else { 0 };
                             to_client.write_all(&reply[..passed]).await?;
                             let mut taken = cuts.0.lock().unwrap();
@@ -86,7 +89,7 @@ pub(crate) async fn before_server(
     (address, cuts)
 }
 
-/// The id in a reply that says that something is stored.
+/// Returns the id in a successful reply.
 fn id_in(reply: &[u8]) -> Option<Uuid> {
     let text = String::from_utf8_lossy(reply);
     let is_success = text.starts_with("HTTP/1.1 201 ") || text.starts_with("HTTP/1.1 200 ");
@@ -94,11 +97,11 @@ fn id_in(reply: &[u8]) -> Option<Uuid> {
     rest.get(..36)?.parse().ok()
 }
 
-/// The name that clients look for in the directory that a URL gives as host.
+/// The name of the socket in the directory that a URL gives as host.
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// Passes connections on to a PostgreSQL, and once in so many commits cuts instead of passing its
-/// answer on, so that whoever committed does not know whether he did.
+/// Forwards connections to PostgreSQL, and cuts one commit in `once_in` instead of forwarding its
+/// answer, so that the client does not know whether it committed.
 #[derive(Debug)]
 pub(crate) struct BeforeDatabase {
     directory: TempDir,
@@ -130,12 +133,12 @@ impl BeforeDatabase {
         }
     }
 
-    /// It cuts from now on: a server whose start is cut rightly does not start.
+    /// Starts cutting. Must follow the start of the server, which rightly fails if it is cut.
     pub(crate) fn arm(&self) {
         self.is_armed.store(true, Ordering::Relaxed);
     }
 
-    /// The same database, through this.
+    /// Returns the same database, through this proxy.
     pub(crate) fn database(&self, database: &Database) -> Database {
         let through = self.directory.path().to_str().unwrap();
         database.at(&database.url().replace(host_of(database), through))
@@ -169,7 +172,7 @@ async fn pass(
     tokio::select! { done = questions => done, done = answers => done }
 }
 
-/// Passes bytes on until `look` says no.
+/// Forwards bytes until `look` returns false.
 async fn copy(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),

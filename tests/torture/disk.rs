@@ -1,4 +1,4 @@
-//! Case 4: disks that are full, that cannot be written, that cannot be flushed.
+//! Case 4: disks that are full, or that fail writes or flushes.
 
 use std::path::Path;
 use std::process::Command;
@@ -30,7 +30,7 @@ pub(crate) async fn run(torture: &Torture) {
     }
 }
 
-/// What fails, and what that is called.
+/// The modes of the shim and their names.
 const MODES: [(u8, &str); 4] = [
     (b'n', "no space"),
     (b's', "half of a write, then no space"),
@@ -100,14 +100,14 @@ async fn postgres(torture: &Torture, shim: &Shim) {
     for round in 0..rounds {
         load.until_acknowledged(20 + random.below(60)).await;
         let is_log = round % 2 == 0;
-        // With so few buffers, pages are written out all the time; flushed, they are by a checkpoint
-        // alone, so it is the log that cannot be flushed.
+        // With so few buffers, data pages are written all the time. Only a checkpoint flushes them,
+        // so flush errors are for the log only.
         let (mode, file) = if is_log {
             (*random.of(b"nif"), "/pg_wal/")
         } else {
             (*random.of(b"ni"), "/base/")
         };
-        // An outage that lasts, of a log that cannot be written at all; others pass by themselves.
+        // A lasting outage: every call on the log fails. Other failures pass by themselves.
         let lasts = is_log && (round == 0 || random.once_in(3));
         let every = if lasts { 1 } else { 2 + random.below(4) };
         shim.arm(mode, u8::try_from(every).unwrap(), file);
@@ -128,7 +128,7 @@ async fn postgres(torture: &Torture, shim: &Shim) {
     found.hold();
 }
 
-/// A file system in memory that is soon full.
+/// A small file system in memory.
 struct SmallDisk {
     directory: TempDir,
 }
@@ -154,11 +154,11 @@ impl SmallDisk {
         self.directory.path()
     }
 
-    /// Fills what is left of it.
+    /// Fills the remaining space.
     fn fill(&self) {
         let file = std::fs::File::create(self.path().join("ballast")).unwrap();
         let mut file = std::io::BufWriter::new(file);
-        // It ends with an error, which is that there is no space.
+        // The copy ends with the error that no space is left.
         let _ = std::io::copy(&mut std::io::repeat(7), &mut file);
     }
 
@@ -181,7 +181,7 @@ async fn full_sqlite(torture: &Torture, disk: &SmallDisk) {
 }
 
 async fn full_postgres(torture: &Torture, disk: &SmallDisk) {
-    // A log that is short, so that all of it fits.
+    // A short write-ahead log, so that it fits.
     let settings = [
         "min_wal_size=32MB",
         "max_wal_size=32MB",

@@ -1,5 +1,5 @@
-//! Case 6: the same report many times at once, in every format, by every route and through several
-//! processes; voids and decisions about sessions that race with reports.
+//! Case 6: concurrent copies of a report, in every format, by every route and through several
+//! processes; voids and session decisions that race with reports.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -56,7 +56,7 @@ pub(crate) async fn run(torture: &Torture) {
     }
 }
 
-/// A report in copies; its id.
+/// Sends copies of a report. Returns its id.
 async fn copies(
     clients: &[Client],
     round: usize,
@@ -67,7 +67,7 @@ async fn copies(
     let is_keyed = round % 3 == 2;
     let mut sent = JoinSet::new();
     for _ in 0..COPIES {
-        // A batch has keys of its own.
+        // In a batch, the key is combined with an index, so a keyed copy is never in a batch.
         let form = random.below(if is_keyed { SINGLE } else { SINGLE + BATCHES });
         forms.insert(form, ());
         let mut request = copy(random.of(clients), form, &call);
@@ -88,11 +88,11 @@ async fn copies(
     ids.into_iter().next().unwrap()
 }
 
-/// Ways to send a report alone, and in a batch.
+/// The number of ways to send a report alone, and in a batch.
 const SINGLE: usize = 12;
 const BATCHES: usize = 2;
 
-/// The copy in one of the ways.
+/// Returns the request for a copy in one of these ways.
 fn copy(client: &Client, form: usize, call: &str) -> RequestBuilder {
     let json = json!({"accountId": "a0", "customerId": "c 1", "callSid": call, "occurredAt": AT});
     let xml = format!(
@@ -136,7 +136,7 @@ fn copy(client: &Client, form: usize, call: &str) -> RequestBuilder {
     }
 }
 
-/// How many billables a reply says are new, and the ids in it.
+/// Returns how many billables are new according to a reply, and the ids in it.
 fn told(form: usize, reply: &Reply) -> (usize, Vec<Uuid>) {
     assert!(reply.status < 300, "{form}: {reply:?}");
     if form >= SINGLE {
@@ -154,7 +154,8 @@ fn told(form: usize, reply: &Reply) -> (usize, Vec<Uuid>) {
     (usize::from(new), vec![id])
 }
 
-/// Reports of a session while it is decided and some of them are voided: their ids, and the voided.
+/// Sends reports of a session while it is decided and some of them are voided. Returns all ids, and
+/// those that were voided.
 async fn race(clients: &[Client], round: usize, random: &mut Random) -> (Vec<Uuid>, Vec<Uuid>) {
     let session = format!("race-{round}");
     let mut reports = JoinSet::new();
@@ -186,7 +187,7 @@ async fn race(clients: &[Client], round: usize, random: &mut Random) -> (Vec<Uui
         });
     }
     let done: Vec<_> = reports.join_all().await.into_iter().flatten().collect();
-    // A decision that answered 202 goes on.
+    // After a 202, the server continues to carry out the decision.
     let path = format!("/sessions/{session}");
     let complete =
         async { while get(&clients[0], &path).await.json()["isComplete"] != Value::Bool(true) {} };

@@ -1,5 +1,5 @@
-//! Readers of the feed that notice what is skipped, repeated or out of order, whatever happens to
-//! the servers that they read from.
+//! Readers of the feed that detect skipped, repeated and unordered entries, whatever happens to the
+//! servers that they read from.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::random::Random;
 use crate::support::Client;
 use crate::support::client::try_send;
 
-/// Between two tries.
+/// The pause between two attempts.
 const BACK_OFF: Duration = Duration::from_millis(30);
 
 /// An entry: its partition and position, its kind, its billable.
 pub(crate) type Seen = (i64, i64, String, Uuid);
 
-/// A reader at work.
+/// A running reader.
 pub(crate) struct Follower {
     stop: watch::Sender<bool>,
     reading: JoinHandle<Vec<Seen>>,
@@ -34,7 +34,8 @@ impl Follower {
         Self { stop, reading }
     }
 
-    /// Everything that it saw, when it has come to the end. Nobody may write meanwhile.
+    /// Waits until the reader reaches the end and returns what it saw. There must be no writes
+    /// meanwhile.
     pub(crate) async fn finish(self) -> Vec<Seen> {
         self.stop.send_replace(true);
         tokio::time::timeout(crate::TIMEOUT, self.reading)
@@ -53,7 +54,7 @@ async fn follow(
     let mut last: HashMap<i64, i64> = HashMap::new();
     let mut after = String::new();
     loop {
-        // What is written after this is not waited for.
+        // Entries that are written after this are not awaited.
         let is_last = *stopped.borrow();
         let client = {
             let targets = targets.borrow_and_update();

@@ -1,5 +1,5 @@
-//! Case 8: slow and hostile clients by the thousand. The honest ones go on as before, nothing of
-//! theirs is lost, and nothing that was smuggled in is carried out.
+//! Case 8: a thousand slow and hostile clients. Honest clients are served as before, none of their
+//! reports is lost, and no smuggled request is carried out.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -22,19 +22,19 @@ use crate::random::Random;
 use crate::support::{ADMIN, Database, Server, client, server, start_with};
 use crate::{connection_flood, smuggling};
 
-/// A server that has less patience than usual, so that everybody's end is seen in time.
+/// Shorter timeouts than usual, so that every client is closed within the test.
 const SETTINGS: &[(&str, &str)] = &[
     ("BILLABLES_HEADER_TIMEOUT", "3s"),
     ("BILLABLES_REQUEST_TIMEOUT", "8s"),
     ("BILLABLES_IDLE_TIMEOUT", "4s"),
 ];
 
-/// From one visitor to the next: the queue of connections to be accepted is to be long in the other
-/// part of this case only.
+/// The pause between two new clients. It keeps the listen backlog short, which only the other part
+/// of this case fills.
 const COMES: Duration = Duration::from_micros(500);
 
-/// How much slower honest clients may become: their slowest hundredth, against what it was before,
-/// and what is fast enough in any case.
+/// How many times slower the slowest hundredth of the honest reports may become, and a time that is
+/// fast enough in any case.
 const SLOWER: u32 = 20;
 const FAST: Duration = Duration::from_secs(2);
 
@@ -49,7 +49,7 @@ pub(crate) async fn run(torture: &Torture) {
     }
 }
 
-/// Honest clients among hostile ones; what is acknowledged.
+/// Runs honest clients among hostile ones. Returns what was acknowledged.
 async fn besieged(
     torture: &Torture,
     name: &str,
@@ -89,14 +89,14 @@ async fn besieged(
             end,
         ));
     }
-    // With a token that is refused nothing.
+    // With the admin token, which has every right.
     let mut by_admin = (*target).clone();
     by_admin.secret = ADMIN.to_owned();
     let mut random = torture.random("smuggling");
     let smuggled = smuggling::run(&client(&server), &by_admin, &mut random).await;
     sleep_until(end).await;
     let during = Took::of(load.took());
-    // A visit that has begun comes to its end.
+    // Visits that have begun are completed.
     visitors.join_all().await;
 
     let mut ledger = load.finish().await;
@@ -130,7 +130,7 @@ async fn besieged(
     ledger.acknowledged
 }
 
-/// One after the other, until `end`; each kind is the first of somebody.
+/// Makes one visit after the other until `end`. The first visits of all clients cover every kind.
 async fn come_again(
     visitor: usize,
     mut random: Random,
@@ -152,14 +152,14 @@ async fn come_again(
     }
 }
 
-/// Nine MiB of nothing, packed.
+/// Returns nine MiB of blanks, compressed.
 fn bomb() -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(&vec![b' '; 9 * 1024 * 1024]).unwrap();
     encoder.finish().unwrap()
 }
 
-/// The most memory that a server has had, in MiB.
+/// Returns the peak memory of a server, in MiB.
 fn resident_at_most(server: &Server) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -172,7 +172,7 @@ fn resident_at_most(server: &Server) -> usize {
     kib / 1024
 }
 
-/// How long reports took: half of them at most, and 99 in 100.
+/// How long reports took: the median and the 99th percentile.
 struct Took {
     count: usize,
     median: Duration,

@@ -1,4 +1,4 @@
-//! Clients that mean no good: what each kind sends, how it goes on, and what it may be told.
+//! Hostile clients: what each kind sends, how it continues, and which replies it may get.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,29 +10,31 @@ use tokio::time::{Instant, interval, timeout, timeout_at};
 
 use crate::random::Random;
 
-/// Longer than the server of this case bears anybody; one that is still there has stayed too long.
+/// Longer than the server of this case keeps a connection. A client that is still connected then
+/// has stayed too long.
 const STAY: Duration = Duration::from_secs(30);
 
-/// How long one stays at most that reads nothing: longer than the server waits for somebody to read.
+/// The longest visit of a client that reads nothing: longer than the server waits for a client to
+/// read.
 const STUFFED: Duration = Duration::from_secs(40);
 
-/// A body of that many bytes takes all that a small request may hold.
+/// A body of this size takes all the bytes that a small request may hold.
 const SMALL: usize = 58 * 1024;
 
-/// Whom they visit, and with what.
+/// The server that the clients visit, and what they send to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
-    /// Of a client that reports and reads.
+    /// A token with the scopes to report and to read.
     pub(crate) secret: String,
-    /// A report that is stored already, so that nothing new is when it is sent.
+    /// A report that is already stored, so that sending it stores nothing.
     pub(crate) known: String,
-    /// A small body that is large when it is unpacked.
+    /// A small body that is large when decompressed.
     pub(crate) bomb: Vec<u8>,
 }
 
 impl Target {
-    /// The beginning of a report.
+    /// Returns the beginning of a report request.
     pub(crate) fn report(&self, headers: &str) -> String {
         format!(
             "POST /billables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n{headers}",
@@ -40,7 +42,7 @@ impl Target {
         )
     }
 
-    /// A whole report of a body.
+    /// Returns a complete report request with a body.
     fn report_of(&self, headers: &str, body: &[u8]) -> Vec<u8> {
         let head = self.report(headers) + &format!("Content-Length: {}\r\n\r\n", body.len());
         [head.as_bytes(), body].concat()
@@ -54,28 +56,29 @@ impl Target {
     }
 }
 
-/// What goes on after the first bytes.
+/// What a client does after the first bytes.
 #[derive(Debug)]
 enum Then {
-    /// Nothing: what the server says is read until it closes.
+    /// Reads the reply until the server closes.
     Wait,
-    /// The same bytes, again and again until it closes, with a pause before each.
+    /// Repeats the same bytes until the server closes, with a pause before each.
     Repeat(Vec<u8>, Duration),
-    /// The sending side is ended.
+    /// Closes the sending side, then reads the reply.
     Finish,
-    /// The client goes, at once.
+    /// Closes the connection immediately.
     Leave,
-    /// The same bytes, again and again, and nothing is read, until the client has had enough: the
-    /// server may take its time over many requests.
+    /// Repeats the same bytes and reads nothing, until the client gives up: the server may take its
+    /// time over many requests.
     Stuff(Vec<u8>),
 }
 
-/// What a client does.
+/// The behaviour of a client.
 #[derive(Debug)]
 struct Script {
     first: Vec<u8>,
     then: Then,
-    /// What it may be told: a status, with the code of an error; the empty text is nothing at all.
+    /// The replies that are allowed: a status, with the code if it is an error. The empty text
+    /// means no reply.
     told: &'static [&'static str],
 }
 
@@ -87,7 +90,7 @@ fn script(first: impl Into<Vec<u8>>, then: Then, told: &'static [&'static str]) 
     }
 }
 
-/// Every kind, with its name. Those that cost much are rare.
+/// The names of all kinds. Expensive kinds are rare.
 pub(crate) const KINDS: &[&str] = &[
     "silent",
     "slow head",
@@ -115,10 +118,10 @@ pub(crate) const KINDS: &[&str] = &[
     "bomb",
 ];
 
-/// Kinds from here on are rare.
+/// The index of the first rare kind.
 const RARE: usize = 22;
 
-/// A kind, each of the usual ones as often.
+/// Returns a random kind. All common kinds are equally likely.
 pub(crate) fn kind(random: &mut Random) -> usize {
     if random.once_in(200) {
         RARE + random.below(KINDS.len() - RARE)
@@ -203,7 +206,7 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
         }
         "half a body, then gone" => script(half(&known, random), Then::Leave, &[]),
         "gone before the answer" => script(known, Then::Leave, &[]),
-        // Large ones, which soon fill whatever holds them on the way.
+        // Large replies, which soon fill every buffer on the way.
         "answers not read" => {
             let page = target.get("/openapi.json") + "\r\n";
             script("", Then::Stuff(page.repeat(500).into()), &[])
@@ -221,7 +224,7 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
             let greetings: [&[u8]; 3] = [
                 b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
                 b"SSH-2.0-OpenSSH_9.2\r\n",
-                // One that would not understand an answer of HTTP/1.1 gets none.
+                // A client that would not understand an HTTP/1.1 reply gets none.
                 b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             ];
             script(*random.of(&greetings), Then::Wait, &["400", ""])
@@ -235,7 +238,7 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
             )
         }
         "too long a value" => {
-            // Not blank, and all else is as it should be, so that there is one error to tell.
+            // Not blank, and all other fields are valid, so that there is exactly one error.
             let value = "x".repeat(257 + random.below(20_000));
             let body = json!({"accountId": "a0", "customerId": "c1", "callSid": value}).to_string();
             let report = target.report_of("Connection: close\r\n", body.as_bytes());
@@ -277,12 +280,13 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
     }
 }
 
-/// One client's visit, from its coming to its end; who reads nothing stays until `end` at most.
+/// Makes one visit, from connecting to closing. A client that reads nothing stays until `end` at
+/// most.
 pub(crate) async fn visit(kind: usize, random: &mut Random, target: &Target, end: Instant) {
     let kind = KINDS[kind];
     let Script { first, then, told } = script_of(kind, random, target);
     let mut stream = match &then {
-        // One that takes little before it is read from.
+        // A small receive buffer, which is soon full.
         Then::Stuff(_) => {
             let socket = TcpSocket::new_v4().unwrap();
             socket.set_recv_buffer_size(4096).unwrap();
@@ -291,7 +295,7 @@ pub(crate) async fn visit(kind: usize, random: &mut Random, target: &Target, end
         _ => TcpStream::connect(target.address).await.unwrap(),
     };
     let stayed = async {
-        // A server that has had enough closes; what it said counts.
+        // The server may close early; only its reply counts.
         let _ = stream.write_all(&first).await;
         match then {
             Then::Leave => None,
@@ -319,7 +323,7 @@ pub(crate) async fn visit(kind: usize, random: &mut Random, target: &Target, end
     }
 }
 
-/// Everything that the server says until it closes, while more is sent to it.
+/// Returns everything that the server sends until it closes, while sending more to it.
 async fn said(stream: TcpStream, more: Option<(Vec<u8>, Duration)>) -> String {
     let (mut reader, mut writer) = split(stream);
     let mut bytes = Vec::new();
@@ -334,7 +338,7 @@ async fn said(stream: TcpStream, more: Option<(Vec<u8>, Duration)>) -> String {
             if let Some(pause) = &mut pause {
                 pause.tick().await;
             }
-            // It has closed for good; the reader sees that as well.
+            // The server has closed; the reader notices that, too.
             if writer.write_all(&more).await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -344,7 +348,7 @@ async fn said(stream: TcpStream, more: Option<(Vec<u8>, Duration)>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The status, and the code of an error that the program itself answered.
+/// Returns the status, and the error code if the program itself answered.
 fn summary(said: &str) -> String {
     let status = said
         .strip_prefix("HTTP/1.1 ")

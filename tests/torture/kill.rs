@@ -17,7 +17,8 @@ pub(crate) async fn run(torture: &Torture) {
         let mut load = Load::start(torture, vec![client(&server)], 48);
         for _ in 0..kills {
             load.until_acknowledged(1 + random.below(120)).await;
-            // Acknowledgements follow commits; a moment more, and it may be amid the next one.
+            // An acknowledgement follows a commit. After another moment, the kill may hit the next
+            // commit.
             let moment = u64::try_from(random.below(25_000)).unwrap();
             sleep(Duration::from_micros(moment)).await;
             server.kill();

@@ -1,4 +1,4 @@
-//! Clients that repeat each report until it is acknowledged, whatever becomes of the server.
+//! Clients that repeat each report until it is acknowledged, whatever happens to the server.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,13 +14,14 @@ use uuid::Uuid;
 use crate::support::Client;
 use crate::{TIMEOUT, Torture};
 
-/// Between two tries, as a client does that means well.
+/// The pause between two attempts of a well-behaved client.
 const BACK_OFF: Duration = Duration::from_millis(15);
 
-/// Longer than the server takes for anything; who waits for longer was forgotten.
+/// Longer than the server takes for any request. A request that waits longer was forgotten.
 const PATIENT: Duration = Duration::from_secs(60);
 
-/// One of the reports, which is the same whenever it is sent, and different from all others.
+/// Returns a report and its key. It is the same each time for a number, and different from all
+/// others.
 pub(crate) fn report(number: usize) -> (Option<String>, Value) {
     let (account, customer) = (format!("a{}", number % 3), format!("c{}", number / 3 % 5));
     let (call, session) = (format!("CA{number}"), format!("S{}", number % 40));
@@ -50,18 +51,18 @@ pub(crate) fn report(number: usize) -> (Option<String>, Value) {
     }
 }
 
-/// What the clients know in the end.
+/// What the clients know at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    /// The id of each report.
+    /// The id of each acknowledged report.
     pub(crate) acknowledged: HashMap<usize, Uuid>,
-    /// Reports that were not acknowledged at once.
+    /// Reports that were not acknowledged at the first attempt.
     pub(crate) repeated: usize,
-    /// Tries that were not acknowledged.
+    /// Attempts that were not acknowledged.
     pub(crate) refused: usize,
-    /// Those of them that got no answer, or not a whole one.
+    /// Unacknowledged attempts that got no reply, or an incomplete one.
     pub(crate) unanswered: usize,
-    /// Reports that were sent again although they had been acknowledged.
+    /// Reports that were sent again after they had been acknowledged.
     pub(crate) resent: usize,
 }
 
@@ -85,7 +86,7 @@ pub(crate) struct Load {
     workers: JoinSet<Ledger>,
 }
 
-/// One connection's worth of it.
+/// One connection of a load.
 struct Worker {
     random: crate::Random,
     targets: watch::Receiver<Vec<Client>>,
@@ -96,7 +97,7 @@ struct Worker {
 }
 
 impl Load {
-    /// Starts it, with as many connections, to whatever of the targets.
+    /// Starts a load over this many connections, with random targets.
     pub(crate) fn start(torture: &Torture, targets: Vec<Client>, connections: usize) -> Self {
         let (targets, _) = watch::channel(targets);
         let (stop, _) = watch::channel(false);
@@ -125,12 +126,12 @@ impl Load {
         }
     }
 
-    /// Reports go there from now on.
+    /// Sends further reports to these targets.
     pub(crate) fn aim(&self, targets: Vec<Client>) {
         self.targets.send_replace(targets);
     }
 
-    /// Returns when as many more are acknowledged.
+    /// Returns when this many more reports are acknowledged.
     pub(crate) async fn until_acknowledged(&mut self, more: usize) {
         let count = *self.acknowledged.borrow() + more;
         timeout(TIMEOUT, self.acknowledged.wait_for(|seen| *seen >= count))
@@ -139,7 +140,7 @@ impl Load {
             .unwrap();
     }
 
-    /// Returns when one more try was not acknowledged.
+    /// Returns when one more attempt was not acknowledged.
     pub(crate) async fn until_refused(&mut self) {
         let before = *self.refused.borrow();
         timeout(TIMEOUT, self.refused.wait_for(|seen| *seen > before))
@@ -148,13 +149,13 @@ impl Load {
             .unwrap();
     }
 
-    /// How long each report took that was acknowledged since this was last asked for, all its tries
-    /// together.
+    /// Returns how long each report that was acknowledged since the last call took, over all its
+    /// attempts.
     pub(crate) fn took(&self) -> Vec<Duration> {
         std::mem::take(&mut *self.took.lock().unwrap())
     }
 
-    /// Ends it when each report that was begun is acknowledged.
+    /// Ends the load when each report that was begun is acknowledged.
     pub(crate) async fn finish(self) -> Ledger {
         self.stop.send_replace(true);
         let ledgers = timeout(TIMEOUT, self.workers.join_all())
@@ -207,7 +208,7 @@ impl Worker {
     }
 }
 
-/// One try: the status and the id of a success, nothing when it is to be repeated.
+/// Makes one attempt. Returns the status and id of a success, `None` if it must be retried.
 async fn send(client: &Client, number: usize) -> reqwest::Result<Option<(u16, Uuid)>> {
     let (key, body) = report(number);
     let mut request = client.post("/billables").json(&body).timeout(PATIENT);

@@ -1,19 +1,19 @@
 //! Everything that may go wrong, under load, for minutes. Run with `scripts/torture`; what each
-//! case does and what it found is in `docs/proof.md`.
+//! case does and what it found is in `docs/internals/proof.md`.
 //!
 //! - `load`: clients that repeat each report until it is acknowledged
-//! - `check`: what was acknowledged against what is stored, read in every way there is
-//! - `follow`: readers of the feed that notice what is skipped or out of order
+//! - `check`: compares what was acknowledged with what is stored, through every way to read it
+//! - `follow`: readers of the feed that detect skipped and unordered entries
 //! - `cut`: proxies that lose replies
-//! - `shim`: a disk that fails when it is told to
+//! - `shim`: a disk that fails on command
 //! - `hostile_clients`, `smuggling`, `connection_flood`: hostile clients
-//! - one file for each case
+//! - one file per case
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a test may stop at the first surprise, and says what it counted"
+    reason = "a test may panic, and prints its counts"
 )]
 
 mod support;
@@ -46,10 +46,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use random::Random;
 use support::Database;
 
-/// Longer than anything that a case waits for; a case that reaches it has failed.
+/// Longer than any wait of a case; a case that reaches it has failed.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The numbers of the cases and what they are called.
+/// The numbers and names of the cases.
 const CASES: &[(u32, &str)] = &[
     (1, "kill"),
     (2, "reply lost"),
@@ -62,7 +62,7 @@ const CASES: &[(u32, &str)] = &[
     (9, "upgrade"),
 ];
 
-/// What a case is told.
+/// The parameters of a case.
 #[derive(Clone, Debug)]
 pub(crate) struct Torture {
     name: String,
@@ -71,28 +71,29 @@ pub(crate) struct Torture {
 }
 
 impl Torture {
-    /// Random numbers of this case for one purpose.
+    /// Returns this case's random numbers for one purpose.
     fn random(&self, purpose: &str) -> Random {
         Random::new(self.seed, &format!("{} {purpose}", self.name))
     }
 
-    /// As many as the form has.
+    /// Returns the number of rounds in the short or the long form.
     fn rounds(&self, short: usize, long: usize) -> usize {
         if self.is_long { long } else { short }
     }
 
-    /// What came of it.
+    /// Prints a result of the case.
     fn say(&self, what: &str) {
         println!("case {}, {what}", self.name);
     }
 
-    /// What this machine does not have: a part of the case is left out, unless all is wanted.
+    /// Says that a part of the case is left out because the machine lacks something; the long form
+    /// then fails.
     fn lack(&self, what: &str) {
         self.say(&format!("LEFT OUT, for lack of {what}"));
         assert!(!self.is_long, "the long form leaves nothing out");
     }
 
-    /// The databases of a case that is the same on both.
+    /// Returns both databases, for a case that runs on each.
     async fn both(&self) -> [(&'static str, Database); 2] {
         [
             ("sqlite", Database::sqlite()),
@@ -148,7 +149,7 @@ fn main() -> ExitCode {
             is_long,
         };
         let started = Instant::now();
-        // A case that panics ends itself and no other.
+        // A case that panics does not end the others.
         let ended = catch_unwind(AssertUnwindSafe(|| {
             runtime.block_on(run(torture.clone(), *case));
         }));

@@ -1,5 +1,7 @@
-//! Case 5: three processes on one PostgreSQL, with one and with four partitions. They are killed,
-//! the database fails, the roller dies at any moment; readers of the feed follow all the while.
+//! Case 5: three processes on one PostgreSQL, with one and with four partitions.
+//!
+//! The processes are killed, the database fails and the roller's connection ends at any moment,
+//! while readers follow the feed.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -45,7 +47,7 @@ async fn all_at_once(torture: &Torture, partitions: u32) {
                 let moment = u64::try_from(random.below(20_000)).unwrap();
                 sleep(Duration::from_micros(moment)).await;
                 let index = random.below(3);
-                // The old one ends before the new one begins, as it does under a supervisor.
+                // The old process ends before the new one starts, as under a supervisor.
                 servers[index].signal("-KILL");
                 servers[index].wait();
                 servers[index] = start(&database);
@@ -55,7 +57,8 @@ async fn all_at_once(torture: &Torture, partitions: u32) {
                 kills += 1;
             }
             kind @ 3..6 => {
-                // Crash, cut, read-only; with three servers there are connections enough.
+                // Crash, terminated connections, read-only. Not exhaustion: with three servers, one
+                // always has its connections.
                 outage(
                     [0, 1, 3][kind - 3],
                     &cluster,
@@ -67,7 +70,7 @@ async fn all_at_once(torture: &Torture, partitions: u32) {
                 outages += 1;
             }
             _ => {
-                // Whoever is amid a transaction on the totals, or was the last to have one.
+                // Terminates connections that are in a transaction on the totals, or had one last.
                 database
                     .execute(
                         "select pg_terminate_backend(pid) from pg_stat_activity

@@ -1,4 +1,4 @@
-//! Case 3: a PostgreSQL that crashes, ends connections, has none left, takes no writes.
+//! Case 3: PostgreSQL crashes, ends connections, has no connections left, or accepts no writes.
 
 use sqlx::{Connection, PgConnection};
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(torture: &Torture) {
     found.hold();
 }
 
-/// One of the four.
+/// Causes one of the four kinds of outage.
 pub(crate) async fn outage(
     kind: usize,
     cluster: &Cluster,
@@ -50,7 +50,7 @@ pub(crate) async fn outage(
             assert!(tokio::task::block_in_place(|| cluster.try_start()));
         }
         1 => {
-            // Some of so many meet a commit.
+            // Some of these hit a commit.
             for _ in 0..5 + random.below(15) {
                 database.break_writer().await;
             }
@@ -70,7 +70,7 @@ pub(crate) async fn outage(
     load.until_acknowledged(1).await;
 }
 
-/// Takes every connection that there is, and those of the server as they end.
+/// Takes every free connection, and those of the server after terminating them.
 async fn exhaust(database: &Database, load: &mut Load) {
     let mut first = PgConnection::connect(database.url()).await.unwrap();
     let mut taken = Vec::new();

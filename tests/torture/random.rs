@@ -5,9 +5,9 @@
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Those of a name, under a seed.
+    /// Returns the generator for a name, under a seed.
     pub(crate) fn new(seed: u64, name: &str) -> Self {
-        // FNV-1a, which unlike the standard hasher is the same for ever.
+        // FNV-1a, which unlike the standard hasher never changes.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -21,18 +21,18 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).unwrap();
         usize::try_from(self.next() % end).unwrap()
     }
 
-    /// True once in so many times.
+    /// Returns true once in `times` calls, on average.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    /// One of several.
+    /// Returns one of several values.
     pub(crate) fn of<'a, T>(&mut self, several: &'a [T]) -> &'a T {
         &several[self.below(several.len())]
     }

@@ -1,4 +1,4 @@
-//! Case 2: replies are lost between commit and client, and between commit and server.
+//! Case 2: replies are lost between server and client, and between database and server.
 
 use std::collections::HashSet;
 

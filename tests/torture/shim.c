@@ -1,8 +1,8 @@
-// A disk that fails when it is told to. Preloaded into a server, it stands before the calls that
-// write and flush files, and is harmless until the control file says otherwise.
+// A disk that fails on command. Preloaded into a server, it wraps the calls that write and flush
+// files. No call fails until the control file says so.
 //
-// SHIM_CONTROL names a file of struct control, which the test writes to; it is mapped, so what is
-// written there holds at once, in every process.
+// SHIM_CONTROL names a file that holds a struct control, which the test writes. The file is mapped,
+// so a change takes effect immediately, in every process.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,15 +18,15 @@
 #include <unistd.h>
 
 struct control {
-    // n: writes fail, no space; s: half of it is written, then no space; i: writes fail, an error
-    // of the device; f: flushes fail; anything else: nothing fails
+    // n: writes fail with ENOSPC; s: half of the bytes are written, then ENOSPC; i: writes fail
+    // with EIO; f: flushes fail with EIO; anything else: nothing fails
     atomic_uchar mode;
-    // every so many calls
+    // one call in this many fails
     atomic_uchar every;
     unsigned char unused[6];
     atomic_ullong seen;
     atomic_ullong failed;
-    // a part of the file's path
+    // a substring of the file's path
     char match[64];
 };
 
@@ -41,7 +41,7 @@ __attribute__((constructor)) static void begin(void) {
     close(fd);
 }
 
-// The mode, if this call is to fail.
+// Returns the mode if this call must fail, else 0.
 static char fails(int fd, const char *modes) {
     char mode = control ? (char)atomic_load(&control->mode) : 0;
     if (!mode || !strchr(modes, mode)) return 0;

@@ -1,4 +1,4 @@
-//! A disk that fails when it is told to: `shim.c`, compiled here and preloaded into a server.
+//! A disk that fails on command: `shim.c`, compiled here and preloaded into a server.
 
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use tokio::time::timeout;
 
 use crate::TIMEOUT;
 
-/// The library and the file that it heeds.
+/// The directory with the library and its control file.
 #[derive(Debug)]
 pub(crate) struct Shim {
     directory: TempDir,
 }
 
 impl Shim {
-    /// Compiles it; `None` without a C compiler.
+    /// Compiles the library. Returns `None` without a C compiler.
     pub(crate) fn compile() -> Option<Self> {
-        // Another user's PostgreSQL has to reach it.
+        // PostgreSQL runs as another user and needs access.
         let directory = tempfile::Builder::new()
             .prefix("billables-shim")
             .tempdir_in("/tmp");
@@ -46,7 +46,7 @@ impl Shim {
         self.directory.path().join("control")
     }
 
-    /// What a process needs in its environment.
+    /// Returns the environment variables that a process needs.
     pub(crate) fn environment(&self) -> [(&'static str, String); 2] {
         [
             ("LD_PRELOAD", self.library().to_str().unwrap().to_owned()),
@@ -54,31 +54,31 @@ impl Shim {
         ]
     }
 
-    /// From now on every so many calls on files with that in their path fail.
+    /// Makes one call in `every` fail, on files with `part_of_path` in their path.
     pub(crate) fn arm(&self, mode: u8, every: u8, part_of_path: &str) {
         let mut control = [0; 88];
         control[1] = every;
         control[24..24 + part_of_path.len()].copy_from_slice(part_of_path.as_bytes());
         let file = self.file();
         file.write_all_at(&control, 0).unwrap();
-        // The last thing that is written is what makes it count.
+        // The mode is written last, because it makes calls fail.
         file.write_all_at(&[mode], 0).unwrap();
     }
 
-    /// From now on nothing fails; how many calls did.
+    /// Lets all calls succeed again. Returns how many failed.
     pub(crate) fn disarm(&self) -> u64 {
         self.file().write_all_at(&[0], 0).unwrap();
         self.failed()
     }
 
-    /// How many calls failed since it was armed.
+    /// Returns how many calls failed since `arm`.
     pub(crate) fn failed(&self) -> u64 {
         let mut failed = [0; 8];
         self.file().read_exact_at(&mut failed, 16).unwrap();
         u64::from_ne_bytes(failed)
     }
 
-    /// Returns when as many calls failed.
+    /// Returns when this many calls have failed.
     pub(crate) async fn until_failed(&self, count: u64) {
         let failed = async {
             while self.failed() < count {

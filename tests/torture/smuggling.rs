@@ -1,5 +1,5 @@
-//! Reports that are hidden in other requests, where two readers could disagree on what a request's
-//! body is. The server reads one request and no other, or refuses and closes.
+//! Reports that are hidden in other requests, where two parsers could disagree on where a body
+//! ends. The server reads only one request, or refuses it and closes.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,20 +14,20 @@ use crate::hostile_clients::Target;
 use crate::random::Random;
 use crate::support::Client;
 
-/// What was tried.
+/// The result of all attempts.
 #[derive(Debug)]
 pub(crate) struct Smuggled {
     pub(crate) forms: usize,
-    /// The one that came openly, behind another request.
+    /// The id of the report that was sent openly, after another request.
     pub(crate) open: Uuid,
 }
 
-/// A form: what it is called, and the bytes, given the request that is hidden.
+/// A form: its name, and a function from the hidden request to the bytes to send.
 type Form = (String, Bytes);
 type Bytes = Box<dyn Fn(&str) -> Vec<u8>>;
 
-/// Tries all forms, each in one piece and in two. Each connection is closed in the end, and at
-/// most one request on it reaches the program.
+/// Tries all forms, each in one piece and in two. Checks that each connection is closed in the end,
+/// and that at most one request on it reaches the program.
 pub(crate) async fn run(client: &Client, target: &Target, random: &mut Random) -> Smuggled {
     let forms = forms(target);
     let mut tries = JoinSet::new();
@@ -50,7 +50,7 @@ pub(crate) async fn run(client: &Client, target: &Target, random: &mut Random) -
         }
     }
     tries.join_all().await;
-    // What is hidden there is carried out where it is not hidden, so that all this says something.
+    // The control: the same request is carried out when it is not hidden.
     let open = [
         target.report(&format!("Content-Length: {}\r\n\r\n", target.known.len())),
         target.known.clone(),
@@ -67,7 +67,7 @@ pub(crate) async fn run(client: &Client, target: &Target, random: &mut Random) -
     }
 }
 
-/// How often the program itself has answered: what is no HTTP does not come so far.
+/// Counts the replies of the program itself. Input that is not HTTP does not reach the program.
 fn answered(said: &str) -> usize {
     said.matches("x-request-id: ").count()
 }
@@ -79,12 +79,12 @@ async fn said(mut stream: TcpStream, bytes: &[u8], cut: Option<usize>) -> String
     tokio::task::yield_now().await;
     let _ = stream.write_all(second).await;
     let mut said = Vec::new();
-    // A reset is an end as well.
+    // A reset also ends the connection.
     let _ = stream.read_to_end(&mut said).await;
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// A whole request that would store something.
+/// Returns a complete request that would store a report.
 fn hidden(target: &Target, call: &str) -> String {
     let body = json!({"accountId": "a0", "customerId": "c1", "callSid": call, "occurredAt": "2026-03-05T10:00:00Z"}).to_string();
     let length = body.len();
@@ -96,7 +96,7 @@ fn forms(target: &Target) -> Vec<Form> {
     let report = |fields: &str| target.report(fields);
     let mut add = |name: &str, bytes: Bytes| forms.push((name.to_owned(), bytes));
 
-    // The length covers what is hidden; by the coding the body ends before it.
+    // By Content-Length, the body includes the hidden request; by the coding, it ends before it.
     for coding in CODINGS {
         let head = report(coding);
         add(
@@ -119,17 +119,19 @@ fn forms(target: &Target) -> Vec<Form> {
             }),
         );
     }
-    // By the length the body ends before what is hidden; by the coding it is in a chunk.
+    // By Content-Length, the body ends before the hidden request; by the coding, that request is in
+    // a chunk.
     let head = report("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n");
     add(
         "a coding and a short length",
         Box::new(move |hidden| {
-            // As long as the length says, so that what is hidden begins where it ends.
+            // As long as Content-Length says, so that the hidden request begins where the body
+            // ends.
             let size = format!("{:03x}\r\n", hidden.len());
             format!("{head}{size}{hidden}\r\n0\r\n\r\n").into()
         }),
     );
-    // By one length the body has what is hidden, by another it ends before it.
+    // By one length, the body includes the hidden request; by the other, it ends before it.
     for length in LENGTHS {
         let head = report("");
         add(
@@ -141,7 +143,7 @@ fn forms(target: &Target) -> Vec<Form> {
             }),
         );
     }
-    // A reader that is not strict takes these for the last chunk.
+    // A lenient parser takes these for the last chunk.
     for size in SIZES {
         let head = report("Transfer-Encoding: chunked\r\n\r\n");
         add(
@@ -149,7 +151,7 @@ fn forms(target: &Target) -> Vec<Form> {
             Box::new(move |hidden| format!("{head}{size}{hidden}\r\n0\r\n\r\n").into()),
         );
     }
-    // What is answered before its body is read has a body nevertheless.
+    // Requests that are answered before their body is read, but that have a body.
     for early in EARLY {
         let early = early.replace("{token}", &target.secret);
         add(
@@ -162,7 +164,7 @@ fn forms(target: &Target) -> Vec<Form> {
     forms
 }
 
-/// Fields that some reader takes for `Transfer-Encoding: chunked`.
+/// Header fields that some parser takes for `Transfer-Encoding: chunked`.
 const CODINGS: &[&str] = &[
     "Transfer-Encoding: chunked",
     "Transfer-Encoding: Chunked",
@@ -197,7 +199,7 @@ const CODINGS: &[&str] = &[
     "TE: chunked",
 ];
 
-/// Lengths that readers take differently; `{all}` is the one that has everything in it.
+/// Lengths that parsers read differently; `{all}` is the length that includes the hidden request.
 const LENGTHS: &[&str] = &[
     "Content-Length: {all}\r\nContent-Length: 5",
     "Content-Length: 5\r\nContent-Length: {all}",
@@ -229,7 +231,7 @@ const LENGTHS: &[&str] = &[
     "Connection: Content-Length\r\nContent-Length: {all}",
 ];
 
-/// What comes before the hidden request in a body of chunks.
+/// The bytes before the hidden request in a chunked body.
 const SIZES: &[&str] = &[
     "0\r\n\n",
     "0\n\r\n",
@@ -260,7 +262,7 @@ const SIZES: &[&str] = &[
     "0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
 ];
 
-/// Requests that are answered without a look at their body.
+/// Requests that are answered without reading their body.
 const EARLY: &[&str] = &[
     "GET /livez HTTP/1.1\r\nHost: x\r\n",
     "HEAD /livez HTTP/1.1\r\nHost: x\r\n",

@@ -1,4 +1,4 @@
-//! The harness of `tests/it`, as far as it is needed here, and what is only needed here.
+//! The parts of the harness of `tests/it` that are needed here, and functions for these tests only.
 
 #[path = "../it/support/client.rs"]
 #[expect(dead_code, reason = "shared with tests/it, which uses all of it")]
@@ -19,21 +19,21 @@ pub(crate) use client::Client;
 pub(crate) use database::Database;
 pub(crate) use server::Server;
 
-/// The token of every server here: it is in no database, so that nothing is written to make it.
+/// The admin token of every server here. It is not in the database, so creating it writes nothing.
 pub(crate) const ADMIN: &str = "0123456789abcdef0123456789abcdef";
 
-/// Starts a server on a database, with more settings.
+/// Starts a server on a database, with extra settings.
 pub(crate) fn start_with(database: &Database, settings: &[(&str, &str)]) -> Server {
     let own = [
         ("BILLABLES_ADMIN_TOKEN", ADMIN),
         ("RUST_LOG", "warn,billables::cli=info"),
     ];
     let environment = [&own, settings].concat();
-    // It returns when the server listens, and the load goes on meanwhile.
+    // This blocks until the server listens; the load continues meanwhile.
     tokio::task::block_in_place(|| Server::start_fresh(database, &environment))
 }
 
-/// Starts the server of another program on a database.
+/// Starts a server from another program on a database.
 pub(crate) fn old_server(database: &Database, mut program: Command) -> Server {
     let settings = server::serve(database, &[], &[("BILLABLES_ADMIN_TOKEN", ADMIN)]);
     let settings = settings
@@ -53,12 +53,12 @@ pub(crate) fn start(database: &Database) -> Server {
     start_with(database, &[])
 }
 
-/// A client of the server.
+/// Returns a client of the server.
 pub(crate) fn client(server: &Server) -> Client {
     server.client_of(ADMIN)
 }
 
-/// A client of whatever passes requests on to a server.
+/// Returns a client of a proxy in front of a server.
 pub(crate) fn client_at(address: SocketAddr) -> Client {
     Client::new(address, ADMIN)
 }

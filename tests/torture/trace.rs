@@ -1,5 +1,5 @@
-//! Case 7: system calls, in their order. Between the moment a report is read from a socket and the
-//! first byte of its `201`, its log is written to and then flushed.
+//! Case 7: the order of system calls. After a report is read from a socket and before the first
+//! byte of its `201` is sent, the log is written and then flushed.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -40,7 +40,7 @@ pub(crate) async fn run(torture: &Torture) {
     let postmaster = cluster.postmaster();
     let database = Database::created_on(&cluster.url(), "").await;
     let server = start(&database);
-    // The server's connections there are by now.
+    // By now, the processes of the server's connections exist.
     let mut pids = vec![server.id(), postmaster];
     pids.extend(children_of(postmaster));
     trace(
@@ -62,7 +62,7 @@ fn children_of(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Reports over several connections at once, watched.
+/// Sends reports over several concurrent connections under strace, and checks the trace.
 async fn trace(
     torture: &Torture,
     name: &str,
@@ -98,7 +98,7 @@ async fn trace(
     assert_eq!(seen, 6 * reports, "replies of 201 in the trace");
 }
 
-/// A system call: when it began and ended, counted in lines, and what strace wrote of it.
+/// A system call: the lines in which it began and ended, and the text that strace wrote.
 #[derive(Debug)]
 struct Call {
     began: usize,
@@ -113,15 +113,15 @@ impl Call {
             .any(|name| self.text.starts_with(name) && self.text[name.len()..].starts_with('('))
     }
 
-    /// The file that it is about, with its number.
+    /// Returns the call's file, with the number of its descriptor.
     fn file(&self) -> &str {
         let (_, rest) = self.text.split_once('(').unwrap();
         rest.split_once('>').map_or(rest, |(file, _)| file)
     }
 }
 
-/// How many replies of 201 there are; each after a flush that began after its log was written,
-/// which was after its report was read.
+/// Counts the replies of 201. Checks that before each one, its report was read, then the log was
+/// written, then the log was flushed.
 fn check(calls: &[Call], log: &str) -> usize {
     let of_log = |call: &&Call| call.file().len() < call.text.len() && call.text.contains(log);
     let writes: Vec<_> = calls
@@ -167,7 +167,7 @@ struct Strace {
 }
 
 impl Strace {
-    /// Attaches to processes; `None` when that is not allowed.
+    /// Attaches to processes. Returns `None` if that is not allowed.
     fn attach(pids: &[u32]) -> Option<Self> {
         let output = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new("strace");
@@ -189,12 +189,12 @@ impl Strace {
                 return None;
             }
         }
-        // Somebody has to read what else it says, of threads and processes that come.
+        // strace also reports new threads and processes; without a reader, it would block.
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self { child, output })
     }
 
-    /// Ends it, and returns the calls in the order in which they ended.
+    /// Stops strace, and returns the calls in the order in which they ended.
     fn finish(mut self) -> Vec<Call> {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").arg(&id).status().unwrap().success());
@@ -208,7 +208,7 @@ impl Drop for Strace {
     fn drop(&mut self) {
         let id = self.child.id().to_string();
         if self.child.try_wait().unwrap().is_none() {
-            // Not killed: the processes that it holds are let go first.
+            // Not SIGKILL, so that strace first detaches from the processes.
             let _ = Command::new("kill").arg(&id).status();
             let _ = self.child.wait();
         }

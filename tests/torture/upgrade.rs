@@ -1,4 +1,4 @@
-//! Case 9: a new program comes and the old one goes, under load, again and again.
+//! Case 9: new servers replace old ones, again and again, under load.
 
 use std::process::Command;
 
@@ -7,8 +7,8 @@ use crate::check::check;
 use crate::load::Load;
 use crate::support::{Database, Server, client, old_server, start};
 
-/// Names the program of an earlier version; without it, it is this one that comes and goes, with a
-/// schema that becomes newer than it knows.
+/// Names the program of an earlier version. Without it, this program replaces itself, with a schema
+/// that becomes newer than it knows.
 const OLD: &str = "BILLABLES_TORTURE_OLD";
 
 pub(crate) async fn run(torture: &Torture) {
@@ -23,7 +23,7 @@ pub(crate) async fn run(torture: &Torture) {
         let mut load = Load::start(torture, vec![client(&server)], 24);
         for time in 0..times {
             load.until_acknowledged(20 + random.below(100)).await;
-            // A program of the next version migrates as it starts; those that come after it here are older.
+            // A program of the next version migrates as it starts; the servers after it are older.
             if time == times / 2 {
                 let statements = [
                     "create table torture_of_tomorrow (id integer primary key)",

@@ -3,7 +3,7 @@ import java.util.List;
 import net.servicestack.client.IReturn;
 import net.servicestack.client.Route;
 
-/** Makes a request of each operation, as the compiler lets it, and shows what the client would read. */
+/** Builds a request for each operation, which shows that the DTOs compile, and prints what each returns. */
 public class Main {
     public static void main(String[] arguments) {
         ArrayList<String> calls = new ArrayList<>(List.of("CA1"));

@@ -1,5 +1,5 @@
-//! Certificates for localhost and 127.0.0.1, with a chain as those that one buys have; by OpenSSL,
-//! which the README has as well.
+//! Certificates for localhost and 127.0.0.1, with a chain like purchased ones. OpenSSL makes them,
+//! as in the README.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +22,7 @@ basicConstraints = critical, CA:TRUE
 subjectAltName = DNS:localhost, IP:127.0.0.1
 ";
 
-/// Runs `openssl` with the arguments of a line.
+/// Runs `openssl` with the space-separated arguments in `line`.
 pub(crate) fn openssl(directory: &Path, line: &str) {
     let mut command = Command::new("openssl");
     let output = command
@@ -33,8 +33,8 @@ pub(crate) fn openssl(directory: &Path, line: &str) {
     assert!(output.status.success(), "openssl {line}: {output:?}");
 }
 
-/// Files in a directory of their own: `cert.pem`, the server's certificate and the one that signed
-/// it; `key.pem`; `root.pem`, what a client trusts.
+/// A temporary directory with `cert.pem`, the server's certificate and the one that signed it,
+/// `key.pem`, and `root.pem`, which clients trust.
 #[derive(Debug)]
 pub(crate) struct Certificate(TempDir);
 
@@ -52,7 +52,7 @@ impl Certificate {
         files
     }
 
-    /// Makes a certificate with its key, signed by itself unless `more` says by whom.
+    /// Makes a certificate and its key, self-signed unless `more` names a CA.
     fn make(&self, name: &str, extensions: &str, more: &str) {
         let line = format!(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -config openssl.cnf \
@@ -65,12 +65,12 @@ impl Certificate {
         self.0.path().join(name)
     }
 
-    /// A file's path and name, as an argument.
+    /// A file's path, as a command-line argument.
     pub(crate) fn file(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// The arguments of a server that has it.
+    /// The arguments of a server that uses the certificate.
     pub(crate) fn arguments(&self) -> [String; 4] {
         let (certificate, key) = (self.file("cert.pem"), self.file("key.pem"));
         [
@@ -81,7 +81,7 @@ impl Certificate {
         ]
     }
 
-    /// Puts another one into its place.
+    /// Replaces the files with those of another certificate.
     pub(crate) fn become_like(&self, other: &Self) {
         for name in ["cert.pem", "key.pem", "root.pem"] {
             std::fs::copy(other.path(name), self.path(name)).unwrap();
@@ -93,7 +93,7 @@ impl Certificate {
         CertificateDer::from_pem_file(self.path("cert.pem")).unwrap()
     }
 
-    /// What a client connects with that trusts the root and speaks these versions.
+    /// A TLS client that trusts the root and speaks these versions.
     pub(crate) fn connector(&self, versions: &[&'static SupportedProtocolVersion]) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_file(self.path("root.pem")).unwrap();

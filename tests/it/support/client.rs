@@ -1,4 +1,4 @@
-//! One way to call a server. Every reply passes the same checks before a test sees it.
+//! The HTTP client of the tests. It checks every reply before the test sees it.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::description;
 
-/// A caller with a token.
+/// An HTTP client with a token.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -17,7 +17,7 @@ pub(crate) struct Client {
     secret: String,
 }
 
-/// A reply, read whole.
+/// A reply with its complete body.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -48,12 +48,12 @@ impl Client {
         self.request(Method::POST, path)
     }
 
-    /// Reports JSON.
+    /// Sends a report as JSON.
     pub(crate) async fn report(&self, report: &Value) -> Reply {
         send(self.post("/billables").json(report)).await
     }
 
-    /// Reports JSON under an `Idempotency-Key`.
+    /// Sends a report as JSON with an `Idempotency-Key`.
     pub(crate) async fn report_keyed(&self, key: &str, report: &Value) -> Reply {
         send(
             self.post("/billables")
@@ -68,12 +68,12 @@ impl Client {
     }
 }
 
-/// Sends a request and checks what holds for every reply.
+/// Sends a request and checks the reply.
 pub(crate) async fn send(request: RequestBuilder) -> Reply {
     try_send(request).await.unwrap()
 }
 
-/// The same, where the connection may break.
+/// Like [`send`], but returns an error if the connection breaks.
 pub(crate) async fn try_send(request: RequestBuilder) -> reqwest::Result<Reply> {
     let (client, request) = request.build_split();
     let request = request?;
@@ -97,7 +97,7 @@ impl Reply {
             .expect("every reply has a request id");
         assert!((1..=64).contains(&id.len()));
         assert_eq!(self.header("cache-control"), Some("no-store"));
-        // An export may be compressed; it is told by its trailers.
+        // An export may be compressed. Only exports have trailers.
         let vary = match self.header("trailer") {
             Some(_) => "Accept, Accept-Encoding",
             None => "Accept",
@@ -122,7 +122,7 @@ impl Reply {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// The billable's id, which body and `Location` agree on.
+    /// The billable's id; the body and `Location` must have the same one.
     pub(crate) fn id(&self) -> Uuid {
         let id: Uuid = self.json()["id"]
             .as_str()
@@ -133,7 +133,7 @@ impl Reply {
         id
     }
 
-    /// The code in `responseStatus`, in whatever format.
+    /// The code in `responseStatus`, in any format.
     pub(crate) fn error_code(&self) -> String {
         match self.header("content-type").unwrap() {
             "application/xml" => {

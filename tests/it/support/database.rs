@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqlSafeStr, 
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// An empty database that lasts as long as this does.
+/// A new, empty database. An SQLite file is deleted when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     url: String,
@@ -37,11 +37,11 @@ impl Database {
     /// A new database on the cluster that `scripts/test` started.
     pub(crate) async fn postgres() -> Self {
         let cluster = std::env::var("BILLABLES_TEST_POSTGRES")
-            .expect("there is no PostgreSQL to test with: run scripts/test, which starts one");
+            .expect("no PostgreSQL to test with: run scripts/test, which starts one");
         Self::created_on(&cluster, "").await
     }
 
-    /// A new database on any cluster; `options` go to `create database`.
+    /// A new database on the given cluster; `options` are added to `create database`.
     pub(crate) async fn created_on(cluster: &str, options: &str) -> Self {
         Self::created(cluster, &format!("template template0 {options}")).await
     }
@@ -66,7 +66,7 @@ impl Database {
         }
     }
 
-    /// A copy of the database as it is, that nobody has open.
+    /// A copy of the database in its current state, to which no server is connected.
     pub(crate) async fn copied(&self) -> Self {
         if self.is_postgres() {
             let (server, socket) = self.url.split_once('?').unwrap();
@@ -116,12 +116,12 @@ impl Database {
         (store, log)
     }
 
-    /// Runs statements, past everything.
+    /// Runs statements directly on the database, bypassing the program.
     pub(crate) async fn execute(&self, sql: &'static str) {
         self.execute_owned(sql.to_owned()).await;
     }
 
-    /// The same, for statements that were put together.
+    /// Like [`Self::execute`], for statements that are built at run time.
     pub(crate) async fn execute_owned(&self, sql: String) {
         let sql = AssertSqlSafe(sql);
         if self.is_postgres() {
@@ -133,7 +133,7 @@ impl Database {
         }
     }
 
-    /// A number, past everything.
+    /// Runs a query that returns a number, bypassing the program.
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         if self.is_postgres() {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
@@ -150,7 +150,7 @@ impl Database {
         }
     }
 
-    /// The (partition, position, id) of every entry, by partition and position, past everything.
+    /// Reads the (partition, position, id) of every entry, in this order, bypassing the program.
     pub(crate) async fn entries(&self) -> Vec<(i32, i64, Uuid)> {
         let sql = "select partition, position, id from entries order by partition, position";
         if self.is_postgres() {
@@ -168,7 +168,7 @@ impl Database {
         }
     }
 
-    /// The entries after a position in each partition, in one query, by partition and position.
+    /// The entries after a position in each partition, from one query, in the same order.
     pub(crate) async fn entries_after(&self, after: &HashMap<i32, i64>) -> Vec<(i32, i64, Uuid)> {
         let entries = self.entries().await.into_iter();
         entries
@@ -176,7 +176,7 @@ impl Database {
             .collect()
     }
 
-    /// Locks the log's head, as a writer of another process does, until the lock is dropped.
+    /// Locks the log's head, like a writer in another process, until the lock is dropped.
     pub(crate) async fn lock_log(&self) -> Lock {
         if self.is_postgres() {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
@@ -195,25 +195,25 @@ impl Database {
         }
     }
 
-    /// Locks the tokens against every reader, until the lock is dropped. PostgreSQL only.
+    /// Blocks every read of the tokens until the lock is dropped. PostgreSQL only.
     pub(crate) async fn lock_tokens(&self) -> Lock {
         self.lock_with("begin; lock table tokens").await
     }
 
-    /// Locks the sessions against every writer, until the lock is dropped. PostgreSQL only.
+    /// Blocks every write of sessions until the lock is dropped. PostgreSQL only.
     pub(crate) async fn lock_sessions(&self) -> Lock {
         self.lock_with("begin; lock table sessions in share mode")
             .await
     }
 
-    /// Begins a transaction, which lasts until the lock is dropped. PostgreSQL only.
+    /// Runs `sql`, which begins a transaction; it lasts until the lock is dropped. PostgreSQL only.
     pub(crate) async fn lock_with(&self, sql: &'static str) -> Lock {
         let mut connection = PgConnection::connect(&self.url).await.unwrap();
         sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
         Lock::Postgres(connection)
     }
 
-    /// Makes the next append of a running server fail, after which it connects anew.
+    /// Makes the next append of a running server fail; the server then reconnects.
     pub(crate) async fn break_writer(&self) {
         if self.is_postgres() {
             self.execute(
@@ -222,12 +222,13 @@ impl Database {
             )
             .await;
         } else {
-            // A writer that knows the schema finds it changed under it.
+            // The writer's statements no longer match the schema.
             self.execute("alter table log_heads rename to heads").await;
         }
     }
 
-    /// Returns when a writer waits for the lock on the log's head. SQLite cannot be asked.
+    /// Returns when a writer waits for the lock on the log's head. SQLite does not show waiting
+    /// writers, so there it returns immediately.
     pub(crate) async fn until_waiting_for_lock(&self) {
         if !self.is_postgres() {
             return;
@@ -242,13 +243,13 @@ impl Database {
         {}
     }
 
-    /// Migrates as a program did that knew the migrations up to that one.
+    /// Migrates like an older program, up to and including this migration.
     pub(crate) async fn migrate_to(&self, version: i64) {
         self.migrate_with(Migrator::new(self.migrations_of()).await.unwrap(), version)
             .await;
     }
 
-    /// Migrates as a program does that knows more migrations than this one, with these statements.
+    /// Migrates like a newer program, with these statements as additional migrations.
     pub(crate) async fn migrate_as_newer(&self, statements: &[&'static str]) {
         let known = Migrator::new(self.migrations_of()).await.unwrap();
         let mut migrations: Vec<_> = known.iter().cloned().collect();
@@ -295,7 +296,7 @@ impl Database {
             .join(dialect)
     }
 
-    /// How many migrations ran.
+    /// The number of migrations that have run.
     pub(crate) async fn migrations(&self) -> i64 {
         self.count("select count(*) from _sqlx_migrations where success")
             .await
@@ -311,15 +312,15 @@ impl Database {
     }
 }
 
-/// Holds the lock on the log's head by its open transaction.
+/// A connection with an open transaction that holds a lock.
 #[derive(Debug)]
-#[expect(dead_code, reason = "held for what dropping them does")]
+#[expect(dead_code, reason = "dropping the connection releases the lock")]
 pub(crate) enum Lock {
     Postgres(PgConnection),
     Sqlite(SqliteConnection),
 }
 
-/// A PostgreSQL cluster of one test's own, that it may stop and start.
+/// A PostgreSQL cluster for a single test, which may stop and start it.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     directory: PathBuf,
@@ -327,13 +328,13 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one, with those settings.
+    /// Starts a cluster with these settings.
     pub(crate) fn start(settings: &[&str]) -> Self {
         let parent = tempfile::Builder::new()
             .prefix("billables-pg")
             .tempdir_in("/tmp")
             .unwrap();
-        // PostgreSQL may run as another user, who has to pass through.
+        // PostgreSQL may run as another user, which needs access to this directory.
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(parent.path(), permissions).unwrap();
         let cluster = Self {
@@ -359,18 +360,18 @@ impl Cluster {
         );
     }
 
-    /// What the server has logged.
+    /// The log of the PostgreSQL server.
     pub(crate) fn log(&self) -> String {
         let bytes = std::fs::read(self.directory.join("log")).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Stops it as a crash would: the write-ahead log is all that is left.
+    /// Stops it like a crash: what it had in memory survives only in the write-ahead log.
     pub(crate) fn stop(&self) {
         assert!(self.try_stop(), "the cluster does not stop");
     }
 
-    /// Makes it a standby from its next start on.
+    /// Makes it a standby at its next start.
     pub(crate) fn make_standby(&self) {
         std::fs::write(self.directory.join("data/standby.signal"), "").unwrap();
     }
@@ -382,7 +383,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // It may have been stopped by the test.
+        // The test may have stopped it already.
         self.try_stop();
     }
 }

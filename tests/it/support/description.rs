@@ -1,5 +1,5 @@
-//! Holds every reply to the description that the service itself serves: what a route answers, with
-//! which headers, members and error codes, has to be in there.
+//! Checks every reply against the OpenAPI document that the service serves, which must describe its
+//! status, headers, members and error code.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use super::client::Reply;
 
-/// The document.
+/// The OpenAPI document.
 pub(crate) static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(billables::docs::openapi::text()).unwrap());
 
 static VALIDATORS: LazyLock<Mutex<HashMap<String, &'static Validator>>> =
     LazyLock::new(Mutex::default);
 
-/// Headers of HTTP itself.
+/// Headers of HTTP itself, which the document does not describe.
 const OF_HTTP: [&str; 5] = [
     "connection",
     "content-length",
@@ -26,7 +26,7 @@ const OF_HTTP: [&str; 5] = [
     "transfer-encoding",
 ];
 
-/// Checks a reply.
+/// Checks a reply against the document.
 pub(crate) fn check(method: &Method, path: &str, reply: &Reply) {
     let status = reply.status.to_string();
     let described = template_of(path).filter(|_| reply.status != 405);
@@ -44,7 +44,7 @@ pub(crate) fn check(method: &Method, path: &str, reply: &Reply) {
     let response = resolved(&operation["responses"][&status]);
     assert!(
         response.is_object(),
-        "{method} {template} does not say {status}: {reply:?}"
+        "{method} {template} does not describe {status}: {reply:?}"
     );
     for (name, _) in &reply.headers {
         let name = name.as_str();
@@ -54,7 +54,7 @@ pub(crate) fn check(method: &Method, path: &str, reply: &Reply) {
             .any(|known| known.eq_ignore_ascii_case(name));
         assert!(
             is_described || OF_HTTP.contains(&name),
-            "{method} {template} {status} does not say {name}"
+            "{method} {template} {status} does not describe {name}"
         );
     }
     for (name, header) in response["headers"].as_object().unwrap() {
@@ -62,7 +62,7 @@ pub(crate) fn check(method: &Method, path: &str, reply: &Reply) {
         if header["required"] == true {
             assert!(
                 reply.header(&name.to_ascii_lowercase()).is_some(),
-                "{template} {status}: no {name}"
+                "{template} {status}: {name} is missing"
             );
         }
     }
@@ -81,7 +81,7 @@ pub(crate) fn check(method: &Method, path: &str, reply: &Reply) {
     let schema = &response["content"][media_type]["schema"];
     assert!(
         schema.is_object(),
-        "{method} {template} {status} does not say {media_type}"
+        "{method} {template} {status} does not describe {media_type}"
     );
     if media_type.ends_with("json") && media_type != "application/x-ndjson" {
         let key = format!("{method} {template} {status} {media_type}");
@@ -95,8 +95,8 @@ pub(crate) fn check(method: &Method, path: &str, reply: &Reply) {
     }
 }
 
-/// Checks what the shared description of an error leaves open: the code is one that the operation
-/// names for this status, and headers and media types of some operations are not on others.
+/// Checks what the shared description of an error does not cover: the operation lists the code for
+/// this status, and has no headers or media types that belong to other operations only.
 fn check_error(template: &str, operation: &'static Value, reply: &Reply) {
     let id = operation["operationId"].as_str().unwrap();
     let response = &operation["responses"][&reply.status.to_string()];
@@ -105,12 +105,15 @@ fn check_error(template: &str, operation: &'static Value, reply: &Reply) {
     let has_code = !media_type.is_empty() && !media_type.starts_with("text/html");
     if has_code {
         let code = reply.error_code();
-        assert!(codes.any(|known| known == code), "{id} does not say {code}");
+        assert!(
+            codes.any(|known| known == code),
+            "{id} does not describe {code}"
+        );
     }
     let is_by_name = template.starts_with("/api/") || template.contains("{action}");
     assert!(
         !(is_by_name && media_type == "application/problem+json"),
-        "{id} has no problem details"
+        "{id} must not return problem details"
     );
     let success = resolved(&operation["responses"]["200"]);
     let is_page = success["content"]["text/html"].is_object();
@@ -123,18 +126,18 @@ fn check_error(template: &str, operation: &'static Value, reply: &Reply) {
         is_page
             || !media_type.starts_with("text/html")
                 && of_pages.iter().all(|name| reply.header(name).is_none()),
-        "{id} has no pages"
+        "{id} must not return a page or its headers"
     );
     let is_report = id.starts_with("NewBillable");
     for name in ["billable-identity", "x-autobatch-completed"] {
         assert!(
             is_report || reply.header(name).is_none(),
-            "{id} has no {name}"
+            "{id} must not return {name}"
         );
     }
 }
 
-/// What a reference stands for.
+/// Resolves a `$ref`.
 fn resolved(value: &'static Value) -> &'static Value {
     match value["$ref"].as_str() {
         Some(reference) => DOCUMENT.pointer(&reference[1..]).unwrap(),
@@ -152,7 +155,7 @@ fn validator(key: &str, schema: &Value) -> &'static Validator {
     })
 }
 
-/// The path of the document that a request's path is meant by: the one with the most literals.
+/// The path template that matches a request's path; of several, the one with the most literals.
 fn template_of(path: &str) -> Option<&'static str> {
     let paths = DOCUMENT["paths"].as_object().unwrap();
     let matching = paths
@@ -161,7 +164,7 @@ fn template_of(path: &str) -> Option<&'static str> {
     matching.max().map(|(_, template)| &**template)
 }
 
-/// How many segments of a path are those of the template; `None` when it does not match.
+/// The number of literal segments that match; `None` if the path does not match the template.
 fn literals(template: &str, item: &Value, path: &str) -> Option<usize> {
     let formats = item
         .as_object()?
@@ -176,7 +179,7 @@ fn literals(template: &str, item: &Value, path: &str) -> Option<usize> {
                 .contains(&word.into())
         })
     };
-    // A trailing slash ends neither an operation's name nor a suffix.
+    // No trailing slash is allowed after an operation's name or a format suffix.
     if path.ends_with('/') && (template.starts_with("/api/") || template.ends_with(".{format}")) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Something between a server and its PostgreSQL that can go silent without closing anything.
+//! A proxy between a server and PostgreSQL that can go silent without closing connections.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use tokio::sync::broadcast;
 
 use super::Database;
 
-/// The name that clients look for in the directory that a URL gives as host.
+/// The name of the socket, which clients look for in the directory that the URL names as host.
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// Passes connections on until it is told to freeze those that there are.
+/// Forwards connections until [`Self::freeze`] stops the open ones.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     directory: TempDir,
@@ -20,7 +20,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one before the cluster of a database.
+    /// Starts a proxy in front of a database's cluster.
     pub(crate) fn start(database: &Database) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join(SOCKET)).unwrap();
@@ -43,14 +43,14 @@ impl Proxy {
         Self { directory, freeze }
     }
 
-    /// The same database, through this.
+    /// The same database, through the proxy.
     pub(crate) fn database(&self, database: &Database) -> Database {
         database.at(&database
             .url()
             .replace(host_of(database), self.directory.path().to_str().unwrap()))
     }
 
-    /// Nothing passes any more on the connections that there are; new ones work.
+    /// Stops forwarding on the open connections; new ones work.
     pub(crate) fn freeze(&self) {
         self.freeze.send(()).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Bytes on a socket, for what no decent client sends.
+//! Raw bytes on a socket, for requests that an HTTP client does not send.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio_rustls::rustls::{ALL_VERSIONS, SupportedProtocolVersion};
 
 use super::Certificate;
 
-/// Longer than anything that a test waits for; a test that reaches it has failed.
+/// Longer than anything that a test waits for; a test that reaches it fails.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An open connection, plain or with TLS.
@@ -23,14 +23,14 @@ impl Raw {
         Self(TcpStream::connect(address).await.unwrap())
     }
 
-    /// A connection that takes little before it is read from.
+    /// Connects with a small receive buffer: the server can send little before the test reads.
     pub(crate) async fn connect_narrow(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         Self(socket.connect(address).await.unwrap())
     }
 
-    /// Returns when something has come.
+    /// Returns when there is something to read.
     pub(crate) async fn until_readable(&self) {
         timeout(TIMEOUT, self.0.readable())
             .await
@@ -44,7 +44,7 @@ impl Raw<TlsStream<TcpStream>> {
         Self::connect_versions(address, certificate, ALL_VERSIONS).await
     }
 
-    /// The same, with these versions of TLS.
+    /// Like [`Self::connect_tls`], with these versions of TLS.
     pub(crate) async fn connect_versions(
         address: SocketAddr,
         certificate: &Certificate,
@@ -61,7 +61,7 @@ impl Raw<TlsStream<TcpStream>> {
         )
     }
 
-    /// The stream itself, for what was agreed on.
+    /// The TLS stream, which knows what was negotiated.
     pub(crate) fn tls(&self) -> &TlsStream<TcpStream> {
         &self.0
     }
@@ -72,17 +72,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// The same, where the server may have had enough.
+    /// Like [`Self::send`], but the server may have closed the connection.
     pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.write_all(bytes.as_ref()).await;
     }
 
-    /// Ends the sending side.
+    /// Closes the sending side.
     pub(crate) async fn finish(&mut self) {
         self.0.shutdown().await.unwrap();
     }
 
-    /// What comes up to and with a text.
+    /// Reads up to and including `text`, and returns what was read.
     pub(crate) async fn until(&mut self, text: &str) -> String {
         let read = async {
             let mut bytes = Vec::new();
@@ -92,39 +92,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
                     return said;
                 }
                 let more = self.0.read_buf(&mut bytes).await.unwrap();
-                assert_ne!(more, 0, "the server closes: {said}");
+                assert_ne!(more, 0, "the server closes the connection: {said}");
             }
         };
-        timeout(TIMEOUT, read).await.expect("it comes")
+        timeout(TIMEOUT, read).await.expect("the text arrives")
     }
 
-    /// Everything that comes until the server closes.
+    /// Reads until the server closes the connection.
     pub(crate) async fn rest(&mut self) -> String {
         String::from_utf8(self.rest_bytes().await).unwrap()
     }
 
-    /// The same, whatever it is.
+    /// Like [`Self::rest`], as bytes.
     pub(crate) async fn rest_bytes(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // A reset is an end as well; what came before it counts.
+        // A reset also ends the connection; the bytes before it are returned.
         let _ = timeout(TIMEOUT, self.0.read_to_end(&mut bytes))
             .await
             .expect("the server closes");
         bytes
     }
 
-    /// Everything that comes until the server closes in order: with TLS that takes more than an end.
+    /// Like [`Self::rest`], but requires an orderly close; with TLS the end of the stream is not
+    /// enough.
     pub(crate) async fn rest_closed(&mut self) -> String {
         let mut text = String::new();
         let read = self.0.read_to_string(&mut text);
         timeout(TIMEOUT, read)
             .await
             .expect("the server closes")
-            .expect("in order");
+            .expect("an orderly close");
         text
     }
 
-    /// One reply whose body has a length, as (head, body).
+    /// Reads one reply, with a body if it has a `content-length`; returns (head, body).
     pub(crate) async fn reply(&mut self) -> (String, String) {
         let read = async {
             let mut bytes = Vec::new();
@@ -148,8 +149,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         timeout(TIMEOUT, read).await.expect("a reply")
     }
 
-    /// Sends `chunk` again and again, `times` times or until the server has had enough, and
-    /// returns all that it says.
+    /// Sends `chunk` repeatedly, `times` times or until the server stops reading, and returns
+    /// everything that the server sends.
     pub(crate) async fn flood(self, chunk: &[u8], times: usize) -> String {
         let (mut reader, mut writer) = split(self.0);
         let read = async {
@@ -170,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
             .expect("the server answers")
     }
 
-    /// Sends one byte a `pause` until the server has had enough, and returns all that it says.
+    /// Sends one byte per `pause` until the server closes, and returns everything that it sends.
     pub(crate) async fn drip(self, bytes: &[u8], pause: Duration) -> String {
         let (mut reader, mut writer) = split(self.0);
         let mut pause = tokio::time::interval(pause);

@@ -1,4 +1,4 @@
-//! The real program, started as a user starts it, on a port of its own.
+//! The real program, started as a user starts it, on a free port.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -25,17 +25,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server with a token that may do everything.
+    /// Starts a server, with a token that has every scope.
     pub(crate) async fn start(database: &Database) -> Self {
         Self::start_with(database, &[]).await
     }
 
-    /// The same, with more arguments.
+    /// Like [`Self::start`], with more arguments.
     pub(crate) async fn start_with(database: &Database, arguments: &[&str]) -> Self {
         Self::start_in(database, arguments, &[]).await
     }
 
-    /// The same, in an environment.
+    /// Like [`Self::start_with`], with environment variables.
     pub(crate) async fn start_in(
         database: &Database,
         arguments: &[&str],
@@ -45,7 +45,7 @@ impl Server {
         Self::spawn(serve(database, arguments, environment), secret)
     }
 
-    /// Starts a server under a shell that does something first.
+    /// Starts a server from a shell that runs the command `first` before it.
     pub(crate) async fn start_under(database: &Database, first: &str) -> Self {
         let secret = token(database, "default", &Scope::ALL, None).await;
         let server = serve(database, &[], &[]);
@@ -68,7 +68,7 @@ impl Server {
         Self::spawn(serve(database, &[], environment), String::new())
     }
 
-    /// Starts a server by that command, which [`serve`] made.
+    /// Starts a server by a command that [`serve`] made.
     pub(crate) fn spawn(mut command: Command, secret: String) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
@@ -107,17 +107,17 @@ impl Server {
         self.address
     }
 
-    /// Where probes are answered, when that is another address.
+    /// The address of the probes, if they have another one.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         self.admin_address.unwrap()
     }
 
-    /// The secret of the token that may do everything.
+    /// The secret of the token that has every scope.
     pub(crate) fn secret(&self) -> &str {
         &self.secret
     }
 
-    /// A client with the token that may do everything.
+    /// A client with the token that has every scope.
     pub(crate) fn client(&self) -> Client {
         self.client_of(&self.secret)
     }
@@ -127,17 +127,17 @@ impl Server {
         Client::new(self.address, secret)
     }
 
-    /// A client of the address where probes are answered.
+    /// A client of the probes' address, without a token.
     pub(crate) fn admin_client(&self) -> Client {
         Client::new(self.admin_address(), "")
     }
 
-    /// Everything it has written to standard error.
+    /// Everything that the server has written to standard error.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Returns when a text is in what it has written; the pipe may lag behind its answers.
+    /// Returns when the log contains `text`; the pipe may lag behind the server's replies.
     pub(crate) async fn until_logged(&self, text: &str) {
         let logged = async {
             while !self.log().contains(text) {
@@ -149,7 +149,7 @@ impl Server {
             .unwrap_or_else(|_| panic!("not logged: {text}"));
     }
 
-    /// Its process's id.
+    /// The id of the process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -165,14 +165,14 @@ impl Server {
         );
     }
 
-    /// Waits for it to end by itself; its exit code.
+    /// Waits for the server to exit; returns the exit code.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         let status = self.child.wait().unwrap();
         self.reading.take().unwrap().join().unwrap();
         status.code()
     }
 
-    /// Ends it as a power cut ends a process.
+    /// Kills the server, as a power cut would.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -190,7 +190,7 @@ impl Drop for Server {
     }
 }
 
-/// The server on a database, on a port of its own.
+/// The command that starts a server on a database, on a free port.
 pub(crate) fn serve(
     database: &Database,
     arguments: &[&str],
@@ -210,7 +210,7 @@ fn address_after(line: &str, words: &str) -> Option<SocketAddr> {
     rest.split(|c| !is_address(c)).next()?.parse().ok()
 }
 
-/// The program on a database, in an empty environment.
+/// The program on a database; the environment has nothing else.
 pub(crate) fn command(database: &Database, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_billables"));
     command
@@ -222,7 +222,7 @@ pub(crate) fn command(database: &Database, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end: exit code, standard output, standard error.
+/// Runs a command to its end; returns exit code, standard output and standard error.
 pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -233,7 +233,7 @@ pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     )
 }
 
-/// Puts a token into the database and returns its secret.
+/// Stores a token in the database and returns its secret.
 pub(crate) async fn token(
     database: &Database,
     client: &str,
@@ -267,7 +267,7 @@ pub(crate) async fn token(
     secret.reveal().to_owned()
 }
 
-/// What is left of a stream.
+/// Reads the rest of a stream.
 pub(crate) fn rest_of(mut stream: impl Read) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
