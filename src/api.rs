@@ -1,4 +1,4 @@
-//! The HTTP interface: the route table, what handlers share, and the order of the layers.
+//! The HTTP API: the route table, the state that handlers share, and the order of the layers.
 
 mod app;
 mod body;
@@ -35,13 +35,14 @@ pub use layers::context::FirstByte;
 pub use tokens::Tokens;
 
 impl App {
-    /// The service as a router that takes every request, on one address.
+    /// Returns a router with all routes, for a single address.
     pub fn into_router(self) -> Router {
         let metrics = get(metrics::get_metrics);
         self.with_layers(Self::service().merge(Self::probes(metrics)))
     }
 
-    /// The same on two addresses: the service, and what is asked for without a token there.
+    /// Returns two routers, for two addresses: the service, and the probes and metrics, which need
+    /// no token there.
     pub fn into_routers(self) -> (Router, Router) {
         let metrics = get(metrics::get_metrics_freely);
         let admin = self.clone().with_layers(Self::probes(metrics));
@@ -80,6 +81,9 @@ impl App {
     fn documentation() -> Router<Self> {
         Router::new()
             .route(routes::FRONT, get(docs::get_front_page))
+            .route(routes::MANUAL, get(docs::get_manual))
+            .route(routes::MANUAL_PAGE, get(docs::get_manual_page))
+            .route(routes::MANUAL_SUBPAGE, get(docs::get_manual_subpage))
             .route(routes::METADATA, get(docs::get_metadata))
             .route(routes::TYPES, get(docs::get_types))
             .route(routes::OPENAPI, get(docs::get_openapi))
@@ -89,7 +93,7 @@ impl App {
             )
     }
 
-    /// For whoever restarts the process, sends it work, or watches it.
+    /// The routes for orchestrators, load balancers and monitoring.
     fn probes(metrics: MethodRouter<Self>) -> Router<Self> {
         Router::new()
             .route(routes::LIVEZ, get(health::get_livez))
@@ -101,21 +105,22 @@ impl App {
         let routes = routes
             .fallback(async || ApiError::NotFound)
             .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-            // Before any handler, so that a browser's cross-site request touches nothing.
+            // Runs before any handler, so that a browser's cross-site request changes nothing.
             .layer(
                 CsrfLayer::new().with_rejection_response(|_| ApiError::CrossSite.into_response()),
             )
             .layer(CatchPanicLayer::custom(panicked))
             .with_state(self.clone());
-        // A layer of a router runs after its routing; the middleware rewrites paths, so it goes
-        // around a router whose only route is the inner one. Inside of it errors need no body.
+        // A router's layers run after its routing, and this middleware rewrites paths. So it wraps
+        // an outer router, which only falls back to the inner one. It also writes the bodies of
+        // errors, so errors inside it need none.
         Router::new()
             .fallback_service(routes)
             .layer(from_fn_with_state(self, context::middleware))
     }
 }
 
-/// A panic is a fault of ours: the hook has logged it, the client gets an ordinary error.
+/// Turns a panic into an ordinary 500. The panic hook has already logged it.
 fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
     ApiError::Internal.into_response()
 }
@@ -136,7 +141,8 @@ mod tests {
     use crate::store::Store;
     use crate::writer::Writer;
 
-    /// What `handler` becomes behind the layers: status, `Retry-After`, body.
+    /// Calls `handler` through the layers. Returns the status, whether there is a `Retry-After`,
+    /// and the body.
     async fn surrounded<H, T>(handler: H) -> (u16, bool, String)
     where
         H: axum::handler::Handler<T, App>,

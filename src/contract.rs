@@ -1,7 +1,7 @@
-//! The API as data: operations, what they take and answer, errors, paths.
+//! The API as data: operations with their requests, responses, errors and paths.
 //!
-//! The documentation and OpenAPI are printed from it. `api/path.rs` takes no path that is not here,
-//! and the routing table in `api.rs` uses its constants.
+//! The documentation and the OpenAPI document are generated from it. `api/path.rs` accepts only
+//! paths that are listed here, and the routing table in `api.rs` uses its constants.
 
 pub mod errors;
 pub mod objects;
@@ -16,35 +16,35 @@ use errors::Error;
 pub use operations::OPERATIONS;
 use types::{Member, Type};
 
-/// Something that the service does, as it is asked for over HTTP.
+/// An operation of the HTTP API.
 #[derive(Debug)]
 pub struct Operation {
-    /// The name: of its DTO, in `/api/…`, and in the documentation.
+    /// The name of its DTO, which is also used in `/api/…` and in the documentation.
     pub name: &'static str,
-    /// Under which heading it stands.
+    /// The heading that it is listed under.
     pub section: Section,
-    /// What it does, in a line.
+    /// A one-line description.
     pub summary: &'static str,
-    /// What else there is to know, a paragraph each.
+    /// Further paragraphs of the description.
     pub notes: &'static [&'static str],
-    /// Who may ask for it.
+    /// Who may call it.
     pub access: Access,
     pub method: Method,
     /// The route, with parameters in braces.
     pub path: &'static str,
     /// Whether the path may end in a format such as `.xml`.
     pub takes_suffix: bool,
-    /// The route that has its name, `/api/NAME`, which stands for those of ServiceStack.
+    /// The route by name, `/api/NAME`, which represents all of its ServiceStack routes.
     pub by_name: Option<&'static str>,
-    /// The same for several at once.
+    /// The route by name for a batch.
     pub batch_by_name: Option<&'static str>,
-    /// What it is given.
+    /// The members of its request.
     pub members: &'static [Member],
-    /// How its body may be written.
+    /// The kinds of request body that it accepts.
     pub body: RequestBody,
-    /// What it answers on its path when it succeeds.
+    /// The successful responses on its path.
     pub answers: &'static [Answer],
-    /// What it answers otherwise, in groups.
+    /// The errors that it may return, in groups.
     pub errors: &'static [&'static [Error]],
 }
 
@@ -54,9 +54,9 @@ pub enum Section {
     /// What telephony backends send.
     Reporting,
     Reading,
-    /// What is decided about billables afterwards.
+    /// Voiding billables and attributing sessions.
     Deciding,
-    /// For whoever runs the service.
+    /// Probes and metrics, for operators of the service.
     Running,
     Documentation,
 }
@@ -75,25 +75,25 @@ impl Section {
         match self {
             Self::Reporting => "Reporting",
             Self::Reading => "Reading",
-            Self::Deciding => "Deciding",
-            Self::Running => "Running the service",
+            Self::Deciding => "Voiding and attribution",
+            Self::Running => "Health and metrics",
             Self::Documentation => "Documentation",
         }
     }
 }
 
-/// Who may ask for an operation.
+/// Who may call an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Open,
-    /// Who has a token with this scope.
+    /// Clients that have a token with this scope.
     Scope(Scope),
-    /// The same, when the token is not limited to accounts.
+    /// Clients that have a token with this scope and without an account limit.
     Unlimited(Scope),
 }
 
 impl Access {
-    /// The scope that it takes.
+    /// The scope that it requires.
     pub fn scope(self) -> Option<Scope> {
         match self {
             Self::Open => None,
@@ -102,77 +102,76 @@ impl Access {
     }
 }
 
-/// How the body of a request may be written.
+/// The kinds of request body that an operation accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBody {
     Nothing,
-    /// As a JSON object.
+    /// A JSON object.
     Json,
-    /// In every format, and as a form; one report or several.
+    /// One report or a batch, in every format or as a form.
     Reports,
 }
 
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// When it is given.
+    /// When it is returned.
     pub when: &'static str,
     pub body: Body,
-    /// Headers that it has beside those of every answer. One that is not always there is not required.
+    /// Headers in addition to those of every response. Those that may be absent are not required.
     pub headers: &'static [Member],
 }
 
-/// What an answer holds.
+/// The body of a response.
 #[derive(Clone, Copy, Debug)]
 pub enum Body {
-    /// Nothing.
     Nothing,
     /// An object, in every format.
     One(&'static Type),
-    /// An object for one report; for several, an array of such objects, in order.
+    /// An object for a single report, or an array of objects, in order, for a batch.
     OneOrSeveral(&'static Type),
     /// A document of one of these media types.
     Document(&'static [&'static str]),
 }
 
 impl Operation {
-    /// The operation of that name, in any letter case.
+    /// Finds an operation by its name, ignoring case.
     pub fn find(name: &str) -> Option<&'static Self> {
         OPERATIONS
             .into_iter()
             .find(|operation| operation.name.eq_ignore_ascii_case(name))
     }
 
-    /// Those that have a DTO.
+    /// The operations that have a DTO.
     pub fn messages() -> impl Iterator<Item = &'static Self> {
         OPERATIONS
             .into_iter()
             .filter(|operation| operation.by_name.is_some())
     }
 
-    /// What a client's call by name returns: a DTO, or nothing.
+    /// The DTO that a call by name returns, if any.
     pub fn returns(&self) -> Option<&'static Type> {
         match self.answers.first()?.body {
             Body::One(of) => Some(of),
-            // By its name it answers as it does on ServiceStack.
+            // By name, reports return nothing, as on ServiceStack.
             Body::OneOrSeveral(_) | Body::Nothing | Body::Document(_) => None,
         }
     }
 
-    /// The members of its DTO: all that it is given but headers.
+    /// The members of its DTO: all request members except headers.
     pub fn fields(&self) -> impl Iterator<Item = &'static Member> + use<> {
         self.members
             .iter()
             .filter(|member| member.location != types::Location::Header)
     }
 
-    /// Whether answers are in whatever format is asked for.
+    /// Whether the client can choose the response format.
     pub fn has_formats(&self) -> bool {
         let mut answers = self.answers.iter();
         !answers.any(|answer| matches!(answer.body, Body::Document(_)))
     }
 
-    /// Every error that it may answer.
+    /// Every error that it may return.
     pub fn errors(&self) -> impl Iterator<Item = Error> + use<> {
         self.errors.iter().flat_map(|errors| errors.iter().copied())
     }

@@ -1,64 +1,66 @@
-//! Records billable telephony events: stored before the reply, once, forever.
+//! Records billable telephony events: stored before the response, once, forever.
 //!
 //! # What happens to a POST
 //!
-//! 1. [`server`] accepts the connection, reads the head within its time, and hands the request on.
-//! 2. `api/layers/context.rs` gives it an id, a deadline and an access log line, and turns its path
-//!    into a route of the [`contract`]: `/Billables.xml` and `/xml/reply/NewBillable` are one
-//!    operation in different styles.
-//! 3. `api/caller.rs` finds the token among those in memory and holds it to its rate; [`limits`]
-//!    says whether there is room for another request.
-//! 4. `api/handlers/report.rs` reads the body within the byte budget, takes a permit, has
-//!    [`formats`] turn the body into raw reports, and applies the rules of [`billable::report`].
-//!    Each report gets its id from [`billable::identity`].
-//! 5. [`writer`] queues the entries for their partition. The partition's task takes whatever waits
-//!    and has [`store`] append it in one transaction: an id that is there already is a replay.
-//! 6. The transaction is durable. Every caller of the group is answered: stored, replayed or, where
-//!    the content differs, refused. Without a durable transaction the answer is a 5xx.
+//! 1. [`server`] accepts the connection, reads the request head within a time limit, and passes the
+//!    request on.
+//! 2. `api/layers/context.rs` gives the request an id, a deadline and an access log line, and maps
+//!    its path to a route of the [`contract`]: `/Billables.xml` and `/xml/reply/NewBillable` are
+//!    the same operation in two route styles.
+//! 3. `api/caller.rs` looks up the token in memory and enforces its rate; [`limits`] decides
+//!    whether another request is admitted.
+//! 4. `api/handlers/report.rs` reads the body within the byte budget, takes a permit, parses the
+//!    body into raw reports with [`formats`], and applies the rules of [`billable::report`]. Each
+//!    report gets its id from [`billable::identity`].
+//! 5. [`writer`] queues the entries for their partition. The partition's task takes all queued
+//!    entries and appends them through [`store`] in one transaction. An id that already exists is a
+//!    replay.
+//! 6. Once the transaction is durable, every caller of the group gets its response: stored,
+//!    replayed or, if the content differs, refused. Without a durable transaction the response is a
+//!    5xx.
 //!
-//! Lists, exports and the feed go from their handler through [`reader`] to the store, totals through
-//! [`totals`]; single billables and sessions are read from the store itself.
+//! Lists, exports and the feed are read from the store through [`reader`], totals through
+//! [`totals`]. Single billables and sessions are read from the store directly.
 //!
 //! # Modules
 //!
-//! A module uses only modules above it in this list; `tests/it/arrows.rs` has a line for each that
-//! says which.
+//! A module uses only modules above it in this list; `tests/it/arrows.rs` lists which ones.
 //!
-//! - [`billable`]: the domain. What is reported, its identity, the entries of the log. No I/O.
+//! - [`billable`]: the domain: reports, their identity, the entries of the log. No I/O.
 //! - [`token`]: secrets, and what they grant.
 //! - [`contract`]: the API as data: operations, objects, errors with their statuses, paths. A path
-//!   that is not in it is 404 before it reaches the router.
-//! - [`formats`]: JSON, XML, JSV, CSV and forms: bodies into reports, billables and errors into
-//!   bodies; negotiation. A new format goes here.
-//! - [`metrics`], [`telemetry`]: what the process counts and logs.
-//! - [`limits`]: what clients may use: bytes, requests at once, requests in a time.
+//!   that is not in it gets a 404 before it reaches the router.
+//! - [`formats`]: JSON, XML, JSV, CSV and forms. Parses bodies into reports, writes billables and
+//!   errors as bodies, and negotiates the format. A new format goes here.
+//! - [`metrics`], [`telemetry`]: the metrics and the logs of the process.
+//! - [`limits`]: what clients may use: bytes, concurrent requests, requests per period.
 //! - [`store`]: the log and the tokens in PostgreSQL or SQLite. All SQL is here.
-//! - [`writer`]: group commit, the heart. One task a partition; nobody is answered before the
-//!   commit that holds their report is durable.
+//! - [`writer`]: group commit, the core of the service. One task per partition. A caller gets its
+//!   response only after the commit that contains its report is durable.
 //! - [`reader`]: lists as of a cut of the log, and the feed of its entries.
-//! - [`totals`]: counts by account, customer and day; the roller that keeps them.
-//! - [`attribution`]: carries decisions about sessions into the log.
-//! - [`docs`]: pages, DTOs, samples and OpenAPI, printed from the contract.
-//! - [`api`]: the routing table, handlers, the layers around them, who may do what. [`server`]:
+//! - [`totals`]: counts by account, customer and day, and the roller that maintains them.
+//! - [`attribution`]: writes decisions about sessions to every partition of the log.
+//! - [`docs`]: pages, DTOs, samples and OpenAPI, generated from the contract.
+//! - [`api`]: the routing table, the handlers, the layers around them, authorization. [`server`]:
 //!   connections, TLS, time limits, draining.
-//! - [`config`]: the settings. [`cli`]: the commands, which use all of it.
+//! - [`config`]: the settings. [`cli`]: the commands, which use all other modules.
 //!
 //! # Invariants
 //!
 //! - **2xx means stored.** No success is written before the transaction is durable, and no mode
 //!   or setting changes that.
-//! - **Once, forever.** The id is computed from the report's identity; the primary key on it is
-//!   the de-duplication. There is no cache of recent keys, and nothing expires.
+//! - **Once, forever.** The id is computed from the report's identity, and its primary key prevents
+//!   duplicates. There is no cache of recent keys, and nothing expires.
 //! - The log is append-only: no statement updates or deletes an entry.
-//! - Statuses of errors are in `contract/errors.rs`, SQL is in `store`. The clock is read in `api`
-//!   and `cli` and passed inward. Randomness comes from `token::random_bytes` and
-//!   `billable::identity::random_id` alone.
+//! - Error statuses are in `contract/errors.rs`, SQL is in `store`. The clock is read in `api` and
+//!   `cli` and passed inward. Randomness comes only from `token::random_bytes` and
+//!   `billable::identity::random_id`.
 //!
 //! # What is deliberately absent
 //!
-//! Prices and invoices; buffers that acknowledge; editing and erasing; caches of query results;
-//! background compaction. A trait over the two databases: they are an enum, so that nothing
-//! above the store is generic.
+//! Prices and invoices; buffers that acknowledge before a commit; editing and erasing; caches of
+//! query results; background compaction. There is no trait over the two databases: they are an
+//! enum, so that nothing above the store is generic.
 
 pub mod billable;
 pub mod token;

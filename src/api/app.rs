@@ -1,4 +1,4 @@
-//! What handlers share, and what they may take.
+//! The state that handlers share, and its concurrency limits.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -17,32 +17,32 @@ use crate::metrics::Limit;
 use crate::store::{LogInfo, Store};
 use crate::writer::Writer;
 
-/// Pages, feeds and checks that are made at once. One of 1,000 items takes some 2 MB.
+/// Concurrent pages, feed reads and checks. A page of 1,000 items takes about 2 MB.
 const MAX_READS: usize = 32;
 
-/// Exports at once: each holds some 12 MB, and reads one batch after the other.
+/// Concurrent exports. Each holds about 12 MB and reads one batch after another.
 const MAX_EXPORTS: usize = 8;
 
-/// Totals at once: one may take 100 MB.
+/// Concurrent totals. One may take 100 MB.
 const MAX_TOTALS: usize = 4;
 
-/// Whether the store was ready when it was last asked, and when that was.
+/// The time and result of the last readiness check.
 pub(super) type Readiness = Arc<Mutex<Option<(Instant, bool)>>>;
 
-/// What requests are allowed.
+/// The limits of requests.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
-    /// How many reports may be under way at once, and as many other requests.
+    /// The maximum number of concurrent reports, and separately of other requests.
     pub requests: usize,
-    /// From a request's first byte to the first byte of its answer.
+    /// From the first byte of a request to the first byte of its response.
     pub timeout: Duration,
 }
 
-/// What handlers share. A clone is a handle.
+/// The state that handlers share. Clones share it too.
 #[derive(Clone, Debug)]
 pub struct App(Arc<Shared>);
 
-/// Behind one count of handles, because every request clones several.
+/// Held behind one `Arc`, because every request clones [`App`] several times.
 #[derive(Debug)]
 pub struct Shared {
     pub(super) store: Store,
@@ -69,7 +69,7 @@ impl Deref for App {
 }
 
 impl App {
-    /// Puts together what handlers share. Whoever waits for news is let go on `stop`.
+    /// Creates the shared state. `stop` releases feed readers that wait for new entries.
     pub fn new(
         store: Store,
         log: LogInfo,

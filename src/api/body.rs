@@ -1,5 +1,5 @@
-//! Reads a request's body: at most [`MAX_BODY`], out of the budget of bytes in flight, in time,
-//! and undoes its compression.
+//! Reads and decompresses a request body, within [`MAX_BODY`], the budget of bytes in flight and
+//! a timeout.
 
 use std::io::{ErrorKind, Read};
 use std::time::Duration;
@@ -28,12 +28,12 @@ pub(super) const MAX_BODY: usize = 8 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Gzip,
-    /// RFC 9110 means the zlib format; .NET has long sent the bare one, which is taken too.
+    /// RFC 9110 means the zlib format. .NET long sent raw deflate, which is accepted too.
     Deflate,
 }
 
-/// Reads a body of a client whole. The claim on the budget grows with the bytes that really came,
-/// so a length that is only announced holds nothing.
+/// Reads a client's whole body. The claim on the budget grows with the bytes received, so an
+/// announced length reserves nothing.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
@@ -52,7 +52,7 @@ pub(super) async fn read(
         .await
         .map_err(|_| ApiError::BodyTimeout)??;
     match coding {
-        // An empty body may carry a coding that was meant for a full one.
+        // A client may send Content-Encoding with an empty body, which needs no decompression.
         Some(coding) if !bytes.is_empty() => {
             let decoded = block_in_place(|| decompress(coding, &bytes, &mut claim))?;
             Ok((decoded.into(), claim))
@@ -61,8 +61,9 @@ pub(super) async fn read(
     }
 }
 
-/// Reads a body of JSON, whose member names are known in any letter case. Nothing at all is an
-/// object without members. On routes by name whose format is JSON the label does not count.
+/// Reads a JSON body. Member names are case-insensitive, and an empty body means `{}`.
+///
+/// On routes by operation name with the JSON format, the Content-Type is ignored.
 pub(super) async fn read_json<T: DeserializeOwned>(
     head: &Parts,
     body: Body,
@@ -85,10 +86,10 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     let text = bytes.trim_ascii_start();
     let text = if text.is_empty() { b"{}" } else { text };
     let value = case_insensitive::from_slice(text).map_err(|error| {
-        // The parser's own words may repeat the text.
+        // The parser's own message may quote the body.
         let (line, column) = (error.line(), error.column());
         ApiError::Malformed(format!(
-            "the JSON is not what belongs here (line {line}, column {column})"
+            "the JSON is malformed or has the wrong structure (line {line}, column {column})"
         ))
     })?;
     Ok((value, claim))
@@ -117,7 +118,7 @@ async fn read_frames(
     let mut collected = Vec::new();
     let mut first = Bytes::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ApiError::Malformed("the body was cut short".to_owned()))?;
+        let frame = frame.map_err(|_| ApiError::Malformed("the body was truncated".to_owned()))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -145,8 +146,8 @@ async fn read_frames(
     ))
 }
 
-/// Whether bytes begin as the zlib format does (RFC 1950, 2.2): compression method 8, and a
-/// header that is a multiple of 31. No encoder begins a bare stream so.
+/// Whether the bytes start with a zlib header (RFC 1950, 2.2): compression method 8, and a header
+/// that is a multiple of 31. No encoder starts a raw deflate stream like this.
 fn is_zlib(bytes: &[u8]) -> bool {
     match bytes {
         [method, flags, ..] => {
@@ -169,8 +170,8 @@ fn decompress(coding: Coding, bytes: &[u8], claim: &mut Claim) -> Result<Vec<u8>
     }
 }
 
-/// Reads to the end within the limits. It is read piece by piece, so that a small body that
-/// unfolds to a large one costs what it really holds.
+/// Reads to the end within the limits. It reads in small chunks, so that the claim grows with the
+/// decompressed size.
 fn read_whole(mut decoder: impl Read, claim: &mut Claim) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::new();
     let mut piece = [0; 16 * 1024];
@@ -191,5 +192,5 @@ fn read_whole(mut decoder: impl Read, claim: &mut Claim) -> Result<Vec<u8>, ApiE
 }
 
 fn undecodable() -> ApiError {
-    ApiError::Malformed("the body is not compressed as its Content-Encoding says".to_owned())
+    ApiError::Malformed("the body does not match its Content-Encoding".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Who is asking, and what they may do.
+//! The authenticated caller, and its permissions.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ use crate::limits::in_flight::RequestKind;
 use crate::reader::Accounts;
 use crate::token::{Grant, Scope, Secret, SecretHash};
 
-/// Who is asking. A handler that takes no caller can know nothing of one.
+/// The authenticated caller. A handler without this extractor needs no token.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     hash: SecretHash,
     grant: Arc<Grant>,
-    /// Held until the request is answered.
+    /// Held until the handler has returned.
     _permit: Option<Arc<Permit>>,
 }
 
@@ -36,8 +36,8 @@ impl Caller {
         &self.grant.client
     }
 
-    /// The same caller with what the token grants now: a body may take longer to arrive than a
-    /// revocation may take to hold.
+    /// Returns the caller with the token's current grant. A body may take longer to arrive than a
+    /// revocation may take to be effective.
     pub(super) fn renewed(self, tokens: &Tokens, now: Timestamp) -> Result<Self, ApiError> {
         let (grant, _) = tokens.find(&self.hash, now)?;
         Ok(Self { grant, ..self })
@@ -48,7 +48,7 @@ impl Caller {
         self.grant.accounts.clone()
     }
 
-    /// Demands that an account, if one is asked for, is one of the token's.
+    /// Checks that the token covers the requested account, if there is one.
     pub(super) fn require_account(&self, account: Option<&Text>) -> Result<(), ApiError> {
         if account.is_none_or(|account| self.grant.covers(account.as_str())) {
             Ok(())
@@ -65,7 +65,7 @@ impl Caller {
         }
     }
 
-    /// Applies the rules of reports and those of the token: one that is limited to accounts
+    /// Validates a report, also against the token: if the token is limited to accounts, the report
     /// must name one of them.
     pub(super) fn accept(&self, raw: RawReport, now: Timestamp) -> Result<Report, Vec<FieldError>> {
         let of_account = |code, message| FieldError::new(Field::AccountId, code, message);
@@ -88,7 +88,8 @@ impl Caller {
         }
     }
 
-    /// Whether a billable may be shown: it bills one of the token's accounts, or names one.
+    /// Whether the caller may see a billable: it is billed to one of the token's accounts, or names
+    /// one.
     pub(super) fn sees(&self, billable: &Billable) -> bool {
         self.grant.accounts.is_none()
             || billable
@@ -128,8 +129,8 @@ fn kind_of(method: &Method, path: &str) -> RequestKind {
     }
 }
 
-/// The secret of `Authorization`: a bearer token, or the password of Basic, whose user name is
-/// ignored. More than one such header is as good as none.
+/// Returns the secret in `Authorization`: a bearer token, or the password of Basic. More than one
+/// such header counts as none.
 fn secret_of(headers: &HeaderMap) -> Option<Secret> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else {

@@ -1,10 +1,10 @@
 //! Cursors: positions in the log, sealed so that a client can neither read nor alter them.
 //!
-//! A cursor is a version byte, a random nonce of 24 bytes, and what XChaCha20-Poly1305 makes of the
-//! log's epoch (16 bytes), the position in each partition (8 bytes each, big-endian) and, in a
-//! list, the last billable (its time in microseconds, 8 bytes, and its id, 16); all of it in
-//! base64url. Everything has a fixed width: even the length says nothing of anybody's volume. What
-//! a cursor is for, and a list's filter, are authenticated with it.
+//! A cursor is a version byte, a random nonce of 24 bytes, and an XChaCha20-Poly1305 ciphertext,
+//! all in base64url. The plaintext is the log's epoch (16 bytes), the position in each partition
+//! (8 bytes each, big-endian) and, in a list, the last billable (its time in microseconds, 8 bytes,
+//! and its id, 16). All fields have a fixed width, so the length reveals nothing about volumes. The
+//! cursor's purpose and a list's filter are authenticated too.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,7 +21,8 @@ use crate::token::random_bytes;
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 
-/// Seals and opens cursors. The key is the log's, so every process opens those of every other.
+/// Seals and opens cursors. The key belongs to the log, so each process opens the cursors of the
+/// others.
 #[derive(Clone)]
 pub struct Cursors {
     cipher: XChaCha20Poly1305,
@@ -35,22 +36,22 @@ impl std::fmt::Debug for Cursors {
 }
 
 impl Cursors {
-    /// Reads the key, or makes it.
+    /// Loads the log's key, or creates it.
     pub async fn load(store: &Store, log: LogInfo) -> Result<Self, OpenError> {
         let key = store.cursor_key().await?;
         let cipher = XChaCha20Poly1305::new(&key.into());
         Ok(Self { cipher, log })
     }
 
-    /// A cursor of the feed: everything up to `positions` has been read.
+    /// Creates a feed cursor: everything up to `positions` has been read.
     pub(super) fn seal_feed(&self, positions: &[i64]) -> Result<String, ApiError> {
         self.seal(&self.encode(positions), b"feed")
     }
 
-    /// Opens a cursor of the feed.
+    /// Opens a feed cursor.
     ///
     /// # Errors
-    /// It is altered or no cursor of the feed; or its log, or its part of it, is gone.
+    /// The cursor was altered or is not a feed cursor, or its log or its part of the log is gone.
     pub(super) fn open_feed(&self, cursor: &str, heads: &[i64]) -> Result<Vec<i64>, ApiError> {
         let opened = self.open(cursor, b"feed")?;
         let (positions, rest) = self.positions(&opened, heads)?;
@@ -60,7 +61,7 @@ impl Cursors {
         }
     }
 
-    /// A cursor of a list: it goes on behind `after`, as of `cut`.
+    /// Creates a list cursor, which continues after `after`, as of `cut`.
     pub(super) fn seal_list(
         &self,
         filter: &Filter,
@@ -73,7 +74,7 @@ impl Cursors {
         self.seal(&bytes, &purpose(filter))
     }
 
-    /// Opens a cursor of the list with this filter.
+    /// Opens a cursor for the list with this filter.
     pub(super) fn open_list(
         &self,
         filter: &Filter,
@@ -114,7 +115,7 @@ impl Cursors {
             return Err(ApiError::InvalidCursor);
         };
         let positions: Vec<_> = positions.iter().copied().map(i64::from_be_bytes).collect();
-        // Above the head: a backup was restored, and other entries will have these positions.
+        // If one is above the head, a backup was restored, and other entries will get its position.
         if positions.iter().zip(heads).all(|(at, head)| at <= head) {
             Ok((positions, rest))
         } else {
@@ -149,7 +150,7 @@ impl Cursors {
     }
 }
 
-/// What the cursor of a list is for: the list with this filter and no other.
+/// Returns the purpose of a list cursor, which binds it to the list with this filter.
 fn purpose(filter: &Filter) -> Vec<u8> {
     let Filter {
         account_id,
@@ -210,7 +211,7 @@ mod tests {
             let mut altered = sealed.clone().into_bytes();
             altered[index] = if altered[index] == b'A' { b'B' } else { b'A' };
             let altered = String::from_utf8(altered).expect("ASCII");
-            // The last character has bits that mean nothing.
+            // The last character has unused bits.
             if URL_SAFE_NO_PAD.decode(&altered) != URL_SAFE_NO_PAD.decode(&sealed) {
                 assert_eq!(
                     code(cursors.open_feed(&altered, &[9])),

@@ -1,4 +1,4 @@
-//! Every error that a client can get, with its sentence. Its status and code are those of
+//! Every error that a client can get, with its message. Statuses and codes are those of
 //! `contract/errors.rs`.
 
 mod response;
@@ -16,49 +16,49 @@ use crate::formats::status::{ResponseError, ResponseStatus};
 use crate::store::StoreError;
 use crate::token::Scope;
 
-/// An error as the API knows it.
+/// An error of the API.
 #[derive(Clone, Debug)]
 pub(super) enum ApiError {
-    /// The body or the query cannot be read.
+    /// The body or the query could not be parsed.
     Malformed(String),
-    /// Fields break rules, those of the token's accounts included; all of them are listed, with
-    /// the index of the item in a batch.
+    /// Fields violate rules, including the token's account limit. All of them are listed, with the
+    /// index of the item in a batch.
     Invalid(Vec<(Option<usize>, FieldError)>),
-    /// A parameter, or a member of a body, breaks a rule. Its name is as .NET writes it.
+    /// A parameter or a member of a body violates a rule. The name is in .NET spelling.
     Parameter {
         name: &'static str,
         code: Code,
         message: String,
     },
-    /// The cursor is not one that this service gave for this.
+    /// This service did not issue the cursor for this request.
     InvalidCursor,
-    /// The cursor's log, or its part of the log, is gone.
+    /// The cursor's log, or the part of it that the cursor points to, no longer exists.
     CursorGone,
-    /// HTTP/1.0 cannot tell a whole export from a cut one.
+    /// An HTTP/1.0 client could not tell a complete export from a truncated one.
     OldVersion,
-    /// The body must be JSON here.
+    /// The operation requires a JSON body.
     NotJson,
     /// The token is limited to other accounts.
     OtherAccount,
-    /// Only a token without account limit may do this.
+    /// Only a token without an account limit may do this.
     Limited,
-    /// The session is billed to another pair, which differs in these fields.
+    /// The session is already billed to a pair that differs in these fields.
     AttributionConflict(Vec<Field>),
-    /// What is asked for comes to more than one answer holds.
+    /// The result is too large for one response.
     TooMuch(&'static str),
-    /// The `Idempotency-Key` header is unusable.
+    /// The `Idempotency-Key` header is invalid or repeated.
     BadKey,
-    /// No token, or one that is unknown, expired or revoked.
+    /// The token is missing, unknown, expired or revoked.
     Unauthorized,
     /// The token lacks a scope.
     MissingScope(Scope),
-    /// A browser sent this from another site.
+    /// A browser sent the request from another site.
     CrossSite,
-    /// No such path, or nothing there that the token may see.
+    /// The path or the resource does not exist, or the token may not see it.
     NotFound,
-    /// The documentation has no such page; the message says which there are.
+    /// The documentation has no such page; the message lists the available ones.
     NotDescribed(String),
-    /// The path has other methods.
+    /// The path does not support the method.
     MethodNotAllowed,
     /// The body did not arrive in time.
     BodyTimeout,
@@ -66,32 +66,32 @@ pub(super) enum ApiError {
     TooLarge(usize),
     /// The batch has too many items.
     TooManyItems,
-    /// The body is in no format of ours.
+    /// The body's format is not supported.
     UnsupportedMediaType,
-    /// The body is compressed in a way that is not understood.
+    /// The body's compression is not supported.
     UnsupportedCoding,
-    /// The key was used before, with other values in these fields, of these items in a batch.
+    /// The key was already used with other values in these fields of these items of a batch.
     IdempotencyConflict(Vec<(Option<usize>, Field)>),
-    /// Storing failed from this item of a batch on.
+    /// A batch failed; this item is the first that was not stored.
     AtItem(usize, Box<Self>),
-    /// Too much is under way.
+    /// The server is overloaded.
     Overloaded,
-    /// The token has sent as many requests as it may; the next one may come then.
+    /// The token exceeded its request rate; the next request is allowed after this time.
     TooManyRequests(Duration),
-    /// The store is away or did not confirm in time.
+    /// The store is unavailable or did not confirm in time.
     StoreUnavailable,
-    /// The store failed for this reason, which is for the log.
+    /// The store failed. The reason is logged and not shown to the client.
     Store(Arc<StoreError>),
-    /// The server takes nothing new.
+    /// The server is stopping and accepts no new work.
     Stopping,
     /// The request took too long.
     Timeout,
-    /// A fault of ours. The log has the cause.
+    /// The server is at fault. Its log has the cause.
     Internal,
 }
 
 impl ApiError {
-    #[expect(clippy::too_many_lines, reason = "a table, a row for each error")]
+    #[expect(clippy::too_many_lines, reason = "a table with one row per error")]
     fn parts(&self) -> (Error, String) {
         let (error, message) = match self {
             Self::Malformed(reason) => (errors::MALFORMED, &**reason),
@@ -101,29 +101,29 @@ impl ApiError {
             }
             Self::InvalidCursor => (
                 errors::INVALID_CURSOR,
-                "the cursor must be one that this service gave for the same request",
+                "the cursor must be one that this service issued for the same request",
             ),
             Self::CursorGone => (
                 errors::CURSOR_GONE,
-                "the log that the cursor belongs to is gone, a backup was restored; begin anew",
+                "the cursor's position in the log no longer exists, because a backup was restored; start again without a cursor",
             ),
             Self::OldVersion => (
                 errors::HTTP_VERSION_NOT_SUPPORTED,
-                "an export needs HTTP/1.1, where one that is cut is seen to be (behind nginx: proxy_http_version 1.1)",
+                "exports require HTTP/1.1, so that a truncated response can be detected (behind nginx: proxy_http_version 1.1)",
             ),
             Self::NotJson => (
                 errors::UNSUPPORTED_MEDIA_TYPE,
-                "the body must be JSON here, in UTF-8",
+                "the body must be JSON in UTF-8",
             ),
             Self::OtherAccount => (errors::FORBIDDEN, "the token is limited to other accounts"),
             Self::Limited => (
                 errors::FORBIDDEN,
-                "the token is limited to accounts; this takes one that is not",
+                "the token is limited to accounts; this requires a token without that limit",
             ),
             Self::AttributionConflict(fields) => {
                 let names: Vec<_> = fields.iter().map(|field| field.camel()).collect();
                 let message = format!(
-                    "the session is billed to another {}; that was decided once",
+                    "the session is already billed to another {}, which cannot be changed",
                     names.join(", ")
                 );
                 return (errors::ATTRIBUTION_CONFLICT, message);
@@ -131,11 +131,11 @@ impl ApiError {
             Self::TooMuch(what) => (errors::TOO_MUCH, *what),
             Self::BadKey => (
                 errors::INVALID_IDEMPOTENCY_KEY,
-                "Idempotency-Key must be given once and have 1 to 255 visible ASCII characters",
+                "Idempotency-Key must be given only once and have 1 to 255 visible ASCII characters",
             ),
             Self::Unauthorized => (
                 errors::UNAUTHORIZED,
-                "a valid token is required, as Authorization: Bearer TOKEN or as the password of Basic",
+                "a valid token is required, as Authorization: Bearer TOKEN or as the password of Basic authentication",
             ),
             Self::MissingScope(scope) => {
                 let message = format!("the token does not have the scope {}", scope.as_str());
@@ -143,17 +143,17 @@ impl ApiError {
             }
             Self::CrossSite => (
                 errors::FORBIDDEN,
-                "browsers may send this from the service's own pages only",
+                "browsers may send this request only from the service's own pages",
             ),
-            Self::NotFound => (errors::NOT_FOUND, "there is nothing here"),
+            Self::NotFound => (errors::NOT_FOUND, "not found"),
             Self::NotDescribed(message) => (errors::NOT_FOUND, &**message),
             Self::MethodNotAllowed => (
                 errors::METHOD_NOT_ALLOWED,
-                "this path has other methods, see the Allow header",
+                "this path does not support the method; the Allow header lists those that it supports",
             ),
             Self::BodyTimeout => (errors::REQUEST_TIMEOUT, "the body did not arrive in time"),
             Self::TooLarge(limit) => {
-                let message = format!("the body must have at most {limit} bytes");
+                let message = format!("the body must not be larger than {limit} bytes");
                 return (errors::PAYLOAD_TOO_LARGE, message);
             }
             Self::TooManyItems => (
@@ -162,11 +162,11 @@ impl ApiError {
             ),
             Self::UnsupportedMediaType => (
                 errors::UNSUPPORTED_MEDIA_TYPE,
-                "the body must be JSON, XML, JSV, CSV, JSON lines or a form, as its Content-Type says, in UTF-8",
+                "the body must be JSON, XML, JSV, CSV, JSON lines or a form, with a matching Content-Type and in UTF-8",
             ),
             Self::UnsupportedCoding => (
                 errors::UNSUPPORTED_MEDIA_TYPE,
-                "Content-Encoding must be gzip or deflate, once",
+                "Content-Encoding must be gzip or deflate and given only once",
             ),
             Self::AtItem(_, error) => return error.parts(),
             Self::IdempotencyConflict(conflicts) => {
@@ -174,43 +174,40 @@ impl ApiError {
                 let fields = conflicts.iter().take_while(|(index, _)| *index == first);
                 let names: Vec<_> = fields.map(|(_, field)| field.camel()).collect();
                 let message = format!(
-                    "{}this Idempotency-Key was used with another {}",
+                    "{}this Idempotency-Key was already used with another {}",
                     at(first),
                     names.join(", ")
                 );
                 return (errors::IDEMPOTENCY_CONFLICT, message);
             }
-            Self::Overloaded => (
-                errors::OVERLOADED,
-                "too much is under way, send it again later",
-            ),
+            Self::Overloaded => (errors::OVERLOADED, "the server is overloaded; retry later"),
             Self::TooManyRequests(_) => (
                 errors::TOO_MANY_REQUESTS,
-                "the token has sent as many requests as it may, send it again later",
+                "the token exceeded its request rate; retry later",
             ),
             Self::Store(error) if error.is_transient() => return Self::StoreUnavailable.parts(),
             Self::Store(_) => return Self::Internal.parts(),
             Self::StoreUnavailable => (
                 errors::STORE_UNAVAILABLE,
-                "the store did not confirm; nothing is certain, send it again later",
+                "the database is unavailable; a write may or may not have been stored; retry later",
             ),
             Self::Stopping => (
                 errors::STOPPING,
-                "the server is stopping, ask another one or later",
+                "the server is stopping; use another server or retry later",
             ),
             Self::Timeout => (
                 errors::TIMEOUT,
-                "the request took too long; nothing is certain, send it again later",
+                "the request timed out; a write may or may not have been stored; retry later",
             ),
             Self::Internal => (
                 errors::INTERNAL_SERVER_ERROR,
-                "the server failed; its log has the reason under this answer's X-Request-Id",
+                "the server failed; its log has the cause under this response's X-Request-Id",
             ),
         };
         (error, message.to_owned())
     }
 
-    /// What is wrong with which field.
+    /// The errors of single fields.
     fn errors(&self) -> Vec<ResponseError> {
         let of = |index: &Option<usize>, error_code, field: &Field, message| ResponseError {
             error_code,
@@ -232,7 +229,7 @@ impl ApiError {
                 .collect(),
             Self::IdempotencyConflict(conflicts) => {
                 let differs =
-                    |field: &Field| format!("{} differs from the stored one", field.camel());
+                    |field: &Field| format!("{} differs from the stored value", field.camel());
                 conflicts
                     .iter()
                     .map(|(index, field)| {
@@ -247,7 +244,7 @@ impl ApiError {
             }
             Self::AttributionConflict(fields) => {
                 let differs =
-                    |field: &Field| format!("{} differs from the decided one", field.camel());
+                    |field: &Field| format!("{} differs from the decided value", field.camel());
                 fields
                     .iter()
                     .map(|field| {
@@ -274,7 +271,7 @@ impl ApiError {
         }
     }
 
-    /// An error of a parameter, whose name is as .NET writes it.
+    /// An error of a parameter. The name is in .NET spelling.
     pub(super) fn parameter(name: &'static str, rule: impl AsRef<str>) -> Self {
         Self::of_parameter(name, Code::Predicate, rule.as_ref())
     }
@@ -288,7 +285,7 @@ impl ApiError {
         }
     }
 
-    /// An error of a parameter that has to be given and is not. Its name is as .NET writes it.
+    /// An error of a required parameter that is missing. The name is in .NET spelling.
     pub(super) fn missing(name: &'static str) -> Self {
         let code = Code::NotEmpty;
         Self::of_parameter(name, code, "is required")
@@ -316,7 +313,7 @@ impl ApiError {
         self.parts().0.code
     }
 
-    /// What the log should say of it, where it is a fault of the store.
+    /// The cause to log, if the store failed.
     pub(super) fn cause(&self) -> Option<&StoreError> {
         match self {
             Self::Store(error) => Some(error),
@@ -325,7 +322,7 @@ impl ApiError {
         }
     }
 
-    /// The error that stands for a bare status of the framework.
+    /// The error for a bare status that the framework returned.
     pub(super) fn from_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::NotFound,
@@ -335,8 +332,8 @@ impl ApiError {
     }
 }
 
-/// One failure's code and sentence stand for it; of several, the first one's, and all sentences.
-/// Those of a batch may be thousands, which are in the list of errors and not here again.
+/// The code of the representative error, and its message. For a single report with several errors
+/// the message lists all of them. A batch may have thousands, which are only in the list of errors.
 fn invalid(errors: &[(Option<usize>, FieldError)]) -> (Error, String) {
     let Some((index, first)) = standing(errors) else {
         return (errors::NOT_EMPTY, String::new());
@@ -353,8 +350,8 @@ fn invalid(errors: &[(Option<usize>, FieldError)]) -> (Error, String) {
     (Error::of_field(first.code), message)
 }
 
-/// The failure that stands for all: the first one, unless some are about accounts and some are
-/// not; then sending it with another token would be no use.
+/// The error that represents all of them: the first one that is not about the account limit, if
+/// there is one, because then another token would not help.
 fn standing(errors: &[(Option<usize>, FieldError)]) -> Option<&(Option<usize>, FieldError)> {
     errors
         .iter()
@@ -362,7 +359,7 @@ fn standing(errors: &[(Option<usize>, FieldError)]) -> Option<&(Option<usize>, F
         .or(errors.first())
 }
 
-/// Which item a sentence is about.
+/// The prefix of a message that names the item it is about.
 fn at(index: Option<usize>) -> String {
     index.map_or_else(String::new, |index| format!("item {index}: "))
 }

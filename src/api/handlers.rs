@@ -1,4 +1,4 @@
-//! What each route does: read the input, make one call, shape the answer.
+//! The handlers of the routes: each reads the input, makes one call and builds the response.
 
 pub(super) mod billables;
 pub(super) mod billing;

@@ -1,4 +1,4 @@
-//! What surrounds every request, whatever its route: ids, deadline, access log, error bodies.
+//! The layers around every route: ids, deadline, access log, error bodies.
 
 pub(super) mod access_log;
 pub(super) mod context;

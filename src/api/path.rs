@@ -1,7 +1,8 @@
-//! Paths as ServiceStack takes them: literal segments in any letter case, empty segments
-//! dropped, a format suffix where a route has one, an operation under each of its names; and the
-//! canonical path they stand for. Which routes there are is said in the description of the
-//! operations, and by nothing else.
+//! Maps paths, in any form that ServiceStack accepts, to canonical paths.
+//!
+//! Literal segments match in any letter case, empty segments are dropped, some routes take a format
+//! suffix, and each operation has several names. The routes are defined only in the contract's
+//! operations.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -9,15 +10,15 @@ use http::request::Parts;
 use crate::contract::{OPERATIONS, Operation};
 use crate::formats::Format;
 
-/// What a path says beside which route it is.
+/// How a path names its route: as a resource, or as an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RouteStyle {
-    /// A resource, with the format of its suffix, which is the answer's.
+    /// A resource. The suffix is the format of the response.
     Resource { suffix: Option<Format> },
-    /// An operation of ServiceStack's, with a format for the body and for the answer.
+    /// A ServiceStack operation, with the format of the body and of the response.
     Operation {
         format: Format,
-        /// Whether it takes several at once.
+        /// Whether the body is a batch.
         is_batch: bool,
     },
 }
@@ -31,22 +32,22 @@ impl<S: Sync> FromRequestParts<S> for RouteStyle {
     }
 }
 
-/// A path in its route's spelling.
+/// A path in the spelling of its route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Canonical {
     pub(super) route: &'static str,
     pub(super) path: String,
-    /// What it says besides.
     pub(super) style: RouteStyle,
 }
 
-/// The canonical path; `None` when no route has this path.
+/// Returns the canonical path, or `None` if no route has this path.
 pub(super) fn canonical(path: &str) -> Option<Canonical> {
     operation(path).or_else(|| resource(path))
 }
 
-/// `/api/NewBillable[.format]`, where a trailing slash would name no operation; and
-/// `/{format}/{reply or oneway}/NewBillable`. Some have a batch with `[]` behind the name.
+/// Matches `/api/NewBillable[.format]`, which allows no trailing slash, and
+/// `/{format}/{reply or oneway}/NewBillable`. Some operations take a batch, with `[]` after the
+/// name.
 fn operation(path: &str) -> Option<Canonical> {
     let segments: Vec<_> = path
         .split('/')
@@ -79,13 +80,13 @@ fn operation(path: &str) -> Option<Canonical> {
     })
 }
 
-/// ServiceStack has no lines of JSON.
+/// ServiceStack has no JSON lines format.
 fn operations_format(name: &str) -> Option<Format> {
     Format::from_name(name).filter(|format| *format != Format::Ndjson)
 }
 
-/// A suffix is the text after the last dot, exactly as a format is named; after a trailing slash
-/// there is none.
+/// Matches a resource's path. The suffix is the text after the last dot, and must be exactly a
+/// format's name. A path with a trailing slash has none.
 fn resource(path: &str) -> Option<Canonical> {
     let suffixed = path
         .rsplit_once('.')
@@ -104,7 +105,7 @@ fn resource(path: &str) -> Option<Canonical> {
     })
 }
 
-/// The path in the route's spelling; parameters stay as sent.
+/// Returns the path in the route's spelling, with parameters as sent.
 fn matched(route: &str, path: &str) -> Option<String> {
     let mut canonical = String::with_capacity(path.len());
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());

@@ -1,11 +1,11 @@
-//! `Prefer` (RFC 7240): how much of a stored billable the caller wants to see.
+//! `Prefer` (RFC 7240): whether the response contains the stored billables.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// The value of the preference `return`.
+/// The value of the `return` preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Return {
     Minimal,
@@ -14,7 +14,7 @@ pub(super) enum Return {
 }
 
 impl Return {
-    /// What the headers prefer; of several the first one counts, and others are ignored.
+    /// Reads the `return` preference. The first one counts; other preferences are ignored.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(PREFER).iter();
         let preferences = values
@@ -30,7 +30,7 @@ impl Return {
             })
     }
 
-    /// The header that says so.
+    /// Returns the `Preference-Applied` header.
     pub(super) fn applied(self) -> (HeaderName, HeaderValue) {
         let value = match self {
             Self::Minimal => "return=minimal",

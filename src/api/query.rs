@@ -1,15 +1,15 @@
-//! The parameters of reading routes, each checked once. Unknown ones are ignored, an empty one is
-//! not given, and of one that is repeated the first counts.
+//! The query parameters of reading routes, each validated once. Unknown parameters are ignored, an
+//! empty one counts as absent, and the first value of a repeated one counts.
 
 use crate::api::ApiError;
 use crate::billable::{BillableState, Field, FieldError, Text, Timestamp};
 use crate::formats::parameters::Parameters;
 use crate::reader::Filter;
 
-/// The longest that a reader of the feed may wait, in seconds.
+/// The longest wait of a feed reader, in seconds.
 const MAX_WAIT: usize = 60;
 
-/// The most items of a page.
+/// The maximum number of items in a page.
 const MAX_LIMIT: usize = 1000;
 
 /// A request's query.
@@ -20,19 +20,19 @@ impl Query {
         Ok(Self(Parameters::parse(query.unwrap_or_default())?))
     }
 
-    /// A parameter's value, if it is given.
+    /// Returns a parameter's value, if it is given.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).filter(|value| !value.is_empty())
     }
 
-    /// A field of a report.
+    /// Returns a parameter that is a field of a report.
     pub(super) fn field(&self, field: Field) -> Result<Option<Text>, FieldError> {
         self.get(field.camel())
             .map(|value| Text::parse(field, value.to_owned()))
             .transpose()
     }
 
-    /// The conditions of a list.
+    /// Returns the filter of a list.
     pub(super) fn filter(&self) -> Result<Filter, ApiError> {
         let mut errors = Vec::new();
         let mut field = |field| {
@@ -71,19 +71,19 @@ impl Query {
             Timestamp::parse(value).ok_or_else(|| {
                 ApiError::parameter(
                     shown,
-                    "must be an RFC 3339 timestamp such as 2026-03-01T09:30:00Z (a + in a query is %2B)",
+                    "must be an RFC 3339 timestamp such as 2026-03-01T09:30:00Z (escape + as %2B)",
                 )
             })
         });
         timestamp.transpose()
     }
 
-    /// How many items are wanted: 1 to 1000.
+    /// Returns the number of items requested: 1 to 1000.
     pub(super) fn limit(&self) -> Result<Option<usize>, ApiError> {
         self.number("limit", "Limit", 1, MAX_LIMIT)
     }
 
-    /// How long to wait for something, in seconds: 0 to 60.
+    /// Returns how long to wait for new entries, in seconds: 0 to 60.
     pub(super) fn wait(&self) -> Result<u64, ApiError> {
         let wait = self.number("wait", "Wait", 0, MAX_WAIT)?;
         Ok(wait.unwrap_or_default() as u64)

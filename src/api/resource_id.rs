@@ -1,5 +1,5 @@
-//! The id of the resource that a request names: the parameter of its path or, on a route by the
-//! operation's name, the member that stands for it, in the query or in the body.
+//! The id of the resource that a request names. It is a parameter of the path or, on routes by
+//! operation name, a member of the query or the body.
 
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
@@ -13,18 +13,19 @@ use crate::contract::types::Location;
 /// The id of the resource that a request names.
 #[derive(Clone, Debug)]
 pub(super) enum ResourceId {
-    /// The parameter of the path.
+    /// From the path's parameter.
     OfPath(String),
-    /// What the query says, on a route by name.
+    /// From the query, if it has one, on a route by operation name.
     ByName(Option<String>),
 }
 
 impl ResourceId {
-    /// The id, which a body may hold where the path does not. `name` is the member's, as .NET
-    /// writes it.
+    /// Returns the id. If the path has none, the body may have it. `name` is the member's name in
+    /// .NET's spelling.
     ///
     /// # Errors
-    /// The id is missing, or differs between query and body: a void or a decision is permanent.
+    /// The id is missing, or differs between query and body, which is refused because a void or a
+    /// decision is permanent.
     pub(super) fn or(
         self,
         in_body: Option<String>,

@@ -1,4 +1,4 @@
-//! The format of a response, negotiated once for results and errors; and bodies in it.
+//! Negotiates the format of a response, once for results and errors, and writes bodies in it.
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
@@ -14,7 +14,7 @@ use crate::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
 use crate::formats::parameters::Parameters;
 use crate::formats::record::Record;
 
-/// What is written of a long body at once, in bytes.
+/// The size of a frame of a long body, in bytes.
 const FRAME: usize = 16 * 1024;
 
 /// The format of a response.
@@ -22,7 +22,7 @@ const FRAME: usize = 16 * 1024;
 pub(in crate::api) struct ResponseFormat {
     /// The format of results, and of errors.
     pub(in crate::api) format: Format,
-    /// Whether errors are problem details instead.
+    /// Whether errors are written as problem details instead.
     is_problem: bool,
 }
 
@@ -32,8 +32,8 @@ impl ResponseFormat {
         is_problem: false,
     };
 
-    /// Negotiates the format of the response to `request`. Resources take suffix, query, `Accept` and
-    /// the body's type into account; operations their own format and the query.
+    /// Negotiates the format of the response to `request`. Resources consider suffix, query,
+    /// `Accept` and the body's type; operations consider their own format and the query.
     pub(super) fn negotiate(request: &Request, style: RouteStyle) -> Self {
         let headers = request.headers();
         let query =
@@ -67,17 +67,18 @@ impl ResponseFormat {
         }
     }
 
-    /// A record as a body.
+    /// Writes a record as a body.
     pub(in crate::api) fn record(self, record: Record<'_>) -> Response {
         self.text(record.write(self.format))
     }
 
-    /// A body that was written in this format.
+    /// Returns a response with a body that is already written in this format.
     pub(in crate::api) fn text(self, text: impl Into<Body>) -> Response {
         ([(CONTENT_TYPE, self.format.content_type())], text.into()).into_response()
     }
 
-    /// A body of pieces that are written as the client takes them. A short one has a length.
+    /// Returns a response with a body of pieces, which are produced as the client reads. A body of
+    /// one frame has a Content-Length.
     pub(in crate::api) fn pieces(
         self,
         pieces: impl Iterator<Item = String> + Send + 'static,
@@ -102,7 +103,7 @@ impl ResponseFormat {
         self.text(Body::from_stream(futures_util::stream::iter(frames)))
     }
 
-    /// An error as a body, with its media type.
+    /// Writes an error. Returns its media type and its body.
     pub(super) fn error(self, error: &ApiError, status: StatusCode) -> (&'static str, String) {
         let response_status = error.response_status();
         if self.is_problem {

@@ -1,8 +1,9 @@
 //! The live tokens, in memory.
 //!
-//! They are read anew every 2 s, so that no request waits for a query and a new or revoked token
-//! holds everywhere within 5 s. When they could not be read for that long nobody is let in: a
-//! revoked token must not outlive a broken connection. When they were last used is noted aside.
+//! They are reloaded every 2 s, so no request waits for a query, and a new or revoked token takes
+//! effect on every server within 5 s. If they could not be reloaded for that long, all requests are
+//! refused: a revoked token must not outlive a broken connection. A background task records when
+//! tokens were last used.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,18 +22,18 @@ use crate::telemetry::chain;
 use crate::token::{Grant, Rate, Scope, Secret, SecretHash, Token};
 
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
-/// Until everybody is let in again there is no time to lose.
+/// After a failure, retry sooner: requests are refused once the tokens are too old.
 const REFRESH_AGAIN_AFTER: Duration = Duration::from_millis(250);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_AGE: Duration = Duration::from_secs(5);
 
-/// How often it is looked at which tokens were used.
+/// How often to look for tokens that were used.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
 
-/// How much later a use must be than the one that is noted, in microseconds.
+/// How much later than the recorded use a new one must be to be recorded, in microseconds.
 const NOTE_AFTER: i64 = 60_000_000;
 
-/// The live tokens. A clone is a handle to the same ones.
+/// The live tokens. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     snapshot: Arc<RwLock<Snapshot>>,
@@ -44,7 +45,7 @@ struct Snapshot {
     read_at: Instant,
 }
 
-/// A token, as it is asked for with each request.
+/// The parts of a token that requests need.
 #[derive(Debug)]
 struct Live {
     grant: Arc<Grant>,
@@ -53,7 +54,7 @@ struct Live {
 }
 
 impl Tokens {
-    /// Reads the tokens for the first time. `admin` is a further token with every scope.
+    /// Loads the tokens for the first time. `admin` is an additional token with every scope.
     pub async fn load(
         store: &Store,
         log: LogInfo,
@@ -65,7 +66,7 @@ impl Tokens {
         })
     }
 
-    /// Reads them again and again, for ever.
+    /// Reloads the tokens periodically. Never returns.
     pub async fn keep_fresh(self, store: Store, log: LogInfo, admin: Option<Secret>) {
         let mut pause = REFRESH_EVERY;
         loop {
@@ -87,7 +88,8 @@ impl Tokens {
         }
     }
 
-    /// Notes in the store when tokens were last used, for ever: at most once a minute for each.
+    /// Records in the store when tokens were last used, at most once a minute for each. Never
+    /// returns.
     pub async fn keep_noting(self, store: Store) {
         loop {
             sleep(NOTE_EVERY).await;
@@ -99,7 +101,7 @@ impl Tokens {
             if used.is_empty() {
                 continue;
             }
-            // In one order, so that servers that note the same tokens do not deadlock.
+            // Sorted, so that servers that update the same tokens do not deadlock.
             used.sort();
             match store.tokens_use(&used).await {
                 Ok(()) => {
@@ -108,12 +110,12 @@ impl Tokens {
                         usage.set_noted(&noted);
                     }
                 }
-                Err(error) => warn!(error = chain(&error), "cannot note when tokens were used"),
+                Err(error) => warn!(error = chain(&error), "cannot record when tokens were used"),
             }
         }
     }
 
-    /// How long ago the tokens were read.
+    /// How long ago the tokens were loaded.
     pub(super) fn age(&self) -> Duration {
         self.read().read_at.elapsed()
     }
@@ -129,10 +131,10 @@ impl Tokens {
         self.age() < MAX_AGE
     }
 
-    /// What the token grants now, and its usage.
+    /// Returns the token's current grant, and its usage.
     ///
     /// # Errors
-    /// It is unknown or has expired, or the tokens are too old to say.
+    /// The token is unknown or has expired, or the loaded tokens are too old to rely on.
     pub(super) fn find(
         &self,
         hash: &SecretHash,
@@ -160,8 +162,8 @@ impl Snapshot {
     ) -> Result<Self, StoreError> {
         let read_at = Instant::now();
         let found = async {
-            // Those of another log are not this server's, and nothing of that log is: with no
-            // tokens nobody is let in.
+            // If the database now holds another log, its tokens are not valid for this server. The
+            // reload fails, so that the old tokens expire and all requests are refused.
             store.log_check(log).await?;
             store.tokens_list().await
         };
@@ -178,7 +180,7 @@ impl Snapshot {
                     let live = Live::new(token, known.cloned());
                     tokens.insert(hash, live);
                 }
-                Err(error) => warn!(error = chain(&error), "leaving out a token"),
+                Err(error) => warn!(error = chain(&error), "skipping an unreadable token"),
             }
         }
         if let Some(admin) = admin {
@@ -224,20 +226,20 @@ impl Live {
     }
 }
 
-/// What a token has been used for, which outlives each reading of the tokens.
+/// A token's rate limit and last use. It outlives each reload of the tokens.
 #[derive(Debug)]
 pub(super) struct Usage {
     /// The token's id; `None` for the admin token, which is not stored.
     id: Option<Uuid>,
     limit: RateLimit,
-    /// When it was last used, and which of its uses is noted in the store, in microseconds since
-    /// 1970; 0 for never.
+    /// The last use, and the last use recorded in the store, in microseconds since 1970; 0 for
+    /// never.
     used_at: AtomicI64,
     noted_at: AtomicI64,
 }
 
 impl Usage {
-    /// What a token of that rate was used for until now.
+    /// Creates the usage of a token with this rate and last use.
     fn new(id: Option<Uuid>, rate: Option<Rate>, last_used_at: Option<Timestamp>) -> Self {
         let last_used_at = last_used_at.map_or(0, Timestamp::as_micros);
         Self {
@@ -251,13 +253,13 @@ impl Usage {
     /// Counts a request.
     ///
     /// # Errors
-    /// The token's rate is used up.
+    /// The token has exceeded its rate.
     pub(super) fn begin(&self, now: Timestamp) -> Result<(), RateExceeded> {
         self.used_at.fetch_max(now.as_micros(), Ordering::Relaxed);
         self.limit.check()
     }
 
-    /// A use that is to be noted.
+    /// Returns the token's id and last use, if that needs to be recorded.
     fn unnoted(&self) -> Option<(Uuid, Timestamp)> {
         let (used, noted) = (
             self.used_at.load(Ordering::Relaxed),
@@ -267,7 +269,7 @@ impl Usage {
         is_due.then(|| Some((self.id?, Timestamp::from_micros(used)?)))?
     }
 
-    /// Takes in which uses have been noted, this token's perhaps among them.
+    /// Remembers the recorded use, if `noted` contains this token.
     fn set_noted(&self, noted: &HashMap<Uuid, Timestamp>) {
         if let Some(at) = self.id.and_then(|id| noted.get(&id)) {
             self.noted_at.store(at.as_micros(), Ordering::Relaxed);

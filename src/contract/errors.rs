@@ -1,18 +1,18 @@
-//! Every error that the service answers: its status and its stable code, in this one place.
+//! All errors that the service returns, with their statuses and stable codes.
 
 use crate::billable::Code;
 
-/// An error, as clients tell it from others.
+/// An error, identified for clients by its status and code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
     pub status: u16,
     /// The code in `responseStatus.errorCode`.
     pub code: &'static str,
-    /// What it means, and what to do about it.
+    /// What it means, and what the client can do about it.
     pub means: &'static str,
 }
 
-/// Defines errors by name, and the table of them all.
+/// Defines a constant for each error, and `ALL` with all of them.
 macro_rules! errors {
     ($($name:ident = $status:literal $code:expr => $means:literal;)*) => {
         $(#[doc = $means] pub const $name: Error = Error { status: $status, code: $code, means: $means };)*
@@ -21,40 +21,40 @@ macro_rules! errors {
 }
 
 errors! {
-    MALFORMED = 400 "SerializationException" => "The body or the query cannot be read; mend it.";
-    NOT_EMPTY = 400 Code::NotEmpty.as_str() => "Something that is required is not given.";
-    LENGTH = 400 Code::Length.as_str() => "A text has more than 256 characters, or none.";
-    INVALID_CHARACTER = 400 Code::InvalidCharacter.as_str() => "A text has a control character, U+FFFE or U+FFFF.";
-    NOT_A_TEXT = 400 Code::NotAText.as_str() => "An object or an array stands where a text belongs.";
-    INVALID_INSTANT = 400 Code::InvalidInstant.as_str() => "A timestamp is not as RFC 3339 has it.";
-    INCLUSIVE_BETWEEN = 400 Code::InclusiveBetween.as_str() => "A timestamp is before 1980 or more than 24 hours ahead.";
-    PREDICATE = 400 Code::Predicate.as_str() => "A parameter breaks its rule, which the message says.";
-    INVALID_IDEMPOTENCY_KEY = 400 "InvalidIdempotencyKey" => "Idempotency-Key is not 1 to 255 visible ASCII characters, or is given twice.";
-    INVALID_CURSOR = 400 "InvalidCursor" => "The cursor was not given for this request, or was altered.";
-    UNAUTHORIZED = 401 "Unauthorized" => "No token, or one that is unknown, expired or revoked.";
-    FORBIDDEN = 403 Code::Forbidden.as_str() => "The token lacks the scope or is limited to other accounts, or a browser sent this from another site.";
-    NOT_FOUND = 404 "NotFound" => "There is nothing here, or nothing that the token may see.";
-    METHOD_NOT_ALLOWED = 405 "MethodNotAllowed" => "The path has other methods; Allow names them.";
+    MALFORMED = 400 "SerializationException" => "The body or the query could not be parsed.";
+    NOT_EMPTY = 400 Code::NotEmpty.as_str() => "A required value is missing.";
+    LENGTH = 400 Code::Length.as_str() => "A text is empty or longer than 256 characters.";
+    INVALID_CHARACTER = 400 Code::InvalidCharacter.as_str() => "A text contains a control character, U+FFFE or U+FFFF.";
+    NOT_A_TEXT = 400 Code::NotAText.as_str() => "A value is an object or an array, but must be a string.";
+    INVALID_INSTANT = 400 Code::InvalidInstant.as_str() => "A timestamp is not in RFC 3339 format.";
+    INCLUSIVE_BETWEEN = 400 Code::InclusiveBetween.as_str() => "A timestamp is before 1980 or more than 24 hours in the future.";
+    PREDICATE = 400 Code::Predicate.as_str() => "A parameter violates a rule, which the message names.";
+    INVALID_IDEMPOTENCY_KEY = 400 "InvalidIdempotencyKey" => "Idempotency-Key is not 1 to 255 visible ASCII characters, or is given more than once.";
+    INVALID_CURSOR = 400 "InvalidCursor" => "The cursor was not issued for this request, or was altered.";
+    UNAUTHORIZED = 401 "Unauthorized" => "The token is missing, unknown, expired or revoked.";
+    FORBIDDEN = 403 Code::Forbidden.as_str() => "The token lacks the required scope, its account limit does not allow this, or a browser sent the request from another site.";
+    NOT_FOUND = 404 "NotFound" => "The path or the resource does not exist, or the token may not see it.";
+    METHOD_NOT_ALLOWED = 405 "MethodNotAllowed" => "The path does not support this method; Allow lists those that it supports.";
     REQUEST_TIMEOUT = 408 "RequestTimeout" => "The body did not arrive in time.";
-    ATTRIBUTION_CONFLICT = 409 "AttributionConflict" => "The session was decided otherwise, which stays.";
-    CURSOR_GONE = 410 "CursorGone" => "The cursor's log is gone, because a backup was restored; begin anew.";
-    PAYLOAD_TOO_LARGE = 413 "PayloadTooLarge" => "The body has more than 8 MiB, or more than 10,000 items.";
-    UNSUPPORTED_MEDIA_TYPE = 415 "UnsupportedMediaType" => "The body is in no format, character encoding or compression that is understood here.";
-    IDEMPOTENCY_CONFLICT = 422 "IdempotencyConflict" => "The Idempotency-Key was used with other content, which stays.";
-    TOO_MUCH = 422 "TooMuch" => "The answer would be too large; ask for less at once.";
-    TOO_MANY_REQUESTS = 429 "TooManyRequests" => "The token's rate; send it again after Retry-After seconds.";
-    INTERNAL_SERVER_ERROR = 500 "InternalServerError" => "A fault of the server; its log says which, under X-Request-Id.";
-    OVERLOADED = 503 "Overloaded" => "Too much is under way and nothing was stored; send it again after Retry-After seconds.";
-    STORE_UNAVAILABLE = 503 "StoreUnavailable" => "The database did not confirm; send it again after Retry-After seconds.";
-    STOPPING = 503 "Stopping" => "The server is stopping; send it again after Retry-After seconds.";
-    TIMEOUT = 503 "Timeout" => "It took too long and nothing is certain; send it again after Retry-After seconds.";
-    HTTP_VERSION_NOT_SUPPORTED = 505 "HttpVersionNotSupported" => "An export needs HTTP/1.1, where one that is cut is seen to be.";
+    ATTRIBUTION_CONFLICT = 409 "AttributionConflict" => "The session is already billed to another account or customer, which cannot be changed.";
+    CURSOR_GONE = 410 "CursorGone" => "The cursor's position in the log no longer exists, because a backup was restored; start again without a cursor.";
+    PAYLOAD_TOO_LARGE = 413 "PayloadTooLarge" => "The body is larger than 8 MiB or has more than 10,000 items.";
+    UNSUPPORTED_MEDIA_TYPE = 415 "UnsupportedMediaType" => "The body's format, character encoding or compression is not supported.";
+    IDEMPOTENCY_CONFLICT = 422 "IdempotencyConflict" => "The Idempotency-Key was already used with different content; the stored content is kept.";
+    TOO_MUCH = 422 "TooMuch" => "The result is too large for one response; request less.";
+    TOO_MANY_REQUESTS = 429 "TooManyRequests" => "The token exceeded its request rate; retry after Retry-After seconds.";
+    INTERNAL_SERVER_ERROR = 500 "InternalServerError" => "The server failed; its log has the cause under X-Request-Id.";
+    OVERLOADED = 503 "Overloaded" => "The server is overloaded and nothing was stored; retry after Retry-After seconds.";
+    STORE_UNAVAILABLE = 503 "StoreUnavailable" => "The database is unavailable. A write may or may not have been stored; retry after Retry-After seconds.";
+    STOPPING = 503 "Stopping" => "The server is stopping; retry after Retry-After seconds.";
+    TIMEOUT = 503 "Timeout" => "The request timed out. A write may or may not have been stored; retry after Retry-After seconds.";
+    HTTP_VERSION_NOT_SUPPORTED = 505 "HttpVersionNotSupported" => "Exports require HTTP/1.1, so that a truncated response can be detected.";
 }
 
-/// What every operation may answer, whoever asks. (405 is of methods that are none.)
+/// Errors of every operation. (405 is not listed: a method that a path lacks is no operation.)
 pub const ALWAYS: &[Error] = &[INTERNAL_SERVER_ERROR, TIMEOUT];
 
-/// What every operation may answer that takes a token.
+/// Errors of every operation that requires a token.
 pub const WITH_TOKEN: &[Error] = &[
     UNAUTHORIZED,
     FORBIDDEN,
@@ -62,17 +62,17 @@ pub const WITH_TOKEN: &[Error] = &[
     STORE_UNAVAILABLE,
 ];
 
-/// What every operation may answer that reads a query or a body, and takes a permit for that long.
+/// Errors of every operation that reads a query or a body and holds a permit meanwhile.
 pub const WITH_INPUT: &[Error] = &[MALFORMED, OVERLOADED];
 
-/// What every operation may answer that takes a body.
+/// Errors of every operation that accepts a body.
 pub const WITH_BODY: &[Error] = &[REQUEST_TIMEOUT, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];
 
-/// What is wrong with a text.
+/// Errors of text values.
 pub const OF_TEXTS: &[Error] = &[LENGTH, INVALID_CHARACTER];
 
 impl Error {
-    /// The error of a rule that a field breaks.
+    /// The error for a field with this code.
     pub fn of_field(code: Code) -> Self {
         match code {
             Code::NotEmpty => NOT_EMPTY,

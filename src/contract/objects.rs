@@ -1,8 +1,8 @@
-//! The objects that go in and out.
+//! The objects of requests and responses.
 
 use super::types::{Location, Member, MemberKind, Type, always, maybe};
 
-/// The id that the report of the examples gets.
+/// The id of the billable in the examples.
 pub const ID: &str = "4a9f3520-2c9d-8620-b8ed-069900bed70a";
 
 pub const ACCOUNT_ID: Member = maybe("accountId", MemberKind::Text, "acc", "The account to bill");
@@ -16,31 +16,26 @@ pub const SESSION_ID: Member = maybe(
     "sessionId",
     MemberKind::Text,
     "S1",
-    "The session that the call belongs to. Either this, or both accountId and customerId, is required",
+    "The session that the call belongs to. Either sessionId, or both accountId and customerId, is required",
 );
-pub const CALL_SID: Member = maybe(
-    "callSid",
-    MemberKind::Text,
-    "CA1",
-    "The call that is reported",
-);
+pub const CALL_SID: Member = maybe("callSid", MemberKind::Text, "CA1", "The call to report");
 pub const OCCURRED_AT: Member = maybe(
     "occurredAt",
     MemberKind::Timestamp,
     "2026-03-01T08:30:00.000000Z",
-    "When the call happened: from 1980 to 24 hours ahead. Now, when it is not given",
+    "When the call happened: from 1980 to 24 hours from now. Defaults to now",
 );
 
 pub const BILLABLE_ID: Member = always(
     "id",
     MemberKind::Id,
     ID,
-    "The billable's id, which is computed from what the report is recognised by",
+    "The billable's id, derived from the Idempotency-Key or the call; random if the report has neither",
 );
 
 const STATE: MemberKind = MemberKind::Choice(&["billable", "unattributed", "voided"]);
 
-/// The state of billables as a filter.
+/// The filter by state.
 pub const IN_STATE: Member =
     maybe("state", STATE, "billable", "Only billables in this state").within(Location::Query);
 
@@ -48,20 +43,20 @@ const BILLED_ACCOUNT: Member = maybe(
     "billedAccountId",
     MemberKind::Text,
     "acc",
-    "The account that is billed; nothing while there is nobody to bill",
+    "The account that is billed; absent until it is known",
 );
 const BILLED_CUSTOMER: Member = maybe(
     "billedCustomerId",
     MemberKind::Text,
     "cus",
-    "The customer that is billed",
+    "The customer that is billed; absent until it is known",
 );
 const OCCURRED: Member = OCCURRED_AT.required().meaning("When the call happened");
 const RECORDED: Member = always(
     "recordedAt",
     MemberKind::Timestamp,
     "2026-11-24T08:15:27.402113Z",
-    "When it was stored",
+    "When the report was stored",
 );
 
 const REPORTED_ACCOUNT: Member = ACCOUNT_ID.meaning("The account, as reported");
@@ -71,7 +66,7 @@ const REPORTED_CALL: Member = CALL_SID.meaning("The call, as reported");
 
 pub static BILLABLE: Type = Type {
     name: "Billable",
-    text: "A billable, as it is stored, with its state",
+    text: "A stored billable with its state",
     members: &[
         BILLABLE_ID,
         REPORTED_ACCOUNT,
@@ -82,7 +77,7 @@ pub static BILLABLE: Type = Type {
             "state",
             STATE,
             "billable",
-            "billable; unattributed while there is nobody to bill; or voided",
+            "billable; unattributed, while no account and customer are known; or voided",
         ),
         BILLED_ACCOUNT,
         BILLED_CUSTOMER,
@@ -92,13 +87,13 @@ pub static BILLABLE: Type = Type {
             "voidReason",
             MemberKind::Text,
             "a test call",
-            "Why it is not to be billed",
+            "Why the billable was voided",
         ),
         maybe(
             "replayed",
             MemberKind::Bool,
             "false",
-            "In the answer to several reports: whether it was stored before",
+            "In the response to a batch: whether the billable was already stored",
         ),
     ],
 };
@@ -107,13 +102,13 @@ const NEXT_CURSOR: Member = maybe(
     "nextCursor",
     MemberKind::String,
     "AQzR7dZ2PZ0",
-    "Where the next page begins; the list ends where there is none",
+    "The cursor of the next page; absent on the last page",
 );
 
 /// A page of billables.
 pub static LIST_OF_BILLABLE: Type = Type {
     name: "ListOfBillable",
-    text: "A page of billables. As csv and ndjson, rows of everything that matches",
+    text: "A page of billables. In csv and ndjson, all matching billables as rows",
     members: &[
         always(
             "items",
@@ -125,36 +120,41 @@ pub static LIST_OF_BILLABLE: Type = Type {
     ],
 };
 
-/// What there is of an input.
+/// The result of checking one input.
 pub static CHECKED_BILLABLE: Type = Type {
     name: "CheckedBillable",
-    text: "What there is of a call or an id",
+    text: "The state of a call or an id",
     members: &[
         always(
             "input",
             MemberKind::String,
             "CA1",
-            "The call or id that was asked for",
+            "The callSid or id from the request",
         ),
         always(
             "state",
             MemberKind::Choice(&["present", "voided", "missing"]),
             "present",
-            "present when any of its billables is not voided, voided when all are, missing when there are none",
+            "present if any of its billables is not voided, voided if all are, missing if it has none",
         ),
-        always("ids", MemberKind::Ids(usize::MAX), ID, "Its billables"),
+        always(
+            "ids",
+            MemberKind::Ids(usize::MAX),
+            ID,
+            "The ids of its billables",
+        ),
     ],
 };
 
-/// What there is of inputs.
+/// The results of checking all inputs.
 pub static LIST_OF_CHECKED_BILLABLE: Type = Type {
     name: "ListOfCheckedBillable",
-    text: "What there is of each call and id",
+    text: "The state of each call and id",
     members: &[always(
         "items",
         MemberKind::List(&CHECKED_BILLABLE),
         "",
-        "One for each input: the calls, then the ids",
+        "One item for each input: the calls, then the ids",
     )],
 };
 
@@ -173,13 +173,13 @@ pub static LOG_ENTRY: Type = Type {
             "partition",
             MemberKind::Number(0, i64::MAX),
             "0",
-            "The partition of the log; left out for tokens that are limited to accounts",
+            "The partition of the log; omitted for account-limited tokens",
         ),
         maybe(
             "position",
             MemberKind::Number(1, i64::MAX),
             "1",
-            "The position within the partition, in the order of commits; left out likewise",
+            "The position within the partition, in commit order; omitted for account-limited tokens",
         ),
         BILLABLE_ID.meaning("The billable").renamed("billableId"),
         REPORTED_ACCOUNT,
@@ -194,7 +194,7 @@ pub static LOG_ENTRY: Type = Type {
             "reason",
             MemberKind::Text,
             "a test call",
-            "Why it was voided",
+            "Why the billable was voided",
         ),
     ],
 };
@@ -202,19 +202,19 @@ pub static LOG_ENTRY: Type = Type {
 /// A page of the log.
 pub static LIST_OF_LOG_ENTRY: Type = Type {
     name: "ListOfLogEntry",
-    text: "A part of the log, in the order of commits. As csv and ndjson, its entries as rows",
+    text: "A page of the log, in commit order. In csv and ndjson, its entries as rows",
     members: &[
         always("items", MemberKind::List(&LOG_ENTRY), "", "The entries"),
         NEXT_CURSOR
             .required()
-            .meaning("Where to go on, as after. Also in the header Next-Cursor"),
+            .meaning("The value of after for the next request. Also in the header Next-Cursor"),
     ],
 };
 
-/// Whom a session is billed to.
+/// The account and customer that a session is billed to.
 pub static SESSION: Type = Type {
     name: "Session",
-    text: "Whom a session is billed to, which is decided once",
+    text: "The account and customer that a session is billed to, which are decided once",
     members: &[
         SESSION_ID.required().meaning("The session"),
         ACCOUNT_ID.required().meaning("The account that is billed"),
@@ -222,13 +222,13 @@ pub static SESSION: Type = Type {
             .required()
             .meaning("The customer that is billed"),
         RECORDED
-            .meaning("When that was decided")
+            .meaning("When the account and customer were decided")
             .renamed("decidedAt"),
         always(
             "isComplete",
             MemberKind::Bool,
             "true",
-            "Whether all billables of the session have the pair; if not, that goes on",
+            "Whether all billables of the session are attributed; if false, this is still in progress",
         ),
     ],
 };
@@ -236,9 +236,9 @@ pub static SESSION: Type = Type {
 /// Totals of a customer.
 pub static BILLING_CUSTOMER_INFO: Type = Type {
     name: "BillingCustomerInfo",
-    text: "What a customer is billed for, in all or on a day",
+    text: "The totals of a customer, for the whole period or for one day",
     members: &[
-        ACCOUNT_ID.meaning("The account, when totals are of all accounts"),
+        ACCOUNT_ID.meaning("The account, if the totals cover all accounts"),
         CUSTOMER_ID.required().meaning("The customer"),
         maybe(
             "date",
@@ -250,22 +250,22 @@ pub static BILLING_CUSTOMER_INFO: Type = Type {
             "billableCount",
             MemberKind::Number(0, i64::MAX),
             "1",
-            "Billables that are to be billed",
+            "The number of billables that are not voided",
         ),
         always(
             "voidedCount",
             MemberKind::Number(0, i64::MAX),
             "1",
-            "Billables that were voided",
+            "The number of voided billables",
         ),
     ],
 };
 
 pub static BILLING_INFO: Type = Type {
     name: "BillingInfo",
-    text: "Totals of whole days by customer. As csv and ndjson, the customers as rows",
+    text: "Totals of whole days by customer. In csv and ndjson, the customers as rows",
     members: &[
-        ACCOUNT_ID.meaning("The account, when totals are of one"),
+        ACCOUNT_ID.meaning("The account, if the totals cover one account"),
         START_DATE,
         END_DATE,
         TIME_ZONE.required(),
@@ -273,19 +273,19 @@ pub static BILLING_INFO: Type = Type {
             "asOf",
             MemberKind::String,
             "AQzR7dZ2PZ0",
-            "The position in the log where the totals are exact: the feed goes on from there",
+            "The position in the log as of which the totals are exact. ReadLog continues from there with this value as after",
         ),
         always(
             "customers",
             MemberKind::List(&BILLING_CUSTOMER_INFO),
             "",
-            "The totals, of customers that have any",
+            "The totals; customers without billables are omitted",
         ),
         maybe(
             "unattributedCount",
             MemberKind::Number(0, i64::MAX),
             "0",
-            "Billables that nobody is billed for yet; left out for tokens that are limited to accounts",
+            "The number of unattributed billables; omitted for account-limited tokens",
         ),
     ],
 };
@@ -294,25 +294,30 @@ pub const START_DATE: Member = always(
     "startDate",
     MemberKind::Date,
     "2026-03-01",
-    "The first day, from 1980-01-01 on",
+    "The first day, 1980-01-01 or later",
 );
 pub const END_DATE: Member = always(
     "endDate",
     MemberKind::Date,
     "2026-03-31",
-    "The last day, itself included",
+    "The last day, inclusive",
 );
-/// The zone of days.
+/// The time zone of the days.
 pub const TIME_ZONE: Member = maybe(
     "timeZone",
     MemberKind::String,
     "Europe/Rome",
-    "Whose days they are: an IANA time zone. UTC, when it is not given",
+    "The IANA time zone of the days. Defaults to UTC",
 );
 
-/// How the process is.
+/// The health of the process.
 pub static HEALTH: Type = Type {
     name: "Health",
-    text: "That all is well",
-    members: &[always("status", MemberKind::Choice(&["ok"]), "ok", "ok")],
+    text: "The health of the service",
+    members: &[always(
+        "status",
+        MemberKind::Choice(&["ok"]),
+        "ok",
+        "Always ok",
+    )],
 };

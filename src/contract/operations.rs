@@ -14,7 +14,7 @@ use super::types::{Location, Member, MemberKind, maybe};
 use super::{Access, Answer, Body, Operation, RequestBody, Section};
 use crate::token::Scope;
 
-/// A parameter of the query that need not be given.
+/// An optional query parameter.
 const fn query(
     name: &'static str,
     kind: MemberKind,
@@ -24,7 +24,7 @@ const fn query(
     maybe(name, kind, example, text).within(Location::Query)
 }
 
-/// A header that need not be there.
+/// An optional header.
 const fn header(
     name: &'static str,
     kind: MemberKind,
@@ -46,10 +46,10 @@ const IDEMPOTENT_REPLAYED: Member = header(
     "Idempotent-Replayed",
     MemberKind::Choice(&["true"]),
     "true",
-    "There, when this was done before",
+    "Present if an earlier request already did this",
 );
 
-/// An answer without headers of its own.
+/// A 200 response without additional headers.
 const fn ok(body: Body, when: &'static str) -> Answer {
     Answer {
         status: 200,
@@ -59,7 +59,7 @@ const fn ok(body: Body, when: &'static str) -> Answer {
     }
 }
 
-/// What most operations are alike in.
+/// The defaults of most operations.
 const READING: Operation = Operation {
     name: "",
     section: Section::Reading,
@@ -83,8 +83,8 @@ const OPEN: Operation = Operation {
     ..READING
 };
 
-/// Every operation, in the order of the documentation; among routes the more precise one first.
-pub static OPERATIONS: [&Operation; 17] = [
+/// Every operation in the order of the documentation, with more specific routes before others.
+pub static OPERATIONS: [&Operation; 20] = [
     &reporting::NEW_BILLABLE,
     &reading::LIST_BILLABLES,
     &reading::CHECK_BILLABLES,
@@ -98,6 +98,9 @@ pub static OPERATIONS: [&Operation; 17] = [
     &running::GET_READYZ,
     &running::GET_METRICS,
     &documentation::GET_FRONT_PAGE,
+    &documentation::GET_MANUAL,
+    &documentation::GET_MANUAL_PAGE,
+    &documentation::GET_MANUAL_SUBPAGE,
     &documentation::GET_METADATA,
     &documentation::GET_TYPES,
     &documentation::GET_OPERATION_METADATA,

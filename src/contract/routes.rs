@@ -1,23 +1,20 @@
-//! The paths, in the spelling of the routing table in `api.rs`; and all paths of an operation: its
-//! own, and those that have its name.
+//! The path constants, in the syntax of the routing table in `api.rs`, and all routes of an
+//! operation: its resource path and its paths by name.
 
 use super::{Operation, RequestBody};
 
-/// Reports are posted here.
 pub const BILLABLES: &str = "/billables";
 pub const BILLABLE: &str = "/billables/{id}";
-/// A billable is voided here.
 pub const VOID: &str = "/billables/{id}/void";
-/// Which billables are there.
+/// Checks which billables exist.
 pub const CHECK: &str = "/billables/check";
 pub const SESSION: &str = "/sessions/{sessionId}";
 pub const BILLING: &str = "/billing";
 pub const LOG: &str = "/log";
 
-/// One report, by the name of the operation.
+/// A single report, by the name of the operation.
 pub const NEW_BILLABLE: &str = "/api/NewBillable";
 pub const NEW_BILLABLES: &str = "/api/NewBillable[]";
-/// [`BILLABLE`] by the name of the operation.
 pub const GET_BILLABLE: &str = "/api/GetBillable";
 pub const LIST_BILLABLES: &str = "/api/ListBillables";
 pub const CHECK_BILLABLES: &str = "/api/CheckBillables";
@@ -27,19 +24,23 @@ pub const GET_SESSION: &str = "/api/GetSession";
 pub const GET_BILLING: &str = "/api/GetBilling";
 pub const READ_LOG: &str = "/api/ReadLog";
 
-/// Whether the process lives.
+/// Whether the process is alive.
 pub const LIVEZ: &str = "/livez";
-/// Whether it can serve.
+/// Whether the service can store reports.
 pub const READYZ: &str = "/readyz";
 pub const METRICS: &str = "/metrics";
 
 pub const FRONT: &str = "/";
 pub const METADATA: &str = "/metadata";
-/// One operation, with samples in a format.
+/// The manual.
+pub const MANUAL: &str = "/docs";
+pub const MANUAL_PAGE: &str = "/docs/{page}";
+pub const MANUAL_SUBPAGE: &str = "/docs/{section}/{page}";
+/// The page of one operation, with samples in a format.
 pub const OPERATION_METADATA: &str = "/{format}/metadata";
-/// DTOs in a language.
+/// The DTOs in a language.
 pub const TYPES: &str = "/types/{lang}";
-/// The description of everything for programs.
+/// The OpenAPI document.
 pub const OPENAPI: &str = "/openapi.json";
 
 /// One of the paths of an operation.
@@ -47,13 +48,12 @@ pub const OPENAPI: &str = "/openapi.json";
 pub struct Route {
     /// The path, with parameters in braces.
     pub path: String,
-    /// What its `operationId` ends in.
+    /// The suffix of its `operationId`.
     pub id: &'static str,
-    /// The formats that a parameter of the path may have.
+    /// The allowed values of the path parameter `format`, if the path has one.
     pub formats: Option<&'static [&'static str]>,
-    /// How it is called.
     pub kind: RouteKind,
-    /// What is different on this route.
+    /// How this route differs from the operation's description.
     pub note: Option<&'static str>,
 }
 
@@ -61,9 +61,9 @@ pub struct Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteKind {
     Resource,
-    /// `/api/NAME` and its like.
+    /// `/api/NAME` and the other routes by name.
     ByName,
-    /// The same for several.
+    /// The routes by name for a batch.
     Batch,
 }
 
@@ -72,13 +72,13 @@ pub const SUFFIXES: &[&str] = &["json", "xml", "jsv", "csv", "ndjson"];
 /// The formats of routes by name.
 pub const FORMATS: &[&str] = &["json", "xml", "jsv", "csv"];
 
-const READ: &str = "By its name: the answer is in the route's format, or as format in the query says; Accept does not count";
-const JSON: &str = "By its name: the body is JSON, on routes of JSON whatever its label says; the answer is in the route's format, or as format in the query says";
-const SINGLE: &str = "By its name: the body is in the route's format whatever its label says, forms apart, and wins over the query; a success has no body unless Prefer asks for it";
-const BATCH: &str = "Several at once: a null for each that is stored";
+const READ: &str = "By operation name: the response is in the route's format, unless the query parameter format names another; Accept is ignored";
+const JSON: &str = "By operation name: the body must be JSON; JSON routes ignore Content-Type. The response is in the route's format, unless the query parameter format names another";
+const SINGLE: &str = "By operation name: the body is in the route's format, whatever Content-Type says, unless it is a form. Body fields take precedence over query parameters. A success has no body unless Prefer asks for one";
+const BATCH: &str = "Batch: the response has a null for each stored report";
 
 impl Route {
-    /// The paths that an operation has.
+    /// Returns all routes of an operation.
     pub fn all(operation: &Operation) -> Vec<Self> {
         let mut routes = vec![Self {
             path: operation.path.to_owned(),
@@ -93,7 +93,7 @@ impl Route {
                 id: "_suffix",
                 formats: Some(SUFFIXES),
                 kind: RouteKind::Resource,
-                note: Some("The suffix is the format of the answer"),
+                note: Some("The suffix selects the response format"),
             });
         }
         let note = match operation.body {
@@ -138,7 +138,7 @@ impl Route {
         ]
     }
 
-    /// Whether it has the operation's name.
+    /// Whether the path contains the operation's name.
     pub fn is_by_name(&self) -> bool {
         self.kind != RouteKind::Resource
     }

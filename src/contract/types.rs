@@ -1,32 +1,32 @@
-//! How requests and objects are described, member by member.
+//! The types that describe requests and objects, member by member.
 
 #[derive(Debug)]
 pub struct Type {
-    /// The name of its DTO, and of its element in XML.
+    /// The name of its DTO and of its XML element.
     pub name: &'static str,
     pub text: &'static str,
     pub members: &'static [Member],
 }
 
-/// Something that a request or an object has.
+/// A member of an object, or a parameter or header of a request or response.
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
-    /// The name, as JSON has it.
+    /// The name in JSON.
     pub name: &'static str,
     pub location: Location,
-    /// What it may be.
+    /// The values that it may have.
     pub kind: MemberKind,
-    /// Whether it is always there.
+    /// Whether it is always present.
     pub is_required: bool,
     pub text: &'static str,
-    /// A value, or the only item of an array.
+    /// An example value, or the only item of an example array.
     pub example: &'static str,
 }
 
-/// Where a member stands.
+/// Where a member is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// In the path; by the operation's name in the query, or in the body when there is one.
+    /// In the path. On routes by name: in the query, or in the body if there is one.
     Path,
     Query,
     Header,
@@ -34,7 +34,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// As the documentation says it.
+    /// The name used in the documentation.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Path => "path",
@@ -45,10 +45,10 @@ impl Location {
     }
 }
 
-/// What a value may be.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug)]
 pub enum MemberKind {
-    /// A text of a report: 1 to 256 characters, no control characters. Empty means 'not given'.
+    /// A text of a report: 1 to 256 characters, no control characters. Empty means not given.
     Text,
     /// Any other text.
     String,
@@ -62,15 +62,15 @@ pub enum MemberKind {
     /// A whole number within these bounds.
     Number(i64, i64),
     Bool,
-    /// Texts, at most so many.
+    /// An array of texts with this maximum length.
     Texts(usize),
-    /// UUIDs, at most so many.
+    /// An array of UUIDs with this maximum length.
     Ids(usize),
     List(&'static Type),
 }
 
 impl MemberKind {
-    /// As the documentation says it.
+    /// The name used in the documentation.
     pub fn name(self) -> String {
         match self {
             Self::Text | Self::String | Self::Choice(_) => "string".to_owned(),
@@ -85,7 +85,7 @@ impl MemberKind {
     }
 }
 
-/// Something that is always there, in a body.
+/// A required member of a body.
 pub(crate) const fn always(
     name: &'static str,
     kind: MemberKind,
@@ -102,7 +102,7 @@ pub(crate) const fn always(
     }
 }
 
-/// Something that may be there, in a body.
+/// An optional member of a body.
 pub(crate) const fn maybe(
     name: &'static str,
     kind: MemberKind,
@@ -121,12 +121,12 @@ impl Member {
         Self { location, ..self }
     }
 
-    /// The member by another name.
+    /// The member with another name.
     pub const fn renamed(self, name: &'static str) -> Self {
         Self { name, ..self }
     }
 
-    /// The member where it has to be given.
+    /// The member as a required one.
     pub const fn required(self) -> Self {
         Self {
             is_required: true,
@@ -134,7 +134,7 @@ impl Member {
         }
     }
 
-    /// The member with another meaning.
+    /// The member with another description.
     pub const fn meaning(self, text: &'static str) -> Self {
         Self { text, ..self }
     }

@@ -1,5 +1,5 @@
-//! DTOs: the operations and the types that they return, as source in the languages of clients.
-//! A language has a file of its own; what they have in common is here.
+//! DTOs: the operations and the types that they return, as source code for clients. Each language
+//! has its own file; shared code is here.
 
 mod csharp;
 mod curl;
@@ -13,19 +13,19 @@ use crate::contract::Operation;
 use crate::contract::operations::LANGUAGES;
 use crate::contract::types::{Member, MemberKind, Type};
 
-/// A language of clients.
+/// A programming language of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// TypeScript, for the npm package `@servicestack/client`.
     TypeScript,
-    /// The same as a module that needs no compiler.
+    /// JavaScript, as a module that needs no compiler.
     Mjs,
     CSharp,
     /// Python, for the PyPI package `servicestack`.
     Python,
     Java,
     Kotlin,
-    /// Commands for a shell, which need no DTO.
+    /// Shell commands, which need no DTO.
     Curl,
 }
 
@@ -40,19 +40,19 @@ impl Language {
         Self::Curl,
     ];
 
-    /// The name, as in `/types/NAME`.
+    /// The name in `/types/NAME`.
     pub fn name(self) -> &'static str {
         LANGUAGES[self as usize]
     }
 
-    /// The language of that name, in any letter case.
+    /// Finds a language by its name, ignoring case.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|language| language.name().eq_ignore_ascii_case(name))
     }
 
-    /// The name for people.
+    /// The display name.
     pub fn title(self) -> &'static str {
         match self {
             Self::TypeScript => "TypeScript",
@@ -65,7 +65,7 @@ impl Language {
         }
     }
 
-    /// The media type of its source. Browsers import a module by its own type only.
+    /// The media type of its source. Browsers import a module only if it has a JavaScript type.
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Mjs => "text/javascript; charset=utf-8",
@@ -79,10 +79,10 @@ impl Language {
     }
 }
 
-/// The source for these operations, and once for each type that they refer to, which stands before
-/// what refers to it.
+/// Returns the source of these operations and, once each, of the types that they refer to. A type
+/// comes before whatever refers to it.
 ///
-/// `base_url` is where curl finds the service.
+/// `base_url` is the address of the service in curl commands.
 pub fn source(language: Language, operations: &[&Operation], base_url: &str) -> String {
     let (dtos, note) = (
         Dto::of(operations),
@@ -99,13 +99,14 @@ pub fn source(language: Language, operations: &[&Operation], base_url: &str) -> 
     }
 }
 
-/// The operations that a list such as `NewBillable,GetBilling.*` names; all, when it names none.
+/// Returns the operations that a list such as `NewBillable,GetBilling.*` names, or all if it names
+/// none.
 ///
-/// They are in the order of the documentation. `.*` asks for their types, which they always come
-/// with.
+/// They are in the order of the documentation. `.*` asks for the types of an operation, which are
+/// always included.
 ///
 /// # Errors
-/// A name is unknown; which one, the text says.
+/// A name is unknown; the message contains it.
 pub fn included(list: &str) -> Result<Vec<&'static Operation>, String> {
     let names: Vec<_> = list
         .split(',')
@@ -117,7 +118,7 @@ pub fn included(list: &str) -> Result<Vec<&'static Operation>, String> {
         .iter()
         .find(|name| !Operation::messages().any(|operation| is(operation, name)));
     if let Some(name) = unknown {
-        return Err(format!("there is no operation {name} that has a DTO"));
+        return Err(format!("no operation named {name} has a DTO"));
     }
     Ok(Operation::messages()
         .filter(|operation| names.is_empty() || names.iter().any(|name| is(operation, name)))
@@ -129,7 +130,7 @@ struct Dto<'a> {
     name: &'static str,
     text: &'static str,
     members: Vec<&'static Member>,
-    /// The operation, when it is no mere type.
+    /// The operation, unless this is a plain type.
     operation: Option<&'a Operation>,
 }
 
@@ -158,7 +159,7 @@ impl<'a> Dto<'a> {
         types.chain(operations).collect()
     }
 
-    /// What stands for its interfaces behind `word`: what it returns, and its method.
+    /// The list of its interfaces after `word`: what it returns, and its method.
     fn interfaces(&self, word: &str, [open, close]: [&str; 2]) -> String {
         let Some(operation) = self.operation else {
             return String::new();
@@ -171,7 +172,7 @@ impl<'a> Dto<'a> {
     }
 }
 
-/// Appends a type behind those that it has.
+/// Appends a type after the types of its members.
 fn collect(of: &'static Type, types: &mut Vec<&'static Type>) {
     if types.iter().all(|known| known.name != of.name) {
         collect_from(of.members.iter(), types);
@@ -187,8 +188,8 @@ fn collect_from(members: impl Iterator<Item = &'static Member>, types: &mut Vec<
     }
 }
 
-/// The type of a value. Instants and days are texts everywhere: clients' own types for them would
-/// lose microseconds, and write other formats.
+/// The type of a value. Timestamps and dates are strings in every language: the clients' own types
+/// would lose microseconds and write other formats.
 fn value(kind: MemberKind, [text, number, bool]: [&str; 3], list: fn(&str) -> String) -> String {
     match kind {
         MemberKind::Number(..) => number.to_owned(),
@@ -204,14 +205,14 @@ fn value(kind: MemberKind, [text, number, bool]: [&str; 3], list: fn(&str) -> St
     }
 }
 
-/// `billable` and `accountId` as `Billable` and `AccountId`.
+/// Converts `accountId` to `AccountId`.
 fn pascal(name: &str) -> String {
     let mut letters = name.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
 }
 
-/// A text on one line, whatever the language takes for the end of a line.
+/// Puts a text on one line, replacing every character that any language treats as a line end.
 fn line(text: &str) -> String {
     text.replace(
         |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'),
@@ -219,8 +220,8 @@ fn line(text: &str) -> String {
     )
 }
 
-/// A text as a comment that ends where it ends. Kotlin's comments nest, and Java reads `\u` in
-/// comments too.
+/// Writes a text as a comment that it cannot end early. Kotlin's comments nest, and Java reads `\u`
+/// in comments too.
 fn comment(text: &str) -> String {
     let text = line(text)
         .replace("*/", "* /")
@@ -229,12 +230,12 @@ fn comment(text: &str) -> String {
     format!("/** {text} */")
 }
 
-/// A text in double quotes, as C#, Java and Kotlin read it.
+/// Writes a text in double quotes, as C#, Java and Kotlin read it.
 fn literal(text: &str) -> String {
     serde_json::Value::from(line(text)).to_string()
 }
 
-/// A text in single quotes, as JavaScript reads it.
+/// Writes a text in single quotes, as JavaScript reads it.
 fn quoted(text: &str) -> String {
     let text = line(text).replace('\\', "\\\\").replace('\'', "\\'");
     format!("'{text}'")
@@ -245,7 +246,7 @@ mod tests {
     use super::*;
     use crate::contract::types::{always, maybe};
 
-    /// A text that tries to leave where it stands, in every language.
+    /// A text that tries to break out of its comment or string in every language.
     const HOSTILE: &str =
         "*/ /**//*/ */* \"\"\" ''' `$x ${x} \\u002a\\ \\\" </summary>&\r\n\u{85}\u{2028}x = 1;\\";
     static ODD: Type = Type {
@@ -323,7 +324,8 @@ mod tests {
         for language in Language::ALL.into_iter().filter(|l| *l != Language::Curl) {
             let source = source(language, &operations, "");
             assert!(source.contains(&format!("/types/{}", language.name())));
-            assert!(!source.contains("Idempotency"), "headers are no members");
+            let name = source.to_lowercase().contains("idempotencykey");
+            assert!(!name, "headers are not members");
             for dto in Dto::of(&operations) {
                 assert!(
                     source.contains(&format!("class {}", dto.name)),
@@ -363,7 +365,7 @@ mod tests {
             java::source("", &odd()),
             kotlin::source("", &odd()),
         ] {
-            // Of the class and of two members.
+            // One comment of the class and two of its members.
             assert_eq!(text.matches("*/").count(), 3, "{text}");
             assert_eq!(text.matches("/*").count(), 3, "{text}");
             assert!(!text.contains("\\u"), "{text}");

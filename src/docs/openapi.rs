@@ -1,4 +1,4 @@
-//! The description as OpenAPI 3.1: every route with its parameters, bodies, answers and errors.
+//! The OpenAPI 3.1 document: every route with its parameters, bodies, responses and errors.
 
 mod paths;
 mod responses;
@@ -16,7 +16,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     text + "\n"
 });
 
-/// The document, as it is served and printed.
+/// The document as the service returns it and `billables openapi` prints it.
 pub fn text() -> &'static str {
     &DOCUMENT
 }
@@ -41,7 +41,7 @@ fn document() -> Value {
             "description": INFO,
             "license": {"name": "MIT or Apache 2.0", "identifier": "MIT OR Apache-2.0"},
         },
-        "servers": [{"url": "/", "description": "The server that this comes from"}],
+        "servers": [{"url": "/", "description": "The server that returned this document"}],
         "tags": tags,
         "paths": paths,
         "components": {
@@ -58,10 +58,11 @@ fn document() -> Value {
 }
 
 const INFO: &str = "Records billable telephony events. 2xx means stored. A report with a callSid or an \
-Idempotency-Key is one billable for ever. An answer is in the format of the path's suffix, else as \
-`format` in the query says, else as `Accept`, else as the request's body, else JSON. Paths may be in \
-any letter case. A method that a path does not have is 405 with `Allow`; every error has a \
-`responseStatus`. What is no HTTP at all is refused with 400 or 431 and no body. HEAD is answered as GET is, without the body.";
+Idempotency-Key creates one billable, no matter how often it is sent. The response format is that of the \
+path's suffix, else of the query parameter `format`, else of `Accept`, else of the request body, else \
+JSON. Paths are case-insensitive, except for ids and suffixes. A method that a path does not support gets \
+405 with `Allow`. Every error has a `responseStatus`, except that malformed HTTP gets 400 or 431 without a \
+body. HEAD is answered like GET, without the body.";
 
 fn described(operation: &Operation, route: &Route, shared: &mut Map<String, Value>) -> Value {
     let mut described = json!({
@@ -86,7 +87,7 @@ fn described(operation: &Operation, route: &Route, shared: &mut Map<String, Valu
             Access::Open | Access::Scope(_) => "",
         };
         notes.push(format!(
-            "Takes a token with the scope {}{limit}.",
+            "Requires a token with the scope {}{limit}.",
             scope.as_str()
         ));
     }

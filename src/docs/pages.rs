@@ -1,5 +1,7 @@
-//! The documentation as pages: whole without JavaScript, and one request each, since style and
-//! script are in the page. The policy names both by their hashes and allows nothing else.
+//! The documentation as HTML pages, complete without JavaScript.
+//!
+//! Each page is one request, because style and script are inline. The content security policy
+//! allows these two by their hashes and nothing else.
 
 mod form;
 mod front;
@@ -18,14 +20,15 @@ use crate::contract::routes;
 pub use front::front;
 pub use index::{index, missing};
 pub use operation::{FORMATS, operation};
+pub(super) use parts::{code, table};
 
 const STYLE: &str = include_str!("pages/style.css");
 const SCRIPT: &str = include_str!("pages/script.js");
 
-/// Without one browsers ask for `/favicon.ico`: a ledger's lines, in the colour of links.
+/// The icon: lines of a ledger in the link colour. Without one, browsers request `/favicon.ico`.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='3' fill='%2300525c'/%3E%3Cpath d='M4 5h8M4 8h8M4 11h5' stroke='%23fff' stroke-width='1.5' stroke-linecap='round'/%3E%3C/svg%3E";
 
-/// What a page may load and do: its own style and script, requests to this server.
+/// The policy of pages: only their own style and script, and requests to this server.
 pub fn content_security_policy() -> &'static str {
     static POLICY: LazyLock<String> = LazyLock::new(|| {
         format!(
@@ -42,8 +45,8 @@ fn source_hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 
-/// What pages are alike in. `path` is the page's own, which its links mark.
-fn layout(title: &str, path: &str, content: &Markup) -> String {
+/// The layout of all pages. The link to `path`, the page's own path, is marked as current.
+pub(super) fn layout(title: &str, path: &str, content: &Markup) -> String {
     let link = |to: &str, text: &str| {
         html! { a href=(to) aria-current=[(to == path).then_some("page")] { (text) } }
     };
@@ -63,6 +66,7 @@ fn layout(title: &str, path: &str, content: &Markup) -> String {
                 header.site {
                     nav aria-label="Documentation" {
                         (link(routes::FRONT, "Billables"))
+                        (link(routes::MANUAL, "Manual"))
                         (link(routes::METADATA, "All operations"))
                         (link(routes::OPENAPI, "OpenAPI"))
                     }

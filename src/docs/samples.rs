@@ -1,5 +1,5 @@
-//! Requests and answers as they go over the wire: made of the examples in the description, by the
-//! writers that the service itself answers with.
+//! Sample requests and responses: the examples of the contract, written by the same code that
+//! writes the service's responses.
 
 pub mod http;
 mod layout;
@@ -20,7 +20,7 @@ use crate::formats::record::{Record, page};
 use crate::formats::value::Value;
 pub use layout::laid_out;
 
-/// What ends a value in a path or a query.
+/// The characters that would end a value in a path or a query.
 const RESERVED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -33,7 +33,7 @@ const RESERVED: &AsciiSet = &CONTROLS
     .add(b'>')
     .add(b'?');
 
-/// The path and the query with every parameter that has an example.
+/// The path and query, with every parameter that has an example.
 pub fn target(operation: &Operation) -> String {
     let mut target = operation.path.to_owned();
     let mut separator = '?';
@@ -51,7 +51,7 @@ pub fn target(operation: &Operation) -> String {
     target
 }
 
-/// The body of a request in a format; of an operation that takes JSON alone it is that.
+/// The body of a request in a format; always JSON if the operation accepts only JSON.
 pub fn request_body(operation: &Operation, format: Format) -> Option<String> {
     match operation.body {
         RequestBody::Nothing => None,
@@ -67,7 +67,7 @@ pub fn request_body(operation: &Operation, format: Format) -> Option<String> {
     }
 }
 
-/// The body of an answer in a format.
+/// The body of a response in a format.
 pub fn answer(operation: &Operation, answer: &Answer, format: Format) -> Option<String> {
     let of = match answer.body {
         Body::One(of) | Body::OneOrSeveral(of) => of,
@@ -126,8 +126,8 @@ fn example(of: &Type, name: &str) -> &'static str {
     member(of, name).expect("a member").example
 }
 
-/// The record of a flat type. Billables and entries of the log are made by the rules that real
-/// ones are made by.
+/// Passes the record of a flat type to `then`. Billables and log entries are built by the same code
+/// as real ones.
 fn with_record<T>(
     of: &Type,
     void_reason: Option<&Member>,
@@ -169,7 +169,7 @@ fn report() -> Report {
         let text = example(&objects::BILLABLE, field.camel()).to_owned();
         raw.set(field, Some(RawValue::Text(text)));
     }
-    Report::parse(raw, recorded_at()).expect("the examples hold the rules")
+    Report::parse(raw, recorded_at()).expect("the examples are valid")
 }
 
 fn billable() -> Billable {
@@ -183,7 +183,7 @@ fn billable() -> Billable {
     Billable::new(recorded)
 }
 
-/// What there is of an input.
+/// The result of checking one input.
 fn checked(input: &'static Member) -> Record<'static> {
     let mut members = values(&objects::CHECKED_BILLABLE);
     for (name, value) in &mut members {
@@ -194,7 +194,7 @@ fn checked(input: &'static Member) -> Record<'static> {
     Record::new(objects::CHECKED_BILLABLE.name, members)
 }
 
-/// Totals as the example asks for them: of one account, each day by itself.
+/// Totals as the sample request asks for them: of one account, for each day.
 fn billing() -> BillingInfo {
     let text = |name| example(&objects::BILLING_INFO, name).to_owned();
     let of_customer = |name| example(&objects::BILLING_CUSTOMER_INFO, name);
@@ -233,7 +233,7 @@ mod tests {
         answer(operation, &operation.answers[0], format).expect("a body")
     }
 
-    /// Every member of a sample is described; every member that is always there is in it.
+    /// Checks that every member of a sample is described and that every required member is in it.
     fn check(of: &Type, object: &Json) {
         let object = object.as_object().expect("an object");
         for (name, value) in object {

@@ -1,4 +1,4 @@
-//! Backups, restores, and what becomes of cursors and running servers.
+//! Backups and restores, and their effect on cursors and running servers.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -11,11 +11,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::manual::commands;
 use crate::support::server::{command, run};
 use crate::support::{Client, Cluster, Database, Server, on_both_databases};
 use crate::verify::verify;
 
-/// Longer than any of these tests may take to see what it waits for.
+/// Longer than anything that these tests wait for.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn call(database: &Database, arguments: &[&str]) -> (i32, String, String) {
@@ -30,8 +31,8 @@ async fn stored(client: &Client, number: usize) -> u16 {
     client.report(&report(number)).await.status
 }
 
-/// Reports one call after the other, each once, until it is told to stop; how many there were.
-/// Each has to be stored.
+/// Reports one call after another, each once, until it is stopped; returns their number. Every
+/// report must be stored.
 fn keep_reporting(client: Client) -> (watch::Sender<bool>, JoinHandle<usize>) {
     let (stop, stopped) = watch::channel(false);
     let reporting = tokio::spawn(async move {
@@ -45,7 +46,7 @@ fn keep_reporting(client: Client) -> (watch::Sender<bool>, JoinHandle<usize>) {
     (stop, reporting)
 }
 
-/// A database where an SQLite file is to be, in a directory of its own.
+/// An SQLite database that does not exist yet, and its directory, which has no other file.
 fn elsewhere() -> (Database, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let url = format!(
@@ -64,13 +65,13 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Ends a server as its supervisor does.
+/// Stops a server as a supervisor does.
 fn stop(mut server: Server) {
     server.signal("-TERM");
     assert_eq!(server.wait(), Some(0));
 }
 
-/// The ids of a list and its totals.
+/// The listed billables and the totals.
 async fn everything(client: &Client) -> (Value, Value) {
     let list = client.get("/billables?limit=1000").await.json();
     let days = "startDate=2020-01-01&endDate=2099-12-31";
@@ -79,7 +80,7 @@ async fn everything(client: &Client) -> (Value, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_beside_a_running_server_is_whole_and_restores() {
+async fn a_backup_of_a_running_server_is_complete_and_restores() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     let client = server.client();
@@ -94,10 +95,10 @@ async fn a_backup_beside_a_running_server_is_whole_and_restores() {
     let file_name = file.to_str().unwrap();
     let (code, said, errors) = call(&database, &["backup", file_name]);
     assert_eq!((code, &*errors), (0, ""));
-    // It does not go over another one, and leaves nothing else behind.
+    // A backup does not overwrite a file, and leaves no other files behind.
     let (code, output, errors) = call(&database, &["backup", file_name]);
     assert_eq!((code, &*output), (1, ""));
-    assert!(errors.ends_with("backup.db is there already\n"), "{errors}");
+    assert!(errors.ends_with("backup.db already exists\n"), "{errors}");
     stop_reporting.send(true).unwrap();
     let reported = reporting.await.unwrap();
     assert_eq!(names(directory.path()), ["backup.db"]);
@@ -108,10 +109,14 @@ async fn a_backup_beside_a_running_server_is_whole_and_restores() {
     let (code, output, errors) = call(&other, &["restore", file_name]);
     assert_eq!((code, &*errors), (0, ""), "{output}");
     assert_eq!(names(beside.path()), ["restored.db"]);
-    assert_eq!(names(directory.path()), ["backup.db"], "it is as it was");
+    assert_eq!(
+        names(directory.path()),
+        ["backup.db"],
+        "the backup is unchanged"
+    );
     let ids = other.ids().await;
     assert!(ids.len() >= 10 && ids.len() <= 10 + reported);
-    // What is said is what is there.
+    // The output has the number of entries and the last position.
     let last = other.entries().await.last().unwrap().1;
     let counted = format!("{} entries", ids.len());
     assert!(
@@ -126,7 +131,7 @@ async fn a_backup_beside_a_running_server_is_whole_and_restores() {
         output.starts_with(&format!("restored {counted}, up to position {last}; ")),
         "{output}"
     );
-    // The first ones in the order of commits, none left out.
+    // The backup has the first entries in commit order, without gaps.
     let all = database.ids().await;
     assert_eq!(ids, all[..ids.len()]);
     let (code, output, errors) = verify(&other);
@@ -161,7 +166,7 @@ async fn a_backup_that_fails_leaves_nothing_behind() {
         (1, true),
         "{errors}"
     );
-    assert!(!database.file().exists(), "nothing is made there");
+    assert!(!database.file().exists(), "no file is created");
     std::fs::write(database.file(), "").unwrap();
     let (code, _, errors) = backup(&database);
     assert_eq!(
@@ -193,7 +198,7 @@ async fn a_backup_that_fails_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_restore_is_refused_where_something_would_be_lost() {
+async fn a_restore_that_would_lose_data_is_refused() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     assert_eq!(stored(&server.client(), 1).await, 201);
@@ -201,11 +206,11 @@ async fn a_restore_is_refused_where_something_would_be_lost() {
     let file = directory.path().join("backup.db");
     let file_name = file.to_str().unwrap();
     assert_eq!(call(&database, &["backup", file_name]).0, 0);
-    // Over the database that a server runs on.
+    // Over the database of a running server.
     let (code, _, errors) = call(&database, &["restore", file_name]);
     assert_eq!(code, 1);
     assert!(
-        errors.contains("is there already: stop the server and move"),
+        errors.contains("already exists: stop the server and move"),
         "{errors}"
     );
     assert_eq!(stored(&server.client(), 2).await, 201);
@@ -217,19 +222,19 @@ async fn a_restore_is_refused_where_something_would_be_lost() {
         errors.contains("is a database in use and not a backup"),
         "{errors}"
     );
-    // Beside what is left of another database.
+    // Next to files that are left from another database.
     for suffix in ["-wal", "-shm"] {
         let rest = beside.path().join(format!("restored.db{suffix}"));
         std::fs::write(&rest, "x").unwrap();
         let (code, _, errors) = call(&other, &["restore", file_name]);
         assert_eq!(code, 1);
         assert!(
-            errors.contains(&format!("restored.db{suffix} is there already")),
+            errors.contains(&format!("restored.db{suffix} already exists")),
             "{errors}"
         );
         std::fs::remove_file(rest).unwrap();
     }
-    // From what is damaged, or is no backup.
+    // From a file that is damaged or not a backup.
     let damaged = directory.path().join("damaged.db");
     let mut bytes = std::fs::read(&file).unwrap();
     let pages = bytes.len() / 4096;
@@ -256,14 +261,14 @@ async fn a_restore_is_refused_where_something_would_be_lost() {
         );
         assert!(names(beside.path()).is_empty());
     }
-    // A backup that is kept read-only is as good as any.
+    // A read-only backup can be restored.
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o400)).unwrap();
     assert_eq!(call(&other, &["restore", file_name]).0, 0);
     assert_eq!(stored(&Server::start(&other).await.client(), 1).await, 200);
 }
 
 #[tokio::test]
-async fn a_file_that_is_taken_away_under_a_running_server_gets_nothing() {
+async fn a_database_file_moved_under_a_running_server_is_not_written_to() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     let client = server.client();
@@ -275,16 +280,21 @@ async fn a_file_that_is_taken_away_under_a_running_server_gets_nothing() {
     for name in names(directory) {
         std::fs::rename(directory.join(&name), aside.path().join(&name)).unwrap();
     }
-    // Nobody would ever find it in there.
+    // A report stored in the moved file would be lost.
     assert_eq!(stored(&client, 2).await, 503);
-    assert!(names(directory).is_empty(), "it makes no file of its own");
+    assert!(
+        names(directory).is_empty(),
+        "the server creates no new file"
+    );
     assert_eq!(call(&database, &["restore", file.to_str().unwrap()]).0, 0);
     assert_eq!(stored(&client, 2).await, 503);
-    server.until_logged("the database holds another log").await;
+    server
+        .until_logged("the database contains a different log")
+        .await;
     let again = Server::start(&database).await;
     assert_eq!(stored(&again.client(), 1).await, 200);
     assert_eq!(stored(&again.client(), 2).await, 201);
-    // The old one ends without harm to what the new one writes.
+    // Stopping the old server does not harm what the new one writes.
     stop(server);
     assert_eq!(stored(&again.client(), 3).await, 201);
     again.kill();
@@ -293,7 +303,7 @@ async fn a_file_that_is_taken_away_under_a_running_server_gets_nothing() {
 }
 
 on_both_databases!(
-    a_restored_log_is_a_new_one_and_a_running_server_notices,
+    a_restored_log_has_a_new_epoch_and_a_running_server_notices,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -310,8 +320,10 @@ on_both_databases!(
         let refused = async { while stored(&client, 1).await != 503 {} };
         timeout(TIMEOUT, refused)
             .await
-            .expect("the other log is noticed");
-        server.until_logged("the database holds another log").await;
+            .expect("the server notices the other log");
+        server
+            .until_logged("the database contains a different log")
+            .await;
 
         let again = Server::start_fresh(&database, &[]);
         let client = again.client_of(server.secret());
@@ -326,7 +338,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    what_was_never_a_log_is_not_restored,
+    a_database_without_a_log_is_not_restored,
     async |database: Database| {
         let (code, output, errors) = call(&database, &["restore"]);
         assert_eq!((code, &*output), (1, ""));
@@ -335,7 +347,7 @@ on_both_databases!(
 );
 
 #[tokio::test]
-async fn postgres_is_left_to_its_own_tools() {
+async fn postgres_backup_and_restore_refer_to_pg_dump_and_pg_restore() {
     let database = Database::postgres().await;
     let (code, output, errors) = call(&database, &["backup", "x"]);
     assert_eq!((code, &*output), (2, ""));
@@ -348,19 +360,7 @@ async fn postgres_is_left_to_its_own_tools() {
     assert!(errors.contains("pg_restore --exit-on-error"), "{errors}");
 }
 
-/// The commands of the README's block that has this text.
-fn readme(text: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(path).unwrap();
-    let blocks: Vec<_> = readme.split("```sh\n").skip(1).collect();
-    let block = blocks.into_iter().find(|block| {
-        let (commands, _) = block.split_once("```").unwrap();
-        commands.contains(text)
-    });
-    block.unwrap().split_once("```").unwrap().0.to_owned()
-}
-
-/// Runs the README's commands as they stand, in a directory.
+/// Runs the README's commands unchanged, in a directory.
 fn bash(database: &Database, directory: &Path, commands: &str) -> (i32, String, String) {
     let program = Path::new(env!("CARGO_BIN_EXE_billables"));
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/postgres");
@@ -382,12 +382,12 @@ fn bash(database: &Database, directory: &Path, commands: &str) -> (i32, String, 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_readmes_backup_of_sqlite_restores() {
+async fn the_manuals_backup_of_sqlite_restores() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     assert_eq!(stored(&server.client(), 1).await, 201);
     let directory = tempfile::tempdir().unwrap();
-    let commands = readme("billables backup ");
+    let commands = commands("docs/operations.md", "billables backup ");
     let (code, output, errors) = bash(&database, directory.path(), &commands);
     assert_eq!(code, 0, "{output}{errors}");
     let said = [
@@ -410,8 +410,8 @@ async fn the_readmes_backup_of_sqlite_restores() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_readmes_dump_of_postgres_beside_a_running_server_restores() {
-    // Its own, for the name that the README gives the other database.
+async fn the_manuals_postgres_dump_taken_under_load_restores() {
+    // The README's commands fix the name of the other database, so the cluster must not be shared.
     let cluster = Cluster::start(&[]);
     let database = Database::created_on(&cluster.url(), "").await;
     assert_eq!(call(&database, &["migrate", "--partitions", "3"]).0, 0);
@@ -424,7 +424,10 @@ async fn the_readmes_dump_of_postgres_beside_a_running_server_restores() {
     let (stop_reporting, reporting) = keep_reporting(client.clone());
     let directory = tempfile::tempdir().unwrap();
     let url = cluster.url().replace("/postgres?", "/restored?");
-    let commands = format!("RESTORED_URL='{url}'\n{}", readme("pg_dump "));
+    let commands = format!(
+        "RESTORED_URL='{url}'\n{}",
+        commands("docs/operations.md", "pg_dump ")
+    );
     let (code, output, errors) = bash(&database, directory.path(), &commands);
     assert_eq!((code, &*errors), (0, ""), "{output}");
     stop_reporting.send(true).unwrap();

@@ -1,5 +1,5 @@
-//! The documentation that the service serves: nothing is missing from it, its links lead
-//! somewhere, and its samples are what is really taken and answered.
+//! The documentation that the service serves: it is complete, its links work, and its samples match
+//! real requests and responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ fn path_of(operation: &Operation, format: Format, language: Option<Language>) ->
     )
 }
 
-/// What stands in quotes behind each `name="`, as it is meant.
+/// The unescaped values of every attribute `name`.
 fn attributes<'a>(page: &'a str, name: &'a str) -> impl Iterator<Item = String> + 'a {
     let begin = format!(" {name}=\"");
     let parts: Vec<_> = page.split(&begin).skip(1).map(str::to_owned).collect();
@@ -51,10 +51,10 @@ fn unescaped(text: &str) -> String {
         .replace("&amp;", "&")
 }
 
-/// The text of a page without its tags; each element must be closed where it has to be, and no id
-/// may be there twice.
+/// The text of a page without its tags. Every element must be closed in the right order, and every
+/// id must be unique.
 fn text_of(page: &str) -> String {
-    const VOID: [&str; 4] = ["meta", "link", "input", "br"];
+    const VOID: [&str; 5] = ["meta", "link", "input", "br", "img"];
     let mut rest = page.strip_prefix("<!DOCTYPE html>").unwrap();
     let mut open = Vec::new();
     let mut text = String::new();
@@ -80,7 +80,7 @@ fn text_of(page: &str) -> String {
     text
 }
 
-/// Every type of the answers, those within others too.
+/// Every type of the responses, including nested ones.
 fn types(operation: &Operation) -> Vec<&'static Type> {
     fn collect(of: &'static Type, types: &mut Vec<&'static Type>) {
         types.push(of);
@@ -100,7 +100,7 @@ fn types(operation: &Operation) -> Vec<&'static Type> {
 }
 
 #[test]
-fn nothing_of_the_description_is_missing_from_the_pages() {
+fn the_pages_contain_the_whole_contract() {
     let base = "http://host.example:8080";
     let languages = Language::ALL.into_iter().map(Some);
     for operation in OPERATIONS {
@@ -170,7 +170,7 @@ fn nothing_of_the_description_is_missing_from_the_pages() {
 }
 
 #[tokio::test]
-async fn every_link_leads_somewhere_and_no_page_loads_anything() {
+async fn every_link_works_and_no_page_loads_other_resources() {
     let (database, mut open) = (
         Database::sqlite(),
         vec!["/".to_owned(), "/metadata".to_owned()],
@@ -178,6 +178,7 @@ async fn every_link_leads_somewhere_and_no_page_loads_anything() {
     let server = Server::start(&database).await;
     let client = server.client();
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut fragments = Vec::new();
     while let Some(path) = open.pop() {
         if seen.contains_key(&path) {
             continue;
@@ -192,10 +193,13 @@ async fn every_link_leads_somewhere_and_no_page_loads_anything() {
             Some(&*reply.body.len().to_string())
         );
         if reply.header("content-type") == Some(HTML) {
-            check_page(&reply, &server.address().to_string());
+            check_page(&path, &reply, &server.address().to_string());
             for link in attributes(&reply.body, "href") {
                 let (link, fragment) = link.split_once('#').unwrap_or((&link, ""));
-                assert!(fragment.is_empty() || reply.body.contains(&format!(" id=\"{fragment}\"")));
+                if !fragment.is_empty() {
+                    let page = if link.is_empty() { &path } else { link };
+                    fragments.push((page.to_owned(), fragment.to_owned()));
+                }
                 if link.starts_with('/') {
                     open.push(link.to_owned());
                 } else {
@@ -204,6 +208,13 @@ async fn every_link_leads_somewhere_and_no_page_loads_anything() {
             }
         }
         seen.insert(path, reply.body);
+    }
+    for (page, fragment) in fragments {
+        let id = format!(" id=\"{fragment}\"");
+        assert!(seen[&page].contains(&id), "{page}#{fragment}");
+    }
+    for page in billables::docs::manual::paths() {
+        assert!(seen.contains_key(&format!("/docs/{page}")), "{page}");
     }
     for operation in OPERATIONS {
         assert!(seen.contains_key(&path_of(operation, Format::Json, None)));
@@ -215,8 +226,9 @@ async fn every_link_leads_somewhere_and_no_page_loads_anything() {
     }
 }
 
-/// The policy allows what is in the page, and nothing else is named there.
-fn check_page(reply: &Reply, own: &str) {
+/// Checks that the policy allows the page's style and script, and that the page names no other
+/// resource.
+fn check_page(path: &str, reply: &Reply, own: &str) {
     let policy = reply.header("content-security-policy").unwrap();
     let between = |name: &str| {
         let (_, rest) = reply.body.split_once(&format!("<{name}>")).unwrap();
@@ -237,8 +249,13 @@ fn check_page(reply: &Reply, own: &str) {
         Some("same-origin")
     );
     assert_eq!(reply.header("content-disposition"), None);
-    assert!(!reply.body.contains(" style=\"") && !reply.body.contains(" src=\""));
-    // Names of XML namespaces, and the service's own address.
+    assert!(!reply.body.contains(" style=\""));
+    assert!(attributes(&reply.body, "src").all(|source| source.starts_with("data:image/")));
+    // The manual's text names other addresses, which are no links.
+    if path.starts_with("/docs") {
+        return;
+    }
+    // URLs in a page are names of XML namespaces or the service's own address.
     let namespaces = [
         "schemas.datacontract.org/",
         "schemas.microsoft.com/",
@@ -252,7 +269,7 @@ fn check_page(reply: &Reply, own: &str) {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_answered_with_what_is() {
+async fn unknown_names_are_404_and_the_known_ones_are_listed() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     let client = server.client();
@@ -291,7 +308,7 @@ async fn what_is_not_there_is_answered_with_what_is() {
             assert!(names(&reply.body));
         }
     }
-    // What is no text is no name either.
+    // A name that is not UTF-8 is not found either.
     for path in ["/types/%FF", "/%FF/metadata?op=NewBillable", "/types/"] {
         let reply = client.get(path).await;
         assert_eq!(
@@ -320,7 +337,7 @@ async fn what_is_not_there_is_answered_with_what_is() {
     for path in ["/ndjson/metadata?op=NewBillable", "/api/metadata"] {
         assert_eq!(get(&client, path).await.status, 404);
     }
-    // A format that has rows is no reason to save a page as a file.
+    // A page is never sent as an attachment, even if the format has rows.
     for path in [
         "/metadata",
         "/types/typescript",
@@ -335,7 +352,7 @@ async fn what_is_not_there_is_answered_with_what_is() {
     }
 }
 
-/// The names of all members of a document, by where they stand.
+/// Collects the names of all members of a document, as paths.
 fn names(value: &Value, prefix: &str, names: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
@@ -353,7 +370,7 @@ fn names(value: &Value, prefix: &str, names: &mut BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn the_sample_report_is_taken_in_every_format_and_answered_as_shown() {
+async fn the_sample_report_is_accepted_in_every_format_and_answered_as_shown() {
     let report = Operation::find("NewBillable").unwrap();
     for format in pages::FORMATS {
         let database = Database::sqlite();
@@ -365,7 +382,7 @@ async fn the_sample_report_is_taken_in_every_format_and_answered_as_shown() {
         let reply = send(request.body(laid_out_body(report, format).unwrap())).await;
         let sample = samples::answer(report, &report.answers[0], format).unwrap();
         assert_eq!(reply.status, report.answers[0].status);
-        // All is as shown but when it was stored; JSON says when that was.
+        // The response equals the sample except for the time of storage, which the JSON has.
         let location = reply.header("location").unwrap().to_owned();
         let stored = server.client().get(&location).await.json();
         let recorded_at = stored["recordedAt"].as_str().unwrap();
@@ -386,7 +403,7 @@ async fn the_sample_report_is_taken_in_every_format_and_answered_as_shown() {
 }
 
 #[tokio::test]
-async fn the_samples_of_all_operations_are_taken_and_answered_as_shown() {
+async fn the_samples_of_all_operations_are_accepted_and_answered_as_shown() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     let client = server.client();
@@ -427,7 +444,7 @@ async fn the_samples_of_all_operations_are_taken_and_answered_as_shown() {
         let [mut shown, mut real] = [BTreeSet::new(), BTreeSet::new()];
         names(&serde_json::from_str(&sample).unwrap(), "", &mut shown);
         names(&reply.json(), "", &mut real);
-        // There is no second page.
+        // The list has no second page.
         let is_last = ["ListBillables"].contains(&name);
         shown.retain(|name| !is_last || name != ".nextCursor");
         assert_eq!(shown, real, "{name}");

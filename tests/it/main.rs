@@ -1,53 +1,55 @@
-//! Behaviour, through real sockets and real databases. Run with `scripts/test`; one test with
-//! `scripts/test NAME`. A test is a sentence about what holds; `on_both_databases!` runs it on each
-//! database. A file is about one surface:
+//! Integration tests, through real sockets and databases. `scripts/test` runs all of them,
+//! `scripts/test NAME` runs one.
+//!
+//! The name of a test is a sentence about behaviour; `on_both_databases!` runs it on each database.
+//! Each file covers one surface:
 //!
 //! **HTTP routes**
-//! - `report`: `POST /billables`: what a report becomes, and when it is recognised
+//! - `report`: `POST /billables`: what a report stores, and how repeats are detected
 //! - `batch`: several reports in one request
-//! - `input`: bodies: what is refused, with which error, and that nothing is stored
-//! - `senders`: stock telephony senders, to the byte, as the README sets them up
+//! - `input`: invalid requests: the error of each, and that nothing is stored
+//! - `senders`: requests of stock telephony senders, byte for byte, set up as in the README
 //! - `servicestack`: ServiceStack's routes, every operation by its name
 //! - `list`, `export`, `check`, `feed`, `billing`: reads
-//! - `void`, `sessions`: decisions
-//! - `responses`: negotiation, `Prefer`, request ids, the shape of errors
+//! - `void`, `sessions`: decisions about billables: voiding and attribution
+//! - `responses`: content negotiation, `Prefer`, request ids, the shape of errors
 //! - `access`: tokens, scopes, accounts
-//! - `docs`, `openapi`: the documentation; `support/description.rs` holds every reply to it
+//! - `docs`, `openapi`: the documentation; `support/description.rs` checks every reply against it
 //! - `probes`, `metrics`, `logs`: what the operator sees
-//! - `vectors`: the exchanges that existing clients rely on
+//! - `vectors`: the requests and responses that existing clients rely on
 //!
 //! **Connections**
-//! - `connections`: slow, greedy and broken clients; the stop
-//! - `limits`: what is under way at once, and who never keeps whom out
-//! - `tls`: certificates, their reload, and how connections with TLS begin and end
+//! - `connections`: slow, greedy and broken clients; shutdown
+//! - `limits`: concurrency limits: no client and no kind of request blocks another
+//! - `tls`: certificates, their reload, and how TLS connections begin and end
 //!
 //! **Commands**
-//! - `start`: the first start, refusals, settings as they are read. `access` has `token`, `probes`
-//!   has `healthcheck`, `check` has `billables check`
-//! - `import_export`, `copy` (with `rebuild-totals`), `backup`, `verify`: what goes in, out and
-//!   over, and what is damaged
-//! - `upgrade`: every earlier schema, several starts at once, programs of different ages
+//! - `start`: the first start, refusals to start, settings. `token` is tested in `access`,
+//!   `healthcheck` in `probes`, `billables check` in `check`
+//! - `import_export`, `copy` (with `rebuild-totals`), `backup`, `verify`: moving data in, out and
+//!   between databases, and finding damage
+//! - `upgrade`: every earlier schema, concurrent starts, programs of different versions
 //!
-//! **The store, and what happens to it**
+//! **The store and its failures**
 //! - `store`: its contract
 //! - `plans`: no statement scans the log
-//! - `faults`: killed servers, databases that go away, several processes
-//! - `outages`: databases that refuse, fill up, change their role or hang
-//! - `recovery`: what a database comes back as; what is wrong with one row
+//! - `faults`: killed servers, database outages, several processes
+//! - `outages`: databases that return errors, fill up, change their role or hang
+//! - `recovery`: databases that come back changed or go silent; unusable rows
 //!
 //! **For every input**
-//! - `properties`: laws of parsers and ids
-//! - `model`: random histories against a model in memory; everything that is read agrees
+//! - `properties`: properties of parsers and ids
+//! - `model`: random histories; every read agrees with a model in memory
 //!
 //! **The project itself**
-//! - `arrows`: which module may use which, and which circles are left
+//! - `arrows`: which module may use which, and the remaining cycles
 //! - `tidy`: rules about the source and the migrations
-//! - `settings`, `readme`: what the documents say of the program
+//! - `settings`, `manual`: that the documents match the program
 
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a test may stop at the first surprise, and reads the clock"
+    reason = "a test may panic at the first unexpected value, and reads the clock"
 )]
 
 mod support;
@@ -69,6 +71,7 @@ mod input;
 mod limits;
 mod list;
 mod logs;
+mod manual;
 mod metrics;
 mod model;
 mod openapi;
@@ -76,7 +79,6 @@ mod outages;
 mod plans;
 mod probes;
 mod properties;
-mod readme;
 mod recovery;
 mod report;
 mod responses;

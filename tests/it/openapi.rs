@@ -1,4 +1,4 @@
-//! The description for programs: it is the same wherever it comes from, and says what it said.
+//! The OpenAPI document: the command and the server give the same one, and it matches a snapshot.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use crate::support::{Database, Server, description};
 
 const SNAPSHOT: &str = "tests/openapi.json";
 
-/// Whoever changes it on purpose runs `cargo run -- openapi > tests/openapi.json`.
+/// After an intended change: `cargo run -- openapi > tests/openapi.json`.
 #[test]
-fn the_description_is_what_it_was() {
+fn the_openapi_document_matches_the_snapshot() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(SNAPSHOT);
     let snapshot = std::fs::read_to_string(path).unwrap();
     let first = snapshot
@@ -22,12 +22,12 @@ fn the_description_is_what_it_was() {
         .find(|(was, is)| was != is);
     assert!(
         first.is_none() && snapshot.len() == openapi::text().len(),
-        "{SNAPSHOT} is another one, from {first:?} on; if that is meant: cargo run -- openapi > {SNAPSHOT}"
+        "{SNAPSHOT} differs, first in {first:?}; if this is intended: cargo run -- openapi > {SNAPSHOT}"
     );
 }
 
 #[tokio::test]
-async fn the_command_prints_what_is_served() {
+async fn the_openapi_command_prints_the_served_document() {
     let database = Database::sqlite();
     let (code, printed, errors) = run(&mut command(&database, &["openapi"]));
     assert_eq!((code, &*errors), (0, ""));
@@ -41,7 +41,7 @@ async fn the_command_prints_what_is_served() {
 }
 
 #[test]
-fn every_operation_and_every_error_is_in_it() {
+fn the_document_has_every_operation_and_every_error_code() {
     let document = &*description::DOCUMENT;
     let mut codes = BTreeSet::new();
     for response in document["components"]["responses"]
@@ -62,7 +62,7 @@ fn every_operation_and_every_error_is_in_it() {
     for item in document["paths"].as_object().unwrap().values() {
         for operation in item.as_object().unwrap().values() {
             let id = operation["operationId"].as_str().unwrap();
-            assert!(ids.insert(id), "{id} is there twice");
+            assert!(ids.insert(id), "the operationId {id} is used twice");
             let parameters = operation["parameters"].as_array().unwrap();
             assert!(
                 parameters

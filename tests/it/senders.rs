@@ -1,4 +1,4 @@
-//! Stock telephony senders, as the README sets them up, sending the very bytes that they send.
+//! Stock telephony senders, configured as documented, with the exact bytes that they send.
 
 use std::process::{Command, Stdio};
 
@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use crate::support::client::send;
 use crate::support::raw::Raw;
 use crate::support::{Database, Server, on_both_databases};
+use crate::tidy::read;
 
-/// What `mod_json_cdr` sends of a call that began on 2026-03-01 at 08:30:00.123456 UTC.
+/// The body that `mod_json_cdr` sends for a call that began on 2026-03-01 at 08:30:00.123456 UTC.
 const CDR: &str = concat!(
     r#"{"core-uuid":"8d2f3c1e-6a53-4f0c-9d8e-0d2c3b4a5f60","switchname":"pbx-1","channel_data":{"state":"CS_REPORTING","direction":"inbound","state_number":"11","flags":"0=1;1=1;39=1","caps":"1=1;2=1;3=1"},"#,
     r#""callStats":{"audio":{"inbound":{"raw_bytes":361396,"jitter_min_variance":0.01,"errorLog":[]}}},"#,
@@ -21,14 +22,17 @@ const CDR: &str = concat!(
 );
 const UUID: &str = "3b0c7a52-95c1-4a40-9a57-7e0d3f2b6c11";
 
-fn readme() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+/// The pages of the manual about senders.
+fn pages() -> String {
+    ["freeswitch", "twilio", "asterisk"]
+        .map(|name| read(format!("docs/senders/{name}.md")))
+        .concat()
 }
 
-/// The README's first block in `language` that contains `word`.
+/// The pages' first block in `language` that contains `word`.
 fn block(language: &str, word: &str) -> String {
-    let readme = readme();
-    let blocks = readme.split("```").skip(1).step_by(2);
+    let pages = pages();
+    let blocks = pages.split("```").skip(1).step_by(2);
     let mut blocks = blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n'));
     blocks
         .find(|block| block.contains(word))
@@ -36,7 +40,7 @@ fn block(language: &str, word: &str) -> String {
         .to_owned()
 }
 
-/// What stands between two texts.
+/// Returns the text between two others.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     text.split_once(before)
         .unwrap()
@@ -46,7 +50,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
         .0
 }
 
-/// Path and query of a URL of the README.
+/// Returns the path and query of a URL in the manual.
 fn target(url: &str) -> &str {
     &url[url.find("/billables").unwrap()..]
 }
@@ -55,7 +59,7 @@ fn basic(server: &Server) -> String {
     STANDARD.encode(format!("someone:{}", server.secret()))
 }
 
-/// Sends a head and a body as they are; the reply's status and the billable it shows.
+/// Sends a head and a body verbatim. Returns the reply's status and its JSON body.
 async fn exchange(server: &Server, head: &[&str], body: &str) -> (u16, Value) {
     let mut connection = Raw::connect(server.address()).await;
     let head = head.join("\r\n");
@@ -94,7 +98,7 @@ on_both_databases!(
         let server = Server::start(&database).await;
         let config = block("xml", "json_cdr.conf");
         let url = between(&config, "name=\"url\" value=\"", "\"").replace("&amp;", "&");
-        // The module appends this whatever the URL has.
+        // The module appends this even if the URL already has a query.
         let post = format!("POST {}?uuid={UUID} HTTP/1.1", target(&url));
         let authorization = format!("Authorization: Basic {}", basic(&server));
         let head = [
@@ -122,7 +126,7 @@ on_both_databases!(
             assert_eq!((status, &again), (200, &first));
         }
 
-        // The files of its error directory, sent days later by the README's commands.
+        // The files in its error directory, sent again days later with the manual's commands.
         let directory = tempfile::tempdir().unwrap();
         let other = CDR.replace(UUID, "another-call");
         for (name, cdr) in [
@@ -145,7 +149,7 @@ on_both_databases!(
         assert_eq!(
             status.code(),
             Some(22),
-            "curl says that the last file was refused"
+            "curl reports that the last file was refused"
         );
         let left: Vec<_> = std::fs::read_dir(directory.path())
             .unwrap()
@@ -154,11 +158,12 @@ on_both_databases!(
         assert_eq!(
             left,
             ["broken.cdr.json"],
-            "what was stored is gone, what was not is kept"
+            "stored files are deleted, the refused one is kept"
         );
         assert_eq!(database.ids().await.len(), 2);
 
-        // Records sent together name the same calls, as far as they name accounts themselves.
+        // Records in a batch are the same calls; each one must name its account and customer
+        // itself.
         let named = |cdr: &str| cdr.replacen('{', r#"{"accountId":"acc","customerId":"cus","#, 1);
         let lines = format!("{}\n{}\n", named(CDR), named(&other));
         let reply = send(
@@ -173,7 +178,8 @@ on_both_databases!(
             (reply.status, reply.header("billable-identity")),
             (200, Some("call"))
         );
-        // Where records are not understood they are refused, not billed to half a query.
+        // Routes that do not accept call detail records refuse them, so that none is billed to what
+        // a malformed query happens to name.
         for path in [
             "/api/NewBillable?accountId=acc&customerId=cus?uuid=x",
             "/json/reply/NewBillable[]",
@@ -190,7 +196,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_twilio_status_callback_is_one_billable_a_call,
+    twilio_status_callbacks_of_a_call_are_one_billable,
     async |database: Database| {
         let server = Server::start(&database).await;
         let url = block("uri", "twilio");
@@ -219,7 +225,7 @@ on_both_databases!(
             3,
             "Sun%2C%2001%20Mar%202026%2008%3A30%3A42%20%2B0000",
         );
-        // The first try has no credentials; the challenge makes the second one bring them.
+        // The first attempt has no credentials; after the challenge, the second one sends them.
         let (status, refused) = exchange(&server, &head, &completed).await;
         assert_eq!(
             (status, &refused["responseStatus"]["errorCode"]),
@@ -254,7 +260,7 @@ on_both_databases!(
         let dialplan = block("ini", "CURLOPT(userpwd)");
         let arguments = between(&dialplan, "${CURL(", ")})\n");
         let (url, body) = arguments.split_once(',').unwrap();
-        // As the dialplan expands them.
+        // Expanded as the dialplan does it.
         let body = body
             .replace("${URIENCODE(${UNIQUEID})}", "pbx-1772353800.17")
             .replace(

@@ -1,11 +1,11 @@
-//! Settings: `.env.example` and the README have each, with its default.
+//! `.env.example` and the manual list every setting with its default.
 
 use std::collections::BTreeMap;
 
 use crate::tidy::read;
 
-/// The settings with their defaults, empty for none, from the command line's own definition and
-/// from the three that are no flags.
+/// Returns the settings with their defaults, empty for none: those of the command line, and the
+/// three that are not flags.
 fn settings() -> BTreeMap<String, String> {
     let definition = billables::cli::definition();
     let flags = definition.get_arguments().filter_map(|argument| {
@@ -38,9 +38,9 @@ fn env_example_has_every_setting_with_its_default() {
 }
 
 #[test]
-fn the_readme_has_every_setting_with_its_default() {
-    let readme = read("README.md");
-    let (_, table) = readme.split_once("| variable | default |").unwrap();
+fn the_manual_has_every_setting_with_its_default() {
+    let manual = read("docs/operations.md");
+    let (_, table) = manual.split_once("| variable | default |").unwrap();
     let mut shown = BTreeMap::new();
     for row in table
         .lines()

@@ -1,4 +1,4 @@
-//! An error as a response: its status and its headers.
+//! Conversion of an error into a response with its status and headers.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -6,8 +6,8 @@ use http::{HeaderValue, StatusCode};
 
 use crate::api::ApiError;
 
-/// The status and headers; the body is written where the format is known, from the error itself,
-/// which travels in the extensions.
+/// Sets the status and headers. The error travels in the extensions, and the body is written from
+/// it where the format is known.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.parts().0.status).expect("a status");
@@ -27,7 +27,7 @@ impl IntoResponse for ApiError {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
         }
         if let Self::TooManyRequests(wait) = self {
-            // Whole seconds, which are enough.
+            // Rounded up to whole seconds.
             headers.insert(RETRY_AFTER, (wait.as_secs() + 1).into());
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {

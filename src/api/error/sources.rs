@@ -1,4 +1,4 @@
-//! What the layers below say, as the API's errors.
+//! Conversion of errors of the lower layers into API errors.
 
 use std::sync::Arc;
 
@@ -23,16 +23,13 @@ impl From<ReadError> for ApiError {
 impl From<BindError> for ApiError {
     fn from(error: BindError) -> Self {
         let of = |field: Field| {
-            let message = format!(
-                "{} can't be a query parameter beside several reports",
-                field.camel()
-            );
+            let message = format!("{} can't be a query parameter of a batch", field.camel());
             FieldError::new(field, Code::Predicate, message)
         };
         match error {
             BindError::Read(error) => error.into(),
             BindError::CallDetailRecord => {
-                Self::Malformed("a call detail record belongs to /billables".to_owned())
+                Self::Malformed("call detail records must be sent to /billables".to_owned())
             }
             BindError::Fields(fields) => fields.into_iter().map(of).collect::<Vec<_>>().into(),
         }

@@ -13,7 +13,7 @@ use crate::billable::entry::partition_of;
 use crate::formats::record::Record;
 use crate::token::Scope;
 
-/// Shows one billable. What the token may not see is the same 404 as what there is not.
+/// Returns one billable. One that the token may not see is the same 404 as one that does not exist.
 pub(in crate::api) async fn get_billable(
     State(app): State<App>,
     caller: Caller,
@@ -27,7 +27,7 @@ pub(in crate::api) async fn get_billable(
         .into_response())
 }
 
-/// The billable of that id, if the caller may see it.
+/// Returns the billable with this id, if the caller may see it.
 pub(in crate::api) async fn find_billable(
     app: &App,
     caller: &Caller,

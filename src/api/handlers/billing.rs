@@ -1,4 +1,4 @@
-//! `GET /billing`: Evo Voice's `GetBilling`, the totals of whole days by customer.
+//! `GET /billing`: totals of whole days by customer, as in Evo Voice's `GetBilling`.
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -12,12 +12,12 @@ use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
 use crate::token::Scope;
 use crate::totals::{Days, DaysError, Total, TotalsOf, Zone, read_totals};
 
-/// The most days that can each have totals of their own: ten years.
+/// The maximum number of days that each have a total: ten years.
 const MAX_DAYS: usize = 3660;
 
-const BAD_DATE: &str = "must be a date such as 2026-03-01, from 1980-01-01 on";
+const BAD_DATE: &str = "must be a date such as 2026-03-01, not before 1980-01-01";
 
-/// Counts billables, exactly as of the position in the log that `asOf` names.
+/// Counts billables, exactly as of the log position in `asOf`.
 pub(in crate::api) async fn get_billing(
     State(app): State<App>,
     caller: Caller,
@@ -58,9 +58,11 @@ pub(in crate::api) async fn get_billing(
         with_unattributed: !is_limited,
     };
     let permit = app.totals.acquire(caller.client()).await?;
-    let totals = read_totals(&app.store, app.log, of).await?.ok_or(ApiError::TooMuch(
-        "these totals have too many rows for one answer; ask for fewer days, or for one account",
-    ))?;
+    let totals = read_totals(&app.store, app.log, of)
+        .await?
+        .ok_or(ApiError::TooMuch(
+            "the totals have too many rows for one response; request fewer days or one account",
+        ))?;
     let dates: Vec<_> = if by_day {
         days.dates().map(|date| date.to_string()).collect()
     } else {

@@ -1,4 +1,4 @@
-//! `POST /billables/check`: which calls or ids are there.
+//! `POST /billables/check`: which calls or ids are stored.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,20 +16,20 @@ use crate::formats::record::{Record, page};
 use crate::formats::value::Value;
 use crate::token::Scope;
 
-/// The most inputs of one request.
+/// The maximum number of inputs in a request.
 const MAX_INPUTS: usize = 10_000;
 
-/// Inputs that are looked up at once.
+/// The number of inputs in a look-up.
 const LOOKUP_BATCH: usize = 500;
 
-/// The most entries that they may have between them: 20,000 of 600 bytes are 12 MB.
+/// The maximum number of entries in a look-up: 20,000 of 600 bytes are 12 MB.
 const MAX_FOUND: u32 = 20_000;
 
-/// The most ids that an answer lists: a call that is asked for again is listed again.
+/// The maximum number of ids in a response. A call that is given twice is listed twice.
 const MAX_LISTED: usize = 200_000;
 
 const TOO_MUCH: ApiError =
-    ApiError::TooMuch("these calls have too many billables between them; ask for fewer at once");
+    ApiError::TooMuch("these calls have too many billables in total; check fewer at a time");
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -38,15 +38,15 @@ struct CheckIn {
     ids: Option<UpTo<String, MAX_INPUTS>>,
 }
 
-/// What there is of one input.
+/// The result for one input.
 struct Checked {
     input: String,
     state: &'static str,
     ids: Vec<Uuid>,
 }
 
-/// Says of each input whether it is present, voided or missing. What the token may not see is
-/// missing.
+/// Returns for each input whether it is present, voided or missing. Billables that the token may
+/// not see are missing.
 pub(in crate::api) async fn check_billables(
     State(app): State<App>,
     caller: Caller,
@@ -58,7 +58,7 @@ pub(in crate::api) async fn check_billables(
     let limit = app.request_timeout / 2;
     let (wanted, claim): (CheckIn, _) =
         body::read_json(&head, body, &app.budget, caller.client(), limit).await?;
-    // Somebody who compares lists must not take a misspelt name for an empty list.
+    // Without this check, a misspelt name would pass for an empty list in a reconciliation.
     let CheckIn { call_sids, ids } = wanted;
     if call_sids.is_none() && ids.is_none() {
         return Err(ApiError::Parameter {
@@ -99,7 +99,7 @@ pub(in crate::api) async fn check_billables(
     Ok(response_format.pieces(page("CheckedBillable", items, None, format)))
 }
 
-/// `room` is how many ids the answer may still list.
+/// Checks calls. `room` is the number of ids that the response may still list.
 async fn check_calls(
     app: &App,
     caller: &Caller,
@@ -107,7 +107,7 @@ async fn check_calls(
     room: &mut usize,
 ) -> Result<Vec<Checked>, ApiError> {
     for call in calls {
-        // An empty one would be no call at all.
+        // Rejects, for example, an empty callSid, which identifies no call.
         let parsed = Text::parse(Field::CallSid, call.clone());
         parsed.map_err(|error: FieldError| ApiError::from(vec![error]))?;
     }
@@ -121,7 +121,7 @@ async fn check_calls(
         return Err(TOO_MUCH);
     }
     if accounts.is_some() {
-        // Of a billable whose pair came later only some entries are the account's.
+        // If a billable was attributed later, only some of its entries are the account's.
         let ids: BTreeSet<_> = found
             .iter()
             .map(|log_entry| log_entry.entry.billable_id)
@@ -154,7 +154,7 @@ async fn check_ids(app: &App, caller: &Caller, ids: &[String]) -> Result<Vec<Che
     Ok(checked.collect())
 }
 
-/// The ids of every entry that these billables may have, with their partitions.
+/// Returns the ids of all entries that these billables may have, with their partitions.
 fn all_ids(app: &App, billables: impl IntoIterator<Item = Uuid>) -> Vec<(u32, Uuid)> {
     let ids = billables.into_iter().flat_map(|id| {
         let partition = partition_of(id, app.log.partitions);
@@ -169,7 +169,7 @@ fn seen(caller: &Caller, found: Vec<LogEntry>) -> BTreeMap<Uuid, Billable> {
     seen.filter(|(_, billable)| caller.sees(billable)).collect()
 }
 
-/// An input is present when any of its billables is not voided.
+/// Builds the result for an input, which is present if any of its billables is not voided.
 fn checked(input: &str, billables: &[&Billable]) -> Checked {
     let is_voided = |billable: &&Billable| billable.state() == BillableState::Voided;
     let state = match billables {

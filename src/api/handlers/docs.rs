@@ -1,8 +1,8 @@
-//! The documentation: pages, DTOs, OpenAPI. The same for everybody, so it takes no token.
+//! The documentation: pages, DTOs, OpenAPI. It is the same for all clients, so it needs no token.
 
 use std::convert::Infallible;
 
-use axum::extract::{FromRequestParts, RawQuery, State};
+use axum::extract::{FromRequestParts, Path, RawQuery, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::header::{
     ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderMap, HeaderName, REFERRER_POLICY,
@@ -19,11 +19,11 @@ use crate::api::{ApiError, App};
 use crate::contract::operations::LANGUAGES;
 use crate::contract::{OPERATIONS, Operation, errors};
 use crate::docs::dto::{self, Language};
-use crate::docs::{openapi, pages};
+use crate::docs::{manual, openapi, pages};
 use crate::formats::Format;
 use crate::formats::negotiation::accepts;
 
-/// Where clients reach the service that do not say it themselves.
+/// The host to show if the request has no usable `Host` header.
 const DEFAULT_HOST: &str = "127.0.0.1:8080";
 
 /// The media type of pages.
@@ -34,12 +34,12 @@ const MAX_HOST: usize = 255;
 
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-/// `https` where clients speak TLS, with this process or with the proxy in front of it; in the
+/// `https` if clients use TLS, with this process or with the proxy in front of it. It is in the
 /// extensions of requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Scheme(pub &'static str);
 
-/// The address by which the client reaches the service, without a slash at its end.
+/// The URL at which the client reaches the service, without a trailing slash.
 pub(in crate::api) struct BaseUrl(String);
 
 impl<S: Sync> FromRequestParts<S> for BaseUrl {
@@ -57,13 +57,39 @@ impl<S: Sync> FromRequestParts<S> for BaseUrl {
     }
 }
 
-/// What this is, how it is, where to begin.
+/// Returns the front page: what the service is, whether it is ready, and where to start.
 pub(in crate::api) async fn get_front_page(
     State(app): State<App>,
     BaseUrl(base): BaseUrl,
 ) -> Response {
     let is_ready = !app.stop.is_cancelled() && health::is_ready(&app).await;
     page(pages::front(is_ready, &base))
+}
+
+/// The manual's first page.
+pub(in crate::api) async fn get_manual(headers: HeaderMap) -> Result<Response, ApiError> {
+    manual_page("", &headers)
+}
+
+pub(in crate::api) async fn get_manual_page(
+    Path(page): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    manual_page(&page, &headers)
+}
+
+pub(in crate::api) async fn get_manual_subpage(
+    Path((section, page)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    manual_page(&format!("{section}/{page}"), &headers)
+}
+
+fn manual_page(path: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+    match manual::page(path) {
+        Some(html) => Ok(page(html)),
+        None => missing(headers, "page", path, &manual::paths().collect::<Vec<_>>()),
+    }
 }
 
 pub(in crate::api) async fn get_metadata() -> Response {
@@ -102,7 +128,7 @@ pub(in crate::api) async fn get_operation_metadata(
     Ok(page(pages::operation(operation, format, language, &base)))
 }
 
-/// The DTOs of the operations in a language.
+/// Returns the DTOs of the operations in a language.
 pub(in crate::api) async fn get_types(
     resource_id: ResourceId,
     RawQuery(query): RawQuery,
@@ -118,14 +144,13 @@ pub(in crate::api) async fn get_types(
     Ok(([(CONTENT_TYPE, language.media_type())], source).into_response())
 }
 
-/// The description for programs.
+/// Returns the OpenAPI description.
 pub(in crate::api) async fn get_openapi() -> Response {
     let media_type = Format::Json.content_type();
     ([(CONTENT_TYPE, media_type)], openapi::text()).into_response()
 }
 
-/// That there is no such thing, and what there is: a page for those who want one, an error for the
-/// others.
+/// Returns a 404 that shows what does exist: a page if the client accepts HTML, else an error.
 fn missing(
     headers: &HeaderMap,
     thing: &str,
@@ -147,10 +172,10 @@ fn missing(
 
 fn not_described(thing: &str, name: &str, there_are: &[&str]) -> ApiError {
     let names = there_are.join(", ");
-    ApiError::NotDescribed(format!("there is no {thing} {name}; there are {names}"))
+    ApiError::NotDescribed(format!("there is no {thing} {name}; use one of: {names}"))
 }
 
-/// A page, which may load nothing from elsewhere and tells nobody where its reader was.
+/// Returns a page that may load nothing from other sites and sends no `Referer`.
 fn page(html: String) -> Response {
     let policy = HeaderValue::from_static(pages::content_security_policy());
     let headers = [

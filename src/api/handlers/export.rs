@@ -1,9 +1,9 @@
-//! Everything that matches, as rows: in constant memory, with no transaction and no connection of
-//! the database held while the client reads.
+//! Streams everything that matches as rows, in constant memory. It holds no transaction and no
+//! database connection while the client reads.
 //!
-//! The body ends with trailers that say how many rows there were and what the SHA-256 of their
-//! bytes is, compression aside. An export that cannot be finished is cut: the last chunk never
-//! comes, so that no client takes a part for the whole.
+//! The body ends with trailers that give the number of rows and the SHA-256 of their uncompressed
+//! bytes. An export that cannot be completed is aborted: the last chunk is never sent, so that no
+//! client mistakes a part for the whole.
 
 use std::io::{self, Write};
 
@@ -29,7 +29,7 @@ use crate::reader::List;
 use crate::store::StoreError;
 use crate::telemetry::chain;
 
-/// Frames that are made ahead of the client, beside the one that is being made.
+/// Frames that are ready before the client reads them, apart from the one being produced.
 const AHEAD: usize = 1;
 
 const ROW_COUNT: HeaderName = HeaderName::from_static("row-count");
@@ -37,10 +37,10 @@ const CONTENT_SHA256: HeaderName = HeaderName::from_static("content-sha256");
 
 type Sent = mpsc::Sender<io::Result<Frame<Bytes>>>;
 
-/// Streams a list, at most `most` of it.
+/// Streams a list, at most `most` billables.
 ///
 /// # Errors
-/// Too many exports are under way, or the first rows cannot be read.
+/// Too many exports are in progress, or the first rows cannot be read.
 pub(in crate::api) async fn stream(
     app: &App,
     client: &ClientName,
@@ -51,7 +51,7 @@ pub(in crate::api) async fn stream(
 ) -> Result<Response, ApiError> {
     let permit = app.exports.acquire(client).await?;
     let mut billables = list.read_ahead(most.unwrap_or(usize::MAX));
-    // A store that is away is an answer of its own, and no export that is cut at once.
+    // If the store is unavailable, return an error, not an export that is aborted immediately.
     let first = billables.recv().await.transpose()?.unwrap_or_default();
     let is_gzip = headers
         .get_all(ACCEPT_ENCODING)
@@ -62,8 +62,8 @@ pub(in crate::api) async fn stream(
     let produce = async move {
         let _permit = permit;
         if let Err(error) = produce(first, billables, format, is_gzip, &sender).await {
-            error!(error = chain(&error), "an export was cut");
-            let cut = io::Error::other("the export was cut");
+            error!(error = chain(&error), "an export was aborted");
+            let cut = io::Error::other("the export was aborted");
             let _ = sender.send(Err(cut)).await;
         }
     };
@@ -87,7 +87,7 @@ pub(in crate::api) async fn stream(
     Ok(response)
 }
 
-/// Writes the rows until the end, or until the client has gone.
+/// Writes the rows until the end, or until the client disconnects.
 async fn produce(
     first: Vec<Billable>,
     mut others: mpsc::Receiver<Result<Vec<Billable>, StoreError>>,

@@ -1,4 +1,4 @@
-//! `GET /log`: the feed of entries, in the order of commits within each partition.
+//! `GET /log`: the feed of entries, in commit order within each partition.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::formats::record::{Record, page};
 use crate::reader::read_feed;
 use crate::token::Scope;
 
-/// How long a reader who found nothing of his waits at least before he looks again.
+/// The minimum time that an account-limited reader waits before it looks again for entries.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Where the feed goes on, for formats that have no room for it in the body, and for the others.
+/// The cursor of the next page. Sent in every format, because some have no room for it in the body.
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
 
-/// Reads on behind a cursor; with `wait`, as soon as there is something.
+/// Returns the entries after a cursor. With `wait`, waits until there are some.
 pub(in crate::api) async fn read_log(
     State(app): State<App>,
     caller: Caller,
@@ -48,7 +48,7 @@ pub(in crate::api) async fn read_log(
         }
         drop(permit);
         if accounts.is_some() {
-            // There may be much news, and nothing of it his.
+            // Other accounts may be busy: back off before looking again.
             sleep_until(deadline.min(Instant::now() + PAUSE)).await;
         }
         tokio::select! {
@@ -57,13 +57,13 @@ pub(in crate::api) async fn read_log(
             () = app.stop.cancelled() => {}
         }
         if after.iter().zip(&heads).any(|(after, head)| after > head) {
-            // Either that was asked before this began, or the log has lost its end.
+            // Either these heads are older than this request, or the log has lost its end.
             heads = app.store.heads(app.log).await?;
             if after.iter().zip(&heads).any(|(after, head)| after > head) {
                 return Err(ApiError::CursorGone);
             }
         }
-        // What a token may see can change while it waits.
+        // The token's grant can change while the request waits.
         caller
             .clone()
             .renewed(&app.tokens, crate::billable::Timestamp::now())?;

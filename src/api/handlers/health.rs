@@ -1,4 +1,4 @@
-//! `GET /livez`, `GET /readyz`: for whoever restarts the process, and for whoever sends it work.
+//! `GET /livez` and `GET /readyz`: liveness for the orchestrator, readiness for the load balancer.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::api::{ApiError, App};
 use crate::formats::record::Record;
 use crate::formats::value::Value;
 
-/// How long an answer of the store is good for. However many ask, it is asked once a second.
+/// How long a result is reused: however many probes arrive, the store is asked once a second.
 const CACHED: Duration = Duration::from_secs(1);
 
 /// How long the store may take to answer.
@@ -21,7 +21,7 @@ pub(in crate::api) async fn get_livez(response_format: ResponseFormat) -> Respon
     healthy(response_format)
 }
 
-/// The store answers, the tokens are fresh, and the server is not about to stop.
+/// Succeeds if the store answers, the tokens are fresh and the server is not stopping.
 pub(in crate::api) async fn get_readyz(
     State(app): State<App>,
     response_format: ResponseFormat,
@@ -35,7 +35,7 @@ pub(in crate::api) async fn get_readyz(
     }
 }
 
-/// Whether the service can store.
+/// Whether the service can store reports.
 pub(in crate::api) async fn is_ready(app: &App) -> bool {
     let mut last = app.readiness.lock().await;
     match *last {

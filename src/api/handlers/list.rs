@@ -1,5 +1,5 @@
-//! `GET /billables`: pages of billables, newest first, as of the cut that the first page fixes; and
-//! as rows everything that matches, in one stream.
+//! `GET /billables`: pages of billables, newest first, as of the cut that the first page fixes. In
+//! row formats it streams everything that matches.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::formats::record::{Record, page};
 use crate::reader::List;
 use crate::token::Scope;
 
-/// The items of a page when the client does not say.
+/// The number of items in a page if the client gives no limit.
 pub(in crate::api) const DEFAULT_LIMIT: usize = 100;
 
-/// How long a page is looked for. Where few of many match, it may have fewer items than it could,
-/// and the cursor goes on.
+/// How long to search for a page. If few of many billables match, the page may be short, and its
+/// cursor continues the search.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(in crate::api) async fn list_billables(
@@ -49,7 +49,7 @@ pub(in crate::api) async fn list_billables(
         list = list.resumed(cut, after);
     }
     if response_format.format.is_rows() {
-        // There a body ends with the connection, and a cut one looks whole.
+        // An HTTP/1.0 body ends with the connection, so a truncated one looks complete.
         if version < Version::HTTP_11 {
             return Err(ApiError::OldVersion);
         }

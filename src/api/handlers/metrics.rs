@@ -1,4 +1,4 @@
-//! `GET /metrics`: what the process counts and measures, for Prometheus.
+//! `GET /metrics`: the metrics of the process, for Prometheus.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -11,7 +11,8 @@ use crate::contract::operations::METRICS_TYPE;
 use crate::metrics::{METRICS, Pool, Pooled, as_i64};
 use crate::token::Scope;
 
-/// The metrics for whoever may read everything: they count what others report.
+/// Returns the metrics. They count the reports of all accounts, so an account-limited token is
+/// refused.
 pub(in crate::api) async fn get_metrics(
     app: State<App>,
     caller: Caller,
@@ -23,7 +24,7 @@ pub(in crate::api) async fn get_metrics(
     Ok(get_metrics_freely(app).await)
 }
 
-/// The metrics for whoever reaches an address where that is enough.
+/// Returns the metrics on the separate address for probes, which needs no token.
 pub(in crate::api) async fn get_metrics_freely(State(app): State<App>) -> Response {
     app.in_flight.measure();
     app.writer.measure();

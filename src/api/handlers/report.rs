@@ -1,4 +1,4 @@
-//! `POST /billables` and ServiceStack's names for it: reports become billables.
+//! `POST /billables` and its ServiceStack names: stores reports as billables.
 
 use std::sync::Arc;
 
@@ -30,14 +30,15 @@ pub(in crate::api) const IDEMPOTENT_REPLAYED: HeaderName =
 const BILLABLE_IDENTITY: HeaderName = HeaderName::from_static("billable-identity");
 const X_AUTOBATCH_COMPLETED: HeaderName = HeaderName::from_static("x-autobatch-completed");
 
-/// What an item of a batch takes beside its share of the body, in bytes: the entry, its outcome
-/// and its part of the answer.
+/// The memory of a batch item apart from its share of the body, in bytes: the entry, its outcome
+/// and its part of the response.
 const ITEM: usize = 2 * 1024;
 
-/// From this length on a body is read aside, in bytes: the largest may take a second.
+/// The length in bytes above which a body is parsed with `block_in_place`: the largest may take a
+/// second.
 const LARGE_BODY: usize = 64 * 1024;
 
-/// Stores one report or several, and answers when all are durable.
+/// Stores one or more reports, and responds when all are durable.
 pub(in crate::api) async fn report_billables(
     State(app): State<App>,
     caller: Caller,
@@ -103,14 +104,14 @@ pub(in crate::api) async fn report_billables(
     Ok(response)
 }
 
-/// What the request reports, its query included.
+/// Parses the reports of a request, from its body and its query.
 fn read(
     headers: &HeaderMap,
     body: &[u8],
     query: &str,
     style: RouteStyle,
 ) -> Result<Document, ApiError> {
-    // A label that is no text is none of ours, unlike one that is missing.
+    // A Content-Type that is not ASCII is unsupported; a missing one is sniffed.
     let label = headers
         .get(CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
@@ -133,7 +134,7 @@ fn read(
             document = match is_batch {
                 true => document.into_batch(),
                 false if document.is_batch() => {
-                    return malformed("several reports belong to NewBillable[]");
+                    return malformed("a batch of reports must be sent to NewBillable[]");
                 }
                 false => document,
             };
@@ -147,7 +148,7 @@ fn read(
     Ok(document)
 }
 
-/// The entries of reports that are all valid and allowed; else every error of every one.
+/// Returns the entries if all reports are valid and allowed, else all errors of all reports.
 fn entries(
     caller: &Caller,
     key: Option<&IdempotencyKey>,
@@ -177,7 +178,7 @@ fn entries(
     }
 }
 
-/// Counts a report that is settled.
+/// Counts a report if its outcome is known.
 fn count(identity: &'static str, outcome: &Result<AppendOutcome, WriteError>) {
     let outcome = match outcome {
         Ok(AppendOutcome::Stored(_)) => "stored",
@@ -189,7 +190,7 @@ fn count(identity: &'static str, outcome: &Result<AppendOutcome, WriteError>) {
     METRICS.reports.get_or_create(&labels).inc();
 }
 
-/// What the reports are recognised by, each kind once; `None` when there are none.
+/// Returns each kind of identity that the reports have, once, or `None` if there are no reports.
 fn identities(mut kinds: Vec<&str>) -> Option<HeaderValue> {
     kinds.sort_unstable();
     kinds.dedup();
@@ -197,21 +198,21 @@ fn identities(mut kinds: Vec<&str>) -> Option<HeaderValue> {
     Some(HeaderValue::from_str(&kinds).expect("words are visible ASCII"))
 }
 
-/// What became of all items together.
+/// The combined result of all items.
 struct BatchResult {
     items: usize,
-    /// Items that are stored from the first one on.
+    /// The number of stored items before the first one that is not stored.
     completed: usize,
     /// The billables, each with whether it was stored before.
     result: Result<Vec<(Billable, bool)>, ApiError>,
 }
 
 impl BatchResult {
-    /// A doubt about any item outweighs conflicts of others, because it asks for a repeat.
+    /// An unknown outcome takes precedence over conflicts of other items, because it needs a retry.
     fn of(outcomes: Vec<Result<AppendOutcome, WriteError>>, is_batch: bool) -> Self {
         let items = outcomes.len();
-        // That nothing is stored can be said only when it holds for every item: another partition
-        // may have taken its part.
+        // `Full` says that nothing is stored, so it must be true of every item: another partition
+        // may have stored its part.
         let is_all_full = outcomes
             .iter()
             .all(|outcome| matches!(outcome, Err(WriteError::Full)));
@@ -238,7 +239,7 @@ impl BatchResult {
             }
         }
         let result = match failure {
-            // The index of the first item that is not stored, whatever came later.
+            // The index of the first item that is not stored, even if a later one failed.
             Some(error) if is_batch => {
                 let index = completed.unwrap_or_default();
                 Err(ApiError::AtItem(index, Box::new(error.into())))
@@ -255,8 +256,8 @@ impl BatchResult {
     }
 }
 
-/// The success. Resources show what is stored, operations return nothing; `Prefer` has it the
-/// other way round.
+/// Builds the response to success. By default resources return the stored billables, and
+/// operations return nothing. `Prefer` overrides the default.
 fn stored(
     response_format: ResponseFormat,
     style: RouteStyle,
@@ -286,7 +287,7 @@ fn stored(
     let format = response_format.format;
     let mut response =
         match (shown, &*billables) {
-            // ServiceStack's clients count the nulls.
+            // ServiceStack clients count the nulls.
             (Return::Minimal, _) if is_batch && preferred.is_none() => {
                 response_format.text(write_nulls(billables.len(), format))
             }
@@ -356,7 +357,7 @@ mod tests {
         ))
     }
 
-    /// An item that is in doubt behind one that conflicts, as several partitions can have it.
+    /// An unknown outcome after a conflict, which is possible with several partitions.
     #[test]
     fn the_index_of_a_failure_is_the_first_item_that_is_not_stored() {
         let outcomes = || {

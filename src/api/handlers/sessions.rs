@@ -1,4 +1,4 @@
-//! `PUT` and `GET /sessions/{sessionId}`: to whom a session is billed.
+//! `PUT` and `GET /sessions/{sessionId}`: the account and customer that a session is billed to.
 
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ use crate::formats::value::Value;
 use crate::store::SessionFound;
 use crate::token::Scope;
 
-/// How long an attribution may take before the answer is that it goes on.
+/// How long a request waits for its attribution. After that the response is 202, and the
+/// attribution continues.
 const ATTRIBUTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default, Deserialize)]
@@ -31,7 +32,7 @@ struct SessionIn {
     customer_id: Option<String>,
 }
 
-/// Decides a session's pair, once, and attributes its billables.
+/// Sets a session's pair, once, and attributes its billables.
 pub(in crate::api) async fn attribute_session(
     State(app): State<App>,
     caller: Caller,
@@ -46,7 +47,7 @@ pub(in crate::api) async fn attribute_session(
         body::read_json(&head, body, &app.budget, caller.client(), limit).await?;
     let now = Timestamp::now();
     let caller = caller.renewed(&app.tokens, now)?;
-    // It may give billables of anybody to anybody.
+    // An attribution may affect the billables of any account.
     if caller.accounts().is_some() {
         return Err(ApiError::Limited);
     }
@@ -69,7 +70,7 @@ pub(in crate::api) async fn attribute_session(
     if decided.is_complete {
         return Ok(shown(response_format, &decided));
     }
-    // It goes on whether or not the client waits for it.
+    // The attribution continues even if the client does not wait for it.
     let attribution = decided.attribution.clone();
     let carrying = {
         let app = app.clone();
@@ -96,7 +97,7 @@ pub(in crate::api) async fn attribute_session(
     }
 }
 
-/// Shows to whom a session is billed.
+/// Returns the account and customer that a session is billed to.
 pub(in crate::api) async fn get_session(
     State(app): State<App>,
     caller: Caller,

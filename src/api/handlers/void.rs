@@ -1,4 +1,4 @@
-//! `POST /billables/{id}/void`: a billable is not to be billed.
+//! `POST /billables/{id}/void`: excludes a billable from billing.
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -22,7 +22,7 @@ struct VoidIn {
     reason: Option<String>,
 }
 
-/// Voids a billable of any age. Again is the same, and the first reason stays.
+/// Voids a billable of any age. Idempotent; the first reason is kept.
 pub(in crate::api) async fn void_billable(
     State(app): State<App>,
     caller: Caller,
@@ -54,7 +54,7 @@ pub(in crate::api) async fn void_billable(
         at: now,
         accounts: caller.accounts(),
     };
-    // It may be seen because it names an account of the token, and billed to another one.
+    // The caller may see it because it names one of the token's accounts, while another is billed.
     if !void.may_void(&billable) {
         return Err(ApiError::OtherAccount);
     }

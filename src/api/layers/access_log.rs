@@ -1,4 +1,4 @@
-//! The access log: a line for each request, and its metrics.
+//! The access log: one line per request, and its metrics.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::api::layers::trace::TraceParent;
 use crate::billable::ClientName;
 use crate::metrics::{Answered, METRICS, Route};
 
-/// What became of a request that is no error, in the extensions of its answer.
+/// The outcome of a request that has no `ApiError`, in the extensions of its response.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::api) struct RequestOutcome(pub(in crate::api) &'static str);
 
@@ -27,20 +27,20 @@ impl KnownClient {
         }
     }
 
-    /// The client, when it is known.
+    /// The client, once it is authenticated.
     pub(in crate::api) fn get(&self) -> Option<&ClientName> {
         self.0.get()
     }
 }
 
-/// A request that is under way. It is logged and counted once: when it is answered, or when its
-/// client goes before that.
+/// A request in progress. It is logged and counted once: when it is answered, or when the client
+/// disconnects before that.
 #[derive(Debug)]
 pub(in crate::api) struct AccessLog<'a> {
     pub(in crate::api) request_id: &'a str,
     pub(in crate::api) trace: Option<TraceParent<'a>>,
     pub(in crate::api) method: Method,
-    /// The route's template; `other` for none.
+    /// The route's template, or `other` if no route matched.
     pub(in crate::api) route: &'static str,
     pub(in crate::api) path: String,
     pub(in crate::api) client: KnownClient,
@@ -49,7 +49,7 @@ pub(in crate::api) struct AccessLog<'a> {
 }
 
 impl AccessLog<'_> {
-    /// Logs and counts the answer. `error` is its code.
+    /// Logs and counts the response. `error` is its error code.
     pub(in crate::api) fn answered(mut self, response: &Response, error: Option<&'static str>) {
         let said = response
             .extensions()
@@ -101,7 +101,7 @@ impl AccessLog<'_> {
 impl Drop for AccessLog<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
-            // Nobody gets it; 499 is what is usual for that.
+            // The client has disconnected; 499 is the usual status for that.
             let status = StatusCode::from_u16(499).expect("a status");
             self.end(status, "Abandoned");
         }

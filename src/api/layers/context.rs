@@ -1,5 +1,5 @@
-//! What surrounds every request: its id, its canonical path, the format of its answer, its
-//! deadline, its log line; and the body of every error.
+//! The outermost layer. Gives each request its id, canonical path, response format, deadline and
+//! log line, and writes the body of each error.
 
 use std::time::Duration;
 
@@ -27,16 +27,16 @@ use crate::contract::routes;
 use crate::limits::{Budget, Claim};
 use crate::telemetry::chain;
 
-/// The longest error that takes nothing of the budget, in bytes.
+/// The longest error that is not charged to the budget, in bytes.
 const SHORT_ERROR: usize = 64 * 1024;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// When the first byte of a request came; the server puts it into the request's extensions.
+/// When the first byte of a request arrived. The server puts it into the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstByte(pub Instant);
 
-/// Marks a response whose body is left as it is, whatever its status.
+/// Marks a response that keeps its body, whatever its status.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::api) struct RawBody;
 
@@ -99,7 +99,7 @@ pub(in crate::api) async fn middleware(
     response
 }
 
-/// Gives an error its body and every answer its headers; returns the error's code as well.
+/// Adds the body to an error and the headers to every response. Also returns the error's code.
 fn finish(
     response: Response,
     response_format: ResponseFormat,
@@ -138,7 +138,7 @@ fn finish(
     (response, error.as_ref().map(ApiError::code))
 }
 
-/// What a browser calls an answer of rows that it saves.
+/// Returns the file name, without extension, under which a browser saves a response of rows.
 fn file_name(route: &'static str) -> &'static str {
     match route {
         routes::BILLING => "billing",
@@ -150,7 +150,7 @@ fn file_name(route: &'static str) -> &'static str {
     }
 }
 
-/// How much longer than others a request may take because it asks to wait.
+/// Returns the extra time that a request may take because it asks to wait.
 fn wait(request: &Request) -> Duration {
     if !matches!(request.uri().path(), routes::LOG | routes::READ_LOG) {
         return Duration::ZERO;
@@ -159,7 +159,7 @@ fn wait(request: &Request) -> Duration {
     Duration::from_secs(wait.unwrap_or_default())
 }
 
-/// The error that a response stands for, which may be a bare status of the framework.
+/// Takes the error out of a response. A bare error status, set by the framework, becomes an error.
 fn error_of(mut response: Response) -> (Response, Option<ApiError>) {
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         return (response, Some(error));
@@ -178,8 +178,10 @@ fn error_of(mut response: Response) -> (Response, Option<ApiError>) {
     (bare, Some(error))
 }
 
-/// Writes an error. The errors of a batch can be long; the budget keeps clients from having many
-/// such answers written that they do not take. Who is not known has no batch read.
+/// Writes an error, and charges a long one to the client's budget.
+///
+/// The errors of a batch can be long. The budget prevents a client from requesting many of them
+/// without reading them. Unauthenticated requests never reach batch parsing, so theirs are short.
 fn with_body(
     mut response: Response,
     mut error: ApiError,
@@ -197,7 +199,7 @@ fn with_body(
         });
         match held {
             Some(held) => claim = Some(held),
-            // A part of a batch may be stored whose conflicts these are.
+            // These may be the conflicts of a batch, and a part of it may be stored.
             None => {
                 error = ApiError::StoreUnavailable;
                 response = error.clone().into_response();
@@ -216,7 +218,7 @@ fn with_body(
     (response, error)
 }
 
-/// A text that holds its part of the budget until it is sent.
+/// A text that holds its claim on the budget until it is sent.
 struct Held {
     text: String,
     _claim: Option<Claim>,
@@ -228,7 +230,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// The client's id if it is `[A-Za-z0-9._-]{1,64}`, else a new one.
+/// Returns the client's request id if it matches `[A-Za-z0-9._-]{1,64}`, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     match headers.get(X_REQUEST_ID) {
@@ -238,8 +240,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     }
 }
 
-/// Rewrites the path to the route's spelling, and returns the route and what the path says besides;
-/// `None` when no operation that is described has this path.
+/// Rewrites the path to the route's spelling, and returns the route and its style. Returns `None`
+/// if no operation of the contract has this path.
 fn canonicalise(uri: &mut Uri) -> Option<(&'static str, RouteStyle)> {
     let rewritten = || {
         let Canonical { route, path, style } = path::canonical(uri.path())?;

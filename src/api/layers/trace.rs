@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-/// Who the request belongs to in a trace.
+/// The trace that a request belongs to, and its parent there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) struct TraceParent<'a> {
     /// 32 hexadecimal digits.
@@ -12,8 +12,8 @@ pub(in crate::api) struct TraceParent<'a> {
 }
 
 impl<'a> TraceParent<'a> {
-    /// The ids of the header, if there is one of a form that is understood. Of a version to come
-    /// the parts of version 00 are read, as the recommendation says.
+    /// Returns the ids, if there is one header and it is valid. If its version is newer, only the
+    /// fields of version 00 are read, as the recommendation requires.
     pub(in crate::api) fn of(headers: &'a HeaderMap) -> Option<Self> {
         let mut values = headers.get_all("traceparent").iter();
         let (value, None) = (values.next()?, values.next()) else {

@@ -1,4 +1,4 @@
-//! What is decided about billables afterwards.
+//! Operations that void billables and attribute sessions.
 
 use http::Method;
 
@@ -9,13 +9,12 @@ use crate::contract::types::{Location, Member, MemberKind};
 use crate::contract::{Access, Answer, Body, Operation, RequestBody, Section, routes};
 use crate::token::Scope;
 
-/// Void a billable: it is not to be billed.
 pub(super) static VOID_BILLABLE: Operation = Operation {
     name: "VoidBillable",
     section: Section::Deciding,
-    summary: "Void a billable: it is not to be billed",
+    summary: "Void a billable, so that it is not billed",
     notes: &[
-        "Of any age, and for ever: again is the same, and the first reason stays. To bill the call again, report it with a new Idempotency-Key.",
+        "Works at any age and cannot be undone. Idempotent; the first reason is kept. To bill the call again, report it with a new Idempotency-Key.",
     ],
     access: Access::Scope(Scope::Bill),
     method: Method::POST,
@@ -28,14 +27,14 @@ pub(super) static VOID_BILLABLE: Operation = Operation {
             location: Location::Body,
             kind: MemberKind::Text,
             is_required: false,
-            text: "Why",
+            text: "Why the billable is voided",
             example: "a test call",
         },
     ],
     body: RequestBody::Json,
     answers: &[Answer {
         status: 200,
-        when: "It is voided",
+        when: "The billable is voided",
         body: Body::One(&objects::BILLABLE),
         headers: &[IDEMPOTENT_REPLAYED],
     }],
@@ -50,13 +49,12 @@ pub(super) static VOID_BILLABLE: Operation = Operation {
     ..READING
 };
 
-/// Decide whom a session is billed to, once.
 pub(super) static ATTRIBUTE_SESSION: Operation = Operation {
     name: "AttributeSession",
     section: Section::Deciding,
-    summary: "Decide whom a session is billed to, once",
+    summary: "Decide the account and customer that a session is billed to",
     notes: &[
-        "Its billables that have nobody to bill get the pair, and so do those to come. The same again is 200, another pair 409. A wrong decision is mended by voids and by new reports that name the pair.",
+        "The unattributed billables of the session, including future ones, are billed to this account and customer. The decision is final: repeating it gets 200, another account or customer gets 409. To correct a wrong decision, void the billables and report the calls again with the right accountId and customerId.",
     ],
     access: Access::Unlimited(Scope::Bill),
     method: Method::PUT,
@@ -71,11 +69,11 @@ pub(super) static ATTRIBUTE_SESSION: Operation = Operation {
     answers: &[
         ok(
             Body::One(&objects::SESSION),
-            "Decided, and every billable has the pair",
+            "Decided, and all billables of the session are attributed",
         ),
         Answer {
             status: 202,
-            when: "Decided; the billables get the pair, which goes on",
+            when: "Decided; the billables are still being attributed",
             body: Body::One(&objects::SESSION),
             headers: &[],
         },

@@ -1,12 +1,12 @@
-//! The documentation itself.
+//! Operations that return the documentation.
 
 use super::{HTML, LANGUAGES, OPEN, header, ok, query};
 use crate::contract::errors::{self, ALWAYS};
 use crate::contract::routes::FORMATS;
-use crate::contract::types::{Location, MemberKind};
+use crate::contract::types::{Location, Member, MemberKind};
 use crate::contract::{Answer, Body, Operation, Section, routes};
 
-/// A page may load nothing, and tells nobody where its reader was.
+/// A page. It may load nothing from elsewhere, and its links send no referrer.
 const PAGE: Answer = Answer {
     status: 200,
     when: "The page",
@@ -16,51 +16,96 @@ const PAGE: Answer = Answer {
             "Content-Security-Policy",
             MemberKind::String,
             "default-src 'none'",
-            "What the page may load and do: nothing from elsewhere",
+            "What the page may load and do: nothing from other servers",
         )
         .required(),
         header(
             "Referrer-Policy",
             MemberKind::Choice(&["no-referrer"]),
             "no-referrer",
-            "Nobody is told where the reader was",
+            "The browser sends no Referer from this page",
         )
         .required(),
         header(
             "Cross-Origin-Opener-Policy",
             MemberKind::Choice(&["same-origin"]),
             "same-origin",
-            "Pages from elsewhere have no hold on it",
+            "Pages of other origins cannot access this page's window",
         )
         .required(),
     ],
 };
 
-/// What this is, and where to begin.
 pub(super) static GET_FRONT_PAGE: Operation = Operation {
     name: "GetFrontPage",
     section: Section::Documentation,
-    summary: "What this is, and where to begin",
+    summary: "Get the front page: an introduction and the first steps",
     path: routes::FRONT,
     answers: &[PAGE],
     ..OPEN
 };
 
-/// The operations, as a page.
+pub(super) static GET_MANUAL: Operation = Operation {
+    name: "GetManual",
+    section: Section::Documentation,
+    summary: "Get the first page of the manual",
+    path: routes::MANUAL,
+    answers: &[PAGE],
+    ..OPEN
+};
+
+const PAGE_NAME: Member = query("page", MemberKind::String, "reporting", "The page's name")
+    .within(Location::Path)
+    .required();
+
+pub(super) static GET_MANUAL_PAGE: Operation = Operation {
+    name: "GetManualPage",
+    section: Section::Documentation,
+    summary: "Get a page of the manual",
+    path: routes::MANUAL_PAGE,
+    members: &[PAGE_NAME],
+    answers: &[PAGE],
+    errors: &[ALWAYS, &[errors::NOT_FOUND]],
+    ..OPEN
+};
+
+pub(super) static GET_MANUAL_SUBPAGE: Operation = Operation {
+    name: "GetManualSubpage",
+    section: Section::Documentation,
+    summary: "Get a page of a section of the manual",
+    path: routes::MANUAL_SUBPAGE,
+    members: &[
+        query(
+            "section",
+            MemberKind::String,
+            "senders",
+            "The section's name",
+        )
+        .within(Location::Path)
+        .required(),
+        Member {
+            example: "twilio",
+            ..PAGE_NAME
+        },
+    ],
+    answers: &[PAGE],
+    errors: &[ALWAYS, &[errors::NOT_FOUND]],
+    ..OPEN
+};
+
 pub(super) static GET_METADATA: Operation = Operation {
     name: "GetMetadata",
     section: Section::Documentation,
-    summary: "The operations, as a page",
+    summary: "List all operations, as a page",
     path: routes::METADATA,
     answers: &[PAGE],
     ..OPEN
 };
 
-/// One operation, with samples in a format, as a page.
 pub(super) static GET_OPERATION_METADATA: Operation = Operation {
     name: "GetOperationMetadata",
     section: Section::Documentation,
-    summary: "One operation, with samples in a format, as a page",
+    summary: "Describe one operation with samples in a format, as a page",
     path: routes::OPERATION_METADATA,
     members: &[
         query(
@@ -84,11 +129,10 @@ pub(super) static GET_OPERATION_METADATA: Operation = Operation {
     ..OPEN
 };
 
-/// The DTOs in a language.
 pub(super) static GET_TYPES: Operation = Operation {
     name: "GetTypes",
     section: Section::Documentation,
-    summary: "The DTOs in a language",
+    summary: "Get the DTOs in a programming language",
     path: routes::TYPES,
     members: &[
         query(
@@ -103,7 +147,7 @@ pub(super) static GET_TYPES: Operation = Operation {
             "IncludeTypes",
             MemberKind::String,
             "NewBillable",
-            "Only these operations, with commas between them",
+            "Only these operations, separated by commas",
         ),
     ],
     answers: &[ok(
@@ -111,17 +155,16 @@ pub(super) static GET_TYPES: Operation = Operation {
             "text/plain; charset=utf-8",
             "text/javascript; charset=utf-8",
         ]),
-        "The source",
+        "The source code",
     )],
     errors: &[ALWAYS, &[errors::MALFORMED, errors::NOT_FOUND]],
     ..OPEN
 };
 
-/// This description for programs, as OpenAPI 3.1.
 pub(super) static GET_OPEN_API: Operation = Operation {
     name: "GetOpenApi",
     section: Section::Documentation,
-    summary: "This description for programs, as OpenAPI 3.1",
+    summary: "Get the description of this API as OpenAPI 3.1",
     path: routes::OPENAPI,
     answers: &[ok(
         Body::Document(&["application/json; charset=utf-8"]),

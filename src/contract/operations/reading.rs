@@ -1,4 +1,4 @@
-//! Getting everything out.
+//! Operations that read billables, totals, the log and sessions.
 
 use http::Method;
 
@@ -12,13 +12,13 @@ const LIMIT: Member = query(
     "limit",
     MemberKind::Number(1, 1000),
     "100",
-    "The most items of a page: 1 to 1,000. 100, when it is not given",
+    "The maximum number of items in a page: 1 to 1,000. Defaults to 100",
 );
 const NEXT_CURSOR: Member = header(
     "Next-Cursor",
     MemberKind::String,
     "AQzR7dZ2PZ0",
-    "Where to go on, for formats of rows too",
+    "The value of after for the next request, also in csv and ndjson",
 )
 .required();
 const OF_CURSORS: &[Error] = &[
@@ -27,67 +27,66 @@ const OF_CURSORS: &[Error] = &[
     errors::CURSOR_GONE,
 ];
 
-/// List billables, newest first.
 pub(super) static LIST_BILLABLES: Operation = Operation {
     name: "ListBillables",
     summary: "List billables, newest first",
     notes: &[
-        "The first page fixes how much of the log counts: all pages, and a whole export, show every billable once, as it was then, whatever comes meanwhile. A page may have fewer items than asked for; the list ends where there is no nextCursor.",
-        "As csv and ndjson it is an export of everything that matches, in one stream. It ends with the trailers Row-Count and Content-SHA256; one that cannot be finished breaks off without the last chunk. Accept-Encoding: gzip and TE: trailers are heeded.",
+        "The first page fixes a snapshot of the log: all pages, and a whole export, show every billable exactly once, as it was at that time, regardless of later writes. A page may have fewer items than limit; a page without nextCursor is the last.",
+        "In csv and ndjson the response is an export of all matching billables in one stream. It ends with the trailers Row-Count and Content-SHA256; an export that fails is cut off before the last chunk. Accept-Encoding: gzip and TE: trailers are honoured.",
     ],
     path: routes::BILLABLES,
     takes_suffix: true,
     by_name: Some(routes::LIST_BILLABLES),
     members: &[
         objects::ACCOUNT_ID.within(Location::Query).meaning(
-            "Only what is billed to this account or, while nobody is billed, what names it",
+            "Only billables that are billed to this account, or unattributed ones that were reported with it",
         ),
         objects::CUSTOMER_ID
             .within(Location::Query)
-            .meaning("The same for the customer"),
+            .meaning("Only billables that are billed to this customer, or unattributed ones that were reported with it"),
         objects::SESSION_ID
             .within(Location::Query)
-            .meaning("Only this session"),
+            .meaning("Only billables of this session"),
         objects::CALL_SID
             .within(Location::Query)
-            .meaning("Only this call"),
+            .meaning("Only billables of this call"),
         objects::IN_STATE,
         query(
             "from",
             MemberKind::Timestamp,
             "2026-03-01T00:00:00Z",
-            "Only what occurred at this timestamp or later",
+            "Only calls that happened at this timestamp or later",
         ),
         query(
             "to",
             MemberKind::Timestamp,
             "2026-04-01T00:00:00Z",
-            "Only what occurred before this timestamp",
+            "Only calls that happened before this timestamp",
         ),
         LIMIT,
         query(
             "cursor",
             MemberKind::String,
             "",
-            "The nextCursor of the page before, with the same filters",
+            "The nextCursor of the previous page; the filters must be the same",
         ),
     ],
     answers: &[Answer {
         status: 200,
-        when: "A page, or an export",
+        when: "A page of billables, or an export",
         body: Body::One(&objects::LIST_OF_BILLABLE),
         headers: &[
             header(
                 "Content-Encoding",
                 MemberKind::Choice(&["gzip"]),
                 "gzip",
-                "How an export is compressed, when Accept-Encoding takes it",
+                "The compression of an export, if Accept-Encoding allows it",
             ),
             header(
                 "Trailer",
                 MemberKind::String,
                 "row-count, content-sha256",
-                "What an export ends with",
+                "The trailers at the end of an export",
             ),
         ],
     }],
@@ -102,12 +101,11 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
     ..READING
 };
 
-/// See which calls or ids are there.
 pub(super) static CHECK_BILLABLES: Operation = Operation {
     name: "CheckBillables",
-    summary: "See which calls or ids are there",
+    summary: "Check which calls or ids are stored",
     notes: &[
-        "For whoever has a carrier's list: up to 10,000 inputs, each of them present, voided or missing.",
+        "For comparison with a carrier's list: takes up to 10,000 inputs and reports each as present, voided or missing.",
     ],
     method: Method::POST,
     path: routes::CHECK,
@@ -118,7 +116,7 @@ pub(super) static CHECK_BILLABLES: Operation = Operation {
             location: Location::Body,
             kind: MemberKind::Texts(10_000),
             is_required: false,
-            text: "Calls",
+            text: "The callSids to check",
             example: "CA1",
         },
         Member {
@@ -126,14 +124,14 @@ pub(super) static CHECK_BILLABLES: Operation = Operation {
             location: Location::Body,
             kind: MemberKind::Texts(10_000),
             is_required: false,
-            text: "Ids of billables; what is none is missing",
+            text: "The ids of billables to check; an invalid id is reported as missing",
             example: objects::ID,
         },
     ],
     body: RequestBody::Json,
     answers: &[ok(
         Body::One(&objects::LIST_OF_CHECKED_BILLABLE),
-        "What there is",
+        "The state of each input",
     )],
     errors: &[
         ALWAYS,
@@ -148,7 +146,7 @@ pub(super) static CHECK_BILLABLES: Operation = Operation {
 
 pub(super) static GET_BILLABLE: Operation = Operation {
     name: "GetBillable",
-    summary: "See one billable",
+    summary: "Get one billable",
     path: routes::BILLABLE,
     by_name: Some(routes::GET_BILLABLE),
     members: &[BILLABLE_ID],
@@ -165,12 +163,11 @@ pub(super) static GET_BILLABLE: Operation = Operation {
     ..READING
 };
 
-/// See what to bill: totals of whole days, by customer.
 pub(super) static GET_BILLING: Operation = Operation {
     name: "GetBilling",
-    summary: "See what to bill: totals of whole days, by customer",
+    summary: "Get billing totals of whole days, by customer",
     notes: &[
-        "Voided billables are taken off on their own day. Totals are exact at asOf, a position in the log.",
+        "A voided billable is subtracted on the day of its call, not on the day of the void. Totals are exact as of asOf, a position in the log.",
     ],
     path: routes::BILLING,
     takes_suffix: true,
@@ -178,7 +175,7 @@ pub(super) static GET_BILLING: Operation = Operation {
     members: &[
         objects::ACCOUNT_ID
             .within(Location::Query)
-            .meaning("The account; tokens that are limited to accounts must name it"),
+            .meaning("The account; required for account-limited tokens"),
         objects::START_DATE.within(Location::Query),
         objects::END_DATE.within(Location::Query),
         objects::CUSTOMER_ID
@@ -189,7 +186,7 @@ pub(super) static GET_BILLING: Operation = Operation {
             "groupBy",
             MemberKind::Choice(&["day"]),
             "day",
-            "day: totals of each day, with its date",
+            "day: one total for each customer and day, with the date",
         ),
     ],
     answers: &[ok(Body::One(&objects::BILLING_INFO), "The totals")],
@@ -203,12 +200,11 @@ pub(super) static GET_BILLING: Operation = Operation {
     ..READING
 };
 
-/// Follow the log: everything that happens, in the order of commits.
 pub(super) static READ_LOG: Operation = Operation {
     name: "ReadLog",
-    summary: "Follow the log: everything that happens, in the order of commits",
+    summary: "Read the log: all reports, attributions and voids in commit order",
     notes: &[
-        "For whoever keeps a copy. Going on behind nextCursor skips nothing and repeats nothing, whichever servers write.",
+        "For keeping a copy of the log. Continuing with nextCursor skips nothing and repeats nothing, no matter which servers write.",
     ],
     path: routes::LOG,
     by_name: Some(routes::READ_LOG),
@@ -217,19 +213,19 @@ pub(super) static READ_LOG: Operation = Operation {
             "after",
             MemberKind::String,
             "",
-            "The cursor to go on behind; from the beginning, when it is not given",
+            "The cursor to continue from. Defaults to the beginning of the log",
         ),
         LIMIT,
         query(
             "wait",
             MemberKind::Number(0, 60),
             "0",
-            "How many seconds to wait for news, when there is none",
+            "How many seconds to wait for new entries, if there are none yet",
         ),
     ],
     answers: &[Answer {
         status: 200,
-        when: "What follows, which may be nothing yet",
+        when: "The entries after the cursor; possibly none yet",
         body: Body::One(&objects::LIST_OF_LOG_ENTRY),
         headers: &[NEXT_CURSOR],
     }],
@@ -237,14 +233,16 @@ pub(super) static READ_LOG: Operation = Operation {
     ..READING
 };
 
-/// See whom a session is billed to.
 pub(super) static GET_SESSION: Operation = Operation {
     name: "GetSession",
-    summary: "See whom a session is billed to",
+    summary: "Get the account and customer that a session is billed to",
     path: routes::SESSION,
     by_name: Some(routes::GET_SESSION),
     members: &[SESSION_ID],
-    answers: &[ok(Body::One(&objects::SESSION), "What was decided")],
+    answers: &[ok(
+        Body::One(&objects::SESSION),
+        "The account and customer that were decided",
+    )],
     errors: &[
         ALWAYS,
         WITH_TOKEN,

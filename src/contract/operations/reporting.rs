@@ -1,4 +1,4 @@
-//! What telephony backends send.
+//! The operation that telephony backends call.
 
 use http::Method;
 
@@ -13,13 +13,13 @@ const IDEMPOTENCY_KEY: Member = header(
     "Idempotency-Key",
     MemberKind::String,
     "order-1",
-    "What the report is recognised by, for ever: 1 to 255 visible ASCII characters. Of several reports each is recognised by key and index",
+    "Identifies the report permanently, so that repeats are detected: 1 to 255 visible ASCII characters. In a batch, each report is identified by the key and its index",
 );
 const PREFER: Member = header(
     "Prefer",
     MemberKind::String,
     "return=minimal",
-    "return=minimal: a success has no body. return=representation: it shows what is stored, by the operation's name too",
+    "return=minimal: a success has no body. return=representation: a success shows what is stored, also on routes by operation name",
 );
 const LOCATION: Member = header(
     "Location",
@@ -31,19 +31,19 @@ const BILLABLE_IDENTITY: Member = header(
     "Billable-Identity",
     MemberKind::String,
     "call",
-    "What is recognised when it is sent again: key, call, or none; of several reports each kind once",
+    "How repeats are detected: key, call or none; a batch lists each kind once",
 );
 const PREFERENCE_APPLIED: Member = header(
     "Preference-Applied",
     MemberKind::String,
     "return=minimal",
-    "The preference that was heeded",
+    "The preference that was applied",
 );
 const X_AUTOBATCH_COMPLETED: Member = header(
     "X-AutoBatch-Completed",
     MemberKind::Number(0, 10_000),
     "1",
-    "By the operation's name, of several reports: how many are stored, from the first one on",
+    "On batch routes by operation name: how many reports are stored without a gap, counted from the first",
 );
 const REPORTED: &[Member] = &[
     LOCATION,
@@ -63,16 +63,15 @@ const OF_REPORTS: &[Error] = &[
     errors::IDEMPOTENCY_CONFLICT,
 ];
 
-/// Report/create a new billable.
 pub(super) static NEW_BILLABLE: Operation = Operation {
     name: "NewBillable",
     section: Section::Reporting,
     summary: "Report/create a new billable",
     notes: &[
-        "2xx means stored: the answer is written after the transaction is on disk. A report with a callSid or an Idempotency-Key makes one billable, however often, whenever and wherever it is sent: the same again is answered 200 with the same billable and Idempotent-Replayed.",
-        "An array, JSON lines or an XML ArrayOfNewBillable is a batch of up to 10,000 reports: 2xx means that every one is stored. When any is invalid nothing is stored and each is listed, with its index in meta.AutoBatchIndex.",
-        "Fields may be query parameters too, of a single report. Unknown fields are ignored.",
-        "What FreeSWITCH and Twilio send by themselves is read as it is: a call detail record's uuid and a callback's CallSid are the callSid.",
+        "2xx means stored: the response is sent after the transaction is on disk. A report with a callSid or an Idempotency-Key creates one billable, no matter how often, when and to which server it is sent: a repeat gets 200 with the same billable and Idempotent-Replayed.",
+        "An array, JSON lines or an XML ArrayOfNewBillable is a batch of up to 10,000 reports: 2xx means that all of them are stored. If any report is invalid, nothing is stored, and every error is listed with the index of its report in meta.AutoBatchIndex.",
+        "The fields of a single report may also be query parameters. Unknown fields are ignored.",
+        "FreeSWITCH call detail records and Twilio callbacks are accepted as they are: the record's uuid or the callback's CallSid becomes the callSid.",
     ],
     access: Access::Scope(Scope::Report),
     method: Method::POST,
@@ -93,13 +92,13 @@ pub(super) static NEW_BILLABLE: Operation = Operation {
     answers: &[
         Answer {
             status: 201,
-            when: "Stored; of several reports, when any is new",
+            when: "Stored; in a batch, at least one report is new",
             body: Body::OneOrSeveral(&objects::BILLABLE),
             headers: REPORTED,
         },
         Answer {
             status: 200,
-            when: "It was stored before",
+            when: "Already stored by an earlier request",
             body: Body::OneOrSeveral(&objects::BILLABLE),
             headers: REPORTED,
         },

@@ -1,4 +1,4 @@
-//! For whoever runs the service.
+//! Probes and metrics, for operators of the service.
 
 use super::{METRICS_TYPE, OPEN, READING, ok};
 use crate::contract::errors::{self, ALWAYS, Error, WITH_TOKEN};
@@ -6,27 +6,28 @@ use crate::contract::objects;
 use crate::contract::{Access, Body, Operation, Section, routes};
 use crate::token::Scope;
 
-/// What is answered where probes and metrics have an address of their own.
+/// Returned if probes and metrics are served on a separate address.
 const ELSEWHERE: &[Error] = &[errors::NOT_FOUND];
 
-/// See that the process lives.
 pub(super) static GET_LIVEZ: Operation = Operation {
     name: "GetLivez",
     section: Section::Running,
-    summary: "See that the process lives",
+    summary: "Check that the process is alive",
     path: routes::LIVEZ,
-    answers: &[ok(Body::One(&objects::HEALTH), "It does")],
+    answers: &[ok(Body::One(&objects::HEALTH), "The process is alive")],
     errors: &[ALWAYS, ELSEWHERE],
     ..OPEN
 };
 
-/// See that the service can store.
 pub(super) static GET_READYZ: Operation = Operation {
     name: "GetReadyz",
     section: Section::Running,
-    summary: "See that the service can store",
+    summary: "Check that the service can store reports",
     path: routes::READYZ,
-    answers: &[ok(Body::One(&objects::HEALTH), "It can")],
+    answers: &[ok(
+        Body::One(&objects::HEALTH),
+        "The service can store reports",
+    )],
     errors: &[
         ALWAYS,
         ELSEWHERE,
@@ -35,17 +36,16 @@ pub(super) static GET_READYZ: Operation = Operation {
     ..OPEN
 };
 
-/// See what the process counts, for Prometheus.
 pub(super) static GET_METRICS: Operation = Operation {
     name: "GetMetrics",
     section: Section::Running,
-    summary: "See what the process counts, for Prometheus",
-    notes: &["Where probes have an address of their own it is there, and needs no token."],
+    summary: "Get the metrics of the process, for Prometheus",
+    notes: &["If probes have a separate address, the metrics are served there and need no token."],
     access: Access::Unlimited(Scope::Read),
     path: routes::METRICS,
     answers: &[ok(
         Body::Document(&[METRICS_TYPE]),
-        "Every metric, with what it means",
+        "All metrics, with their descriptions",
     )],
     errors: &[ALWAYS, WITH_TOKEN, ELSEWHERE],
     ..READING

@@ -1,4 +1,4 @@
-//! C#. The namespace is the one that the elements of XML have.
+//! C#. The namespace is that of the XML elements.
 
 use super::{Dto, line, literal, pascal, value};
 use crate::contract::types::Member;
@@ -25,7 +25,7 @@ fn class(dto: &Dto) -> String {
     )
 }
 
-/// The route, where parameters are called as the properties are.
+/// The route, with its parameters named like the properties.
 fn route(operation: &Operation) -> String {
     let in_path = operation
         .fields()
@@ -58,7 +58,7 @@ fn property(member: &Member) -> String {
     )
 }
 
-/// A text in a comment, which is XML.
+/// Escapes a text for a comment, which is XML.
 fn summary(text: &str) -> String {
     line(text)
         .replace('&', "&amp;")
@@ -77,7 +77,7 @@ mod tests {
         for part in [
             "namespace Voice.Api.Billing\n{\n",
             "    [Route(\"/billables/{Id}/void\", \"POST\")]\n    public partial class VoidBillable : IReturn<Billable>, IPost\n",
-            "        [ApiMember(Description=\"Why\")]\n        public virtual string Reason { get; set; }\n",
+            "        [ApiMember(Description=\"Why the billable is voided\")]\n        public virtual string Reason { get; set; }\n",
             "        public virtual List<LogEntry> Items { get; set; }\n",
             "        public virtual long? Position { get; set; }\n",
             "        [ApiMember(Description=\"The billable's id\", IsRequired=true)]\n        public virtual string Id { get; set; }\n",

@@ -1,5 +1,4 @@
-//! Commands for a shell, which ask for each operation on its own path with the description's
-//! examples.
+//! Shell commands that call each operation on its own path, with the examples of the contract.
 
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -8,7 +7,7 @@ use super::line;
 use crate::contract::types::{Location, Member, MemberKind};
 use crate::contract::{Access, Operation};
 
-/// What a segment of a path, and a value of a query, may not have as it is.
+/// The characters to escape in path segments and query values.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -16,7 +15,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b':');
 
-/// How many parameters of a query are shown, where they need not be given.
+/// How many query parameters are shown; required ones are always shown.
 const PARAMETERS: usize = 3;
 
 pub(super) fn source(operations: &[&Operation], base_url: &str) -> String {
@@ -60,7 +59,7 @@ fn command(operation: &Operation, base_url: &str) -> String {
         parts.push("-H 'Content-Type: application/json'".to_owned());
         parts.push(format!("-d {}", quoted(&format!("{{{}}}", body.join(",")))));
     }
-    // The method that curl uses by itself.
+    // The method that curl uses by default.
     let usual = if body.is_empty() {
         Method::GET
     } else {
@@ -81,12 +80,12 @@ fn escaped(text: &str) -> String {
     utf8_percent_encode(text, ESCAPED).to_string()
 }
 
-/// A text in single quotes, as a shell reads it.
+/// Writes a text in single quotes, as a shell reads it.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// The example of a member, in a JSON object.
+/// Writes the example of a member as part of a JSON object.
 fn json_member(member: &Member) -> String {
     let json = |text: &str| serde_json::Value::from(text).to_string();
     let value = match member.kind {

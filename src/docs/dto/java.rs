@@ -1,4 +1,4 @@
-//! Java: a file `dtos.java`, whose classes have getters, and setters that can be chained.
+//! Java: a file `dtos.java` with classes that have getters and chainable setters.
 
 use super::{Dto, comment, line, pascal, value};
 use crate::contract::types::Member;

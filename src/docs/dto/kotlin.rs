@@ -1,4 +1,4 @@
-//! Kotlin, for the client of Java.
+//! Kotlin, for the Java client.
 
 use super::{Dto, comment, line, value};
 use crate::contract::types::Member;

@@ -1,4 +1,4 @@
-//! JavaScript, as a module that runs as it is. Types are comments, which editors read.
+//! JavaScript, as a module that needs no compiler. Types are comments, which editors read.
 
 use super::typescript::kind;
 use super::{Dto, comment, line};
@@ -47,7 +47,7 @@ fn field(member: &Member) -> String {
         " | undefined"
     };
     let text = comment(member.text);
-    // The tag stands on a line of its own, where no text can be taken for part of it.
+    // The tag has a separate line, so that no text can be taken for part of it.
     let text = text.trim_end_matches(" */");
     format!(
         "    {text}\n     * @type {{{}{optional}}} */\n    {};\n",

@@ -1,9 +1,9 @@
-//! Python, for dataclasses_json, by which the client reads and writes.
+//! Python, for dataclasses_json, which the client uses to read and write.
 
 use super::{Dto, line, value};
 use crate::contract::types::Member;
 
-/// Words that cannot be names.
+/// Keywords, which cannot be names.
 const KEYWORDS: [&str; 35] = [
     "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue",
     "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import",
@@ -24,7 +24,7 @@ pub(super) fn source(note: &str, dtos: &[Dto]) -> String {
     format!("# {}\n\n{IMPORTS}{classes}", line(note))
 }
 
-/// The client finds what is returned among the bases.
+/// The base classes tell the client what is returned.
 fn class(dto: &Dto) -> String {
     let bases = match dto.interfaces("", ["[", "]"]) {
         bases if bases.is_empty() => bases,
@@ -58,7 +58,7 @@ fn field(member: &Member) -> String {
     format!("    # {text}\n    {name}: Optional[{kind}] = None\n")
 }
 
-/// `accountId` as `account_id`.
+/// Converts `accountId` to `account_id`.
 fn snake(name: &str) -> String {
     name.chars().fold(String::new(), |mut snake, c| {
         if c.is_ascii_uppercase() {

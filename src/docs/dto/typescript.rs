@@ -3,7 +3,7 @@
 use super::{Dto, comment, line, quoted, value};
 use crate::contract::types::{Member, MemberKind};
 
-/// The interfaces, with what they have.
+/// The interfaces and their bodies.
 const INTERFACES: [(&str, &str); 5] = [
     ("IReturn<T>", "{ createResponse(): T; }"),
     ("IReturnVoid", "{ createResponse(): void; }"),
@@ -65,7 +65,7 @@ fn methods(name: &str, method: &str, returns: Option<&str>) -> String {
     )
 }
 
-/// The type of a value, which is that of the module's comments too.
+/// The type of a value, also used in the comments of the JavaScript module.
 pub(super) fn kind(kind: MemberKind) -> String {
     match kind {
         MemberKind::Choice(words) => {

@@ -1,4 +1,4 @@
-//! What the routes of an operation take.
+//! The parameters and request bodies of an operation's routes.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::contract::types::Location;
 use crate::contract::{Operation, RequestBody};
 use crate::formats::Format;
 
-/// What stands in the path, the query and the headers.
+/// The parameters in the path, the query and the headers.
 pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
     let mut parameters = Vec::new();
     if let Some(formats) = route.formats {
@@ -26,14 +26,14 @@ pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
             "name": "action",
             "in": "path",
             "required": true,
-            "description": "oneway is as reply: stored before the answer",
+            "description": "oneway behaves like reply: a report is stored before the response is sent",
             "schema": {"type": "string", "enum": ["reply", "oneway"]},
         }));
     }
     for member in operation.members {
         let location = match (member.location, route.is_by_name()) {
             (Location::Path, true) => Location::Query,
-            // Fields of a single report may stand in the query.
+            // The fields of a single report may be query parameters.
             (Location::Body, _)
                 if operation.body == RequestBody::Reports && route.kind != RouteKind::Batch =>
             {
@@ -45,7 +45,7 @@ pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
         let mut parameter = json!({
             "name": member.name,
             "in": location.as_str(),
-            // The body may say it instead.
+            // The body may have it instead.
             "required": member.is_required && (operation.body == RequestBody::Nothing || location == Location::Path),
             "description": member.text,
             "schema": schema(member.kind),
@@ -70,21 +70,21 @@ pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
     Value::Array(parameters)
 }
 
-/// Parameters of most operations.
+/// Parameters that most operations share.
 pub(super) fn common_parameters() -> Value {
     json!({
         "format": {
             "name": "format",
             "in": "query",
             "required": false,
-            "description": "The format of the answer, which a suffix of the path outweighs and Accept does not",
+            "description": "Response format. Takes precedence over Accept; a path suffix takes precedence over this",
             "schema": {"type": "string", "enum": SUFFIXES},
         },
         "format_by_name": {
             "name": "format",
             "in": "query",
             "required": false,
-            "description": "The format of the answer, which outweighs that of the route; Accept does not count",
+            "description": "Response format. Takes precedence over the route's format; Accept is ignored",
             "schema": {"type": "string", "enum": SUFFIXES},
         },
         "Content-Encoding": {
@@ -98,13 +98,13 @@ pub(super) fn common_parameters() -> Value {
             "name": "X-Request-Id",
             "in": "header",
             "required": false,
-            "description": "What the answer and the log call this request; anything else than 1 to 64 letters, digits, dots, hyphens and underscores is replaced",
+            "description": "Identifies this request in the response and in the log. Anything but 1 to 64 letters, digits, dots, hyphens and underscores is replaced",
             "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
         },
     })
 }
 
-/// The body of requests.
+/// The request body of a route, if it has one.
 pub(super) fn request_body(operation: &Operation, route: &Route) -> Option<Value> {
     let name = operation.name;
     let one = match (operation.body, route.is_by_name()) {
@@ -133,7 +133,7 @@ pub(super) fn request_body(operation: &Operation, route: &Route) -> Option<Value
     if operation.body == RequestBody::Reports {
         for format in schemas::TEXTS {
             if format != Format::Ndjson || !route.is_by_name() {
-                // Programs that send examples write no other text as it is.
+                // Programs that send the examples send only text in these formats unchanged.
                 let is_sent = matches!(format, Format::Xml | Format::Csv);
                 let one = samples::request_body(operation, format);
                 let example = one.filter(|_| is_sent && route.kind != RouteKind::Batch);

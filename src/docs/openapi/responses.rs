@@ -1,4 +1,4 @@
-//! What the routes of an operation answer.
+//! The responses of an operation's routes.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use crate::contract::{Answer, Body, Operation, RequestBody};
 use crate::formats::Format;
 use crate::formats::record::write_nulls;
 
-/// The responses of a route by status. Its successes are kept in `shared`, under the operation's
-/// name, because its routes have them in common; its errors are those of [`of_errors`].
+/// The responses of a route by status. Successes are stored in `shared` under the operation's name,
+/// because its routes share them; errors are those of [`of_errors`].
 pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String, Value>) -> Value {
     let mut responses = json!({});
     for answer in operation.answers {
         let status = answer.status;
-        // By its name only an operation that reports answers something else.
+        // Only the reporting operation responds differently on routes by name.
         let kind = match (operation.body, route.kind) {
             (RequestBody::Reports, RouteKind::ByName) => "_by_name",
             (RequestBody::Reports, RouteKind::Batch) => "s_by_name",
@@ -36,7 +36,7 @@ pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String,
         });
     }
     let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
-    // A format or an action that is none makes a path that is none.
+    // An unknown format or action in the path gets 404.
     let of_path = route
         .formats
         .map(|_| errors::NOT_FOUND)
@@ -53,11 +53,11 @@ pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String,
     responses
 }
 
-/// The errors, a response for each status. An operation's own description of it names the codes that
-/// the operation answers.
+/// The shared error responses, one for each status. Each operation's description of a status names
+/// the codes that the operation returns.
 pub(super) fn of_errors() -> Map<String, Value> {
     let mut by_status: BTreeMap<u16, Vec<Error>> = BTreeMap::new();
-    // A method that a path does not have is no operation.
+    // OpenAPI lists responses by operation, and an unsupported method is no operation.
     let described = errors::ALL
         .iter()
         .filter(|error| **error != errors::METHOD_NOT_ALLOWED);
@@ -78,8 +78,9 @@ pub(super) fn of_errors() -> Map<String, Value> {
             .collect();
         let mut description = said.join("\n\n");
         if has_page {
-            description
-                .push_str("\n\nA page, with its headers, only where the operation answers pages.");
+            description.push_str(
+                "\n\nOnly operations that return pages return an HTML page with its headers.",
+            );
         }
         description.push_str(OF_SOME);
         let response = json!({
@@ -92,16 +93,16 @@ pub(super) fn of_errors() -> Map<String, Value> {
     responses.collect()
 }
 
-/// What holds for some operations only, which share this response.
-const OF_SOME: &str = "\n\nAn operation answers the codes that its own description names. \
-Billable-Identity and X-AutoBatch-Completed are of NewBillable alone, and by an operation's name there \
-are no problem details.";
+/// Notes on what only some of the operations that share a response return.
+const OF_SOME: &str = "\n\nAn operation returns only the codes that its own description names. \
+Only NewBillable returns Billable-Identity and X-AutoBatch-Completed, and routes by operation name return \
+no problem details.";
 
-/// Headers of a report's successes that its errors have as well.
+/// Headers of reporting's successes that its errors may have as well.
 const OF_REPORTS: [&str; 2] = ["Billable-Identity", "X-AutoBatch-Completed"];
 
-/// Headers of successes that errors may have as well: a report's when it was readable, a page's when
-/// it is one that says what is wrong.
+/// Headers of successes that errors may have as well: those of reporting if the report could be
+/// parsed, and those of pages if the error is a page.
 fn of_errors_too(has_page: bool) -> impl Iterator<Item = Member> {
     let headers = |name| {
         let operation = Operation::find(name).expect("an operation");
@@ -115,17 +116,17 @@ fn of_errors_too(has_page: bool) -> impl Iterator<Item = Member> {
     })
 }
 
-/// When a success is given: by its name an operation that reports shows nothing unless asked to.
+/// Describes when a success is returned. By name, reporting returns no billables unless asked to.
 fn when(answer: &Answer, kind: RouteKind) -> &'static str {
     match (answer.body, kind, answer.status) {
         (Body::OneOrSeveral(_), RouteKind::Batch, 200) => {
-            "Every one is stored. With Prefer: return=representation they are shown"
+            "All reports are stored. With Prefer: return=representation the response lists the billables"
         }
         (Body::OneOrSeveral(_), RouteKind::ByName | RouteKind::Batch, 201) => {
-            "Stored, some of it new, with Prefer: return=representation"
+            "Stored, in a batch at least one new report, with Prefer: return=representation"
         }
         (Body::OneOrSeveral(_), RouteKind::ByName, _) => {
-            "It was stored before, with Prefer: return=representation"
+            "Already stored by an earlier request, with Prefer: return=representation"
         }
         (Body::Nothing, RouteKind::ByName, _) => "Stored",
         _ => answer.when,
@@ -157,7 +158,7 @@ fn content(operation: &Operation, answer: &Answer, kind: RouteKind) -> Value {
     in_formats(&schema, example)
 }
 
-/// A body in every format, with examples of it.
+/// A body in every format, with examples.
 fn in_formats(schema: &Value, example: impl Fn(Format) -> Option<String>) -> Value {
     let mut content = json!({"application/json": {"schema": schema}});
     if let Some(example) = example(Format::Json) {
@@ -190,7 +191,7 @@ fn error_content(errors: &[Error], has_page: bool) -> Value {
             "schema": {"allOf": [reference("ErrorResponse"), coded]},
             "examples": error_examples(errors),
         },
-        // Not by the operation's name, where Accept, which asks for it, does not count.
+        // Not on routes by name, which ignore Accept.
         "application/problem+json": {"schema": {"allOf": [reference("Problem"), coded]}},
     });
     for format in schemas::TEXTS {

@@ -1,4 +1,4 @@
-//! The objects and values as JSON schemas, with examples.
+//! JSON schemas of objects and values, with examples.
 
 use serde_json::{Map, Value, json};
 
@@ -9,10 +9,10 @@ use crate::contract::types::{Location, Member, MemberKind, Type};
 use crate::contract::{Operation, RequestBody};
 use crate::formats::Format;
 
-/// Formats of bodies that schemas do not describe.
+/// The body formats that schemas do not describe.
 pub(super) const TEXTS: [Format; 4] = [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson];
 
-/// Headers that every answer may have.
+/// Headers that every response may have.
 pub(super) const ALWAYS: [&str; 5] = [
     "Content-Disposition",
     "X-Request-Id",
@@ -21,10 +21,10 @@ pub(super) const ALWAYS: [&str; 5] = [
     "X-Content-Type-Options",
 ];
 
-/// What is not a control character (Cc), U+FFFE or U+FFFF.
+/// Matches texts without control characters (Cc), U+FFFE and U+FFFF.
 const TEXT: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F\\uFFFE\\uFFFF]*$";
 
-/// Every object that has one.
+/// Every object that has a schema.
 static OBJECTS: [&Type; 10] = [
     &objects::BILLABLE,
     &objects::LIST_OF_BILLABLE,
@@ -44,7 +44,7 @@ pub(super) fn all() -> Value {
     for of in OBJECTS {
         let members = of.members.iter().copied();
         let mut schema = object(of.text, members);
-        // What is not described is not there: that is what a client may rely on.
+        // A client may rely on there being no undescribed members.
         schema["additionalProperties"] = false.into();
         schemas.insert(of.name.to_owned(), schema);
     }
@@ -56,7 +56,7 @@ pub(super) fn all() -> Value {
             schemas.insert(operation.name.to_owned(), schema);
         }
         if operation.body == RequestBody::Json {
-            // What stands in the path may stand in the query instead.
+            // Path parameters may be in the query instead, so the body need not have them.
             let members = members.map(|member| Member {
                 is_required: member.is_required && in_body(&member),
                 ..member
@@ -124,10 +124,10 @@ pub(super) fn reference(name: &str) -> Value {
 
 /// JSON as a value of the document.
 pub(super) fn parsed(json: &str) -> Value {
-    serde_json::from_str(json).expect("our own JSON")
+    serde_json::from_str(json).expect("JSON that this service wrote")
 }
 
-/// A text in a format that schemas do not describe, with an example.
+/// A body in a format that schemas do not describe, with an example.
 pub(super) fn text(example: Option<String>) -> Value {
     let mut text = json!({"schema": {"type": "string"}});
     if let Some(example) = example {
@@ -148,18 +148,18 @@ pub(super) fn error_examples(errors: &[Error]) -> Value {
     Value::Object(examples)
 }
 
-/// The headers that answers have, whatever they are about.
+/// The headers that responses of different operations share.
 pub(super) fn common_headers() -> Value {
     let header = |text: &str, schema: Value| json!({"description": text, "required": true, "schema": schema});
     json!({
-        "X-Request-Id": header("The name of this request, in the log too", json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"})),
-        "Cache-Control": header("Nothing is to be kept", json!({"type": "string", "enum": ["no-store"]})),
-        "Vary": header("What the answer depends on", json!({"type": "string", "enum": ["Accept", "Accept, Accept-Encoding"]})),
-        "X-Content-Type-Options": header("The type is as said", json!({"type": "string", "enum": ["nosniff"]})),
-        "Content-Disposition": {"description": "The name of a file, when the answer is rows", "schema": {"type": "string"}},
-        "Accept-Encoding": {"description": "The codings that a body may have", "schema": {"type": "string"}},
+        "X-Request-Id": header("The id of this request, which the log has too", json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"})),
+        "Cache-Control": header("Caches must not store the response", json!({"type": "string", "enum": ["no-store"]})),
+        "Vary": header("The request headers that the response depends on", json!({"type": "string", "enum": ["Accept", "Accept, Accept-Encoding"]})),
+        "X-Content-Type-Options": header("The content type must not be guessed", json!({"type": "string", "enum": ["nosniff"]})),
+        "Content-Disposition": {"description": "A file name, if the response is csv or ndjson", "schema": {"type": "string"}},
+        "Accept-Encoding": {"description": "The supported content codings of request bodies", "schema": {"type": "string"}},
         "WWW-Authenticate": header("How to authenticate: Bearer and Basic", json!({"type": "string"})),
-        "Retry-After": header("When to send it again, in seconds", json!({"type": "string", "pattern": "^[0-9]+$"})),
+        "Retry-After": header("How many seconds to wait before a retry", json!({"type": "string", "pattern": "^[0-9]+$"})),
     })
 }
 
@@ -175,25 +175,25 @@ fn error_response() -> Value {
 fn response_status() -> Value {
     let meta = json!({
         "type": "object",
-        "description": "The index of the item at fault in a batch, from 0",
+        "description": "The index of the failed item in a batch, from 0",
         "properties": {"AutoBatchIndex": {"type": "string", "pattern": "^[0-9]+$"}},
         "additionalProperties": false,
     });
     json!({
         "type": "object",
-        "description": "What is wrong",
+        "description": "The details of an error",
         "properties": {
             "errorCode": {"type": "string", "description": "A stable code"},
-            "message": {"type": "string", "description": "A sentence"},
+            "message": {"type": "string", "description": "A message for people"},
             "errors": {
                 "type": "array",
-                "description": "What is wrong with which field",
+                "description": "The errors of single fields",
                 "items": {
                     "type": "object",
                     "properties": {
                         "errorCode": {"type": "string", "description": "A stable code"},
-                        "fieldName": {"type": "string", "description": "The field, as .NET writes it: CallSid"},
-                        "message": {"type": "string", "description": "A sentence"},
+                        "fieldName": {"type": "string", "description": "The field in .NET spelling, such as CallSid"},
+                        "message": {"type": "string", "description": "A message for people"},
                         "meta": meta,
                     },
                     "required": ["errorCode", "fieldName", "message"],

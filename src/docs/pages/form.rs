@@ -1,9 +1,9 @@
-//! The form that sends a request, where there is JavaScript; the script reads its data attributes.
+//! The form that sends a request. It needs JavaScript; the script reads its data attributes.
 
 use maud::{Markup, html};
 
 use crate::contract::types::{Location, Member};
-use crate::contract::{Access, Operation};
+use crate::contract::{Access, Operation, Section};
 use crate::docs::samples::http::{body_format, laid_out_body, media_type};
 use crate::formats::Format;
 
@@ -20,8 +20,11 @@ pub(super) fn form(operation: &Operation, format: Format) -> Markup {
     let body = laid_out_body(operation, format);
     html! {
         section #send.scripted hidden {
-            h2 { "Send it" }
-            p { "To this server, from this page. The token is kept nowhere." }
+            h2 { "Send a request" }
+            p { "This page sends the request to this server. The token is not stored." }
+            @if let Section::Reporting | Section::Deciding = operation.section {
+                p { strong { "What this stores is permanent." } " Use an account and a customer that are never invoiced for tests." }
+            }
             form data-method=(operation.method) data-path=(operation.path) data-accept=(accept)
                 data-content-type=[content_type] {
                 @if operation.access != Access::Open {
@@ -41,12 +44,12 @@ pub(super) fn form(operation: &Operation, format: Format) -> Markup {
                 p.wide { button type="submit" { "Send " (operation.method) } }
             }
             p #outcome role="status" {}
-            pre #answer role="group" tabindex="0" aria-label="Answer" hidden { code {} }
+            pre #answer role="group" tabindex="0" aria-label="Response" hidden { code {} }
         }
     }
 }
 
-/// What is not required stays empty, which is not sent.
+/// A field of the form. Optional fields start empty, and empty fields are not sent.
 fn field(member: &Member) -> Markup {
     let id = format!("field-{}", member.name);
     let value = if member.is_required {

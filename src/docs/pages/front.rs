@@ -1,4 +1,4 @@
-//! The front page: what this is, how it is, where to begin.
+//! The front page: an introduction, the state of the service and the first steps.
 
 use maud::{Markup, html};
 
@@ -11,24 +11,24 @@ use crate::docs::samples::http::laid_out_body;
 use crate::docs::samples::{self, laid_out};
 use crate::formats::Format;
 
-/// The page, for those who reach the service at `base_url`.
+/// The page for clients that reach the service at `base_url`.
 pub fn front(is_ready: bool, base_url: &str) -> String {
     let content = html! {
         h1 { "Billables" }
         p.lead {
-            "Telephony backends report here that a call or a session is billable; whoever writes \
-             invoices reads it back. Each report is stored before it is answered, once, for ever."
+            "Telephony backends report billable calls and sessions here, and billing systems read \
+             them back. Each report is stored once, permanently, before the response is sent."
         }
         (state(is_ready))
         (first_report(base_url))
         section {
-            h2 { "Where to go on" }
+            h2 { "Next steps" }
             ul.operations {
                 @for (name, text) in [
-                    ("NewBillable", "Report a call or a session, or several at once."),
-                    ("ListBillables", "Read billables back: pages, or all of them as a file."),
-                    ("GetBilling", "What to invoice: totals by customer, for any range of days."),
-                    ("ReadLog", "Keep a copy: everything that happens, in order."),
+                    ("NewBillable", "Report a call or a session, or a batch of them."),
+                    ("ListBillables", "Read billables: in pages, or all of them as a file."),
+                    ("GetBilling", "Get the totals to invoice, by customer, for any range of days."),
+                    ("ReadLog", "Keep a copy: all reports, attributions and voids, in commit order."),
                 ] {
                     @if let Some(operation) = Operation::find(name) {
                         li {
@@ -38,6 +38,7 @@ pub fn front(is_ready: bool, base_url: &str) -> String {
                     }
                 }
             }
+            p { a href=(routes::MANUAL) { "The manual" } ": getting started, senders, installing, operations" }
             p { a href=(routes::METADATA) { "All operations, with samples in every format" } }
         }
         (types())
@@ -51,7 +52,7 @@ fn state(is_ready: bool) -> Markup {
     } else {
         html! {
             p.state.away {
-                strong { "Not ready." } " Nothing can be stored now; send reports again later."
+                strong { "Not ready." } " Nothing can be stored now; retry reports later."
             }
         }
     }
@@ -73,15 +74,16 @@ fn first_report(base_url: &str) -> Markup {
         section {
             h2 { "A first report" }
             p {
-                "It takes a token with the scope " code { "report" } ", which "
-                code { "billables token create" } " makes where the server runs."
+                "This requires a token with the scope " code { "report" } ", which "
+                code { "billables token create" } " creates on the server's host. Billables are permanent: use an account and a customer \
+                that are never invoiced for tests, and void a report that must not be billed."
             }
             (code("First report", &command))
             p {
-                "The status is 201, and this is what is stored. The same again is 200 with the same \
-                 billable: a report with a " code { "callSid" } " can always be sent again."
+                "The status is 201, and the body is the stored billable. Sending the report again gets \
+                 200 with the same billable: a report with a " code { "callSid" } " can always be retried."
             }
-            (code("What it answers", &answer.unwrap_or_default()))
+            (code("First response", &answer.unwrap_or_default()))
         }
     }
 }

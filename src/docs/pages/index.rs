@@ -1,4 +1,4 @@
-//! The operations, and what is said instead of a page that is none.
+//! The list of operations, and the page for unknown operations and formats.
 
 use maud::{Markup, html};
 
@@ -8,22 +8,22 @@ use crate::contract::{OPERATIONS, Operation, Section, routes};
 use crate::docs::dto::Language;
 use crate::formats::Format;
 
-/// Every operation, under its heading.
+/// The page with every operation under its heading.
 pub fn index() -> String {
     let content = html! {
         h1 { "All operations" }
-        p.lead { "What the service does, how it is asked for, and what it answers." }
+        p.lead { "What the service can do, how to call it, and what it returns." }
         (operations())
         (types())
     };
     layout("All operations – Billables", routes::METADATA, &content)
 }
 
-/// There is no such page; here is what there is.
+/// The page for a missing page: the message, and the pages that exist.
 pub fn missing(message: &str) -> String {
     let content = html! {
         h1 { (message) }
-        p.lead { "These there are:" }
+        p.lead { "These operations are available:" }
         (operations())
         (types())
     };
@@ -63,12 +63,12 @@ fn entry(operation: &Operation) -> Markup {
     }
 }
 
-/// Where the DTOs of all operations are.
+/// The links to the DTOs of all operations.
 pub(super) fn types() -> Markup {
     html! {
         section {
             h2 { "DTOs" }
-            p { "The requests and objects of every operation, as source text:" }
+            p { "The requests and objects of every operation, as source code:" }
             ul.links {
                 @for language in Language::ALL {
                     li {

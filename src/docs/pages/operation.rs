@@ -1,5 +1,5 @@
-//! The page of an operation. Its parts come in the order that Evo Voice's has, and what it answers
-//! stands before the samples.
+//! The page of an operation. Its parts are in the same order as on Evo Voice's page, with the
+//! responses before the samples.
 
 use maud::{Markup, html};
 
@@ -15,7 +15,7 @@ use crate::formats::Format;
 /// The formats that have pages, as on ServiceStack.
 pub const FORMATS: [Format; 4] = [Format::Json, Format::Xml, Format::Jsv, Format::Csv];
 
-/// The path of a page.
+/// The path of an operation's page.
 pub(super) fn path_of(operation: &Operation, format: Format, language: Option<Language>) -> String {
     let path = routes::OPERATION_METADATA.replace("{format}", format.name());
     let language = language.map(|language| format!("&lang={}", language.name()));
@@ -26,7 +26,7 @@ pub(super) fn path_of(operation: &Operation, format: Format, language: Option<La
     )
 }
 
-/// The page: samples in `format`; the DTO in `language`, or else tables of parameters.
+/// The page with samples in `format`, and with the DTO in `language` or else tables of parameters.
 pub fn operation(
     operation: &Operation,
     format: Format,
@@ -70,35 +70,35 @@ fn head(operation: &Operation) -> Markup {
                 Access::Unlimited(scope) => {
                     strong { "Requires Authentication" }
                     ": a token with the scope " code { (scope.as_str()) }
-                    " and without account limit."
+                    " that is not limited to accounts."
                 },
             }
         }
     }
 }
 
-/// The parts of the page. The last one needs JavaScript, and so does its link.
+/// Links to the parts of the page. The last part needs JavaScript, and so does its link.
 fn jump() -> Markup {
     html! {
         nav.jump aria-label="On this page" {
             ul.links {
                 li { a href="#routes" { "Routes" } }
                 li { a href="#types" { "Parameters" } }
-                li { a href="#answers" { "Answers" } }
+                li { a href="#answers" { "Responses" } }
                 li { a href="#samples" { "Samples" } }
-                li.scripted hidden { a href="#send" { "Send it" } }
+                li.scripted hidden { a href="#send" { "Send a request" } }
             }
         }
     }
 }
 
-/// Every way to ask for it.
+/// The table of all routes of the operation.
 fn routes_of(operation: &Operation) -> Markup {
     let rows: Vec<_> = Route::all(operation)
         .into_iter()
         .map(|route| {
             let of_accept = if operation.has_formats() {
-                "The format of the answer is as Accept or format in the query says"
+                "The query parameter format or Accept selects the response format"
             } else {
                 ""
             };
@@ -143,7 +143,7 @@ fn source(operation: &Operation, language: Language, base_url: &str) -> Markup {
     }
 }
 
-/// The request, then each object of the answer, then the answer's headers.
+/// The members of the request, of each object in the response, and the response headers.
 fn parameters(operation: &Operation) -> Markup {
     let mut types = Vec::new();
     for answer in operation.answers {
@@ -159,7 +159,7 @@ fn parameters(operation: &Operation) -> Markup {
     }
     html! {
         @if operation.members.is_empty() {
-            p { "It takes none." }
+            p { "This operation has no parameters." }
         } @else {
             h3 { (operation.name) }
             (members(operation.name, operation.members))
@@ -170,13 +170,13 @@ fn parameters(operation: &Operation) -> Markup {
             (members(of.name, of.members))
         }
         @if !headers.is_empty() {
-            h3 { "Headers of the answer" }
-            (members("Headers of the answer", headers))
+            h3 { "Response headers" }
+            (members("Response headers", headers))
         }
     }
 }
 
-/// A type and those that it has in it, each once.
+/// Collects a type and the types of its members, each once.
 fn collect(of: &'static Type, types: &mut Vec<&'static Type>) {
     if types.iter().any(|known| known.name == of.name) {
         return;
@@ -206,14 +206,14 @@ fn members<'a>(name: &str, members: impl IntoIterator<Item = &'a Member>) -> Mar
     table(name, "members", &heads, &rows)
 }
 
-/// Successes, then errors.
+/// The successes, then the errors.
 fn answers(operation: &Operation) -> Markup {
     let successes: Vec<_> = operation
         .answers
         .iter()
         .map(|answer| {
             let body = match answer.body {
-                Body::Nothing => "nothing".to_owned(),
+                Body::Nothing => "none".to_owned(),
                 Body::One(of) => of.name.to_owned(),
                 Body::OneOrSeveral(of) => format!("{0}, or an array of {0}", of.name),
                 Body::Document(media_types) => media_types.join(" or "),
@@ -239,11 +239,11 @@ fn answers(operation: &Operation) -> Markup {
         .collect();
     html! {
         section #answers {
-            h2 { "Answers" }
-            (table("Successes", "answers", &["Status", "Holds", "When"], &successes))
+            h2 { "Responses" }
+            (table("Successes", "answers", &["Status", "Content", "When"], &successes))
             h3 { "Errors" }
             p {
-                "Each has a " code { "responseStatus" } " with its code in " code { "errorCode" } "."
+                "Each has a " code { "responseStatus" } " with a stable code in " code { "errorCode" } "."
             }
             (table("Errors", "answers", &["Status", "Code", "Meaning"], &errors))
         }
@@ -278,10 +278,10 @@ fn samples(
                 (bar("Formats", &tabs))
             }
             p {
-                "What goes over the wire. "
-                @if operation.access != Access::Open { code { "TOKEN" } " is the client's own" }
+                "The messages as they are sent. "
+                @if operation.access != Access::Open { code { "TOKEN" } " stands for the client's token" }
                 @if operation.access != Access::Open && is_written { "; " }
-                @if is_written { code { "length" } " is counted in bytes" }
+                @if is_written { code { "length" } " stands for the length in bytes" }
                 @if operation.access != Access::Open || is_written { "." }
             }
             div.samples {
@@ -292,7 +292,7 @@ fn samples(
     }
 }
 
-/// How the format is asked for.
+/// How to request the format.
 fn override_note(operation: &Operation, format: Format) -> Markup {
     let name = format.name();
     html! {

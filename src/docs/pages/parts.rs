@@ -1,10 +1,15 @@
-//! What several pages have: tables, code, bars of links.
+//! Parts that several pages use: tables, code, bars of links.
 
 use maud::{Markup, html};
 
-/// A table that a narrow screen shows as a list. Its roles are said outright, because browsers
-/// drop those of tables that are shown as something else.
-pub(super) fn table(name: &str, class: &str, heads: &[&str], rows: &[Vec<Markup>]) -> Markup {
+/// A table that narrow screens show as a list. Its roles are explicit, because browsers drop those
+/// of a table that is not displayed as a table.
+pub(in crate::docs) fn table(
+    name: &str,
+    class: &str,
+    heads: &[&str],
+    rows: &[Vec<Markup>],
+) -> Markup {
     html! {
         table.(class) role="table" aria-label=(name) {
             thead role="rowgroup" {
@@ -29,9 +34,9 @@ pub(super) fn table(name: &str, class: &str, heads: &[&str], rows: &[Vec<Markup>
     }
 }
 
-/// Source text, with a button that copies it where there is JavaScript. It can be scrolled with
-/// the keyboard.
-pub(super) fn code(name: &str, text: &str) -> Markup {
+/// Source code that can be scrolled with the keyboard, with a button that copies it if JavaScript
+/// is enabled.
+pub(in crate::docs) fn code(name: &str, text: &str) -> Markup {
     html! {
         div.code {
             pre role="group" tabindex="0" aria-label=(name) { code { (text) } }
@@ -40,14 +45,14 @@ pub(super) fn code(name: &str, text: &str) -> Markup {
     }
 }
 
-/// A link of a bar: its text, where it leads, whether it is the page that is shown.
+/// A link of a bar: its text, its target, and whether it is the current page.
 pub(super) struct Tab {
     pub(super) text: String,
     pub(super) to: String,
     pub(super) is_current: bool,
 }
 
-/// Links of which one is the page that is shown.
+/// A bar of links, one of which is the current page.
 pub(super) fn bar(name: &str, tabs: &[Tab]) -> Markup {
     html! {
         nav.bar aria-label=(name) {
@@ -60,7 +65,7 @@ pub(super) fn bar(name: &str, tabs: &[Tab]) -> Markup {
     }
 }
 
-/// A sentence of the description, which has no full stop at its end where it is a phrase.
+/// A text of the contract, with a full stop added if it has none.
 pub(super) fn sentence(text: &str) -> Markup {
     let end = if text.ends_with('.') { "" } else { "." };
     html! { (text) (end) }

@@ -1,16 +1,16 @@
-//! Copies code and sends requests. Pages are whole without it.
+//! Copies code and sends requests. Pages are complete without it.
 "use strict";
 
 const said = document.getElementById("said");
 
-/** Copies a text; without a secure context browsers have only the older way, which selects it. */
+/** Copies a text. Without a secure context only the older API works, which selects the text. */
 async function copy(code) {
   if (navigator.clipboard) {
     await navigator.clipboard.writeText(code.textContent);
     return;
   }
   getSelection().selectAllChildren(code);
-  if (!document.execCommand("copy")) throw new Error("the browser does not copy");
+  if (!document.execCommand("copy")) throw new Error("the browser cannot copy");
 }
 
 let silence;
@@ -29,7 +29,7 @@ for (const button of document.querySelectorAll("button.copy")) {
     setTimeout(() => {
       label.data = "Copy";
     }, 2000);
-    // What an earlier button said is over, and not what this one says.
+    // Only the message of the last button counts, so cancel the timer of an earlier one.
     clearTimeout(silence);
     silence = setTimeout(() => {
       said.textContent = "";
@@ -37,7 +37,7 @@ for (const button of document.querySelectorAll("button.copy")) {
   });
 }
 
-/** What the form asks for: parameters stand in the path, the query or a header; empty ones nowhere. */
+/** Builds the request of the form. Parameters go to the path, the query or a header; empty ones are omitted. */
 function request(form) {
   const { method, path, accept, contentType } = form.dataset;
   const headers = new Headers({ accept });
@@ -79,7 +79,7 @@ if (form) {
       answer.firstChild.textContent = text;
       answer.hidden = text === "";
     } catch (error) {
-      outcome.textContent = `No answer: ${error.message}`;
+      outcome.textContent = `No response: ${error.message}`;
     }
     button.disabled = false;
   });

@@ -1,4 +1,4 @@
-//! Whole requests and answers, as text. TOKEN and `length` stand for what they say.
+//! Complete requests and responses, as text. `TOKEN` and `length` are placeholders.
 
 use http::StatusCode;
 
@@ -6,7 +6,7 @@ use super::{answer, laid_out, request_body, target};
 use crate::contract::{Access, Body, Operation, RequestBody};
 use crate::formats::Format;
 
-/// What an answer to one new report has of the headers that are not in every one.
+/// The optional headers that the response to a single new report has.
 const OF_ONE_REPORT: [&str; 2] = ["Location", "Billable-Identity"];
 
 /// The format of a request's body, if it has one.
@@ -27,13 +27,13 @@ pub fn media_type(format: Format) -> &'static str {
     media_type
 }
 
-/// The body of a request, laid out, if there is one.
+/// The body of a request with line breaks, if it has one.
 pub fn laid_out_body(operation: &Operation, format: Format) -> Option<String> {
     let format = body_format(operation, format)?;
     Some(laid_out(&request_body(operation, format)?, format))
 }
 
-/// The request whose answer is in `format`.
+/// The request for a response in `format`.
 pub fn request(operation: &Operation, format: Format, host: &str) -> String {
     let mut text = format!(
         "{} {} HTTP/1.1\nHost: {host}\n",
@@ -55,7 +55,7 @@ pub fn request(operation: &Operation, format: Format, host: &str) -> String {
     text + &laid_out_body(operation, format).unwrap_or_default()
 }
 
-/// The answer to it.
+/// The response to that request.
 pub fn response(operation: &Operation, format: Format) -> String {
     let Some(success) = operation.answers.first() else {
         return String::new();
@@ -72,7 +72,7 @@ pub fn response(operation: &Operation, format: Format) -> String {
         success.status,
         reason.unwrap_or_default()
     );
-    // What is streamed has no length, and ends with trailers.
+    // A streamed body has no length and ends with trailers.
     let mut headers = success.headers.iter();
     let is_streamed = format.is_rows() && headers.any(|header| header.name == "Trailer");
     text.push_str(if is_streamed {

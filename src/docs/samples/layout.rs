@@ -1,11 +1,11 @@
-//! Bodies with line breaks, for people. White space between the parts of JSON and of XML means
-//! nothing, so they stay the same bodies.
+//! Adds line breaks to bodies, for readability. White space between the tokens of JSON and XML is
+//! insignificant, so the content stays the same.
 
 use crate::formats::Format;
 
 const INDENT: &str = "  ";
 
-/// The body with a line for each member. Formats in which white space counts stay as they are.
+/// Puts each member on its own line. Formats in which white space is significant are unchanged.
 pub fn laid_out(body: &str, format: Format) -> String {
     match format {
         Format::Json => json(body),
@@ -19,7 +19,7 @@ fn break_line(out: &mut String, depth: usize) {
     out.push_str(&INDENT.repeat(depth));
 }
 
-/// Takes JSON without blanks.
+/// Expects JSON without white space between its tokens.
 fn json(body: &str) -> String {
     let mut out = String::with_capacity(body.len() * 2);
     let mut depth: usize = 0;
@@ -33,7 +33,7 @@ fn json(body: &str) -> String {
         }
         let is_end = matches!(c, '}' | ']');
         depth = depth.saturating_sub(is_end.into());
-        // Before the first member and behind the last one; what is empty stays together.
+        // Before the first member and after the last one; empty objects and arrays are not split.
         if has_begun != is_end {
             break_line(&mut out, depth);
         }
@@ -50,7 +50,7 @@ fn json(body: &str) -> String {
     out
 }
 
-/// Takes XML as it is written here: no comments, and no `>` that does not end a tag.
+/// Expects XML as this service writes it: no comments, and `>` only at the end of a tag.
 fn xml(body: &str) -> String {
     let mut out = String::with_capacity(body.len() * 2);
     let mut depth: usize = 0;
