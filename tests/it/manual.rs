@@ -1,5 +1,5 @@
-//! The README and the manual: their commands are run as a reader would, with the answers they show;
-//! their links, and the files that they name, exist.
+//! The README and the manual. Their commands produce the answers that they show, and their links
+//! and the files that they name exist.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -48,7 +48,7 @@ pub(crate) fn blocks(markdown: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// The first block of commands in a document that contains a text.
+/// Returns the first `sh` block that contains `text`.
 pub(crate) fn commands(document: &str, text: &str) -> String {
     let document = read(document);
     let mut found = blocks(&document)
@@ -57,7 +57,7 @@ pub(crate) fn commands(document: &str, text: &str) -> String {
     found.next().unwrap().1.to_owned()
 }
 
-/// Replaces timestamps of the day when the documents were written, and of today.
+/// Replaces timestamps of 2026-11-24, when the documents were written, and of today with NOW.
 fn without_fresh_timestamps(text: &str) -> String {
     let mut text = text.trim().replace("\r\n", "\n");
     while let Some(at) = text
@@ -144,7 +144,9 @@ fn the_token_commands_work() {
 async fn the_tls_commands_work() {
     let (database, files) = (Database::sqlite(), tempfile::tempdir().unwrap());
     let mut server = None;
-    let commands = commands("docs/install.md", "--tls-cert").replace("\\\n", "");
+    let to_start = commands("docs/install.md", "--tls-cert");
+    let to_use = commands("docs/install.md", "--cacert");
+    let commands = format!("{to_start}{to_use}").replace("\\\n", "");
     for line in commands.lines() {
         let mut line = line.to_owned();
         for file in ["cert.pem", "key.pem"] {
@@ -152,7 +154,8 @@ async fn the_tls_commands_work() {
         }
         if line.contains("--tls-cert") {
             let line = line.replace(":8443", ":0").replace(":9180", ":0");
-            let arguments: Vec<_> = line.split_whitespace().skip(1).collect();
+            let (_, arguments) = line.split_once("target/release/billables").unwrap();
+            let arguments: Vec<_> = arguments.split_whitespace().collect();
             server = Some(Server::start_with(&database, &arguments).await);
             continue;
         }
@@ -161,7 +164,7 @@ async fn the_tls_commands_work() {
                 .replace("8443", &server.address().port().to_string())
                 .replace("9180", &server.admin_address().port().to_string())
                 .replace(
-                    "billables healthcheck",
+                    "target/release/billables healthcheck",
                     concat!(env!("CARGO_BIN_EXE_billables"), " healthcheck"),
                 );
         }
@@ -197,7 +200,7 @@ async fn the_dto_commands_work() {
     assert!(printed.contains("curl ") && printed.contains("/billing?accountId="));
 }
 
-/// The rows of the table below a heading line, each as its cells without backquotes.
+/// Returns the rows of the table whose header row starts with `heads`, as cells without backquotes.
 fn rows(text: &str, heads: &str) -> Vec<Vec<String>> {
     let (_, table) = text.split_once(heads).unwrap();
     table
@@ -243,20 +246,20 @@ fn the_test_vectors_are_the_ids_that_the_program_computes() {
 }
 
 #[test]
-fn every_message_in_troubleshooting_is_one_of_the_program() {
+fn every_message_in_troubleshooting_is_a_message_of_the_program() {
     let source: String = sources().into_iter().map(|(_, text)| text).collect();
     let text = read("docs/operations.md");
     let messages = rows(&text, "| message | cause, and what to do |");
     for row in &messages {
-        // What differs from case to case stands as `…`.
+        // `…` replaces the variable parts of a message.
         for part in row[0].split('…').filter(|part| part.len() > 3) {
-            assert!(source.contains(part), "no message has: {part}");
+            assert!(source.contains(part), "no message contains: {part}");
         }
     }
     assert!(messages.len() >= 10);
 }
 
-/// The fragment of each heading, as code hosts make it.
+/// Returns the anchor of each heading, as GitHub generates it.
 fn anchors(markdown: &str) -> Vec<String> {
     let outside: String = markdown.split("```").step_by(2).collect();
     let headings = outside.lines().filter_map(|line| {
@@ -326,7 +329,7 @@ fn paths(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_end)
         .map(|word| word.trim_end_matches(['.', '/', '-']))
         .filter(move |word| folders.iter().any(|folder| word.starts_with(folder)))
-        // Patterns, and lists in braces.
+        // Skips patterns and brace lists.
         .filter(|word| !word.contains(['*', '{', '}']))
 }
 
@@ -349,7 +352,8 @@ fn every_file_that_a_document_or_a_comment_names_exists() {
     }
     let mut named = 0;
     for (name, text) in &texts {
-        // Links are relative to their file, and followed above.
+        // Links are relative to their file, and every_link_of_a_document_leads_somewhere checks
+        // them.
         let outside: Vec<_> = text
             .split("](")
             .map(|part| part.split_once(')').map_or(part, |(_, after)| after))
