@@ -44,7 +44,7 @@ impl App {
     /// Returns two routers, for two addresses: the service, and the probes and metrics, which need
     /// no token there.
     pub fn into_routers(self) -> (Router, Router) {
-        let metrics = get(metrics::get_metrics_freely);
+        let metrics = get(metrics::get_metrics_without_token);
         let admin = self.clone().with_layers(Self::probes(metrics));
         (self.with_layers(Self::service()), admin)
     }
@@ -111,9 +111,10 @@ impl App {
             )
             .layer(CatchPanicLayer::custom(panicked))
             .with_state(self.clone());
-        // A router's layers run after its routing, and this middleware rewrites paths. So it wraps
-        // an outer router, which only falls back to the inner one. It also writes the bodies of
-        // errors, so errors inside it need none.
+        // A router's layers run after its routing, and this middleware rewrites paths. The
+        // middleware therefore wraps an outer router whose only route is a fallback to the inner
+        // one. It also writes error bodies, so handlers and inner layers return errors without a
+        // body.
         Router::new()
             .fallback_service(routes)
             .layer(from_fn_with_state(self, context::middleware))
@@ -143,7 +144,7 @@ mod tests {
 
     /// Calls `handler` through the layers. Returns the status, whether there is a `Retry-After`,
     /// and the body.
-    async fn surrounded<H, T>(handler: H) -> (u16, bool, String)
+    async fn call_through_layers<H, T>(handler: H) -> (u16, bool, String)
     where
         H: axum::handler::Handler<T, App>,
         T: 'static,
@@ -190,7 +191,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_500_in_the_negotiated_format() {
-        let (status, _, body) = surrounded(async || -> String { panic!("on purpose") }).await;
+        let (status, _, body) =
+            call_through_layers(async || -> String { panic!("on purpose") }).await;
         assert_eq!(status, 500);
         assert!(
             body.contains("<ErrorCode>InternalServerError</ErrorCode>")
@@ -200,14 +202,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_takes_too_long_is_a_503_in_the_negotiated_format() {
-        let (status, has_retry_after, body) = surrounded(std::future::pending::<String>).await;
+        let (status, has_retry_after, body) =
+            call_through_layers(std::future::pending::<String>).await;
         assert_eq!((status, has_retry_after), (503, true));
         assert!(body.contains("<ErrorCode>Timeout</ErrorCode>"));
     }
 
     #[tokio::test]
     async fn an_error_that_a_library_makes_gets_a_body_as_well() {
-        let (status, _, body) = surrounded(async || http::StatusCode::IM_A_TEAPOT).await;
+        let (status, _, body) = call_through_layers(async || http::StatusCode::IM_A_TEAPOT).await;
         assert_eq!(status, 500);
         assert!(body.contains("<ErrorCode>InternalServerError</ErrorCode>"));
     }

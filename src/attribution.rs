@@ -1,9 +1,9 @@
-//! Carries decisions about sessions into every partition of the log.
+//! Writes decisions about sessions to every partition of the log.
 //!
-//! A decision is stored first. Then each partition gets a copy, and the session's billables there
-//! are attributed, at most [`STEP`](crate::store::STEP) in a transaction. Reports recorded after
-//! the copy see it. Every step is idempotent: if a crash interrupts the work, any process finishes
-//! it later.
+//! An attribution is stored first. Then each partition gets a copy, and the session's billables
+//! there are attributed, at most [`STEP`](crate::store::STEP) in a transaction. Reports recorded
+//! after the copy see it. Every step is idempotent: if a crash interrupts the work, any process
+//! finishes it later.
 
 use std::time::Duration;
 
@@ -18,22 +18,22 @@ use crate::writer::{WriteError, Writer};
 /// How often to look for unfinished attributions.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// How long the log's lock is free for other writers between two steps of a large session. Writers
-/// that poll for the lock, as on SQLite, would otherwise never find it free.
+/// How long the lock of a partition's head is free for other writers between two steps of a large
+/// session. Writers that poll for the lock, as on SQLite, would otherwise never find it free.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why an attribution is not finished yet.
 #[derive(Debug, thiserror::Error)]
 pub enum AttributionError {
-    /// A step was not confirmed.
-    #[error("an attribution step was not confirmed")]
+    /// A step failed.
+    #[error("an attribution step failed")]
     Step(#[from] WriteError),
     /// The attribution could not be marked complete.
     #[error("an attribution could not be marked complete")]
     Complete(#[from] StoreError),
 }
 
-/// Copies a stored decision into every partition and attributes the session's billables.
+/// Copies a stored attribution into every partition and attributes the session's billables.
 ///
 /// # Errors
 /// See [`AttributionError`]; [`keep_finishing`] retries it.
@@ -63,7 +63,10 @@ pub async fn keep_finishing(store: Store, log: LogInfo, writer: Writer) {
             Ok(pending) => {
                 for attribution in pending {
                     if let Err(error) = carry_out(&store, log, &writer, &attribution).await {
-                        warn!(error = chain(&error), "an attribution is not finished yet");
+                        warn!(
+                            error = chain(&error),
+                            "an attribution failed and will be retried"
+                        );
                     }
                 }
             }

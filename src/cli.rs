@@ -26,7 +26,8 @@ use crate::config::{self, DatabaseArgs, LogArgs, ServeArgs};
 use crate::store::{LogInfo, OpenError, Store, StoreError};
 use crate::telemetry;
 
-/// Records billable telephony events: each one is stored before the reply, once and permanently.
+/// Records billable telephony events; each one is stored once and permanently, before the response
+/// is sent.
 #[derive(Debug, Parser)]
 #[command(name = "billables", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {

@@ -92,18 +92,19 @@ pub struct ServeArgs {
     /// PEM file with the certificate's private key, without a passphrase; SIGHUP reloads it.
     #[arg(long, env = "BILLABLES_TLS_KEY", value_name = "FILE")]
     tls_key: Option<OsString>,
-    /// A proxy in front terminates TLS, so do not warn about plain HTTP on an address other than
-    /// loopback.
+    /// Assume that a proxy terminates TLS: do not warn about plain HTTP on a non-loopback address,
+    /// and show https URLs on pages.
     #[arg(long, env = "BILLABLES_BEHIND_PROXY", default_value = "false", value_parser = BoolishValueParser::new())]
     pub behind_proxy: bool,
-    /// Maximum concurrent connections; more wait to be accepted.
+    /// Maximum number of concurrent connections; further connections wait to be accepted.
     #[arg(long, env = "BILLABLES_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
-    /// Maximum concurrent requests, for reports and for everything else separately; excess gets
-    /// 503.
+    /// Maximum number of concurrent requests, once for reports and once for all other requests;
+    /// further requests get 503.
     #[arg(long, env = "BILLABLES_MAX_REQUESTS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_requests: u32,
-    /// Maximum reports and batches that wait for a commit, per partition; excess gets 503.
+    /// Maximum number of reports and batches per partition that wait for a commit; further ones get
+    /// 503.
     #[arg(long, env = "BILLABLES_MAX_QUEUE", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_queue: u32,
     /// Number of database connections for reading.
@@ -155,7 +156,7 @@ pub struct LogArgs {
 /// Parses a time span such as `30s`, `5m` or `90d`, from 1 millisecond to 100 years.
 ///
 /// # Errors
-/// A message for the command line.
+/// The text is not a duration, or the duration is out of range.
 pub fn duration(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
@@ -169,7 +170,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// `BILLABLES_ADMIN_TOKEN_FILE` names; `None` if neither is set. Empty counts as unset.
 ///
 /// # Errors
-/// A message that does not contain the secret.
+/// Both variables are set, one is not UTF-8, the file cannot be read, or the token is too short or
+/// not visible ASCII; the message never contains the secret.
 pub fn admin_token() -> Result<Option<Secret>, String> {
     let variable = |name: &str| match std::env::var(name) {
         Ok(value) if value.is_empty() => Ok(None),
@@ -213,8 +215,8 @@ pub fn admin_token() -> Result<Option<Secret>, String> {
     Ok(Some(Secret::new(token)))
 }
 
-/// Returns the log filter from `RUST_LOG`. If it is unset or empty: `info`, without PostgreSQL's
-/// notices about tables that already exist.
+/// Returns the log filter from `RUST_LOG` or, if that is unset or empty, `info,sqlx=warn`, which
+/// hides PostgreSQL's notices about existing tables.
 pub fn log_filter() -> String {
     let set = std::env::var("RUST_LOG")
         .ok()
@@ -227,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_in_an_argument_is_seen() {
+    fn a_password_in_an_argument_is_detected() {
         for bad in [
             "postgres://user:secret@host/db",
             "--database-url=postgresql://user:secret@host:5432/db?sslmode=require",

@@ -34,15 +34,16 @@ pub struct Operation {
     pub path: &'static str,
     /// Whether the path may end in a format such as `.xml`.
     pub takes_suffix: bool,
-    /// The route by name, `/api/NAME`, which represents all of its ServiceStack routes.
+    /// The canonical ServiceStack route, `/api/NAME`, to which the operation's other ServiceStack
+    /// routes are mapped.
     pub by_name: Option<&'static str>,
-    /// The route by name for a batch.
+    /// The canonical ServiceStack route for a batch.
     pub batch_by_name: Option<&'static str>,
     /// The members of its request.
     pub members: &'static [Member],
     /// The kinds of request body that it accepts.
     pub body: RequestBody,
-    /// The successful responses on its path.
+    /// The successful responses on its resource path.
     pub answers: &'static [Answer],
     /// The errors that it may return, in groups.
     pub errors: &'static [&'static [Error]],
@@ -118,7 +119,8 @@ pub struct Answer {
     /// When it is returned.
     pub when: &'static str,
     pub body: Body,
-    /// Headers in addition to those of every response. Those that may be absent are not required.
+    /// The headers beyond those of every response; a header that may be absent is not marked as
+    /// required.
     pub headers: &'static [Member],
 }
 
@@ -149,11 +151,11 @@ impl Operation {
             .filter(|operation| operation.by_name.is_some())
     }
 
-    /// The DTO that a call by name returns, if any.
+    /// The DTO that its ServiceStack route returns, if any.
     pub fn returns(&self) -> Option<&'static Type> {
         match self.answers.first()?.body {
             Body::One(of) => Some(of),
-            // By name, reports return nothing, as on ServiceStack.
+            // A report sent to a ServiceStack route gets no body, as in ServiceStack.
             Body::OneOrSeveral(_) | Body::Nothing | Body::Document(_) => None,
         }
     }
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_and_billables_are_described_with_the_members_that_are_read_and_written() {
+    fn the_contract_lists_the_members_that_the_code_parses_and_writes() {
         let report = Operation::find("newbillable").expect("an operation");
         let names: Vec<_> = report.fields().map(|member| member.name).collect();
         assert_eq!(names, Field::ALL.map(Field::camel));
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_is_one_that_an_operation_answers() {
+    fn every_error_is_returned_by_an_operation() {
         let answered: BTreeSet<_> = OPERATIONS
             .into_iter()
             .flat_map(Operation::errors)

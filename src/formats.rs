@@ -147,7 +147,7 @@ impl BodyFormat {
         };
         match format {
             Some(Self::Form) => Ok(sniffed.unwrap_or(Self::Form)),
-            // An empty body means the same in every format, so its label does not matter.
+            // An empty body with an unsupported label is one report without fields.
             None if body.is_empty() => Ok(Self::Plain(Format::Json)),
             other => other.ok_or(ReadError::UnsupportedType),
         }
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_with_a_format_heeds_the_label_of_a_form_only() {
+    fn a_route_with_a_format_ignores_content_type_except_a_forms() {
         let of = |label: &str| BodyFormat::of_route(Format::Xml, Some(label), b"a=b");
         assert_eq!(of("application/json"), BodyFormat::Plain(Format::Xml));
         assert_eq!(of("text/plain; charset=x"), BodyFormat::Plain(Format::Xml));

@@ -1,4 +1,5 @@
-//! Records billable telephony events: stored before the response, once, forever.
+//! Records billable telephony events; each one is stored once and permanently, before the response
+//! is sent.
 //!
 //! # What happens to a POST
 //!
@@ -9,14 +10,15 @@
 //!    the same operation in two route styles.
 //! 3. `api/caller.rs` looks up the token in memory and enforces its rate; [`limits`] decides
 //!    whether another request is admitted.
-//! 4. `api/handlers/report.rs` reads the body within the byte budget, takes a permit, parses the
-//!    body into raw reports with [`formats`], and applies the rules of [`billable::report`]. Each
-//!    report gets its id from [`billable::identity`].
+//! 4. `api/handlers/report.rs` reads the body within the limit on buffered bytes, takes one of the
+//!    permits that limit concurrent reports, parses the body into raw reports with [`formats`], and
+//!    applies the rules of [`billable::report`]. Each report gets its id from
+//!    [`billable::identity`].
 //! 5. [`writer`] queues the entries for their partition. The partition's task takes all queued
 //!    entries and appends them through [`store`] in one transaction. An id that already exists is a
 //!    replay.
-//! 6. Once the transaction is durable, every caller of the group gets its response: stored,
-//!    replayed or, if the content differs, refused. Without a durable transaction the response is a
+//! 6. Once the transaction is durable, every request with an entry in it is answered as stored,
+//!    replayed or (if the content differs) refused. Without a durable transaction the response is a
 //!    5xx.
 //!
 //! Lists, exports and the feed are read from the store through [`reader`], totals through
@@ -24,7 +26,8 @@
 //!
 //! # Modules
 //!
-//! A module uses only modules above it in this list; `tests/it/arrows.rs` lists which ones.
+//! A module uses only modules above it in this list. `tests/it/arrows.rs` lists the modules that
+//! each module may use.
 //!
 //! - [`billable`]: the domain: reports, their identity, the entries of the log. No I/O.
 //! - [`token`]: secrets, and what they grant.
@@ -34,12 +37,13 @@
 //!   errors as bodies, and negotiates the format. A new format goes here.
 //! - [`metrics`], [`telemetry`]: the metrics and the logs of the process.
 //! - [`limits`]: what clients may use: bytes, concurrent requests, requests per period.
-//! - [`store`]: the log and the tokens in PostgreSQL or SQLite. All SQL is here.
+//! - [`store`]: the log and the tokens in PostgreSQL or SQLite. All SQL is here. The epoch is a
+//!   random UUID that identifies one incarnation of the log; a restore replaces it.
 //! - [`writer`]: group commit, the core of the service. One task per partition. A caller gets its
 //!   response only after the commit that contains its report is durable.
-//! - [`reader`]: lists as of a cut of the log, and the feed of its entries.
+//! - [`reader`]: lists as of a snapshot of the log, and the feed of its entries.
 //! - [`totals`]: counts by account, customer and day, and the roller that maintains them.
-//! - [`attribution`]: writes decisions about sessions to every partition of the log.
+//! - [`attribution`]: writes the attributions of sessions to every partition of the log.
 //! - [`docs`]: pages, DTOs, samples and OpenAPI, generated from the contract.
 //! - [`api`]: the routing table, the handlers, the layers around them, authorization. [`server`]:
 //!   connections, TLS, time limits, draining.
@@ -49,12 +53,13 @@
 //!
 //! - **2xx means stored.** No success is written before the transaction is durable, and no mode
 //!   or setting changes that.
-//! - **Once, forever.** The id is computed from the report's identity, and its primary key prevents
-//!   duplicates. There is no cache of recent keys, and nothing expires.
+//! - **Stored once, permanently.** The id is computed from the report's identity, if it has one,
+//!   and the primary key on the id prevents duplicates. There is no cache of recent keys, and
+//!   nothing expires.
 //! - The log is append-only: no statement updates or deletes an entry.
-//! - Error statuses are in `contract/errors.rs`, SQL is in `store`. The clock is read in `api` and
-//!   `cli` and passed inward. Randomness comes only from `token::random_bytes` and
-//!   `billable::identity::random_id`.
+//! - Error statuses are in `contract/errors.rs`, SQL is in `store`. Only `api` and `cli` read the
+//!   clock; they pass the timestamp to the modules that they call. Randomness comes only from
+//!   `token::random_bytes` and `billable::identity::random_id`.
 //!
 //! # What is deliberately absent
 //!

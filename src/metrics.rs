@@ -1,4 +1,4 @@
-//! The metrics of the process, by the conventions of Prometheus.
+//! The metrics of the process. They follow Prometheus's conventions.
 //!
 //! Like the logger, the metrics are global to the process and shared by all modules. Values that
 //! other modules hold (the length of a queue, the connections of a pool) are set at each scrape.
@@ -28,7 +28,7 @@ const SECONDS: [f64; 14] = [
 /// Histogram bounds of entries in a commit; the last bound is the largest batch.
 const ENTRIES: [f64; 9] = [1.0, 2.0, 5.0, 20.0, 50.0, 100.0, 500.0, 1_000.0, 10_000.0];
 
-/// The labels of an answered request.
+/// The labels of a request that was answered or abandoned.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Answered {
     /// The route's template, or `other` if no route matches.
@@ -65,7 +65,7 @@ pub enum Limit {
     Requests,
     /// Bytes held by requests.
     Bytes,
-    /// Reports and batches waiting for a commit.
+    /// Commands waiting for a commit: reports, batches, voids and attribution steps.
     Queue,
     /// Concurrent pages, feeds and checks.
     Reads,
@@ -207,7 +207,8 @@ impl Metrics {
             pool_connections: Family::default(),
             pool_connections_limit: Family::default(),
         };
-        // `rate` does not see the first event of a series that starts with it, so start them at 0.
+        // Every series starts at 0, because PromQL's `rate` misses an event that creates its
+        // series.
         for limit in Limit::ALL {
             metrics.of_limit(limit);
         }
@@ -248,8 +249,8 @@ impl Metrics {
             commit_entries: "Entries in a group commit"
             commit_repeats: "Group commit attempts that had an unknown outcome and were retried"
             commit_failures: "Group commits that were refused or not confirmed"
-            queue_jobs: "Reports and batches waiting for a commit"
-            queue_limit_jobs: "Maximum number of reports and batches waiting for a commit"
+            queue_jobs: "Commands waiting for a commit: reports, batches, voids and attribution steps"
+            queue_limit_jobs: "Maximum number of commands waiting for a commit"
             unattributed_billables: "Billables that are not attributed to an account and customer yet"
             unattributed_oldest_age_seconds: "Age of the oldest unattributed billable, with a resolution of 15 minutes; 0 if there is none"
             roller_lag_entries: "Log positions after the watermarks, not yet rolled into the totals"
@@ -261,7 +262,7 @@ impl Metrics {
         self.registry = registry;
     }
 
-    /// Counts a request that reached a limit.
+    /// Counts a request that was refused because of a limit.
     pub fn refused(&self, limit: Limit) {
         self.of_limit(limit).inc();
     }

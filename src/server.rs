@@ -1,4 +1,5 @@
-//! Accepts connections, limits their number and duration, and ends them. Knows nothing of the API.
+//! Accepts connections, limits their number and duration, and ends them. It uses only `FirstByte`
+//! of the API.
 //!
 //! It has its own accept loop because `axum::serve` sets no timers: a silent client would hold its
 //! connection forever.
@@ -34,8 +35,8 @@ use connection::{Connection, Phase};
 use socket::Socket;
 pub use tls::{Tls, TlsError, read_certificates};
 
-/// The maximum size of a request's head, in bytes. A query with some 200 escaped
-/// characters for each field fits several times.
+/// The maximum size of a request's head, in bytes. The head has room for several queries with about
+/// 200 escaped characters in each field.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// The limits on connections.
@@ -73,7 +74,7 @@ pub async fn serve(
         .get_or_create_owned(&address)
         .set(as_i64(limits.connections));
     let graceful = GracefulShutdown::new();
-    let cut = CancellationToken::new();
+    let abort = CancellationToken::new();
     loop {
         let next = async {
             // A connection waits in the listener's backlog until a slot is free.
@@ -96,14 +97,14 @@ pub async fn serve(
             }
         };
         let (tls, app, watcher) = (tls.clone(), app.clone(), graceful.watcher());
-        let (stop, cut, open) = (stop.clone(), cut.clone(), open.clone());
+        let (stop, abort, open) = (stop.clone(), abort.clone(), open.clone());
         tokio::spawn(async move {
             open.inc();
             tokio::select! {
                 ended = drive(stream, tls, app, limits, watcher, stop) => if let Err(error) = ended {
                     debug!(error, "a connection ended with an error");
                 },
-                () = cut.cancelled() => {}
+                () = abort.cancelled() => {}
             }
             open.dec();
             drop(slot);
@@ -125,7 +126,7 @@ pub async fn serve(
             "cutting off the requests that did not finish in time"
         );
     }
-    cut.cancel();
+    abort.cancel();
 }
 
 /// Serves the requests of one connection, one after the other.
@@ -149,28 +150,29 @@ async fn drive(
     let phase = Phase::default();
     let connection = Connection::new(stream, phase.clone(), deadline, limits.header_timeout);
     let service = service_fn(move |request: Request<Incoming>| {
-        let first_byte = phase.head_is_read();
+        let first_byte = phase.mark_head_read();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(FirstByte(first_byte));
         let (app, phase) = (app.clone(), phase.clone());
         async move {
             let response = app.oneshot(request).await;
-            phase.awaits_head();
+            phase.mark_awaiting_head();
             response
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
-        // The buffer's limit alone accepts a longer head if it arrives in few reads.
+        // `max_header_size` is also set, because `max_buf_size` accepts a longer head that arrives
+        // in few reads.
         .max_buf_size(MAX_HEAD)
         .max_header_size(MAX_HEAD)
         .serve_connection(TokioIo::new(connection), service);
     Ok(watcher.watch(connection).await?)
 }
 
-/// Pauses after an accept error, such as too few file descriptors, which is temporary. Without the
-/// pause the loop would spin. Errors caused by the client need no pause.
+/// Pauses after a temporary accept error, such as too many open files. Without the pause the loop
+/// would spin. Errors caused by the client need no pause.
 async fn pause_after(error: &io::Error) {
     let is_the_clients = matches!(
         error.kind(),

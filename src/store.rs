@@ -1,7 +1,7 @@
 //! One set of operations for both databases. All of the crate's SQL is in this module.
 //!
-//! An operation is named `resource_verb`. A missing row is `Ok(None)`. The two backends have the
-//! same files: read `postgres/entries.rs` next to `sqlite/entries.rs`.
+//! Most operations are named `resource_verb`. A missing row is `Ok(None)`. The two backends have
+//! the same files: read `postgres/entries.rs` next to `sqlite/entries.rs`.
 //!
 //! **Invariant:** an append returns only after its transaction is durable. The settings that this
 //! depends on are checked when a store is opened and for every new writing connection, because
@@ -49,7 +49,7 @@ use crate::token::random_bytes;
 use crate::token::{SecretHash, Token};
 
 pub use appender::{Appended, Appender};
-pub use backup::{FileContents, file_copy, file_renew};
+pub use backup::{FileContents, file_check_and_renew, file_copy};
 pub use error::StoreError;
 pub use feed::{AccountFilter, PositionRange};
 pub use open::OpenError;
@@ -62,8 +62,11 @@ pub use void_attribute::{STEP, Voided};
 /// The time limit of operations that have no other limit.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections for token refreshes and health checks. They are separate from the read connections,
-/// so that slow reads cannot keep a revoked token alive.
+/// The number of control connections, for token refreshes and health checks, and of decision
+/// connections.
+///
+/// They are separate from the read connections, so that slow reads cannot keep a revoked token
+/// alive.
 const CONTROL_CONNECTIONS: u32 = 2;
 
 /// An open database. Clones share its connections.
@@ -78,7 +81,7 @@ pub enum Store {
 /// The log's identity and number of partitions, fixed when it was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogInfo {
-    /// A random value that identifies this log.
+    /// A random id of this log, replaced after a restore.
     pub epoch: Uuid,
     pub partitions: u32,
 }
@@ -95,7 +98,7 @@ pub struct SessionFound {
 pub type TokenFound = Result<(SecretHash, Token), StoreError>;
 
 impl Store {
-    /// Opens the database at a URL. Refuses one that may lose acknowledged commits.
+    /// Opens the database at a URL. It refuses a database that may lose acknowledged commits.
     ///
     /// # Errors
     /// One sentence that names the problem: the URL, the connection or a setting.
@@ -150,7 +153,7 @@ impl Store {
         }
     }
 
-    /// Returns the writing side of one partition of the log. It has a separate connection.
+    /// Returns the appender of one partition, which has its own connection.
     pub fn appender(&self, log: LogInfo, partition: u32) -> Appender {
         match self {
             Self::Postgres(store) => Appender::Postgres(store.appender(log, partition)),
@@ -158,7 +161,7 @@ impl Store {
         }
     }
 
-    /// Returns the entries with these ids, each given with its partition, in no particular order.
+    /// Returns the entries with these (partition, id) keys, in no particular order.
     pub async fn entries_find(&self, ids: &[(u32, Uuid)]) -> Result<Vec<LogEntry>, StoreError> {
         match self {
             Self::Postgres(store) => store.entries_find(ids).await,
@@ -176,8 +179,8 @@ impl Store {
 
     /// Returns up to `limit` entries of these calls, in no particular order.
     ///
-    /// With `accounts`, returns only entries that bill or name one of them. It runs two queries
-    /// then, so it may return up to twice the limit.
+    /// With `accounts`, returns only entries that bill or name one of them. It then runs two
+    /// queries and may return up to twice the limit.
     pub async fn entries_of_calls(
         &self,
         calls: &[&str],
@@ -209,7 +212,8 @@ impl Store {
         }
     }
 
-    /// Stores a decision on a session's pair unless one exists, and returns the one in force.
+    /// Stores a decision about a session unless the session has one, and returns the session's
+    /// decision.
     pub async fn session_decide(
         &self,
         attribution: &Attribution,
@@ -252,11 +256,12 @@ impl Store {
         }
     }
 
-    /// Rolls up to `most` positions of a partition into its buckets. Returns whether more are left.
-    pub async fn totals_roll(&self, partition: u32, most: i64) -> Result<bool, StoreError> {
+    /// Adds at most `limit` positions of a partition to its buckets, and returns whether more are
+    /// left.
+    pub async fn totals_roll(&self, partition: u32, limit: i64) -> Result<bool, StoreError> {
         match self {
-            Self::Postgres(store) => store.totals_roll(partition, most).await,
-            Self::Sqlite(store) => store.totals_roll(partition, most).await,
+            Self::Postgres(store) => store.totals_roll(partition, limit).await,
+            Self::Sqlite(store) => store.totals_roll(partition, limit).await,
         }
     }
 

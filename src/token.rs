@@ -32,7 +32,7 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     Report,
-    /// Read everything that the token's accounts allow.
+    /// Read everything that belongs to the token's accounts.
     Read,
     /// Void billables and attribute sessions.
     Bill,
@@ -138,7 +138,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The SHA-256 of a secret. 256 random bits need no slow hash. Compared in constant time.
+/// The SHA-256 of a secret. 256 random bits need no slow hash. Hashes are compared in constant
+/// time.
 #[derive(Clone, Copy, Eq)]
 pub struct SecretHash([u8; 32]);
 
@@ -174,7 +175,7 @@ impl fmt::Debug for SecretHash {
 /// The client that a secret belongs to, and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The client. Its name stays the same when the secret changes.
+    /// The name stays the same when the secret changes.
     pub client: ClientName,
     /// What the client may do.
     pub scopes: Vec<Scope>,
@@ -183,7 +184,6 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Whether the scope is granted.
     pub fn has(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }
@@ -203,7 +203,6 @@ pub struct Token {
     pub id: Uuid,
     /// The client that the token belongs to, and what it may do.
     pub grant: Grant,
-    /// When it was created.
     pub created_at: Timestamp,
     /// When it expires; `None` for never.
     pub expires_at: Option<Timestamp>,

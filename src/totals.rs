@@ -1,9 +1,8 @@
 //! Totals: the number of billables of each customer in a range of days, exact at a log position.
 //!
 //! Totals are kept in buckets of 15 minutes, days and calendar months of UTC, up to a watermark in
-//! each partition. Each read adds the entries after the watermark, in the same snapshot. Few
-//! buckets cover a range: the nearest coarse boundary is used, and finer buckets are added or
-//! subtracted.
+//! each partition. Each read adds the entries after the watermark, in the same snapshot. A range is
+//! covered by the coarse buckets nearest to its ends, plus or minus finer buckets, which are few.
 
 mod calendar;
 mod compare;
@@ -51,7 +50,7 @@ pub struct Totals {
     pub customers: Vec<Total>,
     /// Unattributed billables in the range, for any account; 0 unless requested.
     pub unattributed_count: i64,
-    /// The last position of each partition that is included.
+    /// The last included position of each partition.
     pub heads: Vec<i64>,
 }
 

@@ -32,7 +32,7 @@ use crate::store::{LogInfo, Store};
 pub use head_watcher::HeadWatcher;
 
 /// How long a caller waits for its commit, including the time in the queue.
-const APPEND_DEADLINE: Duration = Duration::from_secs(15);
+const APPEND_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The outcome of one entry.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ pub enum AppendOutcome {
 /// Why there is no outcome. Only `Full` means that nothing was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// The queue is full, or has not been empty for too long.
-    #[error("the report queue is full")]
+    /// The queue is full, or has been non-empty for too long.
+    #[error("the report queue is overloaded")]
     Full,
     /// The store is unavailable or did not confirm in time.
     #[error("the store did not confirm the write")]
@@ -76,7 +76,8 @@ pub struct WriterTasks {
 }
 
 impl WriterTasks {
-    /// Returns the end of a task, which may be a panic, or `None` when all tasks have ended.
+    /// Waits for a task to end and returns an error if it panicked, or `None` when all tasks have
+    /// ended.
     pub async fn join_next(&mut self) -> Option<Result<(), JoinError>> {
         self.tasks.join_next().await
     }
@@ -102,7 +103,8 @@ enum Command {
     Attribute(Box<Attribution>, Option<ListKey>, Reply<Option<ListKey>>),
 }
 
-/// Voided billables, each with whether it was already voided; `None` if it does not exist.
+/// Voided billables, each with whether it was already voided; `None` if there is no billable that
+/// the client may void.
 type VoidOutcomes = Vec<Option<(Billable, bool)>>;
 
 type Reply<T> = oneshot::Sender<Result<T, WriteError>>;
@@ -139,7 +141,7 @@ impl Writer {
             .thread_name("writer")
             .enable_all()
             .build()
-            .expect("a process that starts has threads left");
+            .expect("the system can create the writer threads");
         let mut tasks = JoinSet::new();
         let mut queues = Vec::new();
         let heads = HeadWatcher::new();
@@ -177,8 +179,8 @@ impl Writer {
     /// Stores recorded entries, waits until they are durable and returns their outcomes in order.
     ///
     /// The entries of one partition share one transaction. With several partitions, some entries
-    /// may fail while others succeed. The entries hold `claim`, the caller's share of the byte
-    /// budget, until they are done.
+    /// may fail while others succeed. `claim`, the caller's claim on the byte budget, is held until
+    /// the commands are done.
     ///
     /// # Errors
     /// See [`WriteError`]. If a queue is full, nothing is stored. Retrying the same entries is
@@ -218,7 +220,7 @@ impl Writer {
             }));
             waiting.push((indexes, outcome));
         }
-        let deadline = Instant::now() + APPEND_DEADLINE;
+        let deadline = Instant::now() + APPEND_TIMEOUT;
         for (indexes, outcome) in waiting {
             match timeout_at(deadline, outcome).await {
                 Ok(Ok(Ok(done))) => {
@@ -240,7 +242,8 @@ impl Writer {
     }
 
     /// Voids billables. Returns for each the billable and whether it was already voided, or `None`
-    /// if it does not exist. Billables of one partition share one transaction.
+    /// if there is no billable that the client may void. Billables of one partition share one
+    /// transaction.
     ///
     /// # Errors
     /// See [`WriteError`]; some billables may be voided nevertheless. Retrying is always harmless.
@@ -291,7 +294,7 @@ impl Writer {
             .try_reserve()
             .map_err(|error| refused(&error))?;
         room.send(command(reply));
-        match timeout(APPEND_DEADLINE, outcome).await {
+        match timeout(APPEND_TIMEOUT, outcome).await {
             Ok(Ok(done)) => done,
             Ok(Err(_)) | Err(_) => Err(WriteError::Unavailable),
         }

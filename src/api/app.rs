@@ -17,13 +17,15 @@ use crate::metrics::Limit;
 use crate::store::{LogInfo, Store};
 use crate::writer::Writer;
 
-/// Concurrent pages, feed reads and checks. A page of 1,000 items takes about 2 MB.
+/// The maximum number of concurrent pages, feed reads and checks. A page of 1,000 items takes
+/// about 2 MB.
 const MAX_READS: usize = 32;
 
-/// Concurrent exports. Each holds about 12 MB and reads one batch after another.
+/// The maximum number of concurrent exports. Each holds about 12 MB and reads one batch after
+/// another.
 const MAX_EXPORTS: usize = 8;
 
-/// Concurrent totals. One may take 100 MB.
+/// The maximum number of concurrent totals requests, each of which may take 100 MB.
 const MAX_TOTALS: usize = 4;
 
 /// The time and result of the last readiness check.
@@ -32,9 +34,10 @@ pub(super) type Readiness = Arc<Mutex<Option<(Instant, bool)>>>;
 /// The limits of requests.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
-    /// The maximum number of concurrent reports, and separately of other requests.
+    /// The maximum number of concurrent reports, and also the maximum number of concurrent other
+    /// requests.
     pub requests: usize,
-    /// From the first byte of a request to the first byte of its response.
+    /// The maximum time from the first byte of a request to the first byte of its response.
     pub timeout: Duration,
 }
 
@@ -69,7 +72,8 @@ impl Deref for App {
 }
 
 impl App {
-    /// Creates the shared state. `stop` releases feed readers that wait for new entries.
+    /// Creates the shared state. Cancelling `stop` releases waiting feed readers and makes the
+    /// service report that it is stopping.
     pub fn new(
         store: Store,
         log: LogInfo,

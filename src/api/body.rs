@@ -28,12 +28,12 @@ pub(super) const MAX_BODY: usize = 8 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Gzip,
-    /// RFC 9110 means the zlib format. .NET long sent raw deflate, which is accepted too.
+    /// The zlib format of RFC 9110; raw deflate, which .NET sent for a long time, is accepted too.
     Deflate,
 }
 
-/// Reads a client's whole body. The claim on the budget grows with the bytes received, so an
-/// announced length reserves nothing.
+/// Reads a client's whole body. The reservation in the byte budget grows with the bytes received,
+/// and Content-Length reserves nothing in advance.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
@@ -63,7 +63,7 @@ pub(super) async fn read(
 
 /// Reads a JSON body. Member names are case-insensitive, and an empty body means `{}`.
 ///
-/// On routes by operation name with the JSON format, the Content-Type is ignored.
+/// On ServiceStack routes with the JSON format, the Content-Type is ignored.
 pub(super) async fn read_json<T: DeserializeOwned>(
     head: &Parts,
     body: Body,
@@ -72,13 +72,13 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     limit: Duration,
 ) -> Result<(T, Claim), ApiError> {
     let (bytes, claim) = read(&head.headers, body, budget, client, limit).await?;
-    let label = head
+    let content_type = head
         .headers
         .get(CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
     let is_json = match head.extensions.get() {
         Some(RouteStyle::Operation { format, .. }) if *format == Format::Json => true,
-        _ => BodyFormat::of(label, &bytes) == Ok(BodyFormat::Plain(Format::Json)),
+        _ => BodyFormat::of(content_type, &bytes) == Ok(BodyFormat::Plain(Format::Json)),
     };
     if !is_json {
         return Err(ApiError::NotJson);

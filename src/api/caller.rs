@@ -36,8 +36,8 @@ impl Caller {
         &self.grant.client
     }
 
-    /// Returns the caller with the token's current grant. A body may take longer to arrive than a
-    /// revocation may take to be effective.
+    /// Returns the caller with the token's current grant, because the token may have been revoked
+    /// while the body arrived.
     pub(super) fn renewed(self, tokens: &Tokens, now: Timestamp) -> Result<Self, ApiError> {
         let (grant, _) = tokens.find(&self.hash, now)?;
         Ok(Self { grant, ..self })
@@ -74,7 +74,7 @@ impl Caller {
         if is_account_missing {
             let mut errors = parsed.err().unwrap_or_default();
             errors.retain(|error| error.field != Field::AccountId);
-            let message = "accountId is required, because the token is limited to accounts";
+            let message = "accountId is required, because the token is limited to certain accounts";
             errors.insert(0, of_account(Code::NotEmpty, message));
             return Err(errors);
         }
@@ -108,7 +108,7 @@ impl FromRequestParts<App> for Caller {
         let now = Timestamp::now();
         let (grant, usage) = app.tokens.find(&hash, now)?;
         KnownClient::set(&parts.extensions, &grant.client);
-        usage.begin(now)?;
+        usage.count_request(now)?;
         let permit = app
             .in_flight
             .enter(kind_of(&parts.method, parts.uri.path()), &grant.client)?;

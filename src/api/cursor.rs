@@ -21,8 +21,8 @@ use crate::token::random_bytes;
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 
-/// Seals and opens cursors. The key belongs to the log, so each process opens the cursors of the
-/// others.
+/// Seals and opens cursors. All processes on a log share its key, so each can open a cursor that
+/// another one sealed.
 #[derive(Clone)]
 pub struct Cursors {
     cipher: XChaCha20Poly1305,
@@ -51,7 +51,8 @@ impl Cursors {
     /// Opens a feed cursor.
     ///
     /// # Errors
-    /// The cursor was altered or is not a feed cursor, or its log or its part of the log is gone.
+    /// The cursor was altered, is not a feed cursor, has another epoch than the log, or is beyond
+    /// the end of the log.
     pub(super) fn open_feed(&self, cursor: &str, heads: &[i64]) -> Result<Vec<i64>, ApiError> {
         let opened = self.open(cursor, b"feed")?;
         let (positions, rest) = self.positions(&opened, heads)?;
@@ -61,14 +62,14 @@ impl Cursors {
         }
     }
 
-    /// Creates a list cursor, which continues after `after`, as of `cut`.
+    /// Creates a list cursor, which continues after `after`, as of `snapshot`.
     pub(super) fn seal_list(
         &self,
         filter: &Filter,
-        cut: &[i64],
+        snapshot: &[i64],
         after: ListKey,
     ) -> Result<String, ApiError> {
-        let mut bytes = self.encode(cut);
+        let mut bytes = self.encode(snapshot);
         bytes.extend(after.occurred_at.as_micros().to_be_bytes());
         bytes.extend(after.billable_id.as_bytes());
         self.seal(&bytes, &purpose(filter))
@@ -82,14 +83,14 @@ impl Cursors {
         heads: &[i64],
     ) -> Result<(Vec<i64>, ListKey), ApiError> {
         let opened = self.open(cursor, &purpose(filter))?;
-        let (cut, rest) = self.positions(&opened, heads)?;
+        let (snapshot, rest) = self.positions(&opened, heads)?;
         let after = rest.split_first_chunk().and_then(|(micros, id)| {
             Some(ListKey {
                 occurred_at: Timestamp::from_micros(i64::from_be_bytes(*micros))?,
                 billable_id: Uuid::from_slice(id).ok()?,
             })
         });
-        Ok((cut, after.ok_or(ApiError::InvalidCursor)?))
+        Ok((snapshot, after.ok_or(ApiError::InvalidCursor)?))
     }
 
     fn encode(&self, positions: &[i64]) -> Vec<u8> {
@@ -115,7 +116,8 @@ impl Cursors {
             return Err(ApiError::InvalidCursor);
         };
         let positions: Vec<_> = positions.iter().copied().map(i64::from_be_bytes).collect();
-        // If one is above the head, a backup was restored, and other entries will get its position.
+        // A position above the head means that a backup was restored, so other entries will get
+        // that position.
         if positions.iter().zip(heads).all(|(at, head)| at <= head) {
             Ok((positions, rest))
         } else {
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_opens_on_its_own_log_and_says_nothing() {
+    fn a_cursor_opens_only_on_its_own_log_and_reveals_nothing() {
         let one = cursors(1, 2);
         let (small, large) = (
             one.seal_feed(&[0, 1]).expect("sealed"),
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lists_cursor_is_for_the_list_with_its_filter() {
+    fn a_list_cursor_is_valid_only_with_the_same_filter() {
         let cursors = cursors(1, 1);
         let of = |session: &str| Filter {
             session_id: Some(Text::trusted(session.to_owned())),

@@ -24,7 +24,7 @@ pub(super) enum ApiError {
     /// Fields violate rules, including the token's account limit. All of them are listed, with the
     /// index of the item in a batch.
     Invalid(Vec<(Option<usize>, FieldError)>),
-    /// A parameter or a member of a body violates a rule. The name is in .NET spelling.
+    /// A parameter or a member of a body violates a rule. The name is in PascalCase.
     Parameter {
         name: &'static str,
         code: Code,
@@ -42,7 +42,7 @@ pub(super) enum ApiError {
     OtherAccount,
     /// Only a token without an account limit may do this.
     Limited,
-    /// The session is already billed to a pair that differs in these fields.
+    /// The session is already billed to an account and customer that differ in these fields.
     AttributionConflict(Vec<Field>),
     /// The result is too large for one response.
     TooMuch(&'static str),
@@ -70,7 +70,8 @@ pub(super) enum ApiError {
     UnsupportedMediaType,
     /// The body's compression is not supported.
     UnsupportedCoding,
-    /// The key was already used with other values in these fields of these items of a batch.
+    /// The key was already used, and these fields differ from the stored ones; each field has the
+    /// index of its batch item.
     IdempotencyConflict(Vec<(Option<usize>, Field)>),
     /// A batch failed; this item is the first that was not stored.
     AtItem(usize, Box<Self>),
@@ -118,7 +119,7 @@ impl ApiError {
             Self::OtherAccount => (errors::FORBIDDEN, "the token is limited to other accounts"),
             Self::Limited => (
                 errors::FORBIDDEN,
-                "the token is limited to accounts; this requires a token without that limit",
+                "the token is limited to certain accounts; this requires a token without that limit",
             ),
             Self::AttributionConflict(fields) => {
                 let names: Vec<_> = fields.iter().map(|field| field.camel()).collect();
@@ -244,7 +245,7 @@ impl ApiError {
             }
             Self::AttributionConflict(fields) => {
                 let differs =
-                    |field: &Field| format!("{} differs from the decided value", field.camel());
+                    |field: &Field| format!("{} differs from the attributed value", field.camel());
                 fields
                     .iter()
                     .map(|field| {
@@ -271,7 +272,7 @@ impl ApiError {
         }
     }
 
-    /// An error of a parameter. The name is in .NET spelling.
+    /// An error of a parameter. The name is in PascalCase.
     pub(super) fn parameter(name: &'static str, rule: impl AsRef<str>) -> Self {
         Self::of_parameter(name, Code::Predicate, rule.as_ref())
     }
@@ -285,7 +286,7 @@ impl ApiError {
         }
     }
 
-    /// An error of a required parameter that is missing. The name is in .NET spelling.
+    /// An error of a required parameter that is missing. The name is in PascalCase.
     pub(super) fn missing(name: &'static str) -> Self {
         let code = Code::NotEmpty;
         Self::of_parameter(name, code, "is required")
@@ -350,8 +351,8 @@ fn invalid(errors: &[(Option<usize>, FieldError)]) -> (Error, String) {
     (Error::of_field(first.code), message)
 }
 
-/// The error that represents all of them: the first one that is not about the account limit, if
-/// there is one, because then another token would not help.
+/// Returns the first error that does not concern the account limit, or else the first one, because
+/// another token would not fix the former.
 fn standing(errors: &[(Option<usize>, FieldError)]) -> Option<&(Option<usize>, FieldError)> {
     errors
         .iter()

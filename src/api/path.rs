@@ -1,8 +1,8 @@
 //! Maps paths, in any form that ServiceStack accepts, to canonical paths.
 //!
 //! Literal segments match in any letter case, empty segments are dropped, some routes take a format
-//! suffix, and each operation has several names. The routes are defined only in the contract's
-//! operations.
+//! suffix, and most operations have several ServiceStack routes. The routes are
+//! defined only in the contract's operations.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -10,12 +10,12 @@ use http::request::Parts;
 use crate::contract::{OPERATIONS, Operation};
 use crate::formats::Format;
 
-/// How a path names its route: as a resource, or as an operation.
+/// Whether a path is a resource route or a ServiceStack route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RouteStyle {
-    /// A resource. The suffix is the format of the response.
+    /// A resource route. The suffix is the format of the response.
     Resource { suffix: Option<Format> },
-    /// A ServiceStack operation, with the format of the body and of the response.
+    /// A ServiceStack route, with the format of the body and of the response.
     Operation {
         format: Format,
         /// Whether the body is a batch.
@@ -45,9 +45,9 @@ pub(super) fn canonical(path: &str) -> Option<Canonical> {
     operation(path).or_else(|| resource(path))
 }
 
-/// Matches `/api/NewBillable[.format]`, which allows no trailing slash, and
-/// `/{format}/{reply or oneway}/NewBillable`. Some operations take a batch, with `[]` after the
-/// name.
+/// Matches `/api/NewBillable` with an optional `.format` and no trailing slash, and
+/// `/{format}/reply/NewBillable` or `/{format}/oneway/NewBillable`. The name of a batch ends in a
+/// literal `[]`, which may be percent-encoded.
 fn operation(path: &str) -> Option<Canonical> {
     let segments: Vec<_> = path
         .split('/')
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literals_fold_and_parameters_stay_as_sent() {
+    fn literals_ignore_case_and_parameters_stay_as_sent() {
         let found = |path: &str, suffix| {
             Some((
                 path.to_owned(),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_has_many_names() {
+    fn an_operation_has_many_routes() {
         let found = |path| {
             let Canonical { path, style, .. } = canonical(path)?;
             match style {

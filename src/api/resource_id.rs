@@ -1,5 +1,5 @@
-//! The id of the resource that a request names. It is a parameter of the path or, on routes by
-//! operation name, a member of the query or the body.
+//! The id of the resource that a request names. It is a parameter of the path or, on ServiceStack
+//! routes, a member of the query or the body.
 
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
@@ -15,17 +15,17 @@ use crate::contract::types::Location;
 pub(super) enum ResourceId {
     /// From the path's parameter.
     OfPath(String),
-    /// From the query, if it has one, on a route by operation name.
+    /// From the query, if it has one, on a ServiceStack route.
     ByName(Option<String>),
 }
 
 impl ResourceId {
     /// Returns the id. If the path has none, the body may have it. `name` is the member's name in
-    /// .NET's spelling.
+    /// PascalCase.
     ///
     /// # Errors
-    /// The id is missing, or differs between query and body, which is refused because a void or a
-    /// decision is permanent.
+    /// The id is missing, or the query and the body have different ids. The latter is refused
+    /// because a void or an attribution is permanent.
     pub(super) fn or(
         self,
         in_body: Option<String>,

@@ -32,8 +32,9 @@ impl ResponseFormat {
         is_problem: false,
     };
 
-    /// Negotiates the format of the response to `request`. Resources consider suffix, query,
-    /// `Accept` and the body's type; operations consider their own format and the query.
+    /// Negotiates the format of the response to `request`. A resource route uses the suffix, the
+    /// query, `Accept` and the body's type, in this order; a ServiceStack route uses the query,
+    /// then its own format.
     pub(super) fn negotiate(request: &Request, style: RouteStyle) -> Self {
         let headers = request.headers();
         let query =

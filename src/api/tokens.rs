@@ -1,9 +1,9 @@
 //! The live tokens, in memory.
 //!
 //! They are reloaded every 2 s, so no request waits for a query, and a new or revoked token takes
-//! effect on every server within 5 s. If they could not be reloaded for that long, all requests are
-//! refused: a revoked token must not outlive a broken connection. A background task records when
-//! tokens were last used.
+//! effect on every server within 5 s. If they could not be reloaded for 5 s, all requests with a
+//! token are refused, so that a revoked token does not stay valid while the database is
+//! unreachable. A background task records when tokens were last used.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,11 +27,11 @@ const REFRESH_AGAIN_AFTER: Duration = Duration::from_millis(250);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_AGE: Duration = Duration::from_secs(5);
 
-/// How often to look for tokens that were used.
-const NOTE_EVERY: Duration = Duration::from_secs(5);
+/// How often to record the uses of tokens.
+const RECORD_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How much later than the recorded use a new one must be to be recorded, in microseconds.
-const NOTE_AFTER: i64 = 60_000_000;
+/// The minimum time between two recorded uses of a token, in microseconds.
+const MIN_RECORD_GAP: i64 = 60_000_000;
 
 /// The live tokens. Clones share them.
 #[derive(Clone, Debug)]
@@ -90,13 +90,13 @@ impl Tokens {
 
     /// Records in the store when tokens were last used, at most once a minute for each. Never
     /// returns.
-    pub async fn keep_noting(self, store: Store) {
+    pub async fn keep_recording_usage(self, store: Store) {
         loop {
-            sleep(NOTE_EVERY).await;
+            sleep(RECORD_INTERVAL).await;
             let usages = self.read().usages();
             let mut used: Vec<_> = usages
                 .values()
-                .filter_map(|usage| usage.unnoted())
+                .filter_map(|usage| usage.unrecorded_use())
                 .collect();
             if used.is_empty() {
                 continue;
@@ -105,9 +105,9 @@ impl Tokens {
             used.sort();
             match store.tokens_use(&used).await {
                 Ok(()) => {
-                    let noted = used.into_iter().collect::<HashMap<_, _>>();
+                    let recorded = used.into_iter().collect::<HashMap<_, _>>();
                     for usage in usages.values() {
-                        usage.set_noted(&noted);
+                        usage.set_recorded(&recorded);
                     }
                 }
                 Err(error) => warn!(error = chain(&error), "cannot record when tokens were used"),
@@ -163,7 +163,8 @@ impl Snapshot {
         let read_at = Instant::now();
         let found = async {
             // If the database now holds another log, its tokens are not valid for this server. The
-            // reload fails, so that the old tokens expire and all requests are refused.
+            // reload then fails, so that the loaded tokens become too old and all requests with a
+            // token are refused.
             store.log_check(log).await?;
             store.tokens_list().await
         };
@@ -232,10 +233,10 @@ pub(super) struct Usage {
     /// The token's id; `None` for the admin token, which is not stored.
     id: Option<Uuid>,
     limit: RateLimit,
-    /// The last use, and the last use recorded in the store, in microseconds since 1970; 0 for
-    /// never.
+    /// The last use, in microseconds since 1970; 0 for never.
     used_at: AtomicI64,
-    noted_at: AtomicI64,
+    /// The last use that is recorded in the store, in microseconds since 1970; 0 for never.
+    recorded_at: AtomicI64,
 }
 
 impl Usage {
@@ -246,7 +247,7 @@ impl Usage {
             id,
             limit: RateLimit::new(rate),
             used_at: AtomicI64::new(last_used_at),
-            noted_at: AtomicI64::new(last_used_at),
+            recorded_at: AtomicI64::new(last_used_at),
         }
     }
 
@@ -254,25 +255,25 @@ impl Usage {
     ///
     /// # Errors
     /// The token has exceeded its rate.
-    pub(super) fn begin(&self, now: Timestamp) -> Result<(), RateExceeded> {
+    pub(super) fn count_request(&self, now: Timestamp) -> Result<(), RateExceeded> {
         self.used_at.fetch_max(now.as_micros(), Ordering::Relaxed);
         self.limit.check()
     }
 
     /// Returns the token's id and last use, if that needs to be recorded.
-    fn unnoted(&self) -> Option<(Uuid, Timestamp)> {
-        let (used, noted) = (
+    fn unrecorded_use(&self) -> Option<(Uuid, Timestamp)> {
+        let (used, recorded) = (
             self.used_at.load(Ordering::Relaxed),
-            self.noted_at.load(Ordering::Relaxed),
+            self.recorded_at.load(Ordering::Relaxed),
         );
-        let is_due = used >= noted + NOTE_AFTER;
+        let is_due = used >= recorded + MIN_RECORD_GAP;
         is_due.then(|| Some((self.id?, Timestamp::from_micros(used)?)))?
     }
 
-    /// Remembers the recorded use, if `noted` contains this token.
-    fn set_noted(&self, noted: &HashMap<Uuid, Timestamp>) {
-        if let Some(at) = self.id.and_then(|id| noted.get(&id)) {
-            self.noted_at.store(at.as_micros(), Ordering::Relaxed);
+    /// Remembers the recorded use, if `recorded` contains this token.
+    fn set_recorded(&self, recorded: &HashMap<Uuid, Timestamp>) {
+        if let Some(at) = self.id.and_then(|id| recorded.get(&id)) {
+            self.recorded_at.store(at.as_micros(), Ordering::Relaxed);
         }
     }
 }

@@ -67,7 +67,8 @@ impl Pair {
     }
 }
 
-/// The decision about which pair a session is billed to. Made once.
+/// The decision about which pair a session is billed to. The decision is made once for each
+/// session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution {
     pub session_id: Text,
@@ -142,8 +143,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Creates the entry that records a report, billed to the reported pair if both halves are
-    /// given.
+    /// Creates the entry that records a report, billed to the reported pair if both ids are given.
     pub fn recorded(
         id: Uuid,
         report: Report,

@@ -1,4 +1,5 @@
-//! A report: the fields that a client sends, each parsed once, and the rule that links them.
+//! A report: the fields that a client sends, each parsed once, and the rule that requires a session
+//! or a whole pair.
 
 use std::fmt;
 
@@ -130,8 +131,8 @@ impl RawReport {
         }
     }
 
-    /// Sets every field that is not given to the value in the other report.
-    pub fn underlay(&mut self, other: Self) {
+    /// Takes the fields that this report does not give from the other report.
+    pub fn fill_from(&mut self, other: Self) {
         for (field, value) in Field::ALL.into_iter().zip(other.0) {
             self.fill(field, value);
         }
@@ -151,7 +152,6 @@ impl RawReport {
         })
     }
 
-    /// Returns the value of a field.
     pub fn get(&self, field: Field) -> Option<&RawValue> {
         self.0[field as usize].as_ref()
     }
@@ -187,7 +187,8 @@ impl Text {
             .map_err(|(code, message)| FieldError::new(field, code, message))
     }
 
-    /// Checks a value that is not a field's and has this name. The error is a code and a sentence.
+    /// Checks a value that belongs to no field, and calls it `name` in messages. The error is a
+    /// code and a sentence.
     ///
     /// # Errors
     /// `Length` or `InvalidCharacter`.
@@ -224,7 +225,7 @@ impl fmt::Debug for Text {
     }
 }
 
-/// The four fields as reported: the content by which a repeated report is compared.
+/// The four fields as reported: the content that is compared when a report is repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reported {
     pub account_id: Option<Text>,
@@ -250,7 +251,7 @@ impl Reported {
         ]
     }
 
-    /// Returns the fields in which two contents differ.
+    /// Returns the fields in which two reports differ.
     pub fn differing(&self, other: &Self) -> Vec<Field> {
         let pairs = self.fields().into_iter().zip(other.fields());
         pairs

@@ -52,7 +52,7 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Parses a value by the rules for reports: any other value could never match.
+/// Parses a value by the rules for reports, because no billable can have any other value.
 fn text(field: Field, value: &str) -> Result<Text, String> {
     if value.trim().is_empty() {
         return Err("must not be blank".to_owned());

@@ -31,7 +31,7 @@ impl AtomicFile {
     pub(super) fn replace(self, path: &Path) -> Result<(), Failure> {
         self.flush()
             .and_then(|()| fs::rename(&self.0, path))
-            .and_then(|()| flush_name(path))
+            .and_then(|()| sync_directory(path))
             .map_err(failed(path))
     }
 
@@ -40,7 +40,7 @@ impl AtomicFile {
     pub(super) fn persist_new(self, path: &Path) -> Result<(), Failure> {
         self.flush()
             .and_then(|()| fs::hard_link(&self.0, path))
-            .and_then(|()| flush_name(path))
+            .and_then(|()| sync_directory(path))
             .map_err(failed(path))
     }
 
@@ -70,7 +70,7 @@ pub(super) fn failed(path: &Path) -> impl Fn(io::Error) -> Failure {
     move |error| Failure::Failed(format!("cannot write {}: {error}", path.display()))
 }
 
-fn flush_name(path: &Path) -> io::Result<()> {
+fn sync_directory(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }

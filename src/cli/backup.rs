@@ -1,4 +1,5 @@
-//! `billables backup`: writes a consistent copy of an SQLite database, beside a running server.
+//! `billables backup`: writes a consistent copy of an SQLite database, while a server may
+//! be running.
 
 use std::fs::{self, File};
 use std::path::PathBuf;

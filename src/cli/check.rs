@@ -231,7 +231,8 @@ impl Check {
         Ok(())
     }
 
-    /// Notes that a call has a billable of this account, and whether any of them is not voided.
+    /// Records that a call has a billable of this account, and whether one of its billables is not
+    /// voided.
     fn note(&self, billable: &Billable, found: &mut HashMap<String, bool>) {
         let call = billable.recorded.reported.call_sid.as_ref();
         if let Some(call) = call.filter(|_| billable.account_id() == Some(&self.account)) {

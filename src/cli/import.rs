@@ -128,13 +128,14 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let ImportCounts { new, known, voided } = counts;
     let dry = if dry_run { "dry run: " } else { "" };
     println!(
-        "{dry}new {new}, known {known}, voided {voided}, refused {}",
+        "{dry}new {new}, already stored {known}, voided {voided}, refused {}",
         refusals.count()
     );
     refusals.end()
 }
 
-/// The number of rows by outcome. A voided row is also counted as new or known.
+/// The number of rows by outcome. A voided row is also counted as new or already
+/// stored.
 #[derive(Debug, Default)]
 struct ImportCounts {
     new: u64,
@@ -216,7 +217,7 @@ impl Import {
                     }
                 }
                 if self.group.len() == GROUP || self.group_bytes >= GROUP_BYTES {
-                    self.settle().await?;
+                    self.compare_and_store().await?;
                 }
                 if rows % PROGRESS == 0 {
                     progress.at(before + file.bytes_read(), rows);
@@ -224,11 +225,11 @@ impl Import {
             }
             before += file.bytes_read();
         }
-        self.settle().await
+        self.compare_and_store().await
     }
 
     /// Compares the group with the log, then stores it.
-    async fn settle(&mut self) -> Result<(), Failure> {
+    async fn compare_and_store(&mut self) -> Result<(), Failure> {
         self.group_bytes = 0;
         let group = std::mem::take(&mut self.group);
         let known = self.find(&group).await?;
@@ -293,8 +294,8 @@ impl Import {
         ))
     }
 
-    /// Stores rows. Known ones go to the writer too: it knows whether another process's commit may
-    /// still be waiting for a standby.
+    /// Stores rows. Rows that are already stored go to the writer too, because it waits until
+    /// another process's commits have reached the synchronous standbys.
     async fn store(
         &mut self,
         rows: Vec<(Pending, bool)>,

@@ -1,4 +1,4 @@
-//! `billables migrate`.
+//! `billables migrate`: migrates the database schema and creates the log.
 
 use super::{Failure, open};
 use crate::billable::Timestamp;

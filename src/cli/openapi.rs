@@ -1,4 +1,4 @@
-//! `billables openapi`.
+//! `billables openapi`: prints the OpenAPI description of the HTTP API.
 
 use crate::docs::openapi;
 

@@ -43,7 +43,8 @@ impl Progress {
         }
     }
 
-    /// Updates the progress: `done` of the total is done, which is `rows` rows.
+    /// Updates the progress: `done` is the finished part of the total, and `rows` the number of
+    /// rows so far.
     pub(super) fn at(&mut self, done: u64, rows: u64) {
         if self.begun.elapsed() < SILENCE {
             return;

@@ -1,4 +1,4 @@
-//! `billables rebuild-totals`.
+//! `billables rebuild-totals`: rebuilds the totals from the log.
 
 use super::{Failure, open_log};
 use crate::totals;

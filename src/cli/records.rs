@@ -101,7 +101,7 @@ impl FileRows {
                 return Ok(Some(Err(Unreadable {
                     line,
                     text: None,
-                    reason: format!("it is longer than {MAX_ROW} bytes"),
+                    reason: format!("the row is longer than {MAX_ROW} bytes"),
                 })));
             };
             if bytes.trim_ascii().is_empty() {
@@ -113,7 +113,7 @@ impl FileRows {
                     return Ok(Some(Err(Unreadable {
                         line,
                         text: Some(String::from_utf8_lossy(error.as_bytes()).into_owned()),
-                        reason: "it is not UTF-8".to_owned(),
+                        reason: "the row is not UTF-8".to_owned(),
                     })));
                 }
             };
@@ -214,13 +214,13 @@ impl Row {
             .iter()
             .filter(|(known, _)| known.eq_ignore_ascii_case(name));
         match (found.next(), found.next()) {
-            (Some(_), Some(_)) => Err(format!("it has {name} twice")),
+            (Some(_), Some(_)) => Err(format!("the row has {name} twice")),
             (Some((_, value)), None) => Ok(value.as_ref()),
             (None, _) => Ok(None),
         }
     }
 
-    /// Like [`Self::get`], for a value that must be a string. A blank text counts as no value.
+    /// Like [`Self::get`], for a value that must be a string. A blank string counts as no value.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, String> {
         match self.get(name)? {
             Some(RawValue::Text(text)) => Ok(Some(&**text).filter(|text| !text.trim().is_empty())),
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_one_row_and_the_next_one_is_read() {
+    fn an_unreadable_row_does_not_affect_the_next_row() {
         let long = "x".repeat(MAX_ROW + 1);
         let text = format!("a,b\n\"1\"x,2\n1,2,3\n{long}\n4\n\"5\n6\n");
         let found = rows(text.as_bytes(), RowFormat::Csv);
@@ -309,7 +309,7 @@ mod tests {
         };
         assert_eq!(reason(0), "2 the row has text after a closing quote");
         assert_eq!(reason(1), "3 the row has too many cells");
-        assert_eq!(reason(2), "4 it is longer than 1048576 bytes");
+        assert_eq!(reason(2), "4 the row is longer than 1048576 bytes");
         assert_eq!(found[3], Ok((5, Some("4".to_owned()))));
         assert_eq!(reason(4), "6 the row has an unclosed quote");
         assert_eq!(found.len(), 5);
@@ -318,7 +318,7 @@ mod tests {
             RowFormat::Ndjson,
         );
         assert_eq!(found[0], Ok((1, Some("1.50".to_owned()))));
-        assert_eq!(found[1], Err((3, "it is not UTF-8".to_owned())));
+        assert_eq!(found[1], Err((3, "the row is not UTF-8".to_owned())));
         assert!(matches!(found[2], Err((4, _))));
         assert_eq!(found[3], Ok((5, None)));
     }

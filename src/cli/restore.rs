@@ -1,8 +1,10 @@
-//! `billables restore`: puts a backup in the database's place, and gives its log a new epoch.
+//! `billables restore`: copies a backup to the database's path, where no database may exist,
+//! and gives its log a new epoch.
 //!
 //! A restored log continues from an earlier state, so positions that were already assigned will be
-//! assigned to other entries. With a new epoch, an earlier cursor is answered `410 CursorGone`. The
-//! key that seals cursors is kept, so that earlier cursors can still be told from forged ones.
+//! assigned to other entries. With a new epoch, a request with an earlier cursor gets
+//! `410 CursorGone`. The key that seals cursors is kept, so that earlier cursors can still be told
+//! from forged ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +49,8 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Puts a checked copy of the file in the database's place.
+/// Copies a backup to the database's path, where no database may exist, checks the copy, and gives
+/// its log a new epoch.
 async fn restore(file: &Path, database: &Path) -> Result<store::FileContents, Failure> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let path = with_suffix(database, suffix);
@@ -74,10 +77,11 @@ async fn restore(file: &Path, database: &Path) -> Result<store::FileContents, Fa
             partial.path().display()
         ))
     })?;
-    // A backup may be read-only or readable by others; the database gets a new one's permissions.
+    // The database gets mode 600 like a new database, because the backup may be read-only or
+    // readable by others.
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(partial.path(), permissions).map_err(failed(partial.path()))?;
-    let held = store::file_renew(partial.path(), file).await?;
+    let held = store::file_check_and_renew(partial.path(), file).await?;
     partial.persist_new(database)?;
     Ok(held)
 }

@@ -1,4 +1,4 @@
-//! `billables serve`: starts, serves and stops, in the order of the code.
+//! `billables serve`: starts the server, serves requests and shuts down.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,16 +24,16 @@ use crate::token::{Grant, Scope};
 use crate::totals;
 use crate::writer::Writer;
 
-/// Maximum concurrent connections to the admin address: a few probes and scrapers, each with one to
-/// spare.
-const PROBES: usize = 64;
+/// Maximum number of connections to the admin address, which is ample for a few probes and
+/// scrapers.
+const MAX_ADMIN_CONNECTIONS: usize = 64;
 
 /// Connections that may wait to be accepted; the kernel may lower this (`net.core.somaxconn`). With
 /// the usual 128, SYNs are dropped silently and the client retries seconds later.
 const BACKLOG: u32 = 4096;
 
 /// How long a response on the admin address may take after everything else has ended.
-const LAST_PROBE: Duration = Duration::from_secs(1);
+const ADMIN_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     let admin = config::admin_token().map_err(Failure::Usage)?;
@@ -60,7 +60,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     let cursors = Cursors::load(&store, log).await?;
     let mut background = JoinSet::new();
     background.spawn(tokens.clone().keep_fresh(store.clone(), log, admin));
-    background.spawn(tokens.clone().keep_noting(store.clone()));
+    background.spawn(tokens.clone().keep_recording_usage(store.clone()));
     background.spawn(writer.heads().clone().keep_asking(store.clone(), log));
     background.spawn(totals::keep_rolling(store.clone()));
     background.spawn(totals::keep_watching(store.clone()));
@@ -98,8 +98,8 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
             let (app, admin) = app.into_routers();
             let limits = Limits {
                 address: "admin",
-                connections: PROBES,
-                shutdown_timeout: LAST_PROBE,
+                connections: MAX_ADMIN_CONNECTIONS,
+                shutdown_timeout: ADMIN_SHUTDOWN_TIMEOUT,
                 ..limits
             };
             probing.spawn(server::serve(listener, None, admin, limits, end.clone()));
@@ -121,7 +121,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         Some(_) = background.join_next() => true,
         Some(_) = probing.join_next() => true,
     };
-    // Until now, probes were answered that the service is stopping.
+    // Until this point, the readiness probe reports that the service is stopping.
     end.cancel();
     while probing.join_next().await.is_some() {}
     background.shutdown().await;
@@ -228,7 +228,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
-    // A restarted server need not wait until the system forgets the old connections.
+    // SO_REUSEADDR lets a restarted server bind while old connections are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -237,7 +237,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Reloads the certificate on each SIGHUP. Without TLS it is handled as well, because an unhandled
 /// SIGHUP would end the process.
 fn reload_on_signal(tls: Option<Tls>) -> Result<(), Failure> {
-    let mut hangup = hear(SignalKind::hangup())?;
+    let mut hangup = listen_for(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match tls.as_ref().map(Tls::reload) {
@@ -255,14 +255,14 @@ fn reload_on_signal(tls: Option<Tls>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn hear(kind: SignalKind) -> Result<Signal, Failure> {
+fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))
 }
 
 /// Returns a token that SIGTERM or SIGINT cancels; a second signal ends the process immediately.
 fn stop_on_signal() -> Result<CancellationToken, Failure> {
-    let mut terminate = hear(SignalKind::terminate())?;
-    let mut interrupt = hear(SignalKind::interrupt())?;
+    let mut terminate = listen_for(SignalKind::terminate())?;
+    let mut interrupt = listen_for(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
     let cancelled = stop.clone();
     tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! `billables token`.
+//! `billables token`: creates, rotates, lists and revokes tokens.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -134,7 +134,7 @@ async fn rotate(store: &Store, args: RotateArgs) -> Result<Secret, Failure> {
     let old = listed
         .map(|(_, token)| token)
         .find(|token| token.id == id && !token.has_expired(now))
-        .ok_or_else(|| no_live_token(id))?;
+        .ok_or_else(|| no_valid_token(id))?;
     let expires_at = match (expires, old.expires_at) {
         (Some(span), _) => Some(ends(now, span)?),
         (None, Some(end)) => {
@@ -152,7 +152,7 @@ async fn rotate(store: &Store, args: RotateArgs) -> Result<Secret, Failure> {
         Ok(secret)
     } else {
         // The token was revoked in the meantime.
-        Err(no_live_token(id))
+        Err(no_valid_token(id))
     }
 }
 
@@ -180,12 +180,12 @@ fn ends(now: Timestamp, span: Duration) -> Result<Timestamp, Failure> {
     let micros = i64::try_from(span.as_micros()).ok();
     micros
         .and_then(|micros| Timestamp::from_micros(now.as_micros().checked_add(micros)?))
-        .ok_or_else(|| Failure::Usage("the end is too far in the future".to_owned()))
+        .ok_or_else(|| Failure::Usage("the expiry time is too far in the future".to_owned()))
 }
 
-fn no_live_token(id: Uuid) -> Failure {
+fn no_valid_token(id: Uuid) -> Failure {
     Failure::Failed(format!(
-        "there is no live token with the id {id}; see `billables token list`"
+        "there is no valid token with the id {id}; see `billables token list`"
     ))
 }
 
@@ -261,7 +261,7 @@ fn row_text(token: &Token) -> [String; 8] {
         token.grant.client.to_string(),
         scopes(token).join(","),
         or(accounts.map(|accounts| accounts.join(",")), "all"),
-        or(token.rate.map(|rate| rate.to_string()), "any"),
+        or(token.rate.map(|rate| rate.to_string()), "unlimited"),
         token.created_at.to_string(),
         or(token.expires_at.map(|at| at.to_string()), "never"),
         or(token.last_used_at.map(|at| at.to_string()), "never"),
@@ -272,7 +272,7 @@ async fn revoke(store: &Store, id: Uuid) -> Result<String, Failure> {
     if store.token_revoke(id, Timestamp::now()).await? {
         return Ok(format!("revoked {id}\n"));
     }
-    Err(no_live_token(id))
+    Err(no_valid_token(id))
 }
 
 fn client(name: &str) -> Result<ClientName, String> {
@@ -302,7 +302,7 @@ fn overlap(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Parses an account by the rules for reports: any other value could never match.
+/// Parses an account by the rules for reports, because no billable can have any other value.
 fn account(id: &str) -> Result<String, String> {
     if id.trim().is_empty() {
         return Err("must not be blank".to_owned());

@@ -1,4 +1,5 @@
-//! `billables verify`: checks the whole log for consistency, in bounded memory, beside a server.
+//! `billables verify`: checks the whole log for consistency, in bounded memory, while a
+//! server may be running.
 //!
 //! The log is read one batch at a time, and no transaction outlives its batch. Dependent rows are
 //! read before the rows that they depend on, so that concurrent writes are not taken for damage.
@@ -21,7 +22,7 @@ use crate::totals;
 /// Maximum number of findings shown. All are counted.
 const SHOWN: u64 = 100;
 
-/// What the operator knows about the log.
+/// The clients whose imported ids are not checked.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Client that `import --client` was used with: the ids of its billables are not checked. The
@@ -72,11 +73,11 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         ),
         (
             counts.kept,
-            "imported billable(s): the ids that they kept cannot be checked",
+            "imported billable(s) with ids from another system, which cannot be checked",
         ),
         (
             pending,
-            "decision(s) about sessions are not completed yet; a running server completes them",
+            "attribution(s) of sessions are not completed yet; a running server completes them",
         ),
     ];
     for (count, note) in notes.into_iter().filter(|(count, _)| *count > 0) {
@@ -117,11 +118,11 @@ async fn check_totals(
             2 => "day",
             _ => "month",
         };
-        // This is the only trace of entries that were deleted from the log.
-        let is_more =
-            bucket.kept_billables + bucket.kept_voided > bucket.due_billables + bucket.due_voided;
+        // A total that is too large is the only trace of entries deleted from the log.
+        let is_more = bucket.actual_billables + bucket.actual_voided
+            > bucket.expected_billables + bucket.expected_voided;
         let remedy = if is_more {
-            "or entries are missing from the log: compare it with a backup before you run rebuild-totals"
+            "entries may be missing from the log, so compare the log with a backup before you run rebuild-totals"
         } else {
             "run rebuild-totals to repair it"
         };
@@ -130,8 +131,8 @@ async fn check_totals(
                 "the total of the {width} from {starts}, partition {partition}, account {account_id:?}, customer {customer_id:?}"
             ),
             format_args!(
-                "it has {} billable and {} voided, and should have {} and {}; {remedy}",
-                bucket.kept_billables, bucket.kept_voided, bucket.due_billables, bucket.due_voided
+                "it has {} billable and {} voided but should have {} and {}; {remedy}",
+                bucket.actual_billables, bucket.actual_voided, bucket.expected_billables, bucket.expected_voided
             ),
         );
     };

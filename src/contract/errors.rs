@@ -23,8 +23,8 @@ macro_rules! errors {
 errors! {
     MALFORMED = 400 "SerializationException" => "The body or the query could not be parsed.";
     NOT_EMPTY = 400 Code::NotEmpty.as_str() => "A required value is missing.";
-    LENGTH = 400 Code::Length.as_str() => "A text is empty or longer than 256 characters.";
-    INVALID_CHARACTER = 400 Code::InvalidCharacter.as_str() => "A text contains a control character, U+FFFE or U+FFFF.";
+    LENGTH = 400 Code::Length.as_str() => "A string is empty or longer than 256 characters.";
+    INVALID_CHARACTER = 400 Code::InvalidCharacter.as_str() => "A string contains a control character, U+FFFE or U+FFFF.";
     NOT_A_TEXT = 400 Code::NotAText.as_str() => "A value is an object or an array, but must be a string.";
     INVALID_INSTANT = 400 Code::InvalidInstant.as_str() => "A timestamp is not in RFC 3339 format.";
     INCLUSIVE_BETWEEN = 400 Code::InclusiveBetween.as_str() => "A timestamp is before 1980 or more than 24 hours in the future.";
@@ -51,7 +51,8 @@ errors! {
     HTTP_VERSION_NOT_SUPPORTED = 505 "HttpVersionNotSupported" => "Exports require HTTP/1.1, so that a truncated response can be detected.";
 }
 
-/// Errors of every operation. (405 is not listed: a method that a path lacks is no operation.)
+/// Errors of every operation. 405 is not listed, because a method that the path does not support
+/// belongs to no operation.
 pub const ALWAYS: &[Error] = &[INTERNAL_SERVER_ERROR, TIMEOUT];
 
 /// Errors of every operation that requires a token.
@@ -62,13 +63,13 @@ pub const WITH_TOKEN: &[Error] = &[
     STORE_UNAVAILABLE,
 ];
 
-/// Errors of every operation that reads a query or a body and holds a permit meanwhile.
+/// Errors of every operation that parses input and counts against a concurrency limit.
 pub const WITH_INPUT: &[Error] = &[MALFORMED, OVERLOADED];
 
 /// Errors of every operation that accepts a body.
 pub const WITH_BODY: &[Error] = &[REQUEST_TIMEOUT, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];
 
-/// Errors of text values.
+/// Errors of strings.
 pub const OF_TEXTS: &[Error] = &[LENGTH, INVALID_CHARACTER];
 
 impl Error {

@@ -77,7 +77,7 @@ pub static BILLABLE: Type = Type {
             "state",
             STATE,
             "billable",
-            "billable; unattributed, while no account and customer are known; or voided",
+            "voided, unattributed (as long as no account and customer are known) or billable",
         ),
         BILLED_ACCOUNT,
         BILLED_CUSTOMER,
@@ -105,7 +105,6 @@ const NEXT_CURSOR: Member = maybe(
     "The cursor of the next page; absent on the last page",
 );
 
-/// A page of billables.
 pub static LIST_OF_BILLABLE: Type = Type {
     name: "ListOfBillable",
     text: "A page of billables. In csv and ndjson, all matching billables as rows",
@@ -120,7 +119,6 @@ pub static LIST_OF_BILLABLE: Type = Type {
     ],
 };
 
-/// The result of checking one input.
 pub static CHECKED_BILLABLE: Type = Type {
     name: "CheckedBillable",
     text: "The state of a call or an id",
@@ -146,7 +144,6 @@ pub static CHECKED_BILLABLE: Type = Type {
     ],
 };
 
-/// The results of checking all inputs.
 pub static LIST_OF_CHECKED_BILLABLE: Type = Type {
     name: "ListOfCheckedBillable",
     text: "The state of each call and id",
@@ -158,7 +155,6 @@ pub static LIST_OF_CHECKED_BILLABLE: Type = Type {
     )],
 };
 
-/// An entry of the log.
 pub static LOG_ENTRY: Type = Type {
     name: "LogEntry",
     text: "An entry of the log",
@@ -199,7 +195,6 @@ pub static LOG_ENTRY: Type = Type {
     ],
 };
 
-/// A page of the log.
 pub static LIST_OF_LOG_ENTRY: Type = Type {
     name: "ListOfLogEntry",
     text: "A page of the log, in commit order. In csv and ndjson, its entries as rows",
@@ -207,14 +202,13 @@ pub static LIST_OF_LOG_ENTRY: Type = Type {
         always("items", MemberKind::List(&LOG_ENTRY), "", "The entries"),
         NEXT_CURSOR
             .required()
-            .meaning("The value of after for the next request. Also in the header Next-Cursor"),
+            .meaning("The value for the parameter after of the next request, also sent in the header Next-Cursor"),
     ],
 };
 
-/// The account and customer that a session is billed to.
 pub static SESSION: Type = Type {
     name: "Session",
-    text: "The account and customer that a session is billed to, which are decided once",
+    text: "The account and customer that a session is billed to, which are set only once",
     members: &[
         SESSION_ID.required().meaning("The session"),
         ACCOUNT_ID.required().meaning("The account that is billed"),
@@ -222,18 +216,17 @@ pub static SESSION: Type = Type {
             .required()
             .meaning("The customer that is billed"),
         RECORDED
-            .meaning("When the account and customer were decided")
+            .meaning("When the session was attributed")
             .renamed("decidedAt"),
         always(
             "isComplete",
             MemberKind::Bool,
             "true",
-            "Whether all billables of the session are attributed; if false, this is still in progress",
+            "Whether all billables of the session are attributed; false while the attribution is in progress",
         ),
     ],
 };
 
-/// Totals of a customer.
 pub static BILLING_CUSTOMER_INFO: Type = Type {
     name: "BillingCustomerInfo",
     text: "The totals of a customer, for the whole period or for one day",
@@ -273,7 +266,7 @@ pub static BILLING_INFO: Type = Type {
             "asOf",
             MemberKind::String,
             "AQzR7dZ2PZ0",
-            "The position in the log as of which the totals are exact. ReadLog continues from there with this value as after",
+            "The log position up to which the totals are exact; ReadLog continues there if this value is given as the parameter after",
         ),
         always(
             "customers",
@@ -302,7 +295,6 @@ pub const END_DATE: Member = always(
     "2026-03-31",
     "The last day, inclusive",
 );
-/// The time zone of the days.
 pub const TIME_ZONE: Member = maybe(
     "timeZone",
     MemberKind::String,
@@ -310,7 +302,6 @@ pub const TIME_ZONE: Member = maybe(
     "The IANA time zone of the days. Defaults to UTC",
 );
 
-/// The health of the process.
 pub static HEALTH: Type = Type {
     name: "Health",
     text: "The health of the service",

@@ -1,4 +1,4 @@
-//! The operations.
+//! The list of all operations, and the defaults that they share.
 
 mod deciding;
 mod documentation;
@@ -46,7 +46,7 @@ const IDEMPOTENT_REPLAYED: Member = header(
     "Idempotent-Replayed",
     MemberKind::Choice(&["true"]),
     "true",
-    "Present if an earlier request already did this",
+    "Present if an earlier request already stored the report or the void",
 );
 
 /// A 200 response without additional headers.
@@ -60,7 +60,7 @@ const fn ok(body: Body, when: &'static str) -> Answer {
 }
 
 /// The defaults of most operations.
-const READING: Operation = Operation {
+const DEFAULTS: Operation = Operation {
     name: "",
     section: Section::Reading,
     summary: "",
@@ -77,10 +77,11 @@ const READING: Operation = Operation {
     errors: &[ALWAYS, WITH_TOKEN],
 };
 
-const OPEN: Operation = Operation {
+/// The defaults of operations that need no token.
+const OPEN_DEFAULTS: Operation = Operation {
     access: Access::Open,
     errors: &[ALWAYS],
-    ..READING
+    ..DEFAULTS
 };
 
 /// Every operation in the order of the documentation, with more specific routes before others.

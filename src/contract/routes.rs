@@ -1,5 +1,5 @@
 //! The path constants, in the syntax of the routing table in `api.rs`, and all routes of an
-//! operation: its resource path and its paths by name.
+//! operation: its resource path and its ServiceStack routes.
 
 use super::{Operation, RequestBody};
 
@@ -12,7 +12,7 @@ pub const SESSION: &str = "/sessions/{sessionId}";
 pub const BILLING: &str = "/billing";
 pub const LOG: &str = "/log";
 
-/// A single report, by the name of the operation.
+/// The ServiceStack route for one report.
 pub const NEW_BILLABLE: &str = "/api/NewBillable";
 pub const NEW_BILLABLES: &str = "/api/NewBillable[]";
 pub const GET_BILLABLE: &str = "/api/GetBillable";
@@ -48,7 +48,7 @@ pub const OPENAPI: &str = "/openapi.json";
 pub struct Route {
     /// The path, with parameters in braces.
     pub path: String,
-    /// The suffix of its `operationId`.
+    /// The suffix of the route's `operationId` in OpenAPI.
     pub id: &'static str,
     /// The allowed values of the path parameter `format`, if the path has one.
     pub formats: Option<&'static [&'static str]>,
@@ -61,20 +61,20 @@ pub struct Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteKind {
     Resource,
-    /// `/api/NAME` and the other routes by name.
+    /// `/api/NAME` and the other ServiceStack routes.
     ByName,
-    /// The routes by name for a batch.
+    /// The ServiceStack routes for a batch.
     Batch,
 }
 
 /// The formats that a path may end in.
 pub const SUFFIXES: &[&str] = &["json", "xml", "jsv", "csv", "ndjson"];
-/// The formats of routes by name.
+/// The formats of ServiceStack routes.
 pub const FORMATS: &[&str] = &["json", "xml", "jsv", "csv"];
 
-const READ: &str = "By operation name: the response is in the route's format, unless the query parameter format names another; Accept is ignored";
-const JSON: &str = "By operation name: the body must be JSON; JSON routes ignore Content-Type. The response is in the route's format, unless the query parameter format names another";
-const SINGLE: &str = "By operation name: the body is in the route's format, whatever Content-Type says, unless it is a form. Body fields take precedence over query parameters. A success has no body unless Prefer asks for one";
+const READ: &str = "ServiceStack route: the response is in the route's format, unless the query parameter format names another; Accept is ignored";
+const JSON: &str = "ServiceStack route: the body must be JSON, and a route with the format json ignores Content-Type. The response is in the route's format, unless the query parameter format names another";
+const SINGLE: &str = "ServiceStack route: a body that is not a form is parsed in the route's format, whatever Content-Type says. Body fields take precedence over query parameters. A success has no body unless Prefer asks for one";
 const BATCH: &str = "Batch: the response has a null for each stored report";
 
 impl Route {
@@ -138,7 +138,7 @@ impl Route {
         ]
     }
 
-    /// Whether the path contains the operation's name.
+    /// Whether this is a ServiceStack route.
     pub fn is_by_name(&self) -> bool {
         self.kind != RouteKind::Resource
     }

@@ -26,7 +26,7 @@ pub struct Member {
 /// Where a member is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// In the path. On routes by name: in the query, or in the body if there is one.
+    /// In the path. On ServiceStack routes: in the query, or in the body if there is one.
     Path,
     Query,
     Header,
@@ -48,9 +48,10 @@ impl Location {
 /// The kind of a value.
 #[derive(Clone, Copy, Debug)]
 pub enum MemberKind {
-    /// A text of a report: 1 to 256 characters, no control characters. Empty means not given.
+    /// A string of a report with 1 to 256 characters and no control characters; an empty string
+    /// counts as absent.
     Text,
-    /// Any other text.
+    /// Any other string.
     String,
     Id,
     /// An RFC 3339 timestamp.
@@ -62,9 +63,9 @@ pub enum MemberKind {
     /// A whole number within these bounds.
     Number(i64, i64),
     Bool,
-    /// An array of texts with this maximum length.
+    /// An array of strings with at most this many items.
     Texts(usize),
-    /// An array of UUIDs with this maximum length.
+    /// An array of UUIDs with at most this many items.
     Ids(usize),
     List(&'static Type),
 }

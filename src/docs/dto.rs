@@ -65,7 +65,8 @@ impl Language {
         }
     }
 
-    /// The media type of its source. Browsers import a module only if it has a JavaScript type.
+    /// The media type of the generated source. Browsers import only modules that have a JavaScript
+    /// media type.
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Mjs => "text/javascript; charset=utf-8",
@@ -79,8 +80,8 @@ impl Language {
     }
 }
 
-/// Returns the source of these operations and, once each, of the types that they refer to. A type
-/// comes before whatever refers to it.
+/// Returns the source of these operations and of the types that they refer to. Each type appears
+/// once, before everything that refers to it.
 ///
 /// `base_url` is the address of the service in curl commands.
 pub fn source(language: Language, operations: &[&Operation], base_url: &str) -> String {
@@ -99,8 +100,8 @@ pub fn source(language: Language, operations: &[&Operation], base_url: &str) -> 
     }
 }
 
-/// Returns the operations that a list such as `NewBillable,GetBilling.*` names, or all if it names
-/// none.
+/// Returns the operations named in a list such as `NewBillable,GetBilling.*`. An empty list selects
+/// all operations.
 ///
 /// They are in the order of the documentation. `.*` asks for the types of an operation, which are
 /// always included.
@@ -159,15 +160,16 @@ impl<'a> Dto<'a> {
         types.chain(operations).collect()
     }
 
-    /// The list of its interfaces after `word`: what it returns, and its method.
-    fn interfaces(&self, word: &str, [open, close]: [&str; 2]) -> String {
+    /// Returns `prefix` followed by the class's interfaces: one for the response type and one for
+    /// the HTTP method.
+    fn interfaces(&self, prefix: &str, [open, close]: [&str; 2]) -> String {
         let Some(operation) = self.operation else {
             return String::new();
         };
         let verb = pascal(&operation.method.as_str().to_ascii_lowercase());
         match operation.returns() {
-            Some(of) => format!("{word}IReturn{open}{}{close}, I{verb}", of.name),
-            None => format!("{word}IReturnVoid, I{verb}"),
+            Some(of) => format!("{prefix}IReturn{open}{}{close}, I{verb}", of.name),
+            None => format!("{prefix}IReturnVoid, I{verb}"),
         }
     }
 }
@@ -188,9 +190,13 @@ fn collect_from(members: impl Iterator<Item = &'static Member>, types: &mut Vec<
     }
 }
 
-/// The type of a value. Timestamps and dates are strings in every language: the clients' own types
-/// would lose microseconds and write other formats.
-fn value(kind: MemberKind, [text, number, bool]: [&str; 3], list: fn(&str) -> String) -> String {
+/// Returns the name of a member's type. Timestamps and dates are strings in every language: the
+/// clients' own types would lose microseconds and write other formats.
+fn type_name(
+    kind: MemberKind,
+    [text, number, bool]: [&str; 3],
+    list: fn(&str) -> String,
+) -> String {
     match kind {
         MemberKind::Number(..) => number.to_owned(),
         MemberKind::Bool => bool.to_owned(),
@@ -220,8 +226,8 @@ fn line(text: &str) -> String {
     )
 }
 
-/// Writes a text as a comment that it cannot end early. Kotlin's comments nest, and Java reads `\u`
-/// in comments too.
+/// Writes a text as a comment and escapes everything that could end the comment early. Comments
+/// nest in Kotlin. Java decodes `\u` in comments.
 fn comment(text: &str) -> String {
     let text = line(text)
         .replace("*/", "* /")
@@ -280,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_are_included_by_name_in_any_letter_case_with_or_without_their_types() {
+    fn operation_names_match_in_any_case_with_or_without_the_suffix() {
         let names = |list| -> Vec<_> {
             let operations = included(list).expect("known names");
             operations.iter().map(|operation| operation.name).collect()
@@ -297,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_stands_once_before_what_refers_to_it() {
+    fn every_type_appears_once_before_anything_that_refers_to_it() {
         let operations: Vec<_> = Operation::messages().collect();
         let names: Vec<_> = Dto::of(&operations).iter().map(|dto| dto.name).collect();
         let at = |name| {
@@ -324,8 +330,8 @@ mod tests {
         for language in Language::ALL.into_iter().filter(|l| *l != Language::Curl) {
             let source = source(language, &operations, "");
             assert!(source.contains(&format!("/types/{}", language.name())));
-            let name = source.to_lowercase().contains("idempotencykey");
-            assert!(!name, "headers are not members");
+            let has_header_member = source.to_lowercase().contains("idempotencykey");
+            assert!(!has_header_member, "headers are not members");
             for dto in Dto::of(&operations) {
                 assert!(
                     source.contains(&format!("class {}", dto.name)),
@@ -337,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn no_member_is_a_word_of_java_or_kotlin_or_the_name_of_its_class() {
+    fn no_member_name_is_reserved_in_java_or_kotlin_or_equals_its_class_name() {
         let reserved = "abstract as assert boolean break byte case catch char class const \
             continue default do double else enum extends false final finally float for fun goto \
             if implements import in instanceof int interface is long native new null object \
@@ -354,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_end_where_they_ought_to() {
+    fn no_text_ends_its_comment_or_string_early() {
         let one_line = |text: &str| {
             text.lines()
                 .all(|line| !line.contains(['\u{85}', '\u{2028}']))

@@ -52,7 +52,7 @@ const PAGES: [(&str, &str); 19] = [
     ),
 ];
 
-/// The pictures that pages show, by the names that they use.
+/// The images of the manual, by the file names in its links.
 const PICTURES: [(&str, &str); 1] = [(
     "growth.svg",
     include_str!("../../docs/internals/growth.svg"),
@@ -139,7 +139,7 @@ fn until<'a, 'e>(rest: &mut &'a [Event<'e>], end: TagEnd) -> &'a [Event<'e>] {
     inner
 }
 
-/// The text of events, without its markup.
+/// Returns the plain text of the events.
 fn plain(events: &[Event<'_>]) -> String {
     let texts = events.iter().filter_map(|event| match event {
         Event::Text(text) | Event::Code(text) => Some(&**text),
@@ -206,7 +206,7 @@ fn rendered_table(path: &str, name: &str, events: &[Event<'_>]) -> Markup {
     table(name, "facts", &heads, &rows)
 }
 
-/// Derives the fragment of a heading from its text, in the same way as code hosts do.
+/// Derives the fragment of a heading from its text, as GitHub does.
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter_map(|c| match c {
         ' ' => Some('-'),
@@ -226,7 +226,7 @@ fn served(path: &str, link: &str) -> String {
         .map_or((link, String::new()), |(file, fragment)| {
             (file, format!("#{fragment}"))
         });
-    // The folder of the file: `senders` is `senders/README.md`.
+    // The folder of the page's file. The file of the page `senders` is `senders/README.md`.
     let mut folder: Vec<_> = path.split('/').filter(|name| !name.is_empty()).collect();
     if path != "senders" {
         folder.pop();
@@ -243,7 +243,7 @@ fn served(path: &str, link: &str) -> String {
     format!("{}{separator}{page}{fragment}", routes::MANUAL)
 }
 
-/// Returns a picture as a data URL, because the policy lets a page load no other images.
+/// Returns an image as a data URL, because the content security policy forbids all other images.
 fn picture(name: &str) -> CowStr<'static> {
     let found = PICTURES.iter().find(|(known, _)| *known == name);
     let (_, svg) = found.expect("a picture of the manual");
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn every_page_has_a_title_and_no_heading_twice() {
+    fn every_page_has_a_title_and_unique_heading_ids() {
         for (path, text) in PAGES {
             let page = render(path, text);
             assert!(!page.title.is_empty(), "{path}");

@@ -57,12 +57,13 @@ fn document() -> Value {
     })
 }
 
-const INFO: &str = "Records billable telephony events. 2xx means stored. A report with a callSid or an \
-Idempotency-Key creates one billable, no matter how often it is sent. The response format is that of the \
-path's suffix, else of the query parameter `format`, else of `Accept`, else of the request body, else \
-JSON. Paths are case-insensitive, except for ids and suffixes. A method that a path does not support gets \
-405 with `Allow`. Every error has a `responseStatus`, except that malformed HTTP gets 400 or 431 without a \
-body. HEAD is answered like GET, without the body.";
+const INFO: &str = "Records billable telephony events. A 2xx response to a report means that the report \
+is stored. A report with a callSid or an Idempotency-Key creates one billable, no matter how often it is \
+sent. The response format is taken from the first of these that is present: the path suffix, the query \
+parameter `format`, `Accept`, the request body. The default is JSON. Paths are case-insensitive, except \
+for ids and suffixes. A method that a path does not support gets 405 with `Allow`. Every error has a \
+`responseStatus`, except that malformed HTTP gets 400 or 431 without a body. HEAD is answered like GET, \
+without the body.";
 
 fn described(operation: &Operation, route: &Route, shared: &mut Map<String, Value>) -> Value {
     let mut described = json!({
@@ -83,7 +84,7 @@ fn described(operation: &Operation, route: &Route, shared: &mut Map<String, Valu
     };
     if let Some(scope) = operation.access.scope() {
         let limit = match operation.access {
-            Access::Unlimited(_) => " that is not limited to accounts",
+            Access::Unlimited(_) => " and access to all accounts",
             Access::Open | Access::Scope(_) => "",
         };
         notes.push(format!(

@@ -1,7 +1,7 @@
 //! The documentation as HTML pages, complete without JavaScript.
 //!
 //! Each page is one request, because style and script are inline. The content security policy
-//! allows these two by their hashes and nothing else.
+//! allows only this style and this script, by their hashes.
 
 mod form;
 mod front;
@@ -25,10 +25,12 @@ pub(super) use parts::{code, table};
 const STYLE: &str = include_str!("pages/style.css");
 const SCRIPT: &str = include_str!("pages/script.js");
 
-/// The icon: lines of a ledger in the link colour. Without one, browsers request `/favicon.ico`.
+/// The icon shows white ledger lines on a square in the link colour. Without an icon, browsers
+/// request `/favicon.ico`.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='3' fill='%2300525c'/%3E%3Cpath d='M4 5h8M4 8h8M4 11h5' stroke='%23fff' stroke-width='1.5' stroke-linecap='round'/%3E%3C/svg%3E";
 
-/// The policy of pages: only their own style and script, and requests to this server.
+/// The content security policy of pages allows only their own style and script, data images, and
+/// requests to this server.
 pub fn content_security_policy() -> &'static str {
     static POLICY: LazyLock<String> = LazyLock::new(|| {
         format!(
@@ -85,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn style_and_script_end_where_their_elements_do() {
+    fn style_and_script_are_short_and_do_not_close_their_elements() {
         for text in [STYLE, SCRIPT] {
             assert!(!text.contains("</") && !text.contains("<!--"));
         }
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_what_the_policy_names() {
+    fn the_policy_allows_the_style_of_a_page() {
         let page = index();
         let (_, rest) = page.split_once("<style>").expect("a style");
         let (style, _) = rest.split_once("</style>").expect("its end");

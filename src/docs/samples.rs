@@ -20,7 +20,7 @@ use crate::formats::record::{Record, page};
 use crate::formats::value::Value;
 pub use layout::laid_out;
 
-/// The characters that would end a value in a path or a query.
+/// The characters to escape in path and query values.
 const RESERVED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -126,8 +126,8 @@ fn example(of: &Type, name: &str) -> &'static str {
     member(of, name).expect("a member").example
 }
 
-/// Passes the record of a flat type to `then`. Billables and log entries are built by the same code
-/// as real ones.
+/// Passes the record of a type without lists to `then`. Billables and log entries are built by the
+/// same code as real ones.
 fn with_record<T>(
     of: &Type,
     void_reason: Option<&Member>,
@@ -177,7 +177,7 @@ fn billable() -> Billable {
     let identity = Identity::of(None, None, &report.reported);
     let client = ClientName::parse("default").expect("a name");
     let id = identity.id(&client, &report.reported, || {
-        unreachable!("the example has a call")
+        unreachable!("the example has a callSid")
     });
     let recorded = Entry::recorded(id, report, identity, client, recorded_at());
     Billable::new(recorded)
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_of_json_alone_are_that() {
+    fn operations_that_accept_only_json_have_json_sample_bodies() {
         assert_eq!(
             request_body(find("VoidBillable"), Format::Xml).as_deref(),
             Some(r#"{"reason":"a test call"}"#)

@@ -37,7 +37,7 @@ pub struct Binding {
     /// Whether query fields override body fields; otherwise they only fill in missing ones.
     pub query_wins: bool,
     /// Whether vendor formats (FreeSWITCH, Twilio) are accepted. If not, a call detail record is
-    /// rejected, because its remaining fields could bill the wrong account.
+    /// rejected, because the fields that are read without the hints could bill the wrong account.
     pub takes_hints: bool,
 }
 
@@ -88,7 +88,7 @@ impl Document {
                 if query_wins {
                     report.overlay(parameters)
                 } else {
-                    report.underlay(parameters)
+                    report.fill_from(parameters)
                 }
             }
         }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_detail_record_gives_call_and_time_and_undoes_the_appended_question_mark() {
+    fn a_call_detail_record_gives_call_and_time_despite_the_appended_query() {
         let some = |text: &str| Some(text.to_owned());
         let cdr = r#"{"core-uuid":"x","variables":{"uuid":"u-1","start_epoch":"1396984221","start_uepoch":"1396984221278217"}}"#;
         let own = "accountId=acc&customerId=cus";

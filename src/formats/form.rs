@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_form_is_refused() {
+    fn what_is_not_a_form_is_refused() {
         let part = "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n";
         let many = format!("{}--b--", part.repeat(1001));
         let long = format!("--b\r\nX: {}\r\n\r\n1\r\n--b--", "x".repeat(10_000));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_in_a_name_is_undone() {
+    fn a_quote_in_a_name_is_unescaped() {
         let name = |disposition| {
             disposition_of(disposition).expect("parameters")[0]
                 .1

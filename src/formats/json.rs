@@ -60,7 +60,8 @@ pub(super) fn read_object(text: &str) -> Result<Item, ReadError> {
     Ok(item)
 }
 
-/// Returns an object's members in order: a string, a scalar's source text, or `None` for null.
+/// Returns an object's members in order: a string, a scalar's source text, `Structure` for an
+/// object or array, or `None` for null.
 ///
 /// # Errors
 /// The text is not an object.

@@ -4,9 +4,9 @@
 //! {AccountId:acc,CallSid:"a ""b"", c"}
 //! ```
 //!
-//! The parser is more tolerant than the format, for JSV that is written by hand: blanks after a
-//! colon and line ends around members are layout, not part of an unquoted value, and an unquoted
-//! value may contain colons.
+//! The parser is more tolerant than the format, for JSV that is written by hand: spaces after a
+//! colon and line ends around members are white space, not part of an unquoted value, and an
+//! unquoted value may contain colons.
 
 use super::ReadError;
 use super::document::{Document, Items};
@@ -63,12 +63,12 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn document(&mut self) -> Result<Document, Reason> {
-        let document = match self.next_layout() {
+        let document = match self.peek_after_whitespace() {
             Some('{') => Document::one(self.report()?),
             Some('[') => self.reports()?,
             _ => return Err("must be an object or a list of objects".into()),
         };
-        match self.next_layout() {
+        match self.peek_after_whitespace() {
             None => Ok(document),
             Some(_) => Err("has content after its end".into()),
         }
@@ -77,7 +77,7 @@ impl<'a> Parser<'a> {
     fn reports(&mut self) -> Result<Document, Reason> {
         let mut items = Items::default();
         self.sequence('[', ']', |parser| {
-            let Some('{') = parser.next_layout() else {
+            let Some('{') = parser.peek_after_whitespace() else {
                 return Err("has an item that is not an object".into());
             };
             items.push(parser.report()?).map_err(Reason::TooMany)
@@ -116,13 +116,13 @@ impl<'a> Parser<'a> {
         mut item: impl FnMut(&mut Self) -> Result<(), Reason>,
     ) -> Result<(), Reason> {
         self.at += open.len_utf8();
-        if self.next_layout() == Some(close) {
+        if self.peek_after_whitespace() == Some(close) {
             self.at += close.len_utf8();
             return Ok(());
         }
         loop {
             item(self)?;
-            match self.next_layout() {
+            match self.peek_after_whitespace() {
                 Some(',') => self.at += 1,
                 Some(found) if found == close => {
                     self.at += close.len_utf8();
@@ -135,7 +135,7 @@ impl<'a> Parser<'a> {
     }
 
     fn name(&mut self) -> Result<String, Reason> {
-        let name = match self.next_layout() {
+        let name = match self.peek_after_whitespace() {
             Some('"') => self.quoted()?,
             _ => {
                 let rest = &self.text[self.at..];
@@ -144,7 +144,7 @@ impl<'a> Parser<'a> {
                 rest[..length].trim_end().to_owned()
             }
         };
-        match self.next_layout() {
+        match self.peek_after_whitespace() {
             Some(':') => {
                 self.at += 1;
                 Ok(name)
@@ -155,7 +155,7 @@ impl<'a> Parser<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Option<RawValue>, Reason> {
-        match self.next_layout() {
+        match self.peek_after_whitespace() {
             Some('"') => self.quoted().map(|text| Some(RawValue::Text(text))),
             Some('{' | '[') if depth == MAX_DEPTH => Err("is nested too deeply".into()),
             Some('{') => {
@@ -200,8 +200,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Skips layout and returns the next character, without consuming it.
-    fn next_layout(&mut self) -> Option<char> {
+    /// Skips white space and returns the next character, without consuming it.
+    fn peek_after_whitespace(&mut self) -> Option<char> {
         let rest = &self.text[self.at..];
         let trimmed = rest.trim_start();
         self.at += rest.len() - trimmed.len();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn layout_by_hand_is_no_part_of_a_value() {
+    fn white_space_is_not_part_of_a_value() {
         let text_by_hand =
             "\n{\r\n\tAccountId : a,\r\n\tother: {x: [1, 2, {y:}]},\r\n\tCallSid: CA1\r\n}\r\n";
         assert_eq!(call_sid(text_by_hand), text("CA1"));

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_format_parameter_is_cut_and_folded_and_ignored_when_unknown() {
+    fn a_format_parameter_is_truncated_and_lowercased_and_ignored_when_unknown() {
         let format = |format| {
             negotiate(Wishes {
                 format: Some(format),

@@ -13,7 +13,7 @@ const MAX_PARAMETERS: usize = 1000;
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Decodes a query or a form: `&` separates parameters, `+` is a blank, `%XX` is a byte.
+    /// Decodes a query or a form: `&` separates parameters, `+` is a space, `%XX` is a byte.
     ///
     /// # Errors
     /// There are too many parameters, or the bytes are not UTF-8. Replacing invalid bytes could

@@ -60,7 +60,7 @@ impl ResponseStatus {
     }
 
     /// Writes problem details (RFC 9457) that contain the whole status. `status` and `title` are
-    /// those of HTTP.
+    /// the HTTP status code and its reason phrase.
     pub fn write_problem(&self, status: u16, title: &str) -> String {
         let problem = Problem {
             kind: "about:blank",
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_items_place_is_a_text_in_meta() {
+    fn an_items_index_is_a_string_in_meta() {
         let json = batch_status().write(Format::Json);
         assert_eq!(
             json.matches(r#","meta":{"AutoBatchIndex":"7"}}"#).count(),

@@ -40,8 +40,8 @@ impl<'a> Value<'a> {
 
     fn write_jsv(&self, out: &mut String) {
         match self {
-            // Occurs only in lists. The parser would read `null` as a string, but it never parses
-            // these lists.
+            // Null occurs only in lists of responses, which the parser, for which `null` is a
+            // string, never reads.
             Self::Null => out.push_str("null"),
             Self::Bool(true) => out.push_str("True"),
             Self::Bool(false) => out.push_str("False"),

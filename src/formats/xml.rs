@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn members_come_in_any_order_and_the_first_of_twins_counts() {
+    fn members_come_in_any_order_and_the_first_repeated_member_counts() {
         assert_eq!(
             with("<SessionId>s</SessionId><CallSid>a</CallSid><CallSid>b</CallSid>"),
             text("a")

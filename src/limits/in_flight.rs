@@ -41,8 +41,8 @@ impl InFlight {
         }
     }
 
-    /// Takes a permit, except for reports, which are only checked here: they take theirs once the
-    /// body has arrived, so that a slow sender, which the byte budget limits, holds no permit.
+    /// Takes a permit, or for a report only checks that one is free. A report takes its permit once
+    /// its body has arrived, so that a slow sender, which the byte budget limits, holds none.
     ///
     /// # Errors
     /// [`Overloaded`], without waiting: refusing a request early costs least.

@@ -57,7 +57,7 @@ async fn read_range(
             .flat_map(|account| {
                 [
                     AccountFilter::Account(account),
-                    AccountFilter::OtherAccount(account),
+                    AccountFilter::NamedOnly(account),
                 ]
             })
             .collect(),

@@ -20,7 +20,8 @@ use crate::store::{LogInfo, Scan, ScanIndex, Store, StoreError};
 /// The maximum number of entries per read: 2,000 of 600 bytes are 1.2 MB.
 const MAX_SCAN: usize = 2000;
 
-/// The same for reading ahead, where each query costs more than some extra entries.
+/// The maximum number of entries per read ahead, where each query costs more than some extra
+/// entries.
 const MAX_AHEAD: usize = 5000;
 
 /// Selects the billables that meet every given condition.
@@ -112,19 +113,19 @@ impl List {
         self.after
     }
 
-    /// Reads everything, at most `most` billables, one batch ahead of the receiver. The channel
-    /// ends with the list or with an error. Dropping the receiver stops the reading.
-    pub fn read_ahead(self, most: usize) -> mpsc::Receiver<Result<Vec<Billable>, StoreError>> {
+    /// Reads up to `limit` billables, one batch ahead of the receiver. The channel ends with the
+    /// list or with an error. Dropping the receiver stops the reading.
+    pub fn read_ahead(self, limit: usize) -> mpsc::Receiver<Result<Vec<Billable>, StoreError>> {
         let (sender, receiver) = mpsc::channel(1);
         let list = Arc::new(self);
         tokio::spawn(async move {
-            let limit = (most.min(MAX_AHEAD) + 4).min(MAX_AHEAD);
+            let batch = (limit.min(MAX_AHEAD) + 4).min(MAX_AHEAD);
             // The database reads the next entries while billables are assembled from these.
             let scan = |after| {
                 let list = list.clone();
-                tokio::spawn(async move { list.scan(after, limit).await })
+                tokio::spawn(async move { list.scan(after, batch).await })
             };
-            let mut left = most;
+            let mut left = limit;
             let mut scanning = list.after.map(scan);
             while let Some(scanned) = scanning.take() {
                 let read = async {
@@ -152,20 +153,20 @@ impl List {
         receiver
     }
 
-    /// Reads the next billables, at most `most`. The result may be empty before the end of the
+    /// Reads up to `limit` of the next billables. The result may be empty before the end of the
     /// list: see [`Self::after`].
-    pub async fn read(&mut self, most: usize) -> Result<Vec<Billable>, StoreError> {
+    pub async fn read(&mut self, limit: usize) -> Result<Vec<Billable>, StoreError> {
         let Some(after) = self.after else {
             return Ok(Vec::new());
         };
-        let limit = scan_limit(most).max(self.scan_limit).min(MAX_SCAN);
-        let (rows, mut end) = self.scan(after, limit).await?;
+        let batch = scan_limit(limit).max(self.scan_limit).min(MAX_SCAN);
+        let (rows, mut end) = self.scan(after, batch).await?;
         let mut listed = self.listed(rows).await?;
-        if listed.len() >= most {
-            listed.truncate(most);
+        if listed.len() >= limit {
+            listed.truncate(limit);
             end = listed.last().map(|billable| billable.recorded.list_key());
         }
-        self.scan_limit = if listed.len() < most { limit * 4 } else { 0 };
+        self.scan_limit = if listed.len() < limit { batch * 4 } else { 0 };
         self.after = end;
         Ok(listed)
     }
@@ -178,27 +179,27 @@ impl List {
         Ok(billables)
     }
 
-    /// Returns the next entries, newest first, with all entries of each billable that the indexes
-    /// have; and where the next scan starts, if there may be more.
+    /// Returns the next entries that the indexes have, newest first and complete for each billable,
+    /// and where the next scan starts if there may be more.
     async fn scan(
         &self,
         after: ListKey,
         limit: usize,
     ) -> Result<(Vec<LogEntry>, Option<ListKey>), StoreError> {
         let mut rows: Vec<LogEntry> = Vec::new();
-        let mut reach: Option<ListKey> = None;
+        let mut complete_until: Option<ListKey> = None;
         for (index, account) in self.indexes() {
             let scan = Scan {
                 index,
                 account,
-                before: after,
+                after,
                 from: self.filter.from.unwrap_or(Timestamp::MIN),
                 limit: u32::try_from(limit).expect("a scan is bounded"),
             };
             let found = self.store.entries_scan(scan).await?;
             // A full batch may end in the middle of its last billable.
             if let Some(last) = found.last().filter(|_| found.len() == limit) {
-                reach = reach.max(Some(last.entry.list_key()));
+                complete_until = complete_until.max(Some(last.entry.list_key()));
             }
             rows.extend(found);
             // Newest first, entries of a billable adjacent, without duplicates.
@@ -209,12 +210,12 @@ impl List {
             rows.dedup_by_key(|row| row.entry.id);
             // Keeps at most one batch in memory, however many indexes there are.
             if let Some(excess) = rows.get(limit) {
-                reach = reach.max(Some(excess.entry.list_key()));
+                complete_until = complete_until.max(Some(excess.entry.list_key()));
                 rows.truncate(limit);
             }
-            rows.retain(|row| Some(row.entry.list_key()) > reach);
+            rows.retain(|row| Some(row.entry.list_key()) > complete_until);
         }
-        let end = reach.and_then(|_| rows.last().map(|row| row.entry.list_key()));
+        let end = complete_until.and_then(|_| rows.last().map(|row| row.entry.list_key()));
         Ok((rows, end))
     }
 
@@ -225,18 +226,18 @@ impl List {
         let (call, session) = (text(&filter.call_sid), text(&filter.session_id));
         let account = text(&filter.account_id);
         if let Some(accounts) = &self.accounts {
-            // A requested account is one of the reader's.
+            // The caller has checked that a requested account is one of the reader's.
             let asked = accounts
                 .iter()
                 .map(|own| &**own)
                 .filter(|own| account.is_none_or(|account| account == *own));
             let indexes = asked.flat_map(|own| {
-                let few = match (call, session) {
+                let billed_index = match (call, session) {
                     (Some(call), _) => ScanIndex::CallOf(call, own),
                     (None, Some(session)) => ScanIndex::SessionOf(session, own),
                     (None, None) => ScanIndex::Account(own),
                 };
-                [few, ScanIndex::OtherAccount(own)]
+                [billed_index, ScanIndex::NamedOnly(own)]
             });
             return indexes.map(|index| (index, None)).collect();
         }

@@ -18,7 +18,8 @@ pub(super) struct Phase(Arc<Mutex<Head>>);
 
 #[derive(Debug, Default)]
 enum Head {
-    /// The first head has been due since the connection was made; no byte of it has arrived.
+    /// The first head is expected, and its deadline counts from the start of the connection. No
+    /// byte of it has arrived.
     #[default]
     Owed,
     /// A later head may or may not arrive.
@@ -31,7 +32,7 @@ enum Head {
 
 impl Phase {
     /// Notes that the head has been read. Returns when its first byte arrived.
-    pub(super) fn head_is_read(&self) -> Instant {
+    pub(super) fn mark_head_read(&self) -> Instant {
         let mut head = self.lock();
         match std::mem::replace(&mut *head, Head::Read) {
             Head::Begun(at) => at,
@@ -41,7 +42,7 @@ impl Phase {
     }
 
     /// Notes that the request was answered and another head may follow.
-    pub(super) fn awaits_head(&self) {
+    pub(super) fn mark_awaiting_head(&self) {
         *self.lock() = Head::Awaited;
     }
 

@@ -9,8 +9,8 @@ use crate::billable::{Attribution, Entry, ListKey, Pair, Void};
 
 /// The ids of the entries that an append inserted, each with the pair that it bills.
 ///
-/// An entry that names no pair gets its session's, if that is decided. All other entries were
-/// already committed.
+/// An entry that names no pair gets its session's, if that is decided. An entry that is not in the
+/// map was already committed.
 pub type Appended = HashMap<Uuid, Option<Pair>>;
 
 /// The writing side of one partition.
@@ -44,7 +44,7 @@ impl Appender {
     }
 
     /// Appends entries with distinct ids in one durable transaction, under the lock of the
-    /// partition's head. Those that record without a pair get their session's, if it is decided.
+    /// partition's head. `recorded` entries without a pair get their session's, if it is decided.
     ///
     /// # Errors
     /// After [`StoreError::Unavailable`], the entries may or may not be stored.
@@ -65,7 +65,8 @@ impl Appender {
         }
     }
 
-    /// Voids billables of this partition in one durable transaction. The first reason is kept.
+    /// Voids billables of this partition in one durable transaction. A billable that is already
+    /// voided keeps its first reason.
     pub async fn entries_void(&mut self, voids: &[Void]) -> Result<Voided, StoreError> {
         match self {
             Self::Postgres(appender) => appender.entries_void(voids).await,
@@ -73,8 +74,8 @@ impl Appender {
         }
     }
 
-    /// Attributes the next billables of a session in this partition, from at most [`super::STEP`]
-    /// entries, in one durable transaction.
+    /// Reads at most [`super::STEP`] of the session's entries in this partition and attributes
+    /// their billables, in one durable transaction.
     ///
     /// Returns the key to continue after, or `None` if the partition is done. From the first step
     /// on, new entries of the session get the pair immediately.

@@ -57,12 +57,12 @@ pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError
     Ok(held)
 }
 
-/// Checks a database file that no process has open, and gives its log a new epoch. Messages call
-/// the file `named`.
+/// Checks a database file that no process has open, and gives its log a new epoch. Messages about
+/// the contents show the path `named` instead of `file`.
 ///
 /// # Errors
 /// [`OpenError::Damaged`]; or the file is not a database or has no log.
-pub async fn file_renew(file: &Path, named: &Path) -> Result<FileContents, OpenError> {
+pub async fn file_check_and_renew(file: &Path, named: &Path) -> Result<FileContents, OpenError> {
     let mut connection = file_open(file).await?;
     let found = problems(&mut connection).await;
     if let Some(reason) = found.map_err(OpenError::Prepare)?.into_iter().next() {

@@ -11,7 +11,8 @@ use crate::billable::{Field, IdempotencyKey, LogEntry, Pair, Text, Timestamp};
 
 mod metadata;
 
-/// The maximum number of rows in one statement: SQLite allows 32,766 values, and an entry has 17.
+/// The maximum number of rows in one statement. SQLite allows 32,766 parameters, and an entry has
+/// 17.
 const ROWS: usize = 1000;
 
 macro_rules! copy_operations {

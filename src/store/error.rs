@@ -15,8 +15,8 @@ pub enum StoreError {
     /// not be stored.
     #[error("the database did not respond in time")]
     TimedOut,
-    /// The database was replaced under a running server, so ids would land in other partitions. As
-    /// with [`Self::Unavailable`], the write may or may not be stored.
+    /// The database was replaced under a running server, so positions, and perhaps partitions, mean
+    /// something else. As with [`Self::Unavailable`], the write may or may not be stored.
     #[error("the database contains a different log than when this server started")]
     WrongLog,
     /// The database can be reached but fails a check. As with [`Self::Unavailable`], the write may
@@ -63,12 +63,14 @@ impl From<sqlx::Error> for StoreError {
         let is_refused = error.as_database_error().is_some_and(|database| {
             let code = database.code().unwrap_or_default();
             match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-                // data exception, constraint violation, program limit exceeded, error raised by a
-                // trigger, damaged row or index
+                // Classes 22, 23, 54 and P0 are data exception, constraint violation, program limit
+                // exceeded and error raised by a trigger. XX001 and XX002 are damaged row and
+                // damaged index.
                 Some(_) => ["22", "23", "54", "P0", "XX001", "XX002"]
                     .iter()
                     .any(|class| code.starts_with(class)),
-                // the primary code is the low byte: too big, constraint, mismatch, range
+                // The primary code is the low byte. Codes 18, 19, 20 and 25 are TOOBIG, CONSTRAINT,
+                // MISMATCH and RANGE.
                 None => code
                     .parse()
                     .is_ok_and(|code: i32| matches!(code & 0xff, 18 | 19 | 20 | 25)),

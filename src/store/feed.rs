@@ -29,7 +29,7 @@ pub enum AccountFilter<'a> {
     /// Entries that bill this account, or name it and bill none.
     Account(&'a str),
     /// Entries that name this account and bill another.
-    OtherAccount(&'a str),
+    NamedOnly(&'a str),
 }
 
 impl<'a> AccountFilter<'a> {
@@ -41,7 +41,7 @@ impl<'a> AccountFilter<'a> {
                 after!("coalesce(billed_account_id, account_id) = $4 and"),
                 Some(id),
             ),
-            Self::OtherAccount(id) => (
+            Self::NamedOnly(id) => (
                 after!("account_id = $4 and account_id <> billed_account_id and"),
                 Some(id),
             ),

@@ -1,12 +1,12 @@
-//! The head of a partition: its row in `log_heads`. The transaction that holds its lock appends
-//! next, and takes the positions.
+//! The head of a partition: its row in `log_heads`. The transaction that locks the row appends next
+//! and takes the next positions.
 
 use sqlx::AssertSqlSafe;
 
-/// Returns the text that begins a transaction, locks the head and takes `count` positions, in one
-/// message. In PostgreSQL, a message costs as much as a few dozen rows.
+/// Returns the SQL that begins a transaction, locks the head and takes `count` positions in one
+/// round trip, which in PostgreSQL costs as much as a few dozen rows.
 ///
-/// Only numbers are formatted into the text.
+/// The SQL is safe, because only a constant and numbers are formatted into it.
 pub(super) fn begin_locked(
     begin: &'static str,
     partition: i32,

@@ -1,9 +1,9 @@
 //! Schema migrations, in both databases.
 //!
-//! A migration only adds: a table, an index, or a column that may be omitted (`tests/it/tidy.rs`
-//! checks it). So a program can ignore what newer versions have added, and a server that restarts
-//! in the middle of an upgrade, or after a rollback, keeps serving. If it refused to start, either
-//! would be an outage.
+//! A migration only adds: a table, an index, or a column that an insert may omit
+//! (`tests/it/tidy.rs` checks it). So a program can ignore what newer versions have added, and a
+//! server that restarts in the middle of an upgrade, or after a rollback, keeps serving. A server
+//! that refused to start would turn an upgrade or a rollback into an outage.
 
 use sqlx::migrate::{AppliedMigration, Migrator};
 use tracing::warn;

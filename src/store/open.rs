@@ -1,4 +1,5 @@
-//! Reasons why a store cannot be opened. Each is one sentence that says how to fix it.
+//! Reasons why a store cannot be opened. Each message is one sentence, which says how to fix the
+//! problem if that is known.
 
 use sqlx::migrate::MigrateError;
 
@@ -41,7 +42,7 @@ pub enum OpenError {
     /// A migration failed.
     #[error("cannot migrate the database schema")]
     Migrate(#[from] MigrateError),
-    /// A statement failed while preparing the log.
+    /// A connection or a statement failed while the database was being checked or prepared.
     #[error("cannot prepare the database")]
     Prepare(#[source] sqlx::Error),
     /// The number cannot change, because an id's partition is computed from it.
@@ -69,7 +70,7 @@ pub enum OpenError {
         /// SQLite's message.
         reason: String,
     },
-    /// No server has been started on the database yet.
+    /// The database has no log, because no server has used it yet.
     #[error("{0} has no log")]
     NoLog(String),
     #[error("cannot give the log a new epoch")]

@@ -36,7 +36,7 @@ mod tests {
         let scans = [
             (ScanIndex::All, "entries_by_time"),
             (ScanIndex::Account("x"), "entries_by_account"),
-            (ScanIndex::OtherAccount("x"), "entries_by_other_account"),
+            (ScanIndex::NamedOnly("x"), "entries_by_other_account"),
             (ScanIndex::Customer("x"), "entries_by_customer"),
             (ScanIndex::Session("x"), "entries_by_session"),
             (ScanIndex::SessionOf("x", "x"), "entries_by_session_account"),
@@ -49,7 +49,7 @@ mod tests {
             (AccountFilter::All, "entries_by_position"),
             (AccountFilter::Account("x"), "entries_by_account_position"),
             (
-                AccountFilter::OtherAccount("x"),
+                AccountFilter::NamedOnly("x"),
                 "entries_by_other_account_position",
             ),
         ];
@@ -76,6 +76,6 @@ mod tests {
             );
         }
         let scanned = plan(&store, "select * from entries where reason = 'x'").await;
-        assert_eq!(scanned, ["SCAN entries"], "a scan is recognized");
+        assert_eq!(scanned, ["SCAN entries"], "a scan is recognised");
     }
 }

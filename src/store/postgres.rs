@@ -31,9 +31,8 @@ pub(super) const CLEAR_BUCKETS: &str = "delete from buckets where partition = $1
 
 /// Begins a transaction that reads everything in one snapshot.
 ///
-/// On Citus, a partition is on one worker, which has one snapshot as long as it has one connection.
-/// Generic plans are off, because they would estimate the entries after a watermark at a third of
-/// all entries.
+/// On Citus, a partition is on one worker, and one connection to it has one snapshot. Generic plans
+/// are off, because they would estimate the entries after a watermark at a third of all entries.
 pub(super) const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read read only;
     set local citus.max_adaptive_executor_pool_size = 1;
     set local plan_cache_mode = force_custom_plan";
@@ -127,7 +126,8 @@ impl Store {
         fresh: LogInfo,
         now: Timestamp,
     ) -> Result<LogInfo, sqlx::Error> {
-        // Another server may be writing to the heads: see the appender's BEGIN.
+        // Read committed is set because another server may be writing to the heads: see the
+        // appender's BEGIN.
         let begin = "begin isolation level read committed";
         let mut transaction = self.control.begin_with(begin).await?;
         sqlx::query(

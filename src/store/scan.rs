@@ -15,7 +15,7 @@ pub enum ScanIndex<'a> {
     /// Entries that bill this account, or name it and bill none.
     Account(&'a str),
     /// Entries that name this account and bill another.
-    OtherAccount(&'a str),
+    NamedOnly(&'a str),
     /// Entries that bill this customer, or name it and bill none.
     Customer(&'a str),
     /// Entries of this session.
@@ -26,9 +26,9 @@ pub enum ScanIndex<'a> {
     Call(&'a str),
     /// Entries of this call that bill this account, or name it and bill none.
     CallOf(&'a str, &'a str),
-    /// Entries that void.
+    /// `voided` entries.
     Voided,
-    /// Entries that record without a pair.
+    /// `recorded` entries without a pair.
     WithoutPair,
 }
 
@@ -38,8 +38,8 @@ pub struct Scan<'a> {
     pub index: ScanIndex<'a>,
     /// Only entries that bill this account, or name it and bill none.
     pub account: Option<&'a str>,
-    /// Only entries that follow this key in list order.
-    pub before: ListKey,
+    /// Only entries after this key in list order.
+    pub after: ListKey,
     /// Only entries of calls at or after this timestamp.
     pub from: Timestamp,
     /// The maximum number of entries.
@@ -77,7 +77,7 @@ impl<'a> ScanIndex<'a> {
                 Some(id),
                 None,
             ),
-            Self::OtherAccount(id) => (
+            Self::NamedOnly(id) => (
                 scan!("account_id = $6 and account_id <> billed_account_id and"),
                 Some(id),
                 None,
@@ -89,8 +89,8 @@ impl<'a> ScanIndex<'a> {
             ),
             Self::Session(id) => (scan!("session_id = $6 and"), Some(id), None),
             Self::SessionOf(id, account) => (
-                // With both bounds, SQLite would use the index that includes other accounts'
-                // entries.
+                // The unary plus hides the lower bound, with which SQLite would use the index that
+                // includes other accounts' entries.
                 scan!(
                     "session_id = $6 and coalesce(billed_account_id, account_id) = $7 and",
                     "+occurred_at >= $3"
@@ -123,8 +123,8 @@ macro_rules! scan_operations {
             ) -> Result<Vec<LogEntry>, StoreError> {
                 let (statement, value, account) = scan.index.statement();
                 let mut query = sqlx::query_as::<_, EntryRow>(statement)
-                    .bind(scan.before.occurred_at.as_micros())
-                    .bind(scan.before.billable_id)
+                    .bind(scan.after.occurred_at.as_micros())
+                    .bind(scan.after.billable_id)
                     .bind(scan.from.as_micros())
                     .bind(i64::from(scan.limit))
                     .bind(scan.account);

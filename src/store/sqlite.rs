@@ -26,10 +26,10 @@ pub(super) use entries::Appender;
 
 /// Begins a writing transaction, which takes the only write lock immediately.
 pub(super) const BEGIN: &str = "begin immediate";
-/// The same for data derived from the log.
+/// Begins a writing transaction on data derived from the log.
 pub(super) const BEGIN_DERIVED: &str = BEGIN;
-/// Deletes the buckets of the one partition. Reports wait for it, and without a condition it is
-/// fast.
+/// Deletes all buckets, those of the one partition, without a condition, because that is fast and
+/// reports wait for it.
 pub(super) const CLEAR_BUCKETS: &str = "delete from buckets";
 /// Begins a transaction that reads everything in one snapshot.
 pub(super) const BEGIN_SNAPSHOT: &str = "begin";
@@ -43,11 +43,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// The pause between two tries where SQLite itself does not wait.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-/// How many 4 KiB pages the WAL may have before a commit copies them into the database while others
-/// wait. A larger value makes checkpoints rarer and longer.
+/// The number of 4 KiB pages in the WAL after which a commit runs a checkpoint, for which other
+/// writers wait. A larger value makes checkpoints rarer and longer.
 ///
-/// Checkpoints do not run on a separate connection: if commits are made during one, SQLite does not
-/// flush the pages it has copied, and it does not copy them again if a later flush fails.
+/// Checkpoints do not run on a separate connection. SQLite does not flush the pages that a
+/// checkpoint copied if a commit was made meanwhile, and does not copy them again if a later flush
+/// fails.
 const WAL_PAGES: &str = "4096";
 
 /// How long to wait for another process to finish migrating, which may be indexing a large log.
@@ -107,7 +108,7 @@ impl Store {
         let pool = |options: SqliteConnectOptions, connections| {
             SqlitePoolOptions::new()
                 .max_connections(connections)
-                .after_release(|connection, _| Box::pin(is_out_of_transactions(connection)))
+                .after_release(|connection, _| Box::pin(is_outside_transaction(connection)))
                 .connect_lazy_with(options)
         };
         let read = pool(options.clone().read_only(true), read_connections);
@@ -122,8 +123,8 @@ impl Store {
         })
     }
 
-    /// Checks that the path still leads to the file that was opened. If that was replaced or
-    /// removed, no other process will ever read what this one writes to it.
+    /// Checks that the path still leads to the file that was opened. No other process reads what is
+    /// written to a file that was replaced or removed.
     pub(super) fn check_same_file(&self) -> Result<(), StoreError> {
         if file_id(self.options.get_filename()) == self.file {
             Ok(())
@@ -132,8 +133,9 @@ impl Store {
         }
     }
 
-    /// Takes the write lock, because sqlx's SQLite migrator takes none. If processes start at the
-    /// same time, one migrates, all or nothing, and the others find it done.
+    /// Migrates the schema in one transaction under the write lock, because sqlx's SQLite migrator
+    /// takes no lock. If processes start at the same time, one of them migrates and the others find
+    /// it done.
     pub(super) async fn migrate(&self) -> Result<(), OpenError> {
         let options = self.options.clone().busy_timeout(MIGRATION_TIMEOUT);
         let mut connection = options.connect().await.map_err(OpenError::Prepare)?;
@@ -174,8 +176,8 @@ impl Store {
     }
 
     pub(super) fn appender(&self, log: LogInfo, partition: u32) -> Appender {
-        // Otherwise the data for undoing a statement is in a file, which takes a quarter of
-        // SQLite's time.
+        // This pragma keeps the statement journal in memory, because in a file it would take a
+        // quarter of SQLite's time.
         let options = self.options.clone().pragma("temp_store", "memory");
         Appender::new(options, self.label.clone(), log, partition)
     }
@@ -219,7 +221,7 @@ pub(super) fn path_of(url: &str) -> Result<PathBuf, OpenError> {
 /// If a transaction fails for lack of space or because of a disk error, SQLite rolls it back
 /// itself. The driver's own rollback then fails, and the driver considers the connection to be in a
 /// transaction forever.
-async fn is_out_of_transactions(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+async fn is_outside_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     // Lets a pending rollback finish.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
@@ -271,8 +273,8 @@ async fn connect_checked(
 /// unflushed.
 ///
 /// If a process is killed between writing a commit to the WAL and flushing it, the next process
-/// sees the commit although it is not on disk yet. The checkpoint flushes the WAL, so that nothing
-/// is acknowledged from memory alone.
+/// sees the commit although it is not on disk yet. The checkpoint flushes the WAL, so that no
+/// commit is acknowledged that is only in the page cache.
 async fn check(connection: &mut SqliteConnection, label: &str) -> Result<(), OpenError> {
     let failed = |source| OpenError::Connect {
         label: label.to_owned(),

@@ -5,7 +5,7 @@ use sqlx::Pool;
 use super::row::{LOG, LogRow};
 use super::{Level, LogInfo, Store, StoreError, in_time, postgres, sqlite};
 
-/// The log's state, up to the watermarks of the totals.
+/// The log's state, in which unattributed billables are counted up to the watermarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogState {
     /// The number of billables that are not billed to any pair yet.
@@ -132,7 +132,7 @@ impl Store {
     }
 
     /// Runs `ANALYZE` if PostgreSQL has no statistics on the log, once the log has data. Returns
-    /// whether nothing is left to do.
+    /// true if no later call is needed.
     ///
     /// If a table was never analyzed, the planner assumes that a partition has few rows, and reads
     /// all of them to find one id. Autovacuum runs within a minute, unless it is switched off;

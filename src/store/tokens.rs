@@ -105,7 +105,7 @@ impl Store {
     }
 
     /// Returns every token that is not revoked, expired ones included, oldest first. An unreadable
-    /// row, such as one written by a newer version, fails alone; the others are returned.
+    /// row, such as one written by a newer version, is returned as an error among the others.
     pub async fn tokens_list(&self) -> Result<Vec<TokenFound>, StoreError> {
         on_either!(self, tokens_list())
     }
@@ -120,8 +120,8 @@ impl Store {
         on_either!(self, token_revoke(id, now))
     }
 
-    /// Sets a token to expire at `until`, if not earlier, and stores its replacement, in one
-    /// transaction. Returns false if there is no live token with the id `old`.
+    /// Sets a token to expire at `until`, unless it expires earlier, and stores its replacement, in
+    /// one transaction. Returns false if there is no live token with the id `old`.
     pub async fn token_rotate(
         &self,
         old: Uuid,

@@ -61,7 +61,7 @@ pub struct TotalsQuery<'a> {
 }
 
 impl TotalsQuery<'_> {
-    /// Returns the account that stands for unattributed billables, if they count.
+    /// Returns the account that stands for unattributed billables, if the query includes them.
     pub(super) fn nobody(&self) -> Option<&'static str> {
         self.with_unattributed.then_some("")
     }
@@ -71,7 +71,8 @@ impl TotalsQuery<'_> {
 /// billed to any pair yet.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct TotalsRow {
-    /// The row of the result if it comes from buckets, else the start of the quarter hour.
+    /// The index of the result row if this row comes from buckets, else the start of its quarter
+    /// hour.
     pub group_key: i64,
     pub account_id: String,
     pub customer_id: String,
@@ -90,7 +91,9 @@ pub struct Totals {
     pub heads: Vec<i64>,
 }
 
-/// What entries add, as (kind, whether to the pair they bill, billables, voided billables).
+/// What each kind of entry adds: the kind, 1 for the billed pair or 0 for no account, the
+/// billables, and the voided billables.
+///
 /// Attributing moves a billable from no account to its pair. Voiding moves it from its pair's
 /// billables to its pair's voided billables.
 macro_rules! deltas {
@@ -216,7 +219,7 @@ macro_rules! totals_operations {
             pub(super) async fn totals_roll(
                 &self,
                 partition: u32,
-                most: i64,
+                limit: i64,
             ) -> Result<bool, StoreError> {
                 let partition = partition.cast_signed();
                 let mut transaction = self.derived.begin_with($dialect::BEGIN_DERIVED).await?;
@@ -235,7 +238,7 @@ macro_rules! totals_operations {
                 .bind(partition)
                 .fetch_one(&mut *transaction)
                 .await?;
-                let until = head.min(watermark + most);
+                let until = head.min(watermark + limit);
                 if until > watermark {
                     sqlx::query($roll)
                         .bind(partition)

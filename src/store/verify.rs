@@ -1,4 +1,4 @@
-//! Reads for a verification: rows as stored, each with its fault if it has one.
+//! The queries of a verification return rows as stored, each with its fault if it has one.
 //!
 //! Reads one range at a time. No transaction stays open between two ranges.
 
@@ -17,7 +17,7 @@ const READ_BATCH: i64 = 5000;
 /// A row of the log: its entry, or what is wrong with it.
 #[derive(Clone, Debug)]
 pub struct EntryRead {
-    /// The row's partition, which the log may not have.
+    /// The row's partition, which may lie outside the log's partitions.
     pub partition: i32,
     pub position: i64,
     /// The row's id, if it is valid.
@@ -196,7 +196,7 @@ impl Store {
         on_either!(self, entries_read(range))
     }
 
-    /// Returns the rows with these ids, each given with its partition, in no particular order.
+    /// Returns the rows with these (partition, id) keys, in no particular order.
     pub async fn entries_read_of(&self, ids: &[(u32, Uuid)]) -> Result<Vec<EntryRead>, StoreError> {
         on_either!(self, entries_read_of(ids))
     }
@@ -215,12 +215,13 @@ impl Store {
         on_either!(self, sessions_read_after(after))
     }
 
-    /// Returns the decisions about these sessions that exist, in no particular order.
+    /// Returns the existing decisions about these sessions, in no particular order.
     pub async fn sessions_read_of(&self, ids: &[&str]) -> Result<Vec<SessionRead>, StoreError> {
         on_either!(self, sessions_read_of(ids))
     }
 
-    /// Returns a partition's next copies of decisions after a session id, in order of session id.
+    /// Returns the next copied decisions of a partition, in order of session id, starting after
+    /// one.
     pub async fn pairs_read_after(
         &self,
         partition: u32,

@@ -1,5 +1,6 @@
-//! Appends that depend on the log's contents: voiding and attributing. They are decided under the
-//! lock of the partition's head, so a later transaction sees what an earlier one did.
+//! The appends in this module depend on the log's contents: voiding and attributing. They are
+//! decided under the lock of the partition's head, so a later transaction sees what an earlier one
+//! did.
 
 use std::collections::HashMap;
 
@@ -17,8 +18,8 @@ pub type Voided = Vec<Option<(Billable, bool)>>;
 /// The maximum number of entries in one step of an attribution: some 50 ms under the lock.
 pub const STEP: u32 = 5000;
 
-/// Selects a session's entries that record without a pair, and those that void. The entries of one
-/// billable are adjacent.
+/// Selects a session's `recorded` entries without a pair, and its `voided` entries. The entries of
+/// one billable are adjacent.
 macro_rules! of_session {
     ($partition:literal) => {
         concat!(
@@ -40,7 +41,7 @@ pub(super) const SQLITE_OF_SESSION: &str = of_session!("$1 = 0");
 macro_rules! void_attribute_operations {
     ($appender:ty, $dialect:ident, $of_session:expr) => {
         impl $appender {
-            /// Appends an entry for each billable that is not voided yet, with the pair in force.
+            /// Appends an entry for each billable that is not voided yet, with the current pair.
             pub(in crate::store) async fn entries_void(
                 &mut self,
                 voids: &[Void],
@@ -67,8 +68,8 @@ macro_rules! void_attribute_operations {
                 Ok(billables)
             }
 
-            /// Writes the partition's copy of a decision, and attributes the session's next
-            /// billables, from at most [`STEP`] entries.
+            /// Writes the partition's copy of a decision. Reads at most [`STEP`] of the session's
+            /// entries and attributes their billables.
             pub(in crate::store) async fn entries_attribute(
                 &mut self,
                 attribution: &Attribution,
@@ -117,8 +118,10 @@ void_attribute_operations!(postgres::Appender, postgres, POSTGRES_OF_SESSION);
 void_attribute_operations!(sqlite::Appender, sqlite, SQLITE_OF_SESSION);
 
 /// Returns the entries to append, and for each request its billable and whether it was already
-/// voided. An earlier try of the same request is recognized by its timestamp and client, and does
-/// not count.
+/// voided. A billable that an earlier attempt of the same request voided is not reported as already
+/// voided.
+///
+/// An earlier attempt is recognised by its timestamp and client.
 fn voided(mut billables: HashMap<Uuid, Billable>, voids: &[Void]) -> (Vec<Entry>, Voided) {
     let mut fresh = Vec::new();
     let settled = voids.iter().map(|void| {
@@ -141,7 +144,10 @@ fn voided(mut billables: HashMap<Uuid, Billable>, voids: &[Void]) -> (Vec<Entry>
 }
 
 /// Returns the entries that attribute what was found, and the key to continue after if there may be
-/// more. The last billable is left for the next step, because its entries may be incomplete.
+/// more.
+///
+/// If the batch is full, its last billable is left for the next step, because its entries may be
+/// incomplete.
 fn attributed(found: Vec<Entry>, attribution: &Attribution) -> (Vec<Entry>, Option<ListKey>) {
     let is_full = found.len() == STEP as usize;
     let last = found.last().map(Entry::list_key).filter(|_| is_full);
@@ -157,7 +163,7 @@ fn attributed(found: Vec<Entry>, attribution: &Attribution) -> (Vec<Entry>, Opti
     let mut fresh: Vec<_> = open
         .map(|billable| billable.recorded.attributed(attribution))
         .collect();
-    // Sort by call, because the map has no order.
+    // Sort by list key, because the map has no order.
     fresh.sort_by_key(Entry::list_key);
     debug_assert!(
         fresh

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_dates_from_1980_in_their_order() {
+    fn days_are_ordered_dates_from_1980() {
         let parse = |first, last| {
             let zone = Zone::find("UTC").expect("a zone");
             Days::parse(zone, first, last).map(|days| days.count())

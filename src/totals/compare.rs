@@ -7,7 +7,7 @@
 use super::calendar::{QUARTER_HOUR, months};
 use crate::store::{Compared, Store, StoreError};
 
-/// Approximate number of entries in one range: some 0.3 s on PostgreSQL.
+/// The approximate number of entries in one range, which takes about 0.3 s on PostgreSQL.
 const COMPARE_BATCH: i64 = 50_000;
 
 /// The maximum number of differences reported for one range.
@@ -16,8 +16,8 @@ const MOST: i64 = 1000;
 /// The end of the year 2999, after which there are no calls. Months are checked up to here.
 const LAST: i64 = 32_503_680_000_000_000 - 1;
 
-/// Compares all buckets. `found` gets every wrong bucket, `at` the number of entries compared so
-/// far.
+/// Compares all buckets. `found` gets up to [`MOST`] wrong buckets of each range, and `at` gets the
+/// number of entries compared so far.
 pub async fn compare(
     store: &Store,
     mut found: impl FnMut(Compared),

@@ -16,18 +16,21 @@ const ROLL_EVERY: Duration = Duration::from_millis(250);
 /// How long a batch may take.
 const ROLL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Positions rolled in one transaction.
+/// The number of positions rolled in one transaction.
 const ROLL_BATCH: i64 = 50_000;
 
-/// The same on SQLite, where a transaction blocks reports.
+/// The number of positions rolled in one transaction on SQLite, where a transaction blocks reports.
 const EMBEDDED_ROLL_BATCH: i64 = 2_000;
 
-/// Rolls all partitions that lag behind, forever. Has a new log analyzed once.
+/// Rolls all partitions that lag behind, forever. Analyzes a new log once.
 pub async fn keep_rolling(store: Store) {
     let mut is_analyzed = false;
     loop {
         if let Err(error) = roll(&store).await {
-            warn!(error = chain(&error), "cannot roll the totals");
+            warn!(
+                error = chain(&error),
+                "cannot add new entries to the totals"
+            );
         }
         if !is_analyzed {
             is_analyzed = store.log_analyze().await.unwrap_or_else(|error| {

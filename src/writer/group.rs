@@ -15,18 +15,18 @@ use crate::store::{Appender, StoreError};
 use crate::telemetry::chain;
 
 /// How long one attempt at a group may take. Two attempts fit into the callers' deadline.
-const TRY_DEADLINE: Duration = Duration::from_secs(5);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long attempts are retried during an outage. After that each group gets only two attempts, so
 /// that callers soon learn that the store is unavailable.
-const RIDE_OUT: Duration = Duration::from_secs(5);
+const RETRY_FOR: Duration = Duration::from_secs(5);
 
 /// The first pause between two attempts. Each later pause is twice as long, up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long replays are expected after the last one. A group with an unexpected replay is inserted
-/// twice, and the first insert is rolled back.
+/// How long replays are expected after the last one. A group with an unexpected replay costs a
+/// second insert after the first is rolled back.
 const EXPECT_KNOWN: Duration = Duration::from_millis(100);
 
 /// Commits groups to one partition.
@@ -35,12 +35,12 @@ pub(super) struct Group {
     appender: Appender,
     heads: HeadWatcher,
     retry: RetryState,
-    /// When a group last had an entry that was already stored, if that was recently: the next group
-    /// is then likely to have one too.
+    /// When a group last had an entry that was already stored, if that was less than
+    /// [`EXPECT_KNOWN`] ago. The next group is then likely to have one too.
     known_at: Option<Instant>,
 }
 
-/// Since when attempts have failed, and how often for the current group.
+/// The start of the current outage, and the failed attempts at the current group.
 #[derive(Clone, Copy, Debug, Default)]
 struct RetryState {
     since: Option<Instant>,
@@ -220,9 +220,9 @@ impl Group {
     }
 }
 
-/// Runs one attempt, limited to [`TRY_DEADLINE`].
+/// Runs one attempt, limited to [`ATTEMPT_TIMEOUT`].
 async fn in_time<T>(attempt: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    match timeout(TRY_DEADLINE, attempt).await {
+    match timeout(ATTEMPT_TIMEOUT, attempt).await {
         Ok(done) => done,
         Err(_) => Err(StoreError::TimedOut),
     }
@@ -236,7 +236,7 @@ impl RetryState {
     }
 
     /// Decides whether to retry. Returns `None`, after a pause, if the outcome is unknown and the
-    /// outage is shorter than [`RIDE_OUT`]; always allows one retry. The ids are fixed, so entries
+    /// outage is shorter than [`RETRY_FOR`]; always allows one retry. The ids are fixed, so entries
     /// that an earlier attempt stored are found and not stored again.
     async fn settle<T>(&mut self, done: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
         let error = match done {
@@ -247,20 +247,20 @@ impl RetryState {
             Err(error) => error,
         };
         if !error.is_transient() {
-            error!(error = chain(&error), "a group commit was refused");
+            error!(error = chain(&error), "a write was refused");
             METRICS.commit_failures.inc();
             return Some(Err(error));
         }
         let since = *self.since.get_or_insert_with(Instant::now);
         self.tries += 1;
-        if self.tries > 1 && since.elapsed() >= RIDE_OUT {
-            error!(error = chain(&error), "a group commit was not confirmed");
+        if self.tries > 1 && since.elapsed() >= RETRY_FOR {
+            error!(error = chain(&error), "a write was not confirmed");
             METRICS.commit_failures.inc();
             return Some(Err(error));
         }
         warn!(
             error = chain(&error),
-            "retrying a group commit with an unknown outcome"
+            "retrying a write with an unknown outcome"
         );
         METRICS.commit_repeats.inc();
         sleep(self.pause).await;
@@ -292,9 +292,9 @@ fn outcome(
     match known {
         None if std::ptr::eq(entry, first) => AppendOutcome::Stored(fresh()),
         None => AppendOutcome::Replayed(fresh()),
-        // Equal to the microsecond means that the unconfirmed attempt stored this entry; its pair
-        // may come from its session. Without such an attempt, another process stored an equal
-        // entry in the same microsecond.
+        // An entry that is equal, even in its microsecond, was stored by the unconfirmed attempt,
+        // or by another process if there was no such attempt. The stored pair may come from the
+        // session.
         Some(billable) => {
             let is_own = is_repeated
                 && std::ptr::eq(entry, first)

@@ -24,17 +24,17 @@ const ASK_AT_MOST_EVERY: Duration = Duration::from_millis(5);
 /// The last known head of each partition. A clone is a handle to the same watcher.
 #[derive(Clone, Debug)]
 pub struct HeadWatcher {
-    said: watch::Sender<Vec<i64>>,
+    latest_heads: watch::Sender<Vec<i64>>,
     waiting: watch::Sender<usize>,
     committed: Arc<Notify>,
 }
 
 impl HeadWatcher {
     pub(super) fn new() -> Self {
-        let (said, _) = watch::channel(Vec::new());
+        let (latest_heads, _) = watch::channel(Vec::new());
         let (waiting, _) = watch::channel(0);
         Self {
-            said,
+            latest_heads,
             waiting,
             committed: Arc::new(Notify::new()),
         }
@@ -48,15 +48,16 @@ impl HeadWatcher {
     /// Waits until the store reports heads that differ from `after` (further on or, in a shorter
     /// log, further back) and returns them.
     pub async fn other_than(&self, after: &[i64]) -> Vec<i64> {
-        let mut said = self.said.subscribe();
+        let mut latest_heads = self.latest_heads.subscribe();
         let _waiting = Waiting::new(&self.waiting);
         // The heads known so far may be older than `after`.
-        said.mark_unchanged();
+        latest_heads.mark_unchanged();
         loop {
-            said.changed()
+            latest_heads
+                .changed()
                 .await
                 .expect("the sender lives as long as this");
-            let heads = said.borrow_and_update();
+            let heads = latest_heads.borrow_and_update();
             if **heads != *after {
                 return heads.clone();
             }
@@ -68,7 +69,7 @@ impl HeadWatcher {
         let mut waiting = self.waiting.subscribe();
         while waiting.wait_for(|count| *count > 0).await.is_ok() {
             match store.heads(log).await {
-                Ok(heads) => drop(self.said.send_replace(heads)),
+                Ok(heads) => drop(self.latest_heads.send_replace(heads)),
                 Err(error) => warn!(error = chain(&error), "cannot read the log's heads"),
             }
             sleep(ASK_AT_MOST_EVERY).await;

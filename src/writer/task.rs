@@ -15,20 +15,22 @@ use crate::store::StoreError;
 /// 150 kB and commit in some 7 ms on PostgreSQL.
 const MAX_GROUP: usize = 500;
 
-/// If the queue has not been empty for this long, it is overloaded: old reports are then refused. A
+/// If the queue has been non-empty for this long, it is overloaded: old reports are then refused. A
 /// burst is over by then.
-const STANDS_AFTER: Duration = Duration::from_millis(500);
+const OVERLOADED_AFTER: Duration = Duration::from_millis(500);
 
-/// How long a report may wait in an overloaded queue, or two commits if they take longer.
+/// How long a report may wait in an overloaded queue, or twice the last turn if that is longer.
 const MAX_WAIT: Duration = Duration::from_millis(1500);
 
-/// Detects whether the queue keeps up with the load. Under overload, every caller of a queue that
-/// is only bounded waits for its whole length. Refusing the reports that have waited too long,
-/// without storing them, keeps the wait of the others short.
+/// Detects whether the queue keeps up with the load.
+///
+/// Under overload, a bounded queue alone would make every caller wait for its whole length.
+/// Refusing the reports that have waited too long, without storing them, keeps the wait of the
+/// others short.
 #[derive(Debug)]
 struct OverloadDetector {
     emptied_at: Instant,
-    commit: Duration,
+    last_turn: Duration,
 }
 
 impl OverloadDetector {
@@ -42,18 +44,18 @@ impl OverloadDetector {
     /// Notes how long a turn took. The commands that arrived during a long turn or an outage count
     /// as a burst.
     fn done(&mut self, took: Duration) {
-        self.commit = took;
-        if took >= STANDS_AFTER {
+        self.last_turn = took;
+        if took >= OVERLOADED_AFTER {
             self.emptied_at = Instant::now();
         }
     }
 
     /// Refuses reports that have waited too long. While the store is failing, all of them wait.
     fn refuse(&self, appends: &mut Vec<Append>, is_retrying: bool) {
-        if is_retrying || self.emptied_at.elapsed() < STANDS_AFTER {
+        if is_retrying || self.emptied_at.elapsed() < OVERLOADED_AFTER {
             return;
         }
-        let limit = MAX_WAIT.max(self.commit * 2);
+        let limit = MAX_WAIT.max(self.last_turn * 2);
         let late = appends.extract_if(.., |append| append.queued_at.elapsed() > limit);
         for append in late {
             METRICS.refused(Limit::Queue);
@@ -64,7 +66,7 @@ impl OverloadDetector {
 
 /// The commands of one turn.
 #[derive(Default)]
-struct Taken {
+struct Batch {
     appends: Vec<Append>,
     voids: Vec<(Vec<Void>, Reply<VoidOutcomes>)>,
     /// A step of an attribution, which gets a separate transaction.
@@ -72,7 +74,7 @@ struct Taken {
     entries: usize,
 }
 
-impl Taken {
+impl Batch {
     /// Adds a command. Returns whether there is room for more.
     fn add(&mut self, command: Command) -> bool {
         match command {
@@ -94,7 +96,7 @@ impl Taken {
 pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
     let mut overload = OverloadDetector {
         emptied_at: Instant::now(),
-        commit: Duration::ZERO,
+        last_turn: Duration::ZERO,
     };
     loop {
         let was_empty = queue.is_empty();
@@ -104,18 +106,18 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
         if was_empty {
             overload.emptied_at = Instant::now();
         }
-        let mut taken = Taken::default();
-        let mut has_room = taken.add(first);
+        let mut batch = Batch::default();
+        let mut has_room = batch.add(first);
         while has_room && let Ok(command) = queue.try_recv() {
-            has_room = taken.add(command);
+            has_room = batch.add(command);
         }
         overload.look(&queue);
-        let Taken {
+        let Batch {
             mut appends,
             mut voids,
             step,
             ..
-        } = taken;
+        } = batch;
         // Callers that gave up were told that the outcome is unknown. Skipping their commands saves
         // work under overload.
         appends.retain(|append| !append.reply.is_closed());
@@ -138,12 +140,12 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
     }
 }
 
-/// Commits the appends together. If one of them is invalid, or a stored row with its id is, commits
-/// each one separately, so that only the caller of the invalid one fails.
+/// Commits the appends together, or each one separately if an entry or a stored row with its id is
+/// invalid. Then only the caller of the invalid one fails.
 async fn commit(group: &mut Group, appends: &mut Vec<Append>) {
     let together: Vec<&[Entry]> = appends.iter().map(|append| &*append.entries).collect();
     let result = group.commit(&together, false).await;
-    if result.as_ref().is_err_and(is_about_one) && appends.len() > 1 {
+    if result.as_ref().is_err_and(concerns_one_command) && appends.len() > 1 {
         for append in appends.drain(..) {
             let alone = group
                 .commit(&[&append.entries], true)
@@ -179,7 +181,7 @@ async fn void(group: &mut Group, commands: Vec<(Vec<Void>, Reply<VoidOutcomes>)>
     let is_alone = commands.len() <= 1;
     let mut outcomes = match result {
         Ok(outcomes) => outcomes.into_iter(),
-        Err(error) if is_alone || !is_about_one(&error) => {
+        Err(error) if is_alone || !concerns_one_command(&error) => {
             for (_, reply) in commands {
                 let _ = reply.send(Err(failed(&error)));
             }
@@ -199,8 +201,9 @@ async fn void(group: &mut Group, commands: Vec<(Vec<Void>, Reply<VoidOutcomes>)>
     }
 }
 
-/// Whether an error is about the data to write, and not about the database.
-fn is_about_one(error: &StoreError) -> bool {
+/// Returns whether an error may concern only one of the commands, so that the others can succeed
+/// separately.
+fn concerns_one_command(error: &StoreError) -> bool {
     matches!(
         error,
         StoreError::Refused(_) | StoreError::Corrupt { .. } | StoreError::NotStored(_)

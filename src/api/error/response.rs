@@ -6,8 +6,8 @@ use http::{HeaderValue, StatusCode};
 
 use crate::api::ApiError;
 
-/// Sets the status and headers. The error travels in the extensions, and the body is written from
-/// it where the format is known.
+/// Sets the status and headers. The response's extensions carry the error, from which
+/// `layers/context.rs` writes the body.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.parts().0.status).expect("a status");
@@ -27,7 +27,7 @@ impl IntoResponse for ApiError {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
         }
         if let Self::TooManyRequests(wait) = self {
-            // Rounded up to whole seconds.
+            // The wait in whole seconds plus one, so that the client never retries too early.
             headers.insert(RETRY_AFTER, (wait.as_secs() + 1).into());
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -13,7 +13,8 @@ use crate::billable::entry::partition_of;
 use crate::formats::record::Record;
 use crate::token::Scope;
 
-/// Returns one billable. One that the token may not see is the same 404 as one that does not exist.
+/// Returns one billable. A billable that the token may not see gets the same 404 as one that does
+/// not exist.
 pub(in crate::api) async fn get_billable(
     State(app): State<App>,
     caller: Caller,

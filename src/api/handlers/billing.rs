@@ -12,12 +12,12 @@ use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
 use crate::token::Scope;
 use crate::totals::{Days, DaysError, Total, TotalsOf, Zone, read_totals};
 
-/// The maximum number of days that each have a total: ten years.
+/// The maximum number of days with groupBy=day: ten years.
 const MAX_DAYS: usize = 3660;
 
 const BAD_DATE: &str = "must be a date such as 2026-03-01, not before 1980-01-01";
 
-/// Counts billables, exactly as of the log position in `asOf`.
+/// Returns the totals, which are exact up to the log position in `asOf`.
 pub(in crate::api) async fn get_billing(
     State(app): State<App>,
     caller: Caller,
@@ -35,7 +35,7 @@ pub(in crate::api) async fn get_billing(
     caller.require_account(account.as_ref())?;
     let is_limited = caller.accounts().is_some();
     if account.is_none() && is_limited {
-        let message = "accountId is required, because the token is limited to accounts";
+        let message = "accountId is required, because the token is limited to certain accounts";
         return Err(vec![FieldError::new(Field::AccountId, Code::NotEmpty, message)].into());
     }
     let by_day = match query.get("groupBy") {

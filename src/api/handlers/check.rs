@@ -22,7 +22,7 @@ const MAX_INPUTS: usize = 10_000;
 /// The number of inputs in a look-up.
 const LOOKUP_BATCH: usize = 500;
 
-/// The maximum number of entries in a look-up: 20,000 of 600 bytes are 12 MB.
+/// A look-up that finds this many entries is refused: 20,000 entries of 600 bytes are 12 MB.
 const MAX_FOUND: u32 = 20_000;
 
 /// The maximum number of ids in a response. A call that is given twice is listed twice.
@@ -58,7 +58,8 @@ pub(in crate::api) async fn check_billables(
     let limit = app.request_timeout / 2;
     let (wanted, claim): (CheckIn, _) =
         body::read_json(&head, body, &app.budget, caller.client(), limit).await?;
-    // Without this check, a misspelt name would pass for an empty list in a reconciliation.
+    // Without this check, a request with a misspelt member name would be answered as a check of no
+    // calls.
     let CheckIn { call_sids, ids } = wanted;
     if call_sids.is_none() && ids.is_none() {
         return Err(ApiError::Parameter {

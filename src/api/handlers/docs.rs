@@ -155,12 +155,12 @@ fn missing(
     headers: &HeaderMap,
     thing: &str,
     name: &str,
-    there_are: &[&str],
+    available: &[&str],
 ) -> Result<Response, ApiError> {
     let mut accepted = headers.get_all(ACCEPT).iter();
     let is_browser = accepted.any(|ranges| accepts(ranges.to_str().unwrap_or_default(), PAGE));
     if !is_browser {
-        return Err(not_described(thing, name, there_are));
+        return Err(not_described(thing, name, available));
     }
     let mut response = page(pages::missing(&format!("There is no {thing} {name}")));
     *response.status_mut() = StatusCode::NOT_FOUND;
@@ -170,8 +170,8 @@ fn missing(
     Ok(response)
 }
 
-fn not_described(thing: &str, name: &str, there_are: &[&str]) -> ApiError {
-    let names = there_are.join(", ");
+fn not_described(thing: &str, name: &str, available: &[&str]) -> ApiError {
+    let names = available.join(", ");
     ApiError::NotDescribed(format!("there is no {thing} {name}; use one of: {names}"))
 }
 
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_shows_only_a_host_that_is_one() {
+    async fn a_page_shows_only_a_valid_host() {
         let https = Some(Scheme("https"));
         assert_eq!(base(Some(b"a.example"), https).await, "https://a.example");
         assert_eq!(base(Some(b"[::1]:80"), None).await, "http://[::1]:80");

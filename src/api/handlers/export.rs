@@ -29,7 +29,7 @@ use crate::reader::List;
 use crate::store::StoreError;
 use crate::telemetry::chain;
 
-/// Frames that are ready before the client reads them, apart from the one being produced.
+/// The number of finished frames that may wait for the client.
 const AHEAD: usize = 1;
 
 const ROW_COUNT: HeaderName = HeaderName::from_static("row-count");
@@ -115,7 +115,7 @@ async fn produce(
                     None => encoder.try_finish(),
                     Some(_) => Ok(()),
                 });
-                ended.expect("memory takes everything");
+                ended.expect("writing to a Vec cannot fail");
                 std::mem::take(encoder.get_mut())
             }
         };

@@ -57,7 +57,7 @@ pub(in crate::api) async fn read_log(
             () = app.stop.cancelled() => {}
         }
         if after.iter().zip(&heads).any(|(after, head)| after > head) {
-            // Either these heads are older than this request, or the log has lost its end.
+            // Either these heads were read before this request began, or the log was truncated.
             heads = app.store.heads(app.log).await?;
             if after.iter().zip(&heads).any(|(after, head)| after > head) {
                 return Err(ApiError::CursorGone);

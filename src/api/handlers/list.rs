@@ -1,5 +1,5 @@
-//! `GET /billables`: pages of billables, newest first, as of the cut that the first page fixes. In
-//! row formats it streams everything that matches.
+//! `GET /billables`: pages of billables, newest first, as of the snapshot that the first page
+//! fixes. In row formats it streams everything that matches.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use crate::token::Scope;
 /// The number of items in a page if the client gives no limit.
 pub(in crate::api) const DEFAULT_LIMIT: usize = 100;
 
-/// How long to search for a page. If few of many billables match, the page may be short, and its
-/// cursor continues the search.
+/// How long to search for one page; a page that is short because few billables match has a cursor
+/// that continues the search.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(in crate::api) async fn list_billables(
@@ -45,8 +45,8 @@ pub(in crate::api) async fn list_billables(
     )
     .await?;
     if let Some(cursor) = query.get("cursor") {
-        let (cut, after) = app.cursors.open_list(&filter, cursor, list.cut())?;
-        list = list.resumed(cut, after);
+        let (snapshot, after) = app.cursors.open_list(&filter, cursor, list.cut())?;
+        list = list.resumed(snapshot, after);
     }
     if response_format.format.is_rows() {
         // An HTTP/1.0 body ends with the connection, so a truncated one looks complete.

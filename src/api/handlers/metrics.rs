@@ -21,11 +21,11 @@ pub(in crate::api) async fn get_metrics(
     if caller.accounts().is_some() {
         return Err(ApiError::Limited);
     }
-    Ok(get_metrics_freely(app).await)
+    Ok(get_metrics_without_token(app).await)
 }
 
 /// Returns the metrics on the separate address for probes, which needs no token.
-pub(in crate::api) async fn get_metrics_freely(State(app): State<App>) -> Response {
+pub(in crate::api) async fn get_metrics_without_token(State(app): State<App>) -> Response {
     app.in_flight.measure();
     app.writer.measure();
     app.budget.measure();

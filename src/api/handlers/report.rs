@@ -1,4 +1,4 @@
-//! `POST /billables` and its ServiceStack names: stores reports as billables.
+//! `POST /billables` and its ServiceStack routes: stores reports as billables.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ const X_AUTOBATCH_COMPLETED: HeaderName = HeaderName::from_static("x-autobatch-c
 /// and its part of the response.
 const ITEM: usize = 2 * 1024;
 
-/// The length in bytes above which a body is parsed with `block_in_place`: the largest may take a
+/// Longer bodies, in bytes, are parsed with `block_in_place`, because the largest body may take a
 /// second.
 const LARGE_BODY: usize = 64 * 1024;
 
@@ -112,14 +112,14 @@ fn read(
     style: RouteStyle,
 ) -> Result<Document, ApiError> {
     // A Content-Type that is not ASCII is unsupported; a missing one is sniffed.
-    let label = headers
+    let content_type = headers
         .get(CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
     let malformed = |reason: &str| Err(ApiError::Malformed(reason.to_owned()));
     let mut document;
     let binding = match style {
         RouteStyle::Resource { .. } => {
-            let format = BodyFormat::of(label, body)?;
+            let format = BodyFormat::of(content_type, body)?;
             document = format.read(body)?;
             Binding {
                 query_wins: !format.is_form(),
@@ -130,7 +130,7 @@ fn read(
             if is_batch && body.is_empty() {
                 return malformed("the body of a batch must not be empty");
             }
-            document = BodyFormat::of_route(format, label, body).read(body)?;
+            document = BodyFormat::of_route(format, content_type, body).read(body)?;
             document = match is_batch {
                 true => document.into_batch(),
                 false if document.is_batch() => {
@@ -211,8 +211,8 @@ impl BatchResult {
     /// An unknown outcome takes precedence over conflicts of other items, because it needs a retry.
     fn of(outcomes: Vec<Result<AppendOutcome, WriteError>>, is_batch: bool) -> Self {
         let items = outcomes.len();
-        // `Full` says that nothing is stored, so it must be true of every item: another partition
-        // may have stored its part.
+        // `Full` tells the client that nothing was stored, so it is returned only if every item got
+        // it. Otherwise another partition may have stored its part.
         let is_all_full = outcomes
             .iter()
             .all(|outcome| matches!(outcome, Err(WriteError::Full)));
@@ -256,8 +256,8 @@ impl BatchResult {
     }
 }
 
-/// Builds the response to success. By default resources return the stored billables, and
-/// operations return nothing. `Prefer` overrides the default.
+/// Builds the response to success. By default resource routes return the stored billables, and
+/// ServiceStack routes do not. `Prefer` overrides the default.
 fn stored(
     response_format: ResponseFormat,
     style: RouteStyle,

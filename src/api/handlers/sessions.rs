@@ -32,7 +32,8 @@ struct SessionIn {
     customer_id: Option<String>,
 }
 
-/// Sets a session's pair, once, and attributes its billables.
+/// Sets the account and customer of a session, which is possible only once, and attributes its
+/// billables.
 pub(in crate::api) async fn attribute_session(
     State(app): State<App>,
     caller: Caller,
@@ -88,7 +89,7 @@ pub(in crate::api) async fn attribute_session(
         Ok(Ok(Err(error))) => {
             tracing::warn!(
                 error = crate::telemetry::chain(&error),
-                "an attribution is not finished yet"
+                "an attribution failed and will be retried"
             );
             Err(ApiError::StoreUnavailable)
         }

@@ -22,7 +22,8 @@ struct VoidIn {
     reason: Option<String>,
 }
 
-/// Voids a billable of any age. Idempotent; the first reason is kept.
+/// Voids a billable. A billable of any age can be voided, and a void cannot be undone; repeating it
+/// changes nothing and keeps the first reason.
 pub(in crate::api) async fn void_billable(
     State(app): State<App>,
     caller: Caller,
@@ -54,7 +55,8 @@ pub(in crate::api) async fn void_billable(
         at: now,
         accounts: caller.accounts(),
     };
-    // The caller may see it because it names one of the token's accounts, while another is billed.
+    // The caller may see a billable that names one of its accounts, but may void only one that is
+    // billed to them.
     if !void.may_void(&billable) {
         return Err(ApiError::OtherAccount);
     }

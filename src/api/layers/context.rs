@@ -199,7 +199,8 @@ fn with_body(
         });
         match held {
             Some(held) => claim = Some(held),
-            // These may be the conflicts of a batch, and a part of it may be stored.
+            // The errors may be conflicts of a batch of which a part is stored, so the outcome is
+            // reported as unknown.
             None => {
                 error = ApiError::StoreUnavailable;
                 response = error.clone().into_response();

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-/// The trace that a request belongs to, and its parent there.
+/// The trace that a request belongs to, and the id of the parent span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) struct TraceParent<'a> {
     /// 32 hexadecimal digits.
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ids_are_read_and_nothing_else_is() {
+    fn only_a_valid_traceparent_gives_ids() {
         let (trace_id, parent_id) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
         let ids = Some(TraceParent {
             trace_id,

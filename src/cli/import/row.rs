@@ -12,7 +12,7 @@ use crate::cli::arguments::RowFormat;
 use crate::cli::records::Row;
 use crate::formats::csv::unguarded;
 
-/// The log entry that a row stands for.
+/// The log entry that a row describes, and its void.
 #[derive(Debug)]
 pub(super) struct Meant {
     /// The entry that records the billable.
@@ -67,7 +67,7 @@ impl Reading {
         Ok(Meant { entry, voided })
     }
 
-    /// Reads an exported billable. Its id is its identity, however the id was made.
+    /// Reads an exported billable, which keeps its id, however that id was generated.
     fn billable(&self, row: &Row, format: RowFormat, now: Timestamp) -> Result<Meant, String> {
         let text = |name| {
             let text = row.text(name)?;
@@ -76,15 +76,16 @@ impl Reading {
                 RowFormat::Ndjson => text,
             }))
         };
-        let required = |name| text(name)?.ok_or_else(|| format!("it has no {name}"));
+        let required = |name| text(name)?.ok_or_else(|| format!("the row has no {name}"));
         let named = |name| {
             let parsed = text(name)?.map(|text| Text::named(name, text.to_owned()));
             parsed.transpose().map_err(|(_, message)| message)
         };
-        let id = Uuid::parse_str(required("id")?).map_err(|_| "its id is not a UUID".to_owned())?;
+        let id = Uuid::parse_str(required("id")?)
+            .map_err(|_| "the row's id is not a UUID".to_owned())?;
         let state = required("state")?;
         let state = BillableState::from_name(state)
-            .ok_or_else(|| "its state must be billable, unattributed or voided".to_owned())?;
+            .ok_or_else(|| "the row's state must be billable, unattributed or voided".to_owned())?;
         let recorded_at = timestamp("recordedAt", required("recordedAt")?)?;
         let mut raw = RawReport::default();
         for field in Field::ALL {
@@ -101,14 +102,23 @@ impl Reading {
                 customer_id,
             }),
             (None, None) => None,
-            _ => return Err("it has only one of billedAccountId and billedCustomerId".to_owned()),
+            _ => {
+                return Err(
+                    "the row has only one of billedAccountId and billedCustomerId".to_owned(),
+                );
+            }
         };
         let reason = named("voidReason")?;
         match (state, &pair, &reason) {
             (BillableState::Voided, ..) => {}
             (BillableState::Billable, Some(_), None)
             | (BillableState::Unattributed, None, None) => {}
-            _ => return Err(format!("its fields contradict state {}", state.as_str())),
+            _ => {
+                return Err(format!(
+                    "the row's fields contradict state {}",
+                    state.as_str()
+                ));
+            }
         }
         let identity = Identity::of(None, None, &report.reported);
         let recorded = Entry::recorded(id, report, identity, self.client.clone(), recorded_at);
@@ -128,17 +138,17 @@ impl Reading {
             Some(RawValue::Text(key)) if !key.trim().is_empty() => {
                 let key = IdempotencyKey::parse(key.as_bytes());
                 Some(key.ok_or_else(|| {
-                    "its key must be 1 to 255 visible ASCII characters".to_owned()
+                    "the row's key must be 1 to 255 visible ASCII characters".to_owned()
                 })?)
             }
-            Some(RawValue::Structure) => return Err("its key must be a string".to_owned()),
+            Some(RawValue::Structure) => return Err("the row's key must be a string".to_owned()),
             Some(RawValue::Text(_)) | None => None,
         };
         let report = parse(raw, now)?;
         let identity = Identity::of(key, None, &report.reported);
         if identity == Identity::None {
             return Err(
-                "it has neither a callSid nor a key, so importing it twice would store it twice"
+                "the row has neither a callSid nor a key, so importing it twice would store it twice"
                     .to_owned(),
             );
         }
@@ -152,8 +162,8 @@ impl Reading {
         ))
     }
 
-    /// Returns a row's value for a column: the command line's value, or the cell as it is. The cell
-    /// is in the column that the command line names, or else in the one called `name`.
+    /// Returns the value from --set or else the unchanged cell of the column from --map, which
+    /// defaults to `name`. The key has no default column.
     fn given(&self, row: &Row, column: Column, name: &str) -> Result<Option<RawValue>, String> {
         let of = |list: &[(Column, String)]| {
             let mut found = list.iter().filter(|(known, _)| *known == column);
@@ -180,5 +190,6 @@ fn parse(raw: RawReport, now: Timestamp) -> Result<Report, String> {
 /// Parses a timestamp that the log can hold.
 fn timestamp(name: &str, text: &str) -> Result<Timestamp, String> {
     let timestamp = Timestamp::parse(text).filter(|timestamp| *timestamp >= Timestamp::MIN);
-    timestamp.ok_or_else(|| format!("its {name} must be an RFC 3339 timestamp from 1970 or later"))
+    timestamp
+        .ok_or_else(|| format!("the row's {name} must be an RFC 3339 timestamp from 1970 or later"))
 }

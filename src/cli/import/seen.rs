@@ -29,8 +29,8 @@ impl Seen {
         }
     }
 
-    /// Returns why an entry differs from what was seen under its id. An entry without a pair may
-    /// differ in that: it may have been exported before its session was decided.
+    /// Returns why an entry differs from what was seen under its id. A missing account and customer
+    /// is no difference, because the row may have been exported before its session was attributed.
     pub(super) fn differs(&self, entry: &Entry, of_log: Option<&Billable>) -> Option<String> {
         if self.reported != digest(&entry.reported) {
             let fields = of_log.map(|known| known.recorded.reported.differing(&entry.reported));
@@ -38,8 +38,12 @@ impl Seen {
         }
         let is_other_pair = entry.pair.is_some() && self.pair != entry.pair.as_ref().map(digest);
         is_other_pair.then(|| match self.pair {
-            Some(_) => "its id is already billed to another pair".to_owned(),
-            None => "its id is stored but not billed yet: decide its session's pair".to_owned(),
+            Some(_) => "the billable with this id is already billed to another account or customer"
+                .to_owned(),
+            None => {
+                "the billable with this id is stored but unattributed: attribute its session first"
+                    .to_owned()
+            }
         })
     }
 }
@@ -56,6 +60,9 @@ pub(super) fn other_content(fields: &[Field]) -> String {
     if names.is_empty() {
         "an earlier row has the same id with other content".to_owned()
     } else {
-        format!("its id is stored with another {}", names.join(", "))
+        format!(
+            "the billable with this id is stored with another {}",
+            names.join(", ")
+        )
     }
 }

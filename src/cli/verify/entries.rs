@@ -65,7 +65,8 @@ impl<'a> Entries<'a> {
     }
 
     pub(super) async fn check(&mut self) -> Result<(), StoreError> {
-        // Read the watermarks before the heads, which only grow.
+        // Read the watermarks first, because both only grow and a watermark must not appear to be
+        // above its head.
         let watermarks = self.store.watermarks(self.log).await?;
         let heads = self.store.heads(self.log).await?;
         let total: i64 = heads.iter().sum();
@@ -197,7 +198,7 @@ impl<'a> Entries<'a> {
         faults(entry, partition, self.log, is_imported)
     }
 
-    /// Reads the decisions about the sessions that these entries take their pairs from.
+    /// Reads the attributions of the sessions that determine whom these entries are billed to.
     async fn decisions(
         &self,
         rows: &[EntryRead],
@@ -210,7 +211,7 @@ impl<'a> Entries<'a> {
             return Ok(HashMap::new());
         }
         let found = self.store.sessions_read_of(&sessions).await?;
-        // An unusable decision is reported by the check of decisions.
+        // An unusable attribution is reported by the check of sessions.
         Ok(found
             .into_iter()
             .map(|(id, found)| (id, found.ok()))
@@ -229,8 +230,8 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Reads the entries that `rows` are related to, by id. They are read after the decisions: once
-    /// a decision is complete, all its entries are stored.
+    /// Reads the entries that `rows` are related to, by id. They are read after the attributions,
+    /// because all entries of a complete attribution are stored.
     async fn others(
         &self,
         rows: &[EntryRead],
@@ -266,7 +267,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// The decision about an entry's session.
+/// The attribution of an entry's session.
 #[derive(Clone, Copy)]
 enum Decision<'a> {
     None,
@@ -274,7 +275,7 @@ enum Decision<'a> {
     Made(&'a SessionFound),
 }
 
-/// Returns the session that an entry has its pair from, or may get it from.
+/// Returns the session that determines whom the entry is billed to, if there is one.
 fn session_of(entry: &Entry) -> Option<&str> {
     let is_of_session = match entry.kind {
         EntryKind::Recorded => reported_pair(entry).is_none(),
@@ -287,7 +288,8 @@ fn session_of(entry: &Entry) -> Option<&str> {
         .map(|session| session.as_str())
 }
 
-/// Returns whether an entry without a pair must have been attributed, unless it was voided first.
+/// Returns whether an entry has no account and customer although its session's attribution is
+/// complete. Unless it was voided first, it must have been attributed.
 fn is_due(entry: &Entry, decision: Decision<'_>) -> bool {
     entry.pair.is_none() && matches!(decision, Decision::Made(found) if found.is_complete)
 }
@@ -315,13 +317,16 @@ fn check_against_others(
         let is_free = reported_pair(entry).is_none() && !imported.contains(&entry.client);
         fault(
             is_free && is_known && entry.pair.is_some() && entry.pair.as_ref() != decided,
-            "it bills a pair that neither its report nor its session has",
+            "it bills an account and customer that neither its report nor its session has",
         );
         let is_left = is_due(entry, decision)
             && !Billable::later_ids(entry.id)
                 .iter()
                 .any(|id| others.contains_key(id));
-        fault(is_left, "its session is decided, but it was not attributed");
+        fault(
+            is_left,
+            "its session's attribution is complete, but its billable was not attributed",
+        );
         return wrong;
     }
     let Some(recorded) = others.get(&entry.billable_id) else {
@@ -347,10 +352,13 @@ fn check_against_others(
         "the entry with its billable's id does not record it",
     );
     if entry.kind == EntryKind::Attributed {
-        fault(first.pair.is_some(), "its billable already had a pair");
+        fault(
+            first.pair.is_some(),
+            "its billable was already billed to an account and customer",
+        );
         fault(
             is_known && entry.pair.as_ref() != decided,
-            "its pair differs from its session's pair",
+            "its account and customer differ from those of its session",
         );
         return wrong;
     }
@@ -363,11 +371,11 @@ fn check_against_others(
         _ if is_late => {}
         Some(Ok(later)) => fault(
             entry.pair != first.pair.clone().or(later.pair.clone()),
-            "its pair differs from the pair that was billed",
+            "its account and customer differ from those that were billed",
         ),
         None => fault(
             entry.pair != first.pair,
-            "its pair differs from the pair that was billed",
+            "its account and customer differ from those that were billed",
         ),
     }
     wrong

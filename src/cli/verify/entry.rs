@@ -32,8 +32,8 @@ pub(super) fn has_its_id(entry: &Entry) -> bool {
     id == entry.id
 }
 
-/// Returns what is wrong with an entry on its own. For an imported one it is unknown when it was
-/// reported, and where its id and its pair come from.
+/// Returns what is wrong with an entry on its own. The report time of an imported entry, and the
+/// origin of its id, account and customer, are unknown and not checked.
 pub(super) fn faults(
     entry: &Entry,
     partition: i32,
@@ -64,7 +64,7 @@ pub(super) fn faults(
             let named = reported_pair(entry);
             fault(
                 !is_imported && named.is_some() && entry.pair != named,
-                "it does not bill the pair that its report names",
+                "it does not bill the account and customer that its report names",
             );
         }
         EntryKind::Attributed => {
@@ -74,7 +74,7 @@ pub(super) fn faults(
             );
             fault(
                 entry.pair.is_none(),
-                "it attributes its billable to no pair",
+                "it attributes its billable to no account and customer",
             );
         }
         EntryKind::Voided => {
@@ -91,7 +91,7 @@ pub(super) fn faults(
     faults
 }
 
-/// Returns the values that no report can have.
+/// Returns a message for each value that no report can have.
 fn values(entry: &Entry, is_imported: bool) -> Vec<String> {
     let mut raw = RawReport::default();
     for (field, value) in entry.reported.fields() {

@@ -1,4 +1,4 @@
-//! Checks the decisions about sessions, and each partition's copies of them.
+//! Checks the attributions of sessions, and each partition's copies of them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use super::Findings;
 use crate::billable::{Field, Text};
 use crate::store::{LogInfo, SessionFound, Store, StoreError};
 
-/// Checks all decisions; returns how many are not completed yet, which is not a fault.
+/// Checks all attributions; returns how many are not completed yet, which is not a fault.
 pub(super) async fn check(
     store: &Store,
     log: LogInfo,
@@ -46,7 +46,7 @@ pub(super) async fn check(
     Ok(pending)
 }
 
-/// Checks a partition's copies. Each copy is written after its decision.
+/// Checks a partition's copies. Each copy is written after its attribution.
 async fn check_copies(
     store: &Store,
     partition: u32,
@@ -63,11 +63,11 @@ async fn check_copies(
         let found: HashMap<_, _> = store.sessions_read_of(&ids).await?.into_iter().collect();
         for (id, pair) in &copies {
             let reason = match found.get(id) {
-                None => "the decision is missing",
+                None => "the attribution is missing",
                 Some(Ok(found)) if found.attribution.pair != *pair => {
-                    "the decision is for another pair"
+                    "the attribution is to another account or customer"
                 }
-                // An unusable decision is reported by `check`.
+                // An unusable attribution is reported by `check`.
                 Some(_) => continue,
             };
             let reason = format_args!("partition {partition} has a copy of it, but {reason}");
@@ -91,5 +91,5 @@ fn is_usable(found: &SessionFound) -> bool {
 }
 
 fn named(id: &str) -> String {
-    format!("the decision about the session {id:?}")
+    format!("the attribution of the session {id:?}")
 }

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{BILLABLE_ID, IDEMPOTENT_REPLAYED, READING, SESSION_ID, ok};
+use super::{BILLABLE_ID, DEFAULTS, IDEMPOTENT_REPLAYED, SESSION_ID, ok};
 use crate::contract::errors::{self, ALWAYS, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use crate::contract::objects;
 use crate::contract::types::{Location, Member, MemberKind};
@@ -14,7 +14,7 @@ pub(super) static VOID_BILLABLE: Operation = Operation {
     section: Section::Deciding,
     summary: "Void a billable, so that it is not billed",
     notes: &[
-        "Works at any age and cannot be undone. Idempotent; the first reason is kept. To bill the call again, report it with a new Idempotency-Key.",
+        "A billable of any age can be voided, and a void cannot be undone; repeating it changes nothing and keeps the first reason. To bill the call again, report it with a new Idempotency-Key.",
     ],
     access: Access::Scope(Scope::Bill),
     method: Method::POST,
@@ -46,15 +46,15 @@ pub(super) static VOID_BILLABLE: Operation = Operation {
         OF_TEXTS,
         &[errors::NOT_EMPTY, errors::PREDICATE, errors::NOT_FOUND],
     ],
-    ..READING
+    ..DEFAULTS
 };
 
 pub(super) static ATTRIBUTE_SESSION: Operation = Operation {
     name: "AttributeSession",
     section: Section::Deciding,
-    summary: "Decide the account and customer that a session is billed to",
+    summary: "Attribute a session to the account and customer that it is billed to",
     notes: &[
-        "The unattributed billables of the session, including future ones, are billed to this account and customer. The decision is final: repeating it gets 200, another account or customer gets 409. To correct a wrong decision, void the billables and report the calls again with the right accountId and customerId.",
+        "The unattributed billables of the session, including future ones, are billed to this account and customer. The attribution is final: repeating it gets 200, another account or customer gets 409. To correct a wrong attribution, void the billables and report the calls again with the right accountId and customerId.",
     ],
     access: Access::Unlimited(Scope::Bill),
     method: Method::PUT,
@@ -69,11 +69,11 @@ pub(super) static ATTRIBUTE_SESSION: Operation = Operation {
     answers: &[
         ok(
             Body::One(&objects::SESSION),
-            "Decided, and all billables of the session are attributed",
+            "The session and all its billables are attributed",
         ),
         Answer {
             status: 202,
-            when: "Decided; the billables are still being attributed",
+            when: "The session is attributed; its billables are still being attributed",
             body: Body::One(&objects::SESSION),
             headers: &[],
         },
@@ -91,5 +91,5 @@ pub(super) static ATTRIBUTE_SESSION: Operation = Operation {
             errors::PREDICATE,
         ],
     ],
-    ..READING
+    ..DEFAULTS
 };

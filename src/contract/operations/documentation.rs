@@ -1,6 +1,6 @@
 //! Operations that return the documentation.
 
-use super::{HTML, LANGUAGES, OPEN, header, ok, query};
+use super::{HTML, LANGUAGES, OPEN_DEFAULTS, header, ok, query};
 use crate::contract::errors::{self, ALWAYS};
 use crate::contract::routes::FORMATS;
 use crate::contract::types::{Location, Member, MemberKind};
@@ -42,7 +42,7 @@ pub(super) static GET_FRONT_PAGE: Operation = Operation {
     summary: "Get the front page: an introduction and the first steps",
     path: routes::FRONT,
     answers: &[PAGE],
-    ..OPEN
+    ..OPEN_DEFAULTS
 };
 
 pub(super) static GET_MANUAL: Operation = Operation {
@@ -51,7 +51,7 @@ pub(super) static GET_MANUAL: Operation = Operation {
     summary: "Get the first page of the manual",
     path: routes::MANUAL,
     answers: &[PAGE],
-    ..OPEN
+    ..OPEN_DEFAULTS
 };
 
 const PAGE_NAME: Member = query("page", MemberKind::String, "reporting", "The page's name")
@@ -66,7 +66,7 @@ pub(super) static GET_MANUAL_PAGE: Operation = Operation {
     members: &[PAGE_NAME],
     answers: &[PAGE],
     errors: &[ALWAYS, &[errors::NOT_FOUND]],
-    ..OPEN
+    ..OPEN_DEFAULTS
 };
 
 pub(super) static GET_MANUAL_SUBPAGE: Operation = Operation {
@@ -90,7 +90,7 @@ pub(super) static GET_MANUAL_SUBPAGE: Operation = Operation {
     ],
     answers: &[PAGE],
     errors: &[ALWAYS, &[errors::NOT_FOUND]],
-    ..OPEN
+    ..OPEN_DEFAULTS
 };
 
 pub(super) static GET_METADATA: Operation = Operation {
@@ -99,7 +99,7 @@ pub(super) static GET_METADATA: Operation = Operation {
     summary: "List all operations, as a page",
     path: routes::METADATA,
     answers: &[PAGE],
-    ..OPEN
+    ..OPEN_DEFAULTS
 };
 
 pub(super) static GET_OPERATION_METADATA: Operation = Operation {
@@ -126,7 +126,7 @@ pub(super) static GET_OPERATION_METADATA: Operation = Operation {
     ],
     answers: &[PAGE],
     errors: &[ALWAYS, &[errors::MALFORMED, errors::NOT_FOUND]],
-    ..OPEN
+    ..OPEN_DEFAULTS
 };
 
 pub(super) static GET_TYPES: Operation = Operation {
@@ -158,7 +158,7 @@ pub(super) static GET_TYPES: Operation = Operation {
         "The source code",
     )],
     errors: &[ALWAYS, &[errors::MALFORMED, errors::NOT_FOUND]],
-    ..OPEN
+    ..OPEN_DEFAULTS
 };
 
 pub(super) static GET_OPEN_API: Operation = Operation {
@@ -170,5 +170,5 @@ pub(super) static GET_OPEN_API: Operation = Operation {
         Body::Document(&["application/json; charset=utf-8"]),
         "The document",
     )],
-    ..OPEN
+    ..OPEN_DEFAULTS
 };

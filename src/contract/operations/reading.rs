@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{BILLABLE_ID, READING, SESSION_ID, header, ok, query};
+use super::{BILLABLE_ID, DEFAULTS, SESSION_ID, header, ok, query};
 use crate::contract::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
 use crate::contract::objects;
 use crate::contract::types::{Location, Member, MemberKind};
@@ -18,7 +18,7 @@ const NEXT_CURSOR: Member = header(
     "Next-Cursor",
     MemberKind::String,
     "AQzR7dZ2PZ0",
-    "The value of after for the next request, also in csv and ndjson",
+    "The value for the parameter after of the next request, also in csv and ndjson",
 )
 .required();
 const OF_CURSORS: &[Error] = &[
@@ -98,14 +98,14 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
         OF_CURSORS,
         &[errors::HTTP_VERSION_NOT_SUPPORTED],
     ],
-    ..READING
+    ..DEFAULTS
 };
 
 pub(super) static CHECK_BILLABLES: Operation = Operation {
     name: "CheckBillables",
     summary: "Check which calls or ids are stored",
     notes: &[
-        "For comparison with a carrier's list: takes up to 10,000 inputs and reports each as present, voided or missing.",
+        "Compares a carrier's list with the log: each of up to 10,000 inputs is reported as present, voided or missing.",
     ],
     method: Method::POST,
     path: routes::CHECK,
@@ -141,7 +141,7 @@ pub(super) static CHECK_BILLABLES: Operation = Operation {
         OF_TEXTS,
         &[errors::NOT_EMPTY, errors::TOO_MUCH],
     ],
-    ..READING
+    ..DEFAULTS
 };
 
 pub(super) static GET_BILLABLE: Operation = Operation {
@@ -160,14 +160,14 @@ pub(super) static GET_BILLABLE: Operation = Operation {
         WITH_INPUT,
         &[errors::NOT_EMPTY, errors::NOT_FOUND],
     ],
-    ..READING
+    ..DEFAULTS
 };
 
 pub(super) static GET_BILLING: Operation = Operation {
     name: "GetBilling",
     summary: "Get billing totals of whole days, by customer",
     notes: &[
-        "A voided billable is subtracted on the day of its call, not on the day of the void. Totals are exact as of asOf, a position in the log.",
+        "A voided billable is subtracted on the day of its call, not on the day of the void. Totals are exact up to the log position in asOf.",
     ],
     path: routes::BILLING,
     takes_suffix: true,
@@ -197,14 +197,14 @@ pub(super) static GET_BILLING: Operation = Operation {
         OF_TEXTS,
         &[errors::PREDICATE, errors::NOT_EMPTY, errors::TOO_MUCH],
     ],
-    ..READING
+    ..DEFAULTS
 };
 
 pub(super) static READ_LOG: Operation = Operation {
     name: "ReadLog",
     summary: "Read the log: all reports, attributions and voids in commit order",
     notes: &[
-        "For keeping a copy of the log. Continuing with nextCursor skips nothing and repeats nothing, no matter which servers write.",
+        "A client can keep a copy of the log: continuing with nextCursor skips and repeats nothing, even if several servers write.",
     ],
     path: routes::LOG,
     by_name: Some(routes::READ_LOG),
@@ -230,7 +230,7 @@ pub(super) static READ_LOG: Operation = Operation {
         headers: &[NEXT_CURSOR],
     }],
     errors: &[ALWAYS, WITH_TOKEN, WITH_INPUT, OF_CURSORS],
-    ..READING
+    ..DEFAULTS
 };
 
 pub(super) static GET_SESSION: Operation = Operation {
@@ -241,7 +241,7 @@ pub(super) static GET_SESSION: Operation = Operation {
     members: &[SESSION_ID],
     answers: &[ok(
         Body::One(&objects::SESSION),
-        "The account and customer that were decided",
+        "The account and customer that the session is attributed to",
     )],
     errors: &[
         ALWAYS,
@@ -250,5 +250,5 @@ pub(super) static GET_SESSION: Operation = Operation {
         OF_TEXTS,
         &[errors::NOT_EMPTY, errors::NOT_FOUND],
     ],
-    ..READING
+    ..DEFAULTS
 };

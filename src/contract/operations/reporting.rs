@@ -19,7 +19,7 @@ const PREFER: Member = header(
     "Prefer",
     MemberKind::String,
     "return=minimal",
-    "return=minimal: a success has no body. return=representation: a success shows what is stored, also on routes by operation name",
+    "return=minimal: a success has no body. return=representation: a success shows what is stored, also on ServiceStack routes",
 );
 const LOCATION: Member = header(
     "Location",
@@ -43,7 +43,7 @@ const X_AUTOBATCH_COMPLETED: Member = header(
     "X-AutoBatch-Completed",
     MemberKind::Number(0, 10_000),
     "1",
-    "On batch routes by operation name: how many reports are stored without a gap, counted from the first",
+    "On ServiceStack batch routes: the number of stored reports before the first one that is not stored",
 );
 const REPORTED: &[Member] = &[
     LOCATION,
@@ -68,7 +68,7 @@ pub(super) static NEW_BILLABLE: Operation = Operation {
     section: Section::Reporting,
     summary: "Report/create a new billable",
     notes: &[
-        "2xx means stored: the response is sent after the transaction is on disk. A report with a callSid or an Idempotency-Key creates one billable, no matter how often, when and to which server it is sent: a repeat gets 200 with the same billable and Idempotent-Replayed.",
+        "2xx means stored: the response is sent after the transaction is on disk. A report with a callSid or an Idempotency-Key creates one billable, even if it is sent repeatedly, at any time and to any server: a repeat gets 200 with the same billable and Idempotent-Replayed.",
         "An array, JSON lines or an XML ArrayOfNewBillable is a batch of up to 10,000 reports: 2xx means that all of them are stored. If any report is invalid, nothing is stored, and every error is listed with the index of its report in meta.AutoBatchIndex.",
         "The fields of a single report may also be query parameters. Unknown fields are ignored.",
         "FreeSWITCH call detail records and Twilio callbacks are accepted as they are: the record's uuid or the callback's CallSid becomes the callSid.",

@@ -1,6 +1,6 @@
 //! Probes and metrics, for operators of the service.
 
-use super::{METRICS_TYPE, OPEN, READING, ok};
+use super::{DEFAULTS, METRICS_TYPE, OPEN_DEFAULTS, ok};
 use crate::contract::errors::{self, ALWAYS, Error, WITH_TOKEN};
 use crate::contract::objects;
 use crate::contract::{Access, Body, Operation, Section, routes};
@@ -16,7 +16,7 @@ pub(super) static GET_LIVEZ: Operation = Operation {
     path: routes::LIVEZ,
     answers: &[ok(Body::One(&objects::HEALTH), "The process is alive")],
     errors: &[ALWAYS, ELSEWHERE],
-    ..OPEN
+    ..OPEN_DEFAULTS
 };
 
 pub(super) static GET_READYZ: Operation = Operation {
@@ -33,7 +33,7 @@ pub(super) static GET_READYZ: Operation = Operation {
         ELSEWHERE,
         &[errors::STORE_UNAVAILABLE, errors::STOPPING],
     ],
-    ..OPEN
+    ..OPEN_DEFAULTS
 };
 
 pub(super) static GET_METRICS: Operation = Operation {
@@ -48,5 +48,5 @@ pub(super) static GET_METRICS: Operation = Operation {
         "All metrics, with their descriptions",
     )],
     errors: &[ALWAYS, WITH_TOKEN, ELSEWHERE],
-    ..READING
+    ..DEFAULTS
 };

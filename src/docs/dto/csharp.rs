@@ -1,6 +1,6 @@
-//! C#. The namespace is that of the XML elements.
+//! Writes C# DTOs. The namespace is that of the XML elements.
 
-use super::{Dto, line, literal, pascal, value};
+use super::{Dto, line, literal, pascal, type_name};
 use crate::contract::types::Member;
 use crate::contract::{Operation, types::Location};
 
@@ -45,7 +45,7 @@ fn property(member: &Member) -> String {
     } else {
         ["string", "long?", "bool?"]
     };
-    let kind = value(member.kind, scalars, |item| format!("List<{item}>"));
+    let kind = type_name(member.kind, scalars, |item| format!("List<{item}>"));
     let required = if member.is_required {
         ", IsRequired=true"
     } else {
@@ -71,7 +71,7 @@ mod tests {
     use super::super::{Language, included, source};
 
     #[test]
-    fn it_has_attributes_properties_and_the_namespace_of_the_xml() {
+    fn csharp_source_has_attributes_properties_and_the_xml_namespace() {
         let operations = included("VoidBillable,ReadLog").expect("known names");
         let source = source(Language::CSharp, &operations, "");
         for part in [

@@ -15,7 +15,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b':');
 
-/// How many query parameters are shown; required ones are always shown.
+/// The number of query parameters that a command shows, unless more are required.
 const PARAMETERS: usize = 3;
 
 pub(super) fn source(operations: &[&Operation], base_url: &str) -> String {
@@ -159,7 +159,7 @@ curl -s 'http://here/billables?accountId=acc&customerId=cus&sessionId=S1' \
     }
 
     #[test]
-    fn nothing_is_left_open() {
+    fn no_url_contains_a_placeholder() {
         for operation in OPERATIONS {
             let command = command(operation, "");
             let (url, _) = command.split_once(" \\").unwrap_or((&command, ""));
@@ -168,7 +168,7 @@ curl -s 'http://here/billables?accountId=acc&customerId=cus&sessionId=S1' \
     }
 
     #[test]
-    fn what_a_shell_or_a_url_would_heed_is_quoted() {
+    fn characters_with_a_meaning_to_a_shell_or_a_url_are_quoted() {
         assert_eq!(quoted("it's $x"), r"'it'\''s $x'");
         assert_eq!(escaped("a/b c&é:"), "a%2Fb%20c%26%C3%A9:");
         let source = curl("GetLivez", "http://x'; rm -r .; '");

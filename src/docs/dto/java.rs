@@ -1,6 +1,6 @@
-//! Java: a file `dtos.java` with classes that have getters and chainable setters.
+//! Writes Java DTOs: a file `dtos.java` with classes that have getters and chainable setters.
 
-use super::{Dto, comment, line, pascal, value};
+use super::{Dto, comment, line, pascal, type_name};
 use crate::contract::types::Member;
 
 pub(super) fn source(note: &str, dtos: &[Dto]) -> String {
@@ -41,7 +41,7 @@ fn class(dto: &Dto) -> String {
 }
 
 fn kind(member: &Member) -> String {
-    value(member.kind, ["String", "Long", "Boolean"], |item| {
+    type_name(member.kind, ["String", "Long", "Boolean"], |item| {
         format!("ArrayList<{item}>")
     })
 }
@@ -64,7 +64,7 @@ mod tests {
     use super::super::{Language, included, source};
 
     #[test]
-    fn it_has_accessors_and_says_what_is_returned() {
+    fn java_source_has_accessors_and_the_response_type() {
         let operations = included("NewBillable,ListBillables").expect("known names");
         let source = source(Language::Java, &operations, "");
         for part in [

@@ -1,6 +1,6 @@
-//! Kotlin, for the Java client.
+//! Writes Kotlin DTOs for the Java client.
 
-use super::{Dto, comment, line, value};
+use super::{Dto, comment, line, type_name};
 use crate::contract::types::Member;
 
 pub(super) fn source(note: &str, dtos: &[Dto]) -> String {
@@ -33,7 +33,7 @@ fn class(dto: &Dto) -> String {
 }
 
 fn property(member: &Member) -> String {
-    let kind = value(member.kind, ["String", "Long", "Boolean"], |item| {
+    let kind = type_name(member.kind, ["String", "Long", "Boolean"], |item| {
         format!("ArrayList<{item}>")
     });
     let text = comment(member.text);
@@ -45,7 +45,7 @@ mod tests {
     use super::super::{Language, included, source};
 
     #[test]
-    fn it_has_properties_and_says_what_is_returned() {
+    fn kotlin_source_has_properties_and_the_response_type() {
         let operations = included("NewBillable,GetBillable").expect("known names");
         let source = source(Language::Kotlin, &operations, "");
         for part in [

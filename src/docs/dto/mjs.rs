@@ -1,4 +1,4 @@
-//! JavaScript, as a module that needs no compiler. Types are comments, which editors read.
+//! Writes JavaScript DTOs: a module that needs no compiler. Types are comments, which editors read.
 
 use super::typescript::kind;
 use super::{Dto, comment, line};
@@ -47,7 +47,8 @@ fn field(member: &Member) -> String {
         " | undefined"
     };
     let text = comment(member.text);
-    // The tag has a separate line, so that no text can be taken for part of it.
+    // The `@type` tag is on its own line, so that the description cannot be parsed as part of the
+    // tag.
     let text = text.trim_end_matches(" */");
     format!(
         "    {text}\n     * @type {{{}{optional}}} */\n    {};\n",
@@ -61,7 +62,7 @@ mod tests {
     use super::super::{Language, included, source};
 
     #[test]
-    fn it_has_types_in_comments_and_the_three_methods() {
+    fn the_module_has_jsdoc_types_and_the_methods_that_the_client_calls() {
         let operations = included("ListBillables").expect("a known name");
         let source = source(Language::Mjs, &operations, "");
         for part in [

@@ -1,6 +1,6 @@
-//! Python, for dataclasses_json, which the client uses to read and write.
+//! Writes Python DTOs for dataclasses_json, which the client uses to read and write.
 
-use super::{Dto, line, value};
+use super::{Dto, line, type_name};
 use crate::contract::types::Member;
 
 /// Keywords, which cannot be names.
@@ -46,7 +46,7 @@ fn class(dto: &Dto) -> String {
 }
 
 fn field(member: &Member) -> String {
-    let kind = value(member.kind, ["str", "int", "bool"], |item| {
+    let kind = type_name(member.kind, ["str", "int", "bool"], |item| {
         format!("List[{item}]")
     });
     let (text, name) = (line(member.text), snake(member.name));
@@ -74,7 +74,7 @@ mod tests {
     use super::super::{Language, included, source};
 
     #[test]
-    fn it_has_dataclasses_whose_bases_are_the_interfaces() {
+    fn python_source_has_dataclasses_whose_bases_are_the_interfaces() {
         let operations = included("NewBillable,ListBillables").expect("known names");
         let source = source(Language::Python, &operations, "");
         for part in [

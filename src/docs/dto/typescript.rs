@@ -1,6 +1,6 @@
-//! TypeScript.
+//! Writes TypeScript DTOs.
 
-use super::{Dto, comment, line, quoted, value};
+use super::{Dto, comment, line, quoted, type_name};
 use crate::contract::types::{Member, MemberKind};
 
 /// The interfaces and their bodies.
@@ -72,7 +72,7 @@ pub(super) fn kind(kind: MemberKind) -> String {
             let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
             words.join(" | ")
         }
-        other => value(other, ["string", "number", "boolean"], |item| {
+        other => type_name(other, ["string", "number", "boolean"], |item| {
             format!("{item}[]")
         }),
     }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_that_returns_nothing_has_what_the_client_looks_for() {
+    fn an_operation_without_a_response_implements_i_return_void() {
         let source = typescript("NewBillable");
         for part in [
             "// The DTOs of Billables, from /types/typescript.\n",
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_that_returns_something_has_its_type() {
+    fn create_response_returns_the_response_type() {
         let source = typescript("ListBillables");
         for part in [
             "export class ListBillables implements IReturn<ListOfBillable>, IGet {\n",

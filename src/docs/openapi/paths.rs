@@ -45,7 +45,7 @@ pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
         let mut parameter = json!({
             "name": member.name,
             "in": location.as_str(),
-            // The body may have it instead.
+            // The parameter may be in the body instead.
             "required": member.is_required && (operation.body == RequestBody::Nothing || location == Location::Path),
             "description": member.text,
             "schema": schema(member.kind),
@@ -98,7 +98,7 @@ pub(super) fn common_parameters() -> Value {
             "name": "X-Request-Id",
             "in": "header",
             "required": false,
-            "description": "Identifies this request in the response and in the log. Anything but 1 to 64 letters, digits, dots, hyphens and underscores is replaced",
+            "description": "Identifies this request in the response and in the log. A value that does not consist of 1 to 64 letters, digits, dots, hyphens and underscores is replaced",
             "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
         },
     })
@@ -131,9 +131,10 @@ pub(super) fn request_body(operation: &Operation, route: &Route) -> Option<Value
     }
     let mut content = json!({"application/json": {"schema": of_json, "example": sample}});
     if operation.body == RequestBody::Reports {
-        for format in schemas::TEXTS {
+        for format in schemas::FORMATS_WITHOUT_SCHEMA {
             if format != Format::Ndjson || !route.is_by_name() {
-                // Programs that send the examples send only text in these formats unchanged.
+                // Of these formats, only XML and CSV have examples, because tools that send the
+                // examples re-encode strings in the others.
                 let is_sent = matches!(format, Format::Xml | Format::Csv);
                 let one = samples::request_body(operation, format);
                 let example = one.filter(|_| is_sent && route.kind != RouteKind::Batch);

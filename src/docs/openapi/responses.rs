@@ -19,7 +19,7 @@ pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String,
     let mut responses = json!({});
     for answer in operation.answers {
         let status = answer.status;
-        // Only the reporting operation responds differently on routes by name.
+        // Only the reporting operation responds differently on ServiceStack routes.
         let kind = match (operation.body, route.kind) {
             (RequestBody::Reports, RouteKind::ByName) => "_by_name",
             (RequestBody::Reports, RouteKind::Batch) => "s_by_name",
@@ -57,7 +57,8 @@ pub(super) fn all(operation: &Operation, route: &Route, shared: &mut Map<String,
 /// the codes that the operation returns.
 pub(super) fn of_errors() -> Map<String, Value> {
     let mut by_status: BTreeMap<u16, Vec<Error>> = BTreeMap::new();
-    // OpenAPI lists responses by operation, and an unsupported method is no operation.
+    // Status 405 is left out, because OpenAPI lists responses by operation and an unsupported
+    // method is not an operation.
     let described = errors::ALL
         .iter()
         .filter(|error| **error != errors::METHOD_NOT_ALLOWED);
@@ -79,13 +80,13 @@ pub(super) fn of_errors() -> Map<String, Value> {
         let mut description = said.join("\n\n");
         if has_page {
             description.push_str(
-                "\n\nOnly operations that return pages return an HTML page with its headers.",
+                "\n\nAn HTML page and the headers of pages are returned only by operations that return pages.",
             );
         }
         description.push_str(OF_SOME);
         let response = json!({
             "description": description,
-            "headers": described_headers(of_errors_too(has_page), further),
+            "headers": described_headers(optional_error_headers(has_page), further),
             "content": error_content(&errors, has_page),
         });
         (status.to_string(), response)
@@ -93,17 +94,17 @@ pub(super) fn of_errors() -> Map<String, Value> {
     responses.collect()
 }
 
-/// Notes on what only some of the operations that share a response return.
+/// Notes on codes and headers that only some operations return, although they share the response.
 const OF_SOME: &str = "\n\nAn operation returns only the codes that its own description names. \
-Only NewBillable returns Billable-Identity and X-AutoBatch-Completed, and routes by operation name return \
-no problem details.";
+Only NewBillable returns Billable-Identity and X-AutoBatch-Completed, and ServiceStack routes return no \
+problem details.";
 
-/// Headers of reporting's successes that its errors may have as well.
+/// Headers of NewBillable's success responses that its error responses may also have.
 const OF_REPORTS: [&str; 2] = ["Billable-Identity", "X-AutoBatch-Completed"];
 
-/// Headers of successes that errors may have as well: those of reporting if the report could be
-/// parsed, and those of pages if the error is a page.
-fn of_errors_too(has_page: bool) -> impl Iterator<Item = Member> {
+/// Returns the optional headers of error responses: NewBillable's if the report could be parsed,
+/// and the page headers if the error is a page.
+fn optional_error_headers(has_page: bool) -> impl Iterator<Item = Member> {
     let headers = |name| {
         let operation = Operation::find(name).expect("an operation");
         operation.answers[0].headers.iter()
@@ -116,17 +117,18 @@ fn of_errors_too(has_page: bool) -> impl Iterator<Item = Member> {
     })
 }
 
-/// Describes when a success is returned. By name, reporting returns no billables unless asked to.
+/// Describes when a success is returned. On ServiceStack routes, NewBillable returns billables only
+/// with `Prefer: return=representation`.
 fn when(answer: &Answer, kind: RouteKind) -> &'static str {
     match (answer.body, kind, answer.status) {
         (Body::OneOrSeveral(_), RouteKind::Batch, 200) => {
             "All reports are stored. With Prefer: return=representation the response lists the billables"
         }
         (Body::OneOrSeveral(_), RouteKind::ByName | RouteKind::Batch, 201) => {
-            "Stored, in a batch at least one new report, with Prefer: return=representation"
+            "The report, or at least one report of the batch, is new and stored. The request has Prefer: return=representation"
         }
         (Body::OneOrSeveral(_), RouteKind::ByName, _) => {
-            "Already stored by an earlier request, with Prefer: return=representation"
+            "An earlier request stored the report. This request has Prefer: return=representation"
         }
         (Body::Nothing, RouteKind::ByName, _) => "Stored",
         _ => answer.when,
@@ -164,7 +166,7 @@ fn in_formats(schema: &Value, example: impl Fn(Format) -> Option<String>) -> Val
     if let Some(example) = example(Format::Json) {
         content["application/json"]["example"] = schemas::parsed(&example);
     }
-    for format in schemas::TEXTS {
+    for format in schemas::FORMATS_WITHOUT_SCHEMA {
         content[format.content_type()] = schemas::text(example(format));
     }
     content
@@ -191,10 +193,10 @@ fn error_content(errors: &[Error], has_page: bool) -> Value {
             "schema": {"allOf": [reference("ErrorResponse"), coded]},
             "examples": error_examples(errors),
         },
-        // Not on routes by name, which ignore Accept.
+        // ServiceStack routes return no problem details, because they ignore Accept.
         "application/problem+json": {"schema": {"allOf": [reference("Problem"), coded]}},
     });
-    for format in schemas::TEXTS {
+    for format in schemas::FORMATS_WITHOUT_SCHEMA {
         content[format.content_type()] = schemas::text(None);
     }
     if has_page {

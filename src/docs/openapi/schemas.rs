@@ -10,7 +10,8 @@ use crate::contract::{Operation, RequestBody};
 use crate::formats::Format;
 
 /// The body formats that schemas do not describe.
-pub(super) const TEXTS: [Format; 4] = [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson];
+pub(super) const FORMATS_WITHOUT_SCHEMA: [Format; 4] =
+    [Format::Xml, Format::Jsv, Format::Csv, Format::Ndjson];
 
 /// Headers that every response may have.
 pub(super) const ALWAYS: [&str; 5] = [
@@ -22,7 +23,7 @@ pub(super) const ALWAYS: [&str; 5] = [
 ];
 
 /// Matches texts without control characters (Cc), U+FFFE and U+FFFF.
-const TEXT: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F\\uFFFE\\uFFFF]*$";
+const TEXT_PATTERN: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F\\uFFFE\\uFFFF]*$";
 
 /// Every object that has a schema.
 static OBJECTS: [&Type; 10] = [
@@ -44,7 +45,7 @@ pub(super) fn all() -> Value {
     for of in OBJECTS {
         let members = of.members.iter().copied();
         let mut schema = object(of.text, members);
-        // A client may rely on there being no undescribed members.
+        // Clients may rely on the rule that every member is described.
         schema["additionalProperties"] = false.into();
         schemas.insert(of.name.to_owned(), schema);
     }
@@ -98,7 +99,9 @@ pub(super) fn schema(kind: MemberKind) -> Value {
         most => json!({"type": "array", "items": items, "maxItems": most}),
     };
     match kind {
-        MemberKind::Text => json!({"type": "string", "maxLength": MAX_TEXT, "pattern": TEXT}),
+        MemberKind::Text => {
+            json!({"type": "string", "maxLength": MAX_TEXT, "pattern": TEXT_PATTERN})
+        }
         MemberKind::String => json!({"type": "string"}),
         MemberKind::Id => json!({"type": "string", "format": "uuid"}),
         MemberKind::Timestamp => json!({"type": "string", "format": "date-time"}),
@@ -152,7 +155,7 @@ pub(super) fn error_examples(errors: &[Error]) -> Value {
 pub(super) fn common_headers() -> Value {
     let header = |text: &str, schema: Value| json!({"description": text, "required": true, "schema": schema});
     json!({
-        "X-Request-Id": header("The id of this request, which the log has too", json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"})),
+        "X-Request-Id": header("The id of this request, which is also in the log", json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"})),
         "Cache-Control": header("Caches must not store the response", json!({"type": "string", "enum": ["no-store"]})),
         "Vary": header("The request headers that the response depends on", json!({"type": "string", "enum": ["Accept", "Accept, Accept-Encoding"]})),
         "X-Content-Type-Options": header("The content type must not be guessed", json!({"type": "string", "enum": ["nosniff"]})),
@@ -184,16 +187,16 @@ fn response_status() -> Value {
         "description": "The details of an error",
         "properties": {
             "errorCode": {"type": "string", "description": "A stable code"},
-            "message": {"type": "string", "description": "A message for people"},
+            "message": {"type": "string", "description": "A human-readable message"},
             "errors": {
                 "type": "array",
-                "description": "The errors of single fields",
+                "description": "The errors of individual fields",
                 "items": {
                     "type": "object",
                     "properties": {
                         "errorCode": {"type": "string", "description": "A stable code"},
                         "fieldName": {"type": "string", "description": "The field in .NET spelling, such as CallSid"},
-                        "message": {"type": "string", "description": "A message for people"},
+                        "message": {"type": "string", "description": "A human-readable message"},
                         "meta": meta,
                     },
                     "required": ["errorCode", "fieldName", "message"],

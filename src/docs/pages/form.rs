@@ -23,7 +23,7 @@ pub(super) fn form(operation: &Operation, format: Format) -> Markup {
             h2 { "Send a request" }
             p { "This page sends the request to this server. The token is not stored." }
             @if let Section::Reporting | Section::Deciding = operation.section {
-                p { strong { "What this stores is permanent." } " Use an account and a customer that are never invoiced for tests." }
+                p { strong { "What this stores is permanent." } " For tests, use an account and a customer that are never invoiced." }
             }
             form data-method=(operation.method) data-path=(operation.path) data-accept=(accept)
                 data-content-type=[content_type] {

@@ -38,7 +38,7 @@ pub fn front(is_ready: bool, base_url: &str) -> String {
                     }
                 }
             }
-            p { a href=(routes::MANUAL) { "The manual" } ": getting started, senders, installing, operations" }
+            p { a href=(routes::MANUAL) { "The manual" } ": getting started, senders, installing, running the service" }
             p { a href=(routes::METADATA) { "All operations, with samples in every format" } }
         }
         (types())
@@ -75,8 +75,8 @@ fn first_report(base_url: &str) -> Markup {
             h2 { "A first report" }
             p {
                 "This requires a token with the scope " code { "report" } ", which "
-                code { "billables token create" } " creates on the server's host. Billables are permanent: use an account and a customer \
-                that are never invoiced for tests, and void a report that must not be billed."
+                code { "billables token create --client NAME" } " creates on the server's host. Billables are permanent. For tests, use an account and a \
+                customer that are never invoiced. Void a report that must not be billed."
             }
             (code("First report", &command))
             p {

@@ -19,7 +19,7 @@ pub fn index() -> String {
     layout("All operations – Billables", routes::METADATA, &content)
 }
 
-/// The page for a missing page: the message, and the pages that exist.
+/// The 404 page shows the message and the available operations.
 pub fn missing(message: &str) -> String {
     let content = html! {
         h1 { (message) }

@@ -1,5 +1,5 @@
-//! The page of an operation. Its parts are in the same order as on Evo Voice's page, with the
-//! responses before the samples.
+//! The page of an operation. The parts are in the order of the metadata page of Evo Voice, whose
+//! API this service replaces, except that the responses come before the samples.
 
 use maud::{Markup, html};
 
@@ -70,7 +70,7 @@ fn head(operation: &Operation) -> Markup {
                 Access::Unlimited(scope) => {
                     strong { "Requires Authentication" }
                     ": a token with the scope " code { (scope.as_str()) }
-                    " that is not limited to accounts."
+                    " and access to all accounts."
                 },
             }
         }
@@ -98,7 +98,7 @@ fn routes_of(operation: &Operation) -> Markup {
         .into_iter()
         .map(|route| {
             let of_accept = if operation.has_formats() {
-                "The query parameter format or Accept selects the response format"
+                "The response format is selected by the query parameter format, or else by the Accept header"
             } else {
                 ""
             };
@@ -278,7 +278,7 @@ fn samples(
                 (bar("Formats", &tabs))
             }
             p {
-                "The messages as they are sent. "
+                "These are the complete HTTP messages, with line breaks for readability. "
                 @if operation.access != Access::Open { code { "TOKEN" } " stands for the client's token" }
                 @if operation.access != Access::Open && is_written { "; " }
                 @if is_written { code { "length" } " stands for the length in bytes" }

@@ -29,7 +29,7 @@ for (const button of document.querySelectorAll("button.copy")) {
     setTimeout(() => {
       label.data = "Copy";
     }, 2000);
-    // Only the message of the last button counts, so cancel the timer of an earlier one.
+    // The announcement belongs to the button pressed last, so the earlier timer is cancelled.
     clearTimeout(silence);
     silence = setTimeout(() => {
       said.textContent = "";
@@ -53,7 +53,7 @@ function request(form) {
   if (token) headers.set("authorization", `Bearer ${token.value.trim()}`);
   if (contentType) headers.set("content-type", contentType);
   if (String(query)) target += `?${query}`;
-  // Without credentials, so that the browser does not ask for a password when the token is wrong.
+  // Credentials are omitted, so that the browser does not ask for a password when the token is wrong.
   const options = { method, headers, credentials: "omit", cache: "no-store" };
   if (contentType) options.body = form.querySelector("#body").value;
   return [target, options];

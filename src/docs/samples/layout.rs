@@ -33,7 +33,8 @@ fn json(body: &str) -> String {
         }
         let is_end = matches!(c, '}' | ']');
         depth = depth.saturating_sub(is_end.into());
-        // Before the first member and after the last one; empty objects and arrays are not split.
+        // A line break precedes the first member and follows the last one. Empty objects and
+        // arrays are not split.
         if has_begun != is_end {
             break_line(&mut out, depth);
         }
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn where_white_space_counts_nothing_changes() {
+    fn formats_with_significant_white_space_are_unchanged() {
         for format in [Format::Jsv, Format::Csv, Format::Ndjson] {
             assert_eq!(laid_out("{a:[1]}", format), "{a:[1]}");
         }

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_a_report_and_quotes_are_undone() {
+    fn a_row_is_a_report_and_quotes_are_unescaped() {
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(
             sessions("x, SESSIONID \r\n1,\"a,\"\"b\"\"\n\"\r\n"),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_for_what_it_does_not_say() {
+    fn malformed_csv_is_refused() {
         let wide = format!("{}\n", ",".repeat(2000));
         for text in [
             "sessionId\nS1,x\n",

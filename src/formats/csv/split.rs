@@ -50,8 +50,8 @@ impl Splitter {
         self.most = most;
     }
 
-    /// Consumes bytes up to and including the next line end, or all of them. Returns how many it
-    /// consumed, and whether a row has ended, which [`Self::take`] then returns.
+    /// Consumes bytes up to and including the next line end, or all of them. It returns how many it
+    /// consumed, and whether a row has ended and can be taken with [`Self::take`].
     pub fn push(&mut self, input: &[u8]) -> (usize, bool) {
         let mut rest = input;
         while let [byte, after @ ..] = rest {
@@ -114,7 +114,7 @@ impl Splitter {
     /// Returns the cells of the row that has ended, or of the text after the last line end.
     ///
     /// # Errors
-    /// The row is faulty. The message reads after a subject such as `the row`.
+    /// The row is faulty. The message is a predicate for a subject such as `the row`.
     pub fn take(&mut self) -> Result<Vec<String>, &'static str> {
         if self.state == State::Quoted {
             self.fail("has an unclosed quote");

@@ -52,8 +52,8 @@ pub(in crate::formats) fn write_row(members: &[(&'static str, Value<'_>)], cells
     out
 }
 
-/// Writes a cell. A cell that needs it, or that begins like JSV, is quoted, and its quotes are
-/// doubled.
+/// Writes a cell. A cell is quoted, and its quotes are doubled, if it has a special character or
+/// begins like JSV.
 fn write_cell(text: &str, out: &mut String) {
     let is_special = |byte| matches!(byte, b'"' | b',' | b'\r' | b'\n');
     if text.bytes().any(is_special) || text.starts_with(['[', '{']) {

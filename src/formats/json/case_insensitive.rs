@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_known_in_any_letter_case_and_others_are_left() {
+    fn names_are_known_in_any_letter_case_and_others_are_ignored() {
         let read = |text: &'static str| from_slice::<In>(text.as_bytes());
         let expected = In {
             call_sids: Some(vec!["CA1".to_owned()]),

@@ -125,7 +125,8 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for UpTo<T, M
     }
 }
 
-/// Reads the next member's value: a string, a scalar's source text, or `None` for null.
+/// Reads the next member's value: a string, a scalar's source text, `Structure` for an object or
+/// array, or `None` for null.
 pub(in crate::formats) fn next_raw<'de, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<RawValue>, A::Error> {

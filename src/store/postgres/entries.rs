@@ -28,20 +28,22 @@ const FIND_IN_PARTITIONS: &str = concat!(
      join entries on entries.partition = wanted.partition and entries.id = wanted.id"
 );
 
-/// Statements that select entries of calls: all; those that bill one of the accounts, or name it
-/// and bill none; those that name one of the accounts and bill another.
+/// Statements that select entries of calls.
 const OF_CALLS: [&str; 3] = [
+    // All entries.
     concat!(
         "select ",
         entry_columns!(),
         " from entries where call_sid = any($1) limit $2"
     ),
+    // Entries that bill one of the accounts, or name it and bill none.
     concat!(
         "select ",
         entry_columns!(),
         " from entries where call_sid = any($1)
            and coalesce(billed_account_id, account_id) = any($3) limit $2"
     ),
+    // Entries that name one of the accounts and bill a different account.
     concat!(
         "select ",
         entry_columns!(),
@@ -99,16 +101,17 @@ impl super::Store {
     }
 }
 
-/// Begins a writing transaction. It makes all settings itself, because a pooler may run each
-/// transaction on a different connection.
+/// Begins a writing transaction. It sets everything itself, because a connection pooler may run
+/// each transaction on a different connection.
 ///
 /// - Read committed, regardless of the database's default: a group that lost a race for an id must
 ///   see the entry that won.
 /// - Citus passes settings on to the workers, which hold the rows, only when told to. Without
 ///   Citus, this setting has no effect.
 /// - No `statement_timeout`: with synchronous standbys it would end the wait for them with only a
-///   warning, and the commit would look replicated although it is not. The server disconnects a
-///   frozen client; the caller's deadline covers a frozen server.
+///   warning, and the commit would look replicated although it is not.
+/// - `idle_in_transaction_session_timeout` ends a frozen client's transaction, and the caller's
+///   deadline ends the wait for a frozen server.
 pub(in crate::store) const BEGIN: &str = "begin isolation level read committed;
     set local citus.propagate_set_commands = 'local';
     set local synchronous_commit = on;
@@ -116,7 +119,7 @@ pub(in crate::store) const BEGIN: &str = "begin isolation level read committed;
     set local lock_timeout = '4s';
     set local idle_in_transaction_session_timeout = '4s'";
 
-/// How often to check that a kept connection still has the same log. After a restore, it does not.
+/// How often to check that a reused connection still reads the same log, which a restore replaces.
 const CHECK_LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// The writing side of one partition, with the one connection that appends to it.
@@ -174,7 +177,7 @@ impl Appender {
     ) -> Result<Appended, StoreError> {
         let mut connection = self.take_connection().await?;
         let mut transaction = self.begin(&mut connection, entries.len()).await?;
-        // Without a head nothing is inserted. The caller learns it from the returned ids.
+        // Nothing is inserted if the head is missing, which the caller sees from the returned ids.
         let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);
@@ -198,8 +201,8 @@ impl Appender {
         Ok(are_stored)
     }
 
-    /// Begins a transaction, locks the head and takes `count` positions. This takes two messages on
-    /// Citus, which passes settings on to its workers by repeating the whole message.
+    /// Begins a transaction, locks the head and takes `count` positions. This takes two round trips
+    /// on Citus, which passes settings on to its workers by repeating the whole message.
     async fn begin<'c>(
         &self,
         connection: &'c mut PgConnection,
@@ -251,8 +254,8 @@ impl Appender {
     /// Makes sure that everything this connection has read is on the standbys, too.
     ///
     /// If a connection breaks while its commit waits for a synchronous standby, the commit is
-    /// visible although no standby has it. A repeat of its report would find it and be answered as
-    /// stored. A new commit waits until everything before it is replicated.
+    /// visible although no standby has it. A repeat of the report would find the entry and get a
+    /// success response. A new commit waits until everything before it is replicated.
     pub(in crate::store) async fn entries_confirm(&mut self) -> Result<(), StoreError> {
         let mut connection = self.take_connection().await?;
         if self.has_standbys {

@@ -55,9 +55,8 @@ const INSERT_NEW: &str = concat!(
 
 /// Inserts entries at the positions taken with the head's lock, and returns those that were new.
 ///
-/// An entry that records without a pair gets its session's pair, if that is decided. The
-/// statement's snapshot is newer than the lock, so it sees what the previous holder of the lock
-/// decided.
+/// A `recorded` entry without a pair gets its session's pair, if that is decided. The statement's
+/// snapshot is newer than the lock, so it sees what the previous holder of the lock decided.
 pub(in crate::store) async fn insert(
     connection: &mut PgConnection,
     partition: i32,

@@ -27,20 +27,22 @@ pub(in crate::store) const FIND_IN_PARTITIONS: &str = concat!(
      join entries on entries.partition = wanted.value ->> 0 and entries.id = unhex(wanted.value ->> 1)"
 );
 
-/// Statements that select entries of calls: all; those that bill one of the accounts, or name it
-/// and bill none; those that name one of the accounts and bill another.
+/// Statements that select entries of calls.
 pub(in crate::store) const OF_CALLS: [&str; 3] = [
+    // All entries.
     concat!(
         "select ",
         entry_columns!(),
         " from entries where call_sid in (select value from json_each($1)) limit $2"
     ),
+    // Entries that bill one of the accounts, or name it and bill none.
     concat!(
         "select ",
         entry_columns!(),
         " from entries where call_sid in (select value from json_each($1))
            and coalesce(billed_account_id, account_id) in (select value from json_each($3)) limit $2"
     ),
+    // Entries that name one of the accounts and bill a different account.
     concat!(
         "select ",
         entry_columns!(),
@@ -147,7 +149,7 @@ impl Appender {
         let mut connection = self.take_connection().await?;
         let begin = begin_locked(BEGIN, self.partition, entries.len());
         let mut transaction = connection.begin_with(begin).await?;
-        // Without a head nothing is inserted. The caller learns it from the returned ids.
+        // Nothing is inserted if the head is missing, which the caller sees from the returned ids.
         let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
         self.connection = Some(connection);

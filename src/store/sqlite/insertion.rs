@@ -44,12 +44,12 @@ const INSERT_NEW: &str = concat!(
       on conflict (partition, id) do nothing"
 );
 
-/// The maximum number of entries in one statement. To be able to undo a statement, SQLite keeps the
-/// pages that it changes in memory: some 10 MiB for a large file.
-const STATEMENT: usize = 500;
+/// The maximum number of entries in one statement. The statement journal keeps the changed pages in
+/// memory, about 10 MiB for a large file.
+const MAX_STATEMENT_ENTRIES: usize = 500;
 
-/// Inserts entries at the positions taken with the head's lock, and returns those that were new. An
-/// entry that records without a pair gets its session's pair, if that is decided.
+/// Inserts entries at the positions taken with the head's lock, and returns those that were new. A
+/// `recorded` entry without a pair gets its session's pair, if that is decided.
 pub(in crate::store) async fn insert(
     connection: &mut SqliteConnection,
     partition: i32,
@@ -79,7 +79,8 @@ pub(super) async fn insert_new(
     Ok(inserted == entries.len() as u64)
 }
 
-/// Binds the entries to one of the two statements, once for every [`STATEMENT`] entries.
+/// Binds the entries to one of the two statements, once for every [`MAX_STATEMENT_ENTRIES`]
+/// entries.
 fn insertions(
     statement: &'static str,
     partition: i32,
@@ -87,10 +88,11 @@ fn insertions(
     entries: &[&Entry],
 ) -> impl Iterator<Item = Query<'static, Sqlite, SqliteArguments>> {
     entries
-        .chunks(STATEMENT)
+        .chunks(MAX_STATEMENT_ENTRIES)
         .enumerate()
         .map(move |(done, entries)| {
-            let left = i64::try_from(count - done * STATEMENT).expect("a group is bounded");
+            let left =
+                i64::try_from(count - done * MAX_STATEMENT_ENTRIES).expect("a group is bounded");
             sqlx::query(statement)
                 .bind(partition)
                 .bind(left)
@@ -98,8 +100,8 @@ fn insertions(
         })
 }
 
-/// Returns the entries as one JSON text. Each is an array of its columns from `id` on, in the order
-/// of the statement above.
+/// Returns the entries as one JSON text. Each entry is an array of its columns, except partition
+/// and position, in the order of the statement above.
 fn rows_json(entries: &[&Entry]) -> String {
     let mut rows = "[".to_owned();
     for (index, entry) in entries.iter().enumerate() {

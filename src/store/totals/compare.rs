@@ -15,29 +15,33 @@ pub struct Compared {
     /// The start of the bucket, in microseconds since 1970.
     pub starts_at: i64,
     /// The expected number of billables.
-    pub due_billables: i64,
+    #[sqlx(rename = "due_billables")]
+    pub expected_billables: i64,
     /// The expected number of voided billables.
-    pub due_voided: i64,
+    #[sqlx(rename = "due_voided")]
+    pub expected_voided: i64,
     /// The actual number of billables.
-    pub kept_billables: i64,
+    #[sqlx(rename = "kept_billables")]
+    pub actual_billables: i64,
     /// The actual number of voided billables.
-    pub kept_voided: i64,
+    #[sqlx(rename = "kept_voided")]
+    pub actual_voided: i64,
 }
 
 /// Selects up to `$3` buckets with counts that differ from the expected ones.
 macro_rules! compared {
-    ($with:expr, $due:expr, $kept:literal) => {
+    ($with:expr, $expected:expr, $actual:literal) => {
         concat!(
             $with,
             "select level, partition, account_id, customer_id, starts_at,
                  cast(sum(due_billable) as bigint) as due_billables, cast(sum(due_voided) as bigint) as due_voided,
                  cast(sum(kept_billable) as bigint) as kept_billables, cast(sum(kept_voided) as bigint) as kept_voided
              from (",
-            $due,
+            $expected,
             " union all
                  select cast(level as bigint), partition, account_id, customer_id, starts_at, 0, 0, billable_count, voided_count
                  from buckets where ",
-            $kept,
+            $actual,
             " and starts_at >= $1 and starts_at < $2
              ) as compared
              group by level, partition, account_id, customer_id, starts_at
@@ -47,8 +51,8 @@ macro_rules! compared {
     };
 }
 
-/// Compares the finest buckets with calls from `$1` until `$2` to the log up to the watermarks. The
-/// join order makes SQLite use the index by time; the unary plus makes PostgreSQL use it.
+/// Compares the finest buckets from `$1` until `$2` with the log up to the watermarks. The join
+/// order makes SQLite use the index by time; the unary plus makes PostgreSQL use it.
 pub(in crate::store) const WITH_LOG: &str = compared!(
     concat!("with delta (kind, to_pair, billable, voided) as ", deltas!()),
     "select cast(1 as bigint) as level, entries.partition as partition,
@@ -63,7 +67,7 @@ pub(in crate::store) const WITH_LOG: &str = compared!(
     "level = 1"
 );
 
-/// Compares the buckets of days and of the month from `$1` until `$2` to the finest ones.
+/// Compares the day and month buckets from `$1` until `$2` with the sums of the finest buckets.
 const WITH_FINER: &str = compared!(
     "",
     "select cast(2 as bigint) as level, partition, account_id, customer_id,
@@ -77,7 +81,7 @@ const WITH_FINER: &str = compared!(
     "level in (2, 3)"
 );
 
-/// Selects `occurred_at` of the entry after the first `$2` entries at or after `$1`.
+/// Skips the first `$2` entries from time `$1` on, and selects `occurred_at` of the next.
 const TIME_BEHIND: &str = "select occurred_at from entries where occurred_at >= $1
      order by occurred_at, billable_id limit 1 offset $2";
 
@@ -151,8 +155,8 @@ impl Store {
         on_either!(self, buckets_compare(WITH_LOG, from, until, limit))
     }
 
-    /// Returns the buckets of days and of the month that do not match the sums of the finest ones.
-    /// The time range is one month.
+    /// Returns the day and month buckets that do not match the sums of the finest ones. The time
+    /// range is one month, or all time before the first month or after the last.
     pub async fn buckets_against_finer(
         &self,
         from: i64,
@@ -162,7 +166,8 @@ impl Store {
         on_either!(self, buckets_compare(WITH_FINER, from, until, limit))
     }
 
-    /// Returns `occurred_at` of the entry after the first `entries` entries at or after `from`.
+    /// Skips the first `entries` entries from time `from` on, and returns `occurred_at` of the
+    /// next.
     pub async fn time_behind(&self, from: i64, entries: i64) -> Result<Option<i64>, StoreError> {
         on_either!(self, time_behind(from, entries))
     }
