@@ -1,8 +1,9 @@
 //! How a server behaves under overload. `scripts/bench-overload` starts one and runs this.
 //!
-//! It first measures the rate that the server sustains. Then it sends reports over many connections
-//! at fixed rates, whatever the responses: at half of that rate, at several times that rate, and at
-//! half again. It measures the latency of accepted and refused reports, and the server's memory.
+//! It first measures the rate that the server sustains. Then it starts reports at fixed rates over
+//! many connections, as long as a connection is free: at half of that rate, at several times that
+//! rate, and at half again. It measures the latency of accepted and refused reports, and the
+//! server's memory.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
@@ -21,8 +22,8 @@ fn report(number: usize) -> String {
     format!(r#"{{"accountId":"a{account}","customerId":"c","callSid":"CA{number}"}}"#)
 }
 
-fn at(times: &[Duration], part: f64) -> String {
-    load::at(times, part).map_or(String::new(), |time| {
+fn percentile(times: &[Duration], part: f64) -> String {
+    load::percentile(times, part).map_or(String::new(), |time| {
         format!("{:.1} ms", time.as_secs_f64() * 1e3)
     })
 }
@@ -45,29 +46,29 @@ async fn main() {
     let full = target.load(64, None, lasts).await;
     let sustained = full.rate();
     println!(
-        "64 connections, each sending when it is answered: {sustained:.0} reports/s, p50 {}, p99 {}\n",
-        at(&full.accepted, 0.5),
-        at(&full.accepted, 0.99)
+        "64 connections, each sending the next report after a response: {sustained:.0} reports/s, p50 {}, p99 {}\n",
+        percentile(&full.accepted, 0.5),
+        percentile(&full.accepted, 0.99)
     );
     println!(
-        "| sent, of that rate | accepted/s | p50 | p99 | refused/s | p50 | p99 | slowest | other | resident at most |"
+        "| sent / sustained rate | accepted/s | p50 | p99 | refused/s | p50 | p99 | slowest | other | peak RSS |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for times in [0.5, 2.0, 4.0, 0.5] {
-        let seen = target
+        let latencies = target
             .load(CONNECTIONS, Some(sustained * times), lasts)
             .await;
         let rate = |count: usize| count as f64 / lasts.as_secs_f64();
         println!(
             "| {times} | {:.0} | {} | {} | {:.0} | {} | {} | {} | {} | {} MiB |",
-            rate(seen.accepted.len()),
-            at(&seen.accepted, 0.5),
-            at(&seen.accepted, 0.99),
-            rate(seen.refused.len()),
-            at(&seen.refused, 0.5),
-            at(&seen.refused, 0.99),
-            at(&seen.refused, 1.0),
-            seen.other,
+            rate(latencies.accepted.len()),
+            percentile(&latencies.accepted, 0.5),
+            percentile(&latencies.accepted, 0.99),
+            rate(latencies.refused.len()),
+            percentile(&latencies.refused, 0.5),
+            percentile(&latencies.refused, 0.99),
+            percentile(&latencies.refused, 1.0),
+            latencies.other,
             peak(id)
         );
     }

@@ -1,4 +1,4 @@
-//! The benchmark's rivals that are written in Rust. `scripts/bench` runs them.
+//! The benchmark's baselines that are written in Rust. `scripts/bench` runs them.
 //!
 //!   rivals empty  ADDRESS           parses the same JSON and answers 201
 //!   rivals insert ADDRESS URL       one `INSERT … ON CONFLICT` in PostgreSQL per request
@@ -7,7 +7,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a measurement of what others do"
+    reason = "a baseline for a measurement"
 )]
 
 use axum::Router;
@@ -98,7 +98,7 @@ async fn main() {
     let (address, app) = match *arguments {
         ["empty", address, ..] => (address, Router::new().route("/billables", post(empty))),
         ["insert", address, url, ..] => {
-            // As many connections as the other rivals have.
+            // As many connections as the other baselines have.
             let pool = PgPoolOptions::new().max_connections(20);
             let pool = pool.connect(url).await.unwrap();
             (

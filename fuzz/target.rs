@@ -1,7 +1,7 @@
-//! A fuzz target: see `laws.rs` for what is checked, `scripts/fuzz` for how it is run.
+//! A fuzz target: see `properties.rs` for what is checked, `scripts/fuzz` for how it is run.
 
 #![no_main]
 
-mod laws;
+mod properties;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::check(env!("CARGO_BIN_NAME"), data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| properties::check(env!("CARGO_BIN_NAME"), data));

@@ -7,12 +7,12 @@ use reqwest::Client;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::load::{Target, at};
+use super::load::{Target, percentile};
 use super::process::{self, Server, median, processor_time, variable};
 use super::reports::{BATCH, batch, report};
 use super::{MEASURES, WRITES};
 
-/// How long reports are sent, and how long before that without being measured.
+/// The duration of a measurement, and of the warm-up before it.
 const LASTS: Duration = Duration::from_secs(4);
 const WARM: Duration = Duration::from_secs(1);
 
@@ -42,7 +42,7 @@ pub(crate) struct Log {
     one: Target,
     batches: Target,
     client: Client,
-    /// From all over the log.
+    /// Billables sampled from the whole log.
     samples: Vec<Sample>,
     /// Where the next page of the feed begins.
     after: String,
@@ -113,8 +113,12 @@ impl Log {
         let after = cpu();
         let batches = self.batches.load(1, None, LASTS).await;
         let alone = self.one.load(1, None, LASTS).await;
-        for seen in [&many, &batches, &alone] {
-            assert_eq!((seen.refused.len(), seen.other), (0, 0), "all are accepted");
+        for latencies in [&many, &batches, &alone] {
+            assert_eq!(
+                (latencies.refused.len(), latencies.other),
+                (0, 0),
+                "all are accepted"
+            );
         }
         let count = many.accepted.len() as f64;
         vec![
@@ -122,7 +126,7 @@ impl Log {
             batches.rate() * BATCH as f64,
             (after.0 - before.0).as_secs_f64() / count,
             (after.1 - before.1).as_secs_f64() / count,
-            at(&alone.accepted, 0.5).unwrap().as_secs_f64(),
+            percentile(&alone.accepted, 0.5).unwrap().as_secs_f64(),
         ]
     }
 
@@ -185,7 +189,7 @@ impl Log {
         let next = next.map(|next| next.to_str().unwrap().to_owned());
         let body = answer.text().await.unwrap();
         let took = begun.elapsed().as_secs_f64();
-        // A session that is not attributed is a 404, which takes as long.
+        // An unattributed session gets a 404, which takes as long as a 200.
         let is_expected = status.is_success() || path.starts_with("/sessions/");
         assert!(is_expected, "{path}: {status} {body}");
         (took, next)

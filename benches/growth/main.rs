@@ -22,13 +22,13 @@ use logs::Log;
 use plot::{Line, plot};
 use process::{median, resident, variable};
 
-/// The measures, with the units of their figures. More is worse, except for rates.
+/// The measures, with the units of their figures. A higher figure is worse, except for rates.
 const MEASURES: [(&str, Unit); 16] = [
     ("reports, 64 connections", Unit::PerSecond),
     ("reports in batches of 1,000", Unit::PerSecond),
     ("a report, server's processor time", Unit::Micros),
     ("a report, database's processor time", Unit::Micros),
-    ("a report alone", Unit::Millis),
+    ("a report, one connection", Unit::Millis),
     ("a billable by id", Unit::Millis),
     ("by session", Unit::Millis),
     ("by call", Unit::Millis),
@@ -42,7 +42,7 @@ const MEASURES: [(&str, Unit); 16] = [
     ("a month of an account by customer", Unit::Millis),
 ];
 
-/// How many of them, from the first, record. The others read.
+/// The number of measures at the start that are writes; the others are reads.
 const WRITES: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Unit {
         }
     }
 
-    /// Returns how many times the cost of `first` the cost of `figure` is.
+    /// Returns the cost of `figure` divided by the cost of `first`.
     fn times(self, figure: f64, first: f64) -> f64 {
         match self {
             Self::PerSecond => first / figure,
@@ -75,14 +75,14 @@ impl Unit {
 async fn main() {
     // A plain `cargo bench` runs this too, without the script's variables.
     if std::env::var_os("BENCH_LOGS").is_none() {
-        return println!("scripts/bench-growth runs this");
+        return println!("run scripts/bench-growth");
     }
     let rounds: usize = std::env::var("BENCH_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
     let mut logs = Vec::new();
     for (port, description) in (18480..).zip(variable("BENCH_LOGS").lines()) {
         logs.push(Log::start(description, port).await);
     }
-    // By log and measure, the figure of each round.
+    // The figures of all rounds, by log and measure.
     let mut figures = vec![vec![Vec::new(); MEASURES.len()]; logs.len()];
     for turn in 1..=rounds {
         for (log, figures) in logs.iter_mut().zip(&mut figures) {
@@ -121,7 +121,7 @@ async fn main() {
         .iter()
         .map(|log| format!("{:.0} MiB", resident(log.server.id()).1))
         .collect();
-    println!("| the server's memory at most | {} |", resident.join(" | "));
+    println!("| the server's peak RSS | {} |", resident.join(" | "));
     let (writes, reads) = lines.split_at(WRITES);
     let picture = plot(&[("recording", writes), ("reading", reads)]);
     std::fs::write(variable("BENCH_PLOT"), picture).unwrap();

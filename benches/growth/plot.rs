@@ -1,4 +1,4 @@
-//! Plots, as SVG, how many times as much each measure costs in a larger log.
+//! Plots, as SVG, each measure's cost relative to the smallest log.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use std::fmt::Write;
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) name: &'static str,
-    /// Billables in the log, and how many times the smallest log's cost the measure has.
+    /// The number of billables in the log, and the cost relative to the smallest log.
     pub(crate) points: Vec<(u64, f64)>,
 }
 
@@ -20,7 +20,7 @@ const BOTTOM: f64 = HEIGHT - 40.0;
 /// The distance between two names.
 const APART: f64 = 17.0;
 
-/// Distinguishable to colour-blind people, after Okabe and Ito. Dashes distinguish further lines.
+/// Okabe and Ito's colours, which colour-blind people can distinguish. Further lines are dashed.
 const COLOURS: [&str; 6] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a5c00", "#3b3b3b",
 ];
@@ -31,7 +31,7 @@ pub(crate) fn plot(panels: &[(&str, &[Line])]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n\
-         <title>How many times as much each operation costs in a larger log</title>\n\
+         <title>The cost of each operation relative to the smallest log</title>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     for (index, (title, lines)) in panels.iter().enumerate() {
@@ -54,7 +54,7 @@ fn panel(svg: &mut String, title: &str, lines: &[Line]) {
         LEFT,
         20.0,
         "start",
-        &format!("{title}: times the cost in the smallest log"),
+        &format!("{title}: cost relative to the smallest log"),
     );
     let step = (most_times / 5.0).ceil();
     let mut tick = 0.0;

@@ -1,5 +1,5 @@
-//! How fast the service stores, compared with rivals. `scripts/bench` creates a database and runs
-//! this. Everything is measured in turn, for several rounds, and compared within a round.
+//! How fast the service stores, compared with baselines. `scripts/bench` creates a database and
+//! runs this. Everything is measured in turn, for several rounds, and compared within a round.
 
 #![expect(
     clippy::unwrap_used,
@@ -67,7 +67,9 @@ async fn round(bench: &Bench) -> Round {
 }
 
 fn print_rates(rounds: &[Round]) {
-    println!("| | per second | processor time each, server | database |\n|---|---|---|---|");
+    println!(
+        "| | per second | server CPU per report | database CPU per report |\n|---|---|---|---|"
+    );
     for (name, what) in [
         ("empty 256", "an empty axum handler, 256 connections"),
         ("billables 256", "**reports, PostgreSQL, 256 connections**"),
@@ -79,7 +81,7 @@ fn print_rates(rounds: &[Round]) {
         ),
         (
             "insert 64",
-            "axum and sqlx, one `INSERT … ON CONFLICT` a request, 64 connections",
+            "axum and sqlx, one `INSERT … ON CONFLICT` per request, 64 connections",
         ),
         ("fastapi 64", "FastAPI and asyncpg, 64 connections"),
         ("fastify 64", "Fastify and pg, 64 connections"),
@@ -89,7 +91,7 @@ fn print_rates(rounds: &[Round]) {
         ("sqlite 64", "**reports, SQLite, 64 connections**"),
         (
             "transaction 64",
-            "axum and sqlx, one SQLite transaction a request, 64 connections",
+            "axum and sqlx, one SQLite transaction per request, 64 connections",
         ),
     ] {
         let all = of_rounds(rounds, |round| round[name].rate);
@@ -103,7 +105,7 @@ fn print_rates(rounds: &[Round]) {
 }
 
 fn print_goals(rounds: &[Round]) {
-    println!("\n| what | of its rate | goal |\n|---|---|---|");
+    println!("\n| comparison | billables' rate / its rate | goal |\n|---|---|---|");
     for (what, over, under, goal) in [
         (
             "an empty handler, 256 connections",
@@ -118,7 +120,7 @@ fn print_goals(rounds: &[Round]) {
             "≥ 0.35",
         ),
         (
-            "one `INSERT … ON CONFLICT` a request, axum and sqlx",
+            "one `INSERT … ON CONFLICT` per request, axum and sqlx",
             "billables 64",
             "insert 64",
             "≥ 4",
@@ -126,15 +128,15 @@ fn print_goals(rounds: &[Round]) {
         ("FastAPI and asyncpg", "billables 64", "fastapi 64", "≥ 8"),
         ("Fastify and pg", "billables 64", "fastify 64", "≥ 3"),
         ("`pgbench`", "billables 64", "pgbench 64", "≥ 2"),
-        ("batches, of `psql`", "batch", "psql", "≥ 0.60"),
+        ("batches / `psql`", "batch", "psql", "≥ 0.60"),
         (
-            "SQLite, one transaction a request",
+            "SQLite, one transaction per request",
             "sqlite 64",
             "transaction 64",
             "≥ 4",
         ),
         (
-            "duplicates, of new ones",
+            "duplicates / new reports",
             "duplicates 64",
             "billables 64",
             "≥ 1",
@@ -171,7 +173,7 @@ fn print_latencies(rounds: &[Round]) {
         (round["billables 1"].p50 - round["empty 1"].p50) / round["pgbench 1"].p50
     });
     println!(
-        "| one connection, without an empty request, of `pgbench` | {} | ≤ 1.3 |",
+        "| one connection: (p50 − an empty handler's p50) / `pgbench`'s p50 | {} | ≤ 1.3 |",
         ratio(&alone)
     );
     for (what, half) in [("PostgreSQL", "half"), ("SQLite", "sqlite half")] {
@@ -180,13 +182,14 @@ fn print_latencies(rounds: &[Round]) {
             round[half].p99 / allowed
         });
         println!(
-            "| {what}: p99 at half of the maximum rate, of 10 × fsync or 5 × p50 | {} | ≤ 1 |",
+            "| {what}: p99 at half of the maximum rate / max(10 × fsync p50, 5 × p50) | {} | ≤ 1 |",
             ratio(&of)
         );
     }
 }
 
-/// Measures one subject by itself, to try a change or to profile it; last at half of its rate.
+/// Measures one subject by itself, to try a change or to profile the server. The last measurement
+/// is at half of the maximum rate.
 async fn alone(bench: &Bench, subject: &str) {
     let mut full = 0.0;
     for (connections, part) in [(256, None), (1, None), (64, None), (64, Some(0.5))] {
@@ -209,7 +212,7 @@ async fn alone(bench: &Bench, subject: &str) {
 async fn main() {
     // A plain `cargo bench` runs this too, without the script's variables.
     if std::env::var_os("BENCH_POSTGRES").is_none() {
-        return println!("scripts/bench runs this");
+        return println!("run scripts/bench");
     }
     let rounds: usize = std::env::var("BENCH_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
     let bench = Bench::start().await;

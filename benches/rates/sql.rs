@@ -1,9 +1,9 @@
-//! Statements for pgbench and psql: a row as the rivals store it, and groups as the service
+//! Statements for pgbench and psql: a row as the baselines store it, and groups as the service
 //! commits them.
 
 use uuid::Uuid;
 
-/// Creates the source of the rivals' positions, in a database with the service's schema.
+/// Creates the sequence that numbers the baselines' rows.
 pub(crate) const POSITIONS: &str = "create sequence positions";
 
 /// Inserts one row per transaction.
@@ -16,8 +16,8 @@ from (select gen_random_uuid() as id, (extract(epoch from clock_timestamp()) * 1
 on conflict (partition, id) do nothing;
 ";
 
-/// Returns the service's statements for a single report, without its settings. The service itself
-/// begins and locks the head in one message.
+/// Returns the service's statements for a single report, without its `set local` statements.
+/// The service itself sends `begin` and the lock of the log's head in one message.
 pub(crate) fn group_of_one() -> String {
     group(
         "array[gen_random_uuid()]",

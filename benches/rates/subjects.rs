@@ -1,4 +1,5 @@
-//! The subjects of the measurements: the service on both databases, its rivals, pgbench and psql.
+//! The subjects of the measurements: the service on both databases, the baselines, pgbench and
+//! psql.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::load::{Seen, Target, at};
+use super::load::{Latencies, Target, percentile};
 use super::process::{Server, billables, processor_time, resident, variable};
 use super::reports::{BATCH, batch, report};
 use super::{LASTS, sql};
@@ -29,8 +30,9 @@ pub(crate) struct Measured {
     pub(crate) rate: f64,
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// Per report.
+    /// Processor time per report, in seconds.
     pub(crate) server_cpu: Option<f64>,
+    /// Processor time per report, in seconds.
     pub(crate) database_cpu: Option<f64>,
 }
 
@@ -61,7 +63,7 @@ pub(crate) fn database(name: &str) -> String {
     variable("BENCH_POSTGRES").replace("/postgres?", &format!("/{name}?"))
 }
 
-/// Creates the databases of the service and its rivals. Returns the URLs of the SQLite ones.
+/// Creates the databases of the service and the baselines. Returns the URLs of the SQLite ones.
 async fn make_databases(directory: &Path) -> (String, String) {
     let mut cluster = PgConnection::connect(&variable("BENCH_POSTGRES"))
         .await
@@ -88,7 +90,7 @@ async fn make_databases(directory: &Path) -> (String, String) {
     (sqlite, rival_sqlite)
 }
 
-/// Starts a rival on a database.
+/// Starts a baseline on a database.
 fn rival(directory: &Path, name: &str, url: &str, port: u16) -> (Server, Target) {
     let address = format!("127.0.0.1:{port}");
     let mut command = match name {
@@ -178,7 +180,7 @@ impl Bench {
             let (server, target) = rival(&directory, name, &url, port);
             bench.add(name, server, target, url.starts_with("postgres"));
         }
-        // After this, all workers of the rivals run, and the repeated reports are stored.
+        // After this, all workers of the baselines run, and the repeated reports are stored.
         for name in ["fastapi", "fastify", "duplicates"] {
             bench.load(name, 64, None).await;
         }
@@ -196,7 +198,8 @@ impl Bench {
         self.servers.push(server);
     }
 
-    /// Measures a subject under load on `connections` connections; with a rate, at that rate.
+    /// Measures a subject over `connections` connections, at `rate` requests per second if it is
+    /// given.
     pub(crate) async fn load(
         &self,
         subject: &str,
@@ -212,23 +215,23 @@ impl Bench {
         target.load(connections, rate, WARM).await;
         let cpu = || (processor_time(*server), processor_time(self.postmaster));
         let before = cpu();
-        let seen = target.load(connections, rate, LASTS).await;
+        let latencies = target.load(connections, rate, LASTS).await;
         let after = cpu();
         assert_eq!(
-            (seen.refused.len(), seen.other),
+            (latencies.refused.len(), latencies.other),
             (0, 0),
             "{subject}: all are accepted"
         );
-        let count = (seen.accepted.len() * reports) as f64;
+        let count = (latencies.accepted.len() * reports) as f64;
         Measured {
-            rate: seen.rate() * *reports as f64,
+            rate: latencies.rate() * *reports as f64,
             server_cpu: Some((after.0 - before.0).as_secs_f64() / count),
             database_cpu: is_on_postgres.then(|| (after.1 - before.1).as_secs_f64() / count),
-            ..times(&seen)
+            ..times(&latencies)
         }
     }
 
-    /// Measures a script with pgbench. Its latencies are for use with one client.
+    /// Measures a script with pgbench. The latencies are only meaningful with one client.
     pub(crate) async fn pgbench(&self, script: &str, clients: usize) -> Measured {
         let file = self.directory.join("pgbench.sql");
         std::fs::write(&file, script).unwrap();
@@ -337,7 +340,7 @@ impl Bench {
         drop(servers);
         let count: usize = variable("BENCH_REPORTS").parse().unwrap();
         println!(
-            "\n| | start to ready | idle | after {count} reports | at most |\n|---|---|---|---|---|"
+            "\n| | start to ready | idle RSS | RSS after {count} reports | peak RSS |\n|---|---|---|---|---|"
         );
         let mut cluster = PgConnection::connect(&variable("BENCH_POSTGRES"))
             .await
@@ -362,9 +365,9 @@ impl Bench {
             let mut alone = 0;
             while sent < count {
                 if alone * 5 < sent {
-                    let seen = one.load(256, None, slice).await;
-                    alone += seen.accepted.len();
-                    sent += seen.accepted.len();
+                    let latencies = one.load(256, None, slice).await;
+                    alone += latencies.accepted.len();
+                    sent += latencies.accepted.len();
                 } else {
                     sent += batches.load(4, None, slice).await.accepted.len() * BATCH;
                 }
@@ -417,14 +420,14 @@ fn until_ready(address: &str) {
     }
 }
 
-fn times(seen: &Seen) -> Measured {
+fn times(latencies: &Latencies) -> Measured {
     Measured {
-        p50: seconds_at(&seen.accepted, 0.5),
-        p99: seconds_at(&seen.accepted, 0.99),
+        p50: seconds_at(&latencies.accepted, 0.5),
+        p99: seconds_at(&latencies.accepted, 0.99),
         ..Measured::default()
     }
 }
 
 fn seconds_at(times: &[Duration], part: f64) -> f64 {
-    at(times, part).map_or(0.0, |time| time.as_secs_f64())
+    percentile(times, part).map_or(0.0, |time| time.as_secs_f64())
 }

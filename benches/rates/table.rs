@@ -3,7 +3,6 @@
 use super::Round;
 use super::process::median;
 
-/// Returns a figure of each round.
 pub(crate) fn of_rounds(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> Vec<f64> {
     rounds.iter().map(figure).collect()
 }

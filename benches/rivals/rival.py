@@ -1,4 +1,4 @@
-"""One INSERT … ON CONFLICT a request: FastAPI and asyncpg."""
+"""One `INSERT … ON CONFLICT` per request, with FastAPI and asyncpg."""
 
 import time
 import uuid

@@ -14,22 +14,22 @@ use tokio::time::{Instant, sleep_until};
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     address: String,
-    /// The headers between the request line and the length.
+    /// The headers between the request line and `Content-Length`.
     headers: String,
     body: fn(usize) -> String,
     next: Arc<AtomicUsize>,
 }
 
-/// The responses, with the time that each took from when its request was sent, sorted.
+/// The sorted latencies of the responses, by outcome, each from when its request was sent.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Latencies {
     pub(crate) accepted: Vec<Duration>,
     pub(crate) refused: Vec<Duration>,
     pub(crate) other: usize,
     lasted: Duration,
 }
 
-impl Seen {
+impl Latencies {
     /// Accepted requests per second.
     pub(crate) fn rate(&self) -> f64 {
         self.accepted.len() as f64 / self.lasted.as_secs_f64()
@@ -50,7 +50,7 @@ impl Target {
     }
 
     /// Sends a request and reads the response. Returns its status.
-    async fn send(&self, stream: &mut TcpStream, space: &mut Vec<u8>) -> Option<u16> {
+    async fn send(&self, stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<u16> {
         let body = (self.body)(self.next.fetch_add(1, Ordering::Relaxed));
         let request = format!(
             "POST /billables HTTP/1.1\r\n{}Content-Length: {}\r\n\r\n{body}",
@@ -58,36 +58,37 @@ impl Target {
             body.len()
         );
         stream.write_all(request.as_bytes()).await.ok()?;
-        space.clear();
+        buffer.clear();
         let mut head = None;
         loop {
-            if stream.read_buf(space).await.ok()? == 0 {
+            if stream.read_buf(buffer).await.ok()? == 0 {
                 return None;
             }
-            head = head.or_else(|| head_of(space));
+            head = head.or_else(|| head_of(buffer));
             match head {
-                Some((status, Some(whole))) if space.len() >= whole => return Some(status),
-                Some((status, None)) if space.ends_with(b"\r\n0\r\n\r\n") => return Some(status),
+                Some((status, Some(whole))) if buffer.len() >= whole => return Some(status),
+                Some((status, None)) if buffer.ends_with(b"\r\n0\r\n\r\n") => return Some(status),
                 _ => {}
             }
         }
     }
 
     /// Sends requests on `connections` connections for the time `lasts`, each one when the one
-    /// before it is answered. With a rate, sends that many per second, whatever the responses.
+    /// before it is answered. With a rate, starts that many requests per second, as long as a
+    /// connection is free.
     pub(crate) async fn load(
         &self,
         connections: usize,
         rate: Option<f64>,
         lasts: Duration,
-    ) -> Seen {
+    ) -> Latencies {
         let begun = Instant::now();
         let mut workers = JoinSet::new();
         for worker in 0..connections {
             let target = self.clone();
             workers.spawn(async move {
-                let mut seen = Seen::default();
-                let mut space = Vec::with_capacity(4096);
+                let mut latencies = Latencies::default();
+                let mut buffer = Vec::with_capacity(4096);
                 let mut stream = connect(&target.address).await;
                 for turn in 0.. {
                     if let Some(rate) = rate {
@@ -98,23 +99,23 @@ impl Target {
                     if sent >= begun + lasts {
                         break;
                     }
-                    match target.send(&mut stream, &mut space).await {
-                        Some(200..=299) => seen.accepted.push(sent.elapsed()),
-                        Some(503) => seen.refused.push(sent.elapsed()),
+                    match target.send(&mut stream, &mut buffer).await {
+                        Some(200..=299) => latencies.accepted.push(sent.elapsed()),
+                        Some(503) => latencies.refused.push(sent.elapsed()),
                         _ => {
-                            seen.other += 1;
+                            latencies.other += 1;
                             stream = connect(&target.address).await;
                         }
                     }
                 }
-                seen
+                latencies
             });
         }
-        let mut all = Seen::default();
-        for seen in workers.join_all().await {
-            all.accepted.extend(seen.accepted);
-            all.refused.extend(seen.refused);
-            all.other += seen.other;
+        let mut all = Latencies::default();
+        for latencies in workers.join_all().await {
+            all.accepted.extend(latencies.accepted);
+            all.refused.extend(latencies.refused);
+            all.other += latencies.other;
         }
         all.lasted = begun.elapsed();
         all.accepted.sort_unstable();
@@ -124,8 +125,10 @@ impl Target {
 }
 
 async fn connect(address: &str) -> TcpStream {
-    let stream = TcpStream::connect(address).await.expect("a connection");
-    stream.set_nodelay(true).expect("a socket");
+    let stream = TcpStream::connect(address)
+        .await
+        .expect("the server accepts a connection");
+    stream.set_nodelay(true).expect("the socket is open");
     stream
 }
 
@@ -133,7 +136,7 @@ async fn connect(address: &str) -> TcpStream {
 /// if the response is chunked.
 fn head_of(answer: &[u8]) -> Option<(u16, Option<usize>)> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..end]).expect("an ASCII head");
+    let head = std::str::from_utf8(&answer[..end]).expect("the head is ASCII");
     let status = head.get(9..12)?.parse().ok()?;
     let value = |wanted| {
         head.lines().find_map(|line| {
@@ -144,14 +147,17 @@ fn head_of(answer: &[u8]) -> Option<(u16, Option<usize>)> {
     let length = match value("transfer-encoding") {
         Some(_) => None,
         None => Some(
-            end + 4 + value("content-length").map_or(0, |length| length.parse().expect("a length")),
+            end + 4
+                + value("content-length").map_or(0, |length| {
+                    length.parse().expect("Content-Length is a number")
+                }),
         ),
     };
     Some((status, length))
 }
 
 /// Returns a percentile of sorted times, such as 0.99, or `None` if there are no times.
-pub(crate) fn at(times: &[Duration], part: f64) -> Option<Duration> {
+pub(crate) fn percentile(times: &[Duration], part: f64) -> Option<Duration> {
     let last = times.len().checked_sub(1)?;
     Some(times[(last as f64 * part) as usize])
 }

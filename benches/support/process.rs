@@ -17,13 +17,13 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the program, and returns when it accepts connections. Its stderr goes to a file.
     pub(crate) fn start(command: &mut Command, address: &str, log: &Path) -> Self {
-        let log = File::create(log).expect("a file");
+        let log = File::create(log).expect("the log file can be created");
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .expect("a program");
+            .expect("the program starts");
         let server = Self { child };
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
@@ -53,7 +53,7 @@ impl Drop for Server {
 /// Returns the processor time of a process and all its descendants.
 pub(crate) fn processor_time(root: i32) -> Duration {
     let stats: Vec<_> = all_processes()
-        .expect("processes")
+        .expect("/proc is readable")
         .filter_map(|process| process.ok()?.stat().ok())
         .collect();
     let mut family = vec![root];
@@ -78,8 +78,8 @@ pub(crate) fn processor_time(root: i32) -> Duration {
 pub(crate) fn resident(id: i32) -> (f64, f64) {
     let status = Process::new(id)
         .and_then(|process| process.status())
-        .expect("a process");
-    let mib = |kib: Option<u64>| kib.expect("a size") as f64 / 1024.0;
+        .expect("the process runs");
+    let mib = |kib: Option<u64>| kib.expect("the status has memory sizes") as f64 / 1024.0;
     (mib(status.vmrss), mib(status.vmhwm))
 }
 

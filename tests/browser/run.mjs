@@ -92,7 +92,7 @@ async function look(browser, colorScheme, viewport) {
         }
     }
     const missing = await page.goto("/json/metadata?op=Nope");
-    equal(missing.status(), 404, "an unknown operation");
+    equal(missing.status(), 404, "an unknown operation gets 404");
     // The browser itself logs the expected 404.
     troubles.splice(0, 1);
     await inspect(page, troubles, about("unknown"));
@@ -121,9 +121,9 @@ async function send(browser) {
         await page.getByLabel("Token").fill(token);
         await page.getByRole("button", { name: "Send POST" }).click();
         await page.locator("#outcome", { hasText: /^201 Created in \d+ ms$/ }).waitFor();
-        check((await page.locator("#answer").textContent()).includes(call), `the answer in ${format}`);
+        check((await page.locator("#answer").textContent()).includes(call), `the response in ${format} contains the call`);
         const found = await fetch(`${url}/billables?callSid=${call}`, { headers: { authorization: `Bearer ${token}` } });
-        equal((await found.json()).items.map((item) => item.callSid), [call], "what is stored");
+        equal((await found.json()).items.map((item) => item.callSid), [call], "the report is stored");
         await inspect(page, troubles, `sent as ${format}`);
         if (format === "json") await shoot(page, "sent");
     }
@@ -132,7 +132,7 @@ async function send(browser) {
     await page.getByLabel("startDate").fill("2026-02-01");
     await page.getByRole("button", { name: "Send GET" }).click();
     await page.locator("#outcome", { hasText: /^200 / }).waitFor();
-    check((await page.locator("#answer").textContent()).includes('"startDate":"2026-02-01"'), "a parameter of the query");
+    check((await page.locator("#answer").textContent()).includes('"startDate":"2026-02-01"'), "the query parameter is sent");
     const billables = await fetch(`${url}/billables`, { headers: { authorization: `Bearer ${token}` } });
     const { id } = (await billables.json()).items[0];
     await page.goto(page_of("GetBillable"));
@@ -140,13 +140,13 @@ async function send(browser) {
     await page.getByLabel("id", { exact: true }).fill(id);
     await page.getByRole("button", { name: "Send GET" }).click();
     await page.locator("#outcome", { hasText: /^200 / }).waitFor();
-    check((await page.locator("#answer").textContent()).includes(id), "a parameter of the path");
-    equal(troubles, [], "sending");
+    check((await page.locator("#answer").textContent()).includes(id), "the path parameter is sent");
+    equal(troubles, [], "sending causes no errors");
     await page.getByLabel("Token").fill("wrong");
     await page.getByRole("button", { name: "Send GET" }).click();
     await page.locator("#outcome", { hasText: /^401 / }).waitFor();
-    check((await page.locator("#answer").textContent()).includes("Unauthorized"), "a wrong token");
-    equal(await page.evaluate(() => [localStorage.length, sessionStorage.length, document.cookie]), [0, 0, ""], "what is kept");
+    check((await page.locator("#answer").textContent()).includes("Unauthorized"), "a wrong token gets Unauthorized");
+    equal(await page.evaluate(() => [localStorage.length, sessionStorage.length, document.cookie]), [0, 0, ""], "the page keeps nothing in the browser");
     await context.close();
 }
 
@@ -159,9 +159,9 @@ async function copy(browser) {
         await button.click();
         // The button is awaited first, because the announcement may still be an earlier button's.
         await button.filter({ hasText: /^Copied/ }).waitFor();
-        equal(await page.locator("#said").textContent(), "Copied", "it is said");
+        equal(await page.locator("#said").textContent(), "Copied", "the page announces the copy");
         const copied = await page.evaluate(() => navigator.clipboard.readText());
-        equal(copied, await block.locator("code").textContent(), "what is copied");
+        equal(copied, await block.locator("code").textContent(), "the button copies its code");
     }
     await context.close();
 }
@@ -182,8 +182,8 @@ async function walk(browser) {
             const one = document.activeElement;
             return [one.getAttribute("data-place-in-order"), getComputedStyle(one).outlineStyle];
         });
-        equal(reached, String(place), "the order of the keyboard");
-        check(outline !== "none", `the focus on the element ${place} is seen`);
+        equal(reached, String(place), "Tab reaches the elements in document order");
+        check(outline !== "none", `the focus on element ${place} is visible`);
     }
     await page.goto(page_of("NewBillable"));
     await page.keyboard.press("Tab");
@@ -196,12 +196,12 @@ async function walk(browser) {
 async function plain(browser) {
     const { context, page, troubles } = await open(browser, { viewport: PHONE, javaScriptEnabled: false });
     await page.goto(page_of("NewBillable"));
-    check(await page.locator("#samples pre").first().isVisible(), "samples without JavaScript");
-    equal(await page.locator("#send, .copy").evaluateAll((all) => all.length), 3, "what is hidden");
-    for (const hidden of await page.locator("#send, .copy").all()) check(await hidden.isHidden(), "hidden");
+    check(await page.locator("#samples pre").first().isVisible(), "samples are visible without JavaScript");
+    equal(await page.locator("#send, .copy").evaluateAll((all) => all.length), 3, "the page has three parts that need JavaScript");
+    for (const hidden of await page.locator("#send, .copy").all()) check(await hidden.isHidden(), "parts that need JavaScript are hidden");
     await page.locator("nav[aria-label=Languages] a", { hasText: "Python" }).click();
-    check(await page.locator("#types pre").isVisible(), "a tab without JavaScript");
-    equal(troubles, [], "without JavaScript");
+    check(await page.locator("#types pre").isVisible(), "tabs work without JavaScript");
+    equal(troubles, [], "the page has no errors without JavaScript");
     await context.close();
 }
 
@@ -217,8 +217,8 @@ async function print(browser) {
         const { backgroundColor, color } = getComputedStyle(document.documentElement);
         return [backgroundColor, color];
     });
-    equal([paper, ink], ["rgb(255, 255, 255)", "rgb(0, 0, 0)"], "ink on paper");
-    check(await page.locator("#samples pre").first().isVisible(), "samples on paper");
+    equal([paper, ink], ["rgb(255, 255, 255)", "rgb(0, 0, 0)"], "print has black text on white");
+    check(await page.locator("#samples pre").first().isVisible(), "samples are printed");
     await shoot(page, "print");
     await context.close();
 }
@@ -231,4 +231,4 @@ try {
 } finally {
     await browser.close();
 }
-console.log(`${checks} checks hold in the browser${shots ? `, ${shots} screenshots` : ""}`);
+console.log(`${checks} browser checks passed${shots ? `, ${shots} screenshots` : ""}`);

@@ -6,4 +6,4 @@ import { round } from "./round.js";
 const client = new JsonServiceClient(process.env.BILLABLES_URL);
 client.bearerToken = process.env.BILLABLES_TOKEN;
 await round("mjs", dtos, client);
-console.log("JavaScript module: every operation, every answer as expected");
+console.log("JavaScript module: all operations called, all responses as expected");

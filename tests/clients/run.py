@@ -21,7 +21,7 @@ from dtos import (
 )
 from servicestack import JsonServiceClient, WebServiceException
 
-URL, AWAY_URL, TOKEN = (os.environ[name] for name in ("BILLABLES_URL", "BILLABLES_AWAY_URL", "BILLABLES_TOKEN"))
+URL, LOCKED_URL, TOKEN = (os.environ[name] for name in ("BILLABLES_URL", "BILLABLES_LOCKED_URL", "BILLABLES_TOKEN"))
 
 
 calls = 0
@@ -45,7 +45,7 @@ def equal(found, expected, what):
     assert found == expected, f"{what}: {found!r} instead of {expected!r}"
 
 
-def is_stored(dto):
+def assert_stored(dto):
     """Check that exactly this report is stored: a repeat is recognised."""
     body = json.dumps({"accountId": dto.account_id, "customerId": dto.customer_id, "callSid": dto.call_sid})
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
@@ -59,7 +59,7 @@ def rejection(call):
         call()
     except WebServiceException as error:
         return error
-    raise AssertionError("the call succeeds")
+    raise AssertionError("the call must fail, but it succeeded")
 
 
 def with_credentials(dto):
@@ -76,7 +76,7 @@ for way, send in {
 }.items():
     dto = report()
     equal(send(dto), None, way)
-    is_stored(dto)
+    assert_stored(dto)
 
 for way, send, expected in [
     ("send_all", lambda dtos: client().send_all(dtos), [None, None]),
@@ -89,13 +89,14 @@ for way, send, expected in [
     if expected is not None:
         equal(result, expected, way)
     for dto in dtos:
-        is_stored(dto)
+        assert_stored(dto)
 
-# The DTO on Evo Voice's page lacks the marker that this client needs to send it, so its users post to the path.
+# Evo Voice's DTO lacks the interface `IReturn` or `IReturnVoid`, without which this client cannot send it, so users of
+# that DTO post to the path.
 dto = report()
 shown = client().post_url("/billables", body={"accountId": "acc", "customerId": "cus", "callSid": dto.call_sid})
 equal((shown["state"], shown["callSid"]), ("billable", dto.call_sid), "post_url")
-is_stored(dto)
+assert_stored(dto)
 
 invalid = rejection(lambda: client().post(NewBillable(call_sid="CA1")))
 equal((invalid.status_code, invalid.response_status.error_code), (400, "NotEmpty"), "field errors")
@@ -117,8 +118,8 @@ conflict = rejection(lambda: keyed.post(report()))
 equal((conflict.status_code, conflict.response_status.error_code), (422, "IdempotencyConflict"), "422")
 equal(conflict.response_status.errors[0].field_name, "CallSid", "422")
 
-away = rejection(lambda: client(AWAY_URL).post(report()))
-equal((away.status_code, away.response_status.error_code), (503, "StoreUnavailable"), "503")
+locked = rejection(lambda: client(LOCKED_URL).post(report()))
+equal((locked.status_code, locked.response_status.error_code), (503, "StoreUnavailable"), "503")
 
 
 def items_between(start, end):
@@ -162,4 +163,4 @@ log = client().get(ReadLog(after=billing.as_of, limit=10, wait=0))
 equal([(entry.kind, entry.billable_id, entry.reason) for entry in log.items], [("voided", billable.id, "a test call")], "ReadLog")
 equal(client().get(ReadLog(after=log.next_cursor)).items, [], "ReadLog")
 
-print(f"Python client: {calls} reports and every operation, every answer as expected")
+print(f"Python client: {calls} reports, all operations called, all responses as expected")

@@ -7,7 +7,7 @@ import { check, equal, round } from "./round.js";
 
 declare const process: { env: Record<string, string> };
 
-const { BILLABLES_URL: url, BILLABLES_AWAY_URL: awayUrl, BILLABLES_TOKEN: token } = process.env;
+const { BILLABLES_URL: url, BILLABLES_LOCKED_URL: lockedUrl, BILLABLES_TOKEN: token } = process.env;
 
 type Fields = { accountId?: string; customerId?: string; sessionId?: string; callSid?: string };
 
@@ -18,7 +18,7 @@ function client(base = url) {
 }
 
 /** Checks that exactly this report is stored: a repeat is recognised. */
-async function isStored(fields: Fields) {
+async function assertStored(fields: Fields) {
     const response = await fetch(`${url}/billables`, {
         method: "POST",
         headers: { "Authorization": `Bearer ${token}`, "Content-Type": "application/json" },
@@ -34,7 +34,7 @@ async function rejection(call: Promise<unknown>) {
     } catch (error) {
         return (error as { responseStatus: any }).responseStatus;
     }
-    throw new Error("the call succeeds");
+    throw new Error("the call must fail, but it succeeded");
 }
 
 let calls = 0;
@@ -75,13 +75,13 @@ async function checkForm(form: string, dto: (fields: Fields) => any) {
         const fields = report();
         const result = await send(dto(fields));
         check(result == null, `${form} ${way} returns ${JSON.stringify(result)}`);
-        await isStored(fields);
+        await assertStored(fields);
     }
 
     const shown = report();
     const billable = await client().postToUrl("/billables", dto(shown)) as any;
     equal([billable.state, billable.callSid], ["billable", shown.callSid], "postToUrl");
-    await isStored(shown);
+    await assertStored(shown);
 
     const batches: Record<string, (dtos: any[]) => Promise<unknown>> = {
         "sendAll": (dtos) => client().sendAll(dtos),
@@ -93,7 +93,7 @@ async function checkForm(form: string, dto: (fields: Fields) => any) {
         const fields = [report(), report(), report()];
         const result = await send(fields.map(dto));
         if (way.startsWith("sendAll ") || way === "sendAll") equal(result, [null, null, null], `${form} ${way}`);
-        for (const each of fields) await isStored(each);
+        for (const each of fields) await assertStored(each);
     }
 
     // Errors, as the client shows them.
@@ -110,11 +110,11 @@ async function checkForm(form: string, dto: (fields: Fields) => any) {
     await keyed.post(dto(report()));
     const conflict = await rejection(keyed.post(dto(report())));
     equal([conflict.errorCode, conflict.errors[0].fieldName], ["IdempotencyConflict", "CallSid"], "422");
-    const away = await rejection(client(awayUrl).post(dto(report())));
-    equal(away.errorCode, "StoreUnavailable", "503");
+    const locked = await rejection(client(lockedUrl).post(dto(report())));
+    equal(locked.errorCode, "StoreUnavailable", "503");
 }
 
 await checkForm("page", (fields) => new page.NewBillable(fields));
 await checkForm("served", (fields) => new dtos.NewBillable(fields));
 await round("ts", dtos, client());
-console.log(`TypeScript client: ${calls} reports and every operation, every answer as expected`);
+console.log(`TypeScript client: ${calls} reports, all operations called, all responses as expected`);

@@ -5,7 +5,7 @@
 
 use std::process::{Command, Stdio};
 
-/// Set in the process that callgrind watches.
+/// The environment variable that is set in the process under callgrind.
 const WATCHED: &str = "BILLABLES_COST_WATCHED";
 
 /// Runs `operations` under callgrind. Returns the instructions of each [`measured`] call, in order.
@@ -36,7 +36,7 @@ pub(crate) fn count(test: &str, operations: impl FnOnce()) -> Option<Vec<u64>> {
         .env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=65535")
         .stdout(Stdio::null())
         .output()
-        .expect("valgrind is installed, which scripts/test-cost does");
+        .expect("valgrind is installed; scripts/test-cost installs it");
     assert!(
         watched.status.success(),
         "{}",

@@ -67,7 +67,7 @@ fn shapes() -> Vec<Shape> {
     let attributes: String = (0..60)
         .map(|number| format!(" a{number}='&amp;'"))
         .collect();
-    let spaces: String = (0..60)
+    let namespaces: String = (0..60)
         .map(|number| format!(" xmlns:a{number}='urn:{number}'"))
         .collect();
     let lists = format!("a:{}{},", "[".repeat(60), "]".repeat(60));
@@ -116,7 +116,7 @@ fn shapes() -> Vec<Shape> {
         xml("attributes", "", &format!("<a{attributes}/>"), ""),
         xml("one element's attributes", "<a", " a='b'", "/>"),
         xml("one long attribute", "<a a='", "&lt;", "'/>"),
-        xml("namespaces", "", &format!("<a{spaces}><a/></a>"), ""),
+        xml("namespaces", "", &format!("<a{namespaces}><a/></a>"), ""),
         xml("a long text", "<CallSid>", "]]", "</CallSid>"),
         xml("references", "<CallSid>", "&amp;&#65;", "</CallSid>"),
         xml("sections", "<CallSid>", "<![CDATA[]]>", "</CallSid>"),
@@ -186,7 +186,7 @@ fn shapes() -> Vec<Shape> {
     ]
 }
 
-/// Does everything that the service does with a body.
+/// Parses a body and binds it, as the service does.
 fn read(parser: &BodyFormat, input: &str) {
     let binding = Binding {
         query_wins: true,
@@ -198,7 +198,7 @@ fn read(parser: &BodyFormat, input: &str) {
     }
 }
 
-/// Does the same with header values and a query, which may be as long as a request head.
+/// Parses header values and a query. Each may be as long as a request head.
 fn read_head(input: &str) {
     let wishes = Wishes {
         accept: Some(input),

@@ -12,7 +12,7 @@ use billables::formats::record::{Record, list};
 use billables::formats::{Binding, BodyFormat, Format};
 use uuid::Uuid;
 
-/// An operation to measure. It also drops what it makes.
+/// An operation to measure. The cost includes dropping the result.
 pub(crate) type Operation = Box<dyn Fn()>;
 
 /// The number of reports in a batch.

@@ -10,15 +10,16 @@ use std::process::Command;
 use crate::callgrind::{count, measured};
 use crate::inputs;
 
-/// Set by `scripts/test-cost renew`: the baseline is written before it is compared with.
+/// The environment variable that `scripts/test-cost renew` sets. It causes the baseline to be
+/// rewritten before the comparison.
 const RENEW: &str = "BILLABLES_COST_RENEW";
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cost/baseline.txt");
 
 /// The number of runs of each operation; the lowest count is used.
 ///
-/// The first run also initialises statics, and growing a string costs more or less depending on the
-/// memory behind it.
+/// The first run also initialises statics. The cost of growing a string varies with the memory
+/// after the string.
 const RUNS: usize = 5;
 
 #[test]
@@ -106,7 +107,7 @@ fn differences(baseline: &str, compiler: &str, counts: &BTreeMap<&str, u64>) -> 
 }
 
 #[test]
-fn what_is_not_as_the_baseline_says_is_told() {
+fn every_difference_from_the_baseline_is_reported() {
     let counts = BTreeMap::from([("a", 1101), ("b", 1099), ("c", 901), ("d", 899), ("e", 1)]);
     let baseline = "rustc 1\n1000 a\n1000 b\n1000 c\n1000 d\n1000 f\n";
     assert_eq!(

@@ -11,7 +11,7 @@ use crate::support::server::{command, run, token};
 use crate::support::{Database, Server, on_both_databases};
 
 on_both_databases!(
-    requests_without_a_valid_token_are_401_with_both_challenges,
+    requests_without_a_valid_token_get_401_with_both_challenges,
     async |database: Database| {
         let server = Server::start(&database).await;
         let secret = server.secret();
@@ -78,7 +78,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    bearer_and_basic_are_accepted_with_any_user_name,
+    bearer_is_accepted_and_basic_with_any_user_name,
     async |database: Database| {
         let server = Server::start(&database).await;
         let post = || {
@@ -109,7 +109,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    the_admin_token_has_every_scope_and_is_the_client_admin,
+    the_admin_token_has_every_scope_and_the_client_name_admin,
     async |database: Database| {
         let admin = "0123456789abcdef0123456789abcdef";
         let server = Server::start_in(&database, &[], &[("BILLABLES_ADMIN_TOKEN", admin)]).await;
@@ -309,7 +309,7 @@ on_both_databases!(
             ]
         );
         assert!(
-            lines[1].contains("  pbx-1   report,read  a1,a 2    any   "),
+            lines[1].contains("  pbx-1   report,read  a1,a 2    unlimited  "),
             "{table}"
         );
         assert!(lines[1].ends_with("  never    never"), "{table}");
@@ -318,7 +318,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_rotated_token_works_until_the_overlap_ends_and_keys_still_replay,
+    a_rotated_token_works_until_the_overlap_ends_and_idempotency_keys_stay_valid,
     async |database: Database| {
         let secret = |arguments: &[&str]| {
             let (code, output, errors) =
@@ -377,7 +377,7 @@ on_both_databases!(
             &database,
             &["token", "rotate", &id, "--expires", "90d"],
         ));
-        assert!(code == 1 && errors.contains("no live token"), "{errors}");
+        assert!(code == 1 && errors.contains("no valid token"), "{errors}");
         let ended = async {
             while server
                 .client_of(&old)
@@ -483,7 +483,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_token_may_send_as_many_requests_as_its_rate_allows,
+    requests_above_a_tokens_rate_get_429,
     async |database: Database| {
         let (_, slow, _) = run(&mut command(
             &database,

@@ -1,4 +1,4 @@
-//! Which module may use which: in one direction, and without cycles other than those listed here.
+//! Module dependencies go in one direction, without cycles other than those listed here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,9 +48,9 @@ const CRATES: [(&str, &str); 8] = [
     ("tokio_util", "api cli server"),
 ];
 
-/// The remaining cycles. A vendor's record is read as JSON, and JSON may contain one; the two
-/// backends of the store and the code that is generic over them use each other.
-const CIRCLES: [(&str, &str); 2] = [
+/// The remaining cycles. A vendor's record is read as JSON, and a JSON body may contain a vendor's
+/// record. The two backends of the store and the code that is generic over them use each other.
+const CYCLES: [(&str, &str); 2] = [
     ("formats", "document json vendors"),
     (
         "store",
@@ -119,7 +119,7 @@ fn collect<'a>(base: &[String], text: &'a str, paths: &mut Vec<Vec<String>>) -> 
         }
     }
     paths.push(path);
-    // `as NAME`
+    // A rename with `as NAME` is skipped.
     rest.find([',', '}', ';', ')', '(', '\n'])
         .map_or("", |end| &rest[end..])
 }
@@ -190,7 +190,7 @@ fn sibling_modules_form_only_the_listed_cycles() {
         .filter_map(|(file, _)| Some(file.strip_suffix(".rs")?.to_owned()))
         .collect();
     // The items that a file imports from its submodules, and may re-export: `pub use app::App;`.
-    let mut handed_on: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut re_exported: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (file, text) in sources() {
         let code = code(&text);
         for line in code.split(';') {
@@ -205,7 +205,7 @@ fn sibling_modules_form_only_the_listed_cycles() {
                     continue;
                 };
                 if files.contains(&module) {
-                    handed_on.insert(
+                    re_exported.insert(
                         format!("{here}/{name}"),
                         module.split('/').map(str::to_owned).collect(),
                     );
@@ -219,7 +219,7 @@ fn sibling_modules_form_only_the_listed_cycles() {
         let from = module(&file).join("/");
         for mut path in paths(&file, &code(&text)) {
             while !path.is_empty() && !files.contains(&path.join("/")) {
-                match handed_on.get(&path.join("/")) {
+                match re_exported.get(&path.join("/")) {
                     Some(module) => path.clone_from(module),
                     None => drop(path.pop()),
                 }
@@ -235,7 +235,7 @@ fn sibling_modules_form_only_the_listed_cycles() {
             }
         }
     }
-    let mut circles = BTreeMap::new();
+    let mut cycles = BTreeMap::new();
     for (folder, used) in &used {
         // Whether a module uses itself through other modules.
         let reaches = |start: &String| {
@@ -250,15 +250,15 @@ fn sibling_modules_form_only_the_listed_cycles() {
             }
             reached.contains(start)
         };
-        let circle: Vec<_> = used
+        let cycle: Vec<_> = used
             .keys()
             .filter(|module| reaches(module))
             .cloned()
             .collect();
-        if !circle.is_empty() {
-            circles.insert(folder.clone(), circle.join(" "));
+        if !cycle.is_empty() {
+            cycles.insert(folder.clone(), cycle.join(" "));
         }
     }
-    let known = CIRCLES.map(|(folder, modules)| (folder.to_owned(), modules.to_owned()));
-    assert_eq!(circles, BTreeMap::from(known));
+    let known = CYCLES.map(|(folder, modules)| (folder.to_owned(), modules.to_owned()));
+    assert_eq!(cycles, BTreeMap::from(known));
 }

@@ -16,7 +16,7 @@ use crate::support::server::{command, run};
 use crate::support::{Client, Cluster, Database, Server, on_both_databases};
 use crate::verify::verify;
 
-/// Longer than anything that these tests wait for.
+/// The timeout of every wait. A test that reaches it fails.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn call(database: &Database, arguments: &[&str]) -> (i32, String, String) {
@@ -27,18 +27,18 @@ fn report(number: usize) -> Value {
     json!({"accountId": "acc", "customerId": "cus", "callSid": format!("CA{number}")})
 }
 
-async fn stored(client: &Client, number: usize) -> u16 {
+async fn report_status(client: &Client, number: usize) -> u16 {
     client.report(&report(number)).await.status
 }
 
-/// Reports one call after another, each once, until it is stopped; returns their number. Every
-/// report must be stored.
+/// Reports calls until the sender stops it. The task returns the number of reported calls, all of
+/// which must be stored.
 fn keep_reporting(client: Client) -> (watch::Sender<bool>, JoinHandle<usize>) {
     let (stop, stopped) = watch::channel(false);
     let reporting = tokio::spawn(async move {
         let mut number = 1000;
         while !*stopped.borrow() {
-            assert_eq!(stored(&client, number).await, 201);
+            assert_eq!(report_status(&client, number).await, 201);
             number += 1;
         }
         number - 1000
@@ -85,7 +85,7 @@ async fn a_backup_of_a_running_server_is_complete_and_restores() {
     let server = Server::start(&database).await;
     let client = server.client();
     for number in 0..10 {
-        assert_eq!(stored(&client, number).await, 201);
+        assert_eq!(report_status(&client, number).await, 201);
     }
     let cursor = client.get("/log?limit=5").await.json()["nextCursor"].clone();
     let page = client.get("/billables?limit=5").await.json()["nextCursor"].clone();
@@ -139,8 +139,8 @@ async fn a_backup_of_a_running_server_is_complete_and_restores() {
 
     let restored = Server::start_fresh(&other, &[]);
     let client = restored.client_of(server.secret());
-    assert_eq!(stored(&client, 3).await, 200);
-    assert_eq!(stored(&client, 5000).await, 201);
+    assert_eq!(report_status(&client, 3).await, 200);
+    assert_eq!(report_status(&client, 5000).await, 201);
     for (cursor, path) in [
         (cursor, "/log?after="),
         (page, "/billables?limit=5&cursor="),
@@ -201,20 +201,20 @@ async fn a_backup_that_fails_leaves_nothing_behind() {
 async fn a_restore_that_would_lose_data_is_refused() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
-    assert_eq!(stored(&server.client(), 1).await, 201);
+    assert_eq!(report_status(&server.client(), 1).await, 201);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("backup.db");
     let file_name = file.to_str().unwrap();
     assert_eq!(call(&database, &["backup", file_name]).0, 0);
-    // Over the database of a running server.
+    // A restore over a running server's database is refused.
     let (code, _, errors) = call(&database, &["restore", file_name]);
     assert_eq!(code, 1);
     assert!(
         errors.contains("already exists: stop the server and move"),
         "{errors}"
     );
-    assert_eq!(stored(&server.client(), 2).await, 201);
-    // From a file that a server writes to.
+    assert_eq!(report_status(&server.client(), 2).await, 201);
+    // A restore from a file that a server writes to is refused.
     let (other, beside) = elsewhere();
     let (code, _, errors) = call(&other, &["restore", database.file().to_str().unwrap()]);
     assert_eq!(code, 1);
@@ -222,7 +222,7 @@ async fn a_restore_that_would_lose_data_is_refused() {
         errors.contains("is a database in use and not a backup"),
         "{errors}"
     );
-    // Next to files that are left from another database.
+    // A restore next to files that another database left is refused.
     for suffix in ["-wal", "-shm"] {
         let rest = beside.path().join(format!("restored.db{suffix}"));
         std::fs::write(&rest, "x").unwrap();
@@ -234,7 +234,7 @@ async fn a_restore_that_would_lose_data_is_refused() {
         );
         std::fs::remove_file(rest).unwrap();
     }
-    // From a file that is damaged or not a backup.
+    // A restore from a file that is damaged or not a backup is refused.
     let damaged = directory.path().join("damaged.db");
     let mut bytes = std::fs::read(&file).unwrap();
     let pages = bytes.len() / 4096;
@@ -264,7 +264,10 @@ async fn a_restore_that_would_lose_data_is_refused() {
     // A read-only backup can be restored.
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o400)).unwrap();
     assert_eq!(call(&other, &["restore", file_name]).0, 0);
-    assert_eq!(stored(&Server::start(&other).await.client(), 1).await, 200);
+    assert_eq!(
+        report_status(&Server::start(&other).await.client(), 1).await,
+        200
+    );
 }
 
 #[tokio::test]
@@ -272,7 +275,7 @@ async fn a_database_file_moved_under_a_running_server_is_not_written_to() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     let client = server.client();
-    assert_eq!(stored(&client, 1).await, 201);
+    assert_eq!(report_status(&client, 1).await, 201);
     let directory = database.file().parent().unwrap();
     let aside = tempfile::tempdir().unwrap();
     let file = aside.path().join("backup.db");
@@ -281,22 +284,22 @@ async fn a_database_file_moved_under_a_running_server_is_not_written_to() {
         std::fs::rename(directory.join(&name), aside.path().join(&name)).unwrap();
     }
     // A report stored in the moved file would be lost.
-    assert_eq!(stored(&client, 2).await, 503);
+    assert_eq!(report_status(&client, 2).await, 503);
     assert!(
         names(directory).is_empty(),
         "the server creates no new file"
     );
     assert_eq!(call(&database, &["restore", file.to_str().unwrap()]).0, 0);
-    assert_eq!(stored(&client, 2).await, 503);
+    assert_eq!(report_status(&client, 2).await, 503);
     server
         .until_logged("the database contains a different log")
         .await;
     let again = Server::start(&database).await;
-    assert_eq!(stored(&again.client(), 1).await, 200);
-    assert_eq!(stored(&again.client(), 2).await, 201);
+    assert_eq!(report_status(&again.client(), 1).await, 200);
+    assert_eq!(report_status(&again.client(), 2).await, 201);
     // Stopping the old server does not harm what the new one writes.
     stop(server);
-    assert_eq!(stored(&again.client(), 3).await, 201);
+    assert_eq!(report_status(&again.client(), 3).await, 201);
     again.kill();
     assert_eq!(database.ids().await.len(), 3);
     assert_eq!(verify(&database).0, 0);
@@ -308,7 +311,7 @@ on_both_databases!(
         let server = Server::start(&database).await;
         let client = server.client();
         for number in 0..4 {
-            assert_eq!(stored(&client, number).await, 201);
+            assert_eq!(report_status(&client, number).await, 201);
         }
         let cursor = client.get("/log?limit=2").await.json()["nextCursor"].clone();
         let after = format!("/log?after={}", cursor.as_str().unwrap());
@@ -317,7 +320,7 @@ on_both_databases!(
         assert_eq!((code, &*errors), (0, ""));
         assert!(output.starts_with("the log has the new epoch "), "{output}");
         assert_eq!(client.get(&after).await.status, 503);
-        let refused = async { while stored(&client, 1).await != 503 {} };
+        let refused = async { while report_status(&client, 1).await != 503 {} };
         timeout(TIMEOUT, refused)
             .await
             .expect("the server notices the other log");
@@ -330,8 +333,8 @@ on_both_databases!(
         let gone = client.get(&after).await;
         assert_eq!((gone.status, &*gone.error_code()), (410, "CursorGone"));
         assert_eq!(everything(&client).await, before);
-        assert_eq!(stored(&client, 1).await, 200);
-        assert_eq!(stored(&client, 9).await, 201);
+        assert_eq!(report_status(&client, 1).await, 200);
+        assert_eq!(report_status(&client, 9).await, 201);
         assert_eq!(client.get("/log?after=AAAA").await.status, 400);
         assert_eq!(verify(&database).0, 0);
     }
@@ -360,7 +363,7 @@ async fn postgres_backup_and_restore_refer_to_pg_dump_and_pg_restore() {
     assert!(errors.contains("pg_restore --exit-on-error"), "{errors}");
 }
 
-/// Runs the README's commands unchanged, in a directory.
+/// Runs the manual's commands unchanged, in a directory.
 fn bash(database: &Database, directory: &Path, commands: &str) -> (i32, String, String) {
     let program = Path::new(env!("CARGO_BIN_EXE_billables"));
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/postgres");
@@ -382,10 +385,10 @@ fn bash(database: &Database, directory: &Path, commands: &str) -> (i32, String, 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_manuals_backup_of_sqlite_restores() {
+async fn the_backup_commands_in_the_manual_work_on_sqlite() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
-    assert_eq!(stored(&server.client(), 1).await, 201);
+    assert_eq!(report_status(&server.client(), 1).await, 201);
     let directory = tempfile::tempdir().unwrap();
     let commands = commands("docs/operations.md", "billables backup ");
     let (code, output, errors) = bash(&database, directory.path(), &commands);
@@ -406,19 +409,22 @@ async fn the_manuals_backup_of_sqlite_restores() {
     let restored = directory.path().join("restored.db");
     let restored = database.at(&format!("sqlite://{}", restored.display()));
     let again = Server::start_fresh(&restored, &[]);
-    assert_eq!(stored(&again.client_of(server.secret()), 1).await, 200);
+    assert_eq!(
+        report_status(&again.client_of(server.secret()), 1).await,
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_manuals_postgres_dump_taken_under_load_restores() {
-    // The README's commands fix the name of the other database, so the cluster must not be shared.
+async fn the_dump_commands_in_the_manual_work_under_load_on_postgres() {
+    // The manual's commands fix the name of the other database, so the cluster must not be shared.
     let cluster = Cluster::start(&[]);
     let database = Database::created_on(&cluster.url(), "").await;
     assert_eq!(call(&database, &["migrate", "--partitions", "3"]).0, 0);
     let server = Server::start(&database).await;
     let client = server.client();
     for number in 0..50 {
-        assert_eq!(stored(&client, number).await, 201);
+        assert_eq!(report_status(&client, number).await, 201);
     }
     let cursor = client.get("/log?limit=5").await.json()["nextCursor"].clone();
     let (stop_reporting, reporting) = keep_reporting(client.clone());
@@ -452,8 +458,8 @@ async fn the_manuals_postgres_dump_taken_under_load_restores() {
         .get(&format!("/log?after={}", cursor.as_str().unwrap()))
         .await;
     assert_eq!((gone.status, &*gone.error_code()), (410, "CursorGone"));
-    assert_eq!(stored(&client, 7).await, 200);
-    assert_eq!(stored(&client, 9999).await, 201);
+    assert_eq!(report_status(&client, 7).await, 200);
+    assert_eq!(report_status(&client, 9999).await, 201);
     drop(server_2);
     assert_eq!(verify(&restored).0, 0);
 }

@@ -113,7 +113,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_batch_sent_again_is_200_and_stores_nothing,
+    a_batch_sent_again_returns_200_and_stores_nothing,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -270,7 +270,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_key_covers_each_item_by_its_index,
+    an_idempotency_key_and_an_index_identify_each_item_of_a_batch,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -326,8 +326,8 @@ on_both_databases!(
         // The new item is stored; the corrected batch is accepted as a whole.
         other[1]["callSid"] = json!("CA1");
         other[2] = json!({"sessionId": "S2"});
-        let mended = send(keyed(client.post("/billables"), "order-17").json(&other)).await;
-        assert_eq!((mended.status, items(&mended).len()), (200, 4));
+        let corrected = send(keyed(client.post("/billables"), "order-17").json(&other)).await;
+        assert_eq!((corrected.status, items(&corrected).len()), (200, 4));
         assert_eq!(database.ids().await.len(), 5);
     }
 );

@@ -6,7 +6,7 @@ use crate::support::client::send;
 use crate::support::{Database, Server, on_both_databases};
 
 on_both_databases!(
-    daily_totals_of_five_years_take_one_request,
+    billing_returns_totals_in_three_formats_and_rejects_invalid_parameters,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -24,12 +24,12 @@ on_both_databases!(
             let billing = client.get(&format!("{path}&timeZone={zone}")).await.json();
             let rows = billing["customers"].as_array().unwrap();
             assert_eq!(rows.len(), 180, "{zone}");
-            let shift = if zone == "Asia/Kolkata" {
+            let first_date = if zone == "Asia/Kolkata" {
                 "2021-01-02"
             } else {
                 "2021-01-01"
             };
-            assert_eq!(rows[0]["date"], shift, "{zone}");
+            assert_eq!(rows[0]["date"], first_date, "{zone}");
         }
         let one = client.get(&format!("{path}&customerId=c0")).await.json();
         assert_eq!(one["customers"].as_array().unwrap().len(), 60);
@@ -75,10 +75,10 @@ on_both_databases!(
         // The totals are exact as of `asOf`, and the feed continues from there.
         let billing = client.get(path).await.json();
         client.report(&json!({"sessionId": "S"})).await;
-        let news = client
+        let new_entries = client
             .get(&format!("/log?after={}", billing["asOf"].as_str().unwrap()))
             .await
             .json();
-        assert_eq!(news["items"].as_array().unwrap().len(), 1);
+        assert_eq!(new_entries["items"].as_array().unwrap().len(), 1);
     }
 );

@@ -94,87 +94,90 @@ on_both_databases!(a_check_returns_each_state, async |database: Database| {
     );
 });
 
-on_both_databases!(a_carriers_list_is_checked, async |database: Database| {
-    let server = Server::start(&database).await;
-    let client = server.client();
-    let mut ids = Vec::new();
-    for (account, call, minute) in [
-        ("a", "there", 0),
-        ("a", "voided", 1),
-        ("a", "extra", 2),
-        ("a", "voided-extra", 3),
-        ("a", "twice", 4),
-        ("b", "foreign", 5),
-        ("a", "outside", 55),
-        ("a", "voided-outside", 56),
-    ] {
-        ids.push(
-            client
-                .report(&report(account, "c", call, minute))
-                .await
-                .id()
-                .to_string(),
-        );
-    }
-    for voided in [1, 3, 7] {
-        void(&client, &ids[voided], "a test").await;
-    }
-    // This call is voided, but was also reported again with a key.
-    let again = client
-        .report_keyed("again", &report("a", "c", "twice", 6))
-        .await;
-    void(&client, &ids[4], "a test").await;
-    assert_eq!(again.status, 201);
-    let files = Files::new();
-    let check = |text: &str| {
-        let file = files.with("calls.csv", text);
-        let range = [
-            "--account",
-            "a",
-            "--from",
-            "2026-03-01T09:00:00Z",
-            "--to",
-            "2026-03-01T09:30:00Z",
+on_both_databases!(
+    a_carriers_list_of_calls_is_checked,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let mut ids = Vec::new();
+        for (account, call, minute) in [
+            ("a", "there", 0),
+            ("a", "voided", 1),
+            ("a", "extra", 2),
+            ("a", "voided-extra", 3),
+            ("a", "twice", 4),
+            ("b", "foreign", 5),
+            ("a", "outside", 55),
+            ("a", "voided-outside", 56),
+        ] {
+            ids.push(
+                client
+                    .report(&report(account, "c", call, minute))
+                    .await
+                    .id()
+                    .to_string(),
+            );
+        }
+        for voided in [1, 3, 7] {
+            void(&client, &ids[voided], "a test").await;
+        }
+        // This call is voided, but was also reported again with a key.
+        let again = client
+            .report_keyed("again", &report("a", "c", "twice", 6))
+            .await;
+        void(&client, &ids[4], "a test").await;
+        assert_eq!(again.status, 201);
+        let files = Files::new();
+        let check = |text: &str| {
+            let file = files.with("calls.csv", text);
+            let range = [
+                "--account",
+                "a",
+                "--from",
+                "2026-03-01T09:00:00Z",
+                "--to",
+                "2026-03-01T09:30:00Z",
+            ];
+            let (code, output, _) = call(
+                &database,
+                &[&["check", &*file, "--column", "call"], &range[..]].concat(),
+            );
+            let mut lines: Vec<_> = output.lines().map(str::to_owned).collect();
+            let summary = lines.pop().unwrap_or_default();
+            lines.sort();
+            (code, lines, summary)
+        };
+        let all = "Call,x\nthere,1\nvoided,\ntwice,1\nforeign,1\noutside,1\nvoided-outside,1\n,1\nthere,2\n\"a\nb\",1\nno,1\n";
+        let expected = [
+            &*format!("extra extra {}", ids[2]),
+            "missing a\\nb",
+            "missing foreign",
+            "missing no",
+            "voided voided",
+            "voided voided-outside",
         ];
-        let (code, output, _) = call(
-            &database,
-            &[&["check", &*file, "--column", "call"], &range[..]].concat(),
+        let (code, lines, summary) = check(all);
+        assert_eq!(
+            (code, &*summary),
+            (1, "calls 8, missing 3, extra 1, voided 2")
         );
-        let mut lines: Vec<_> = output.lines().map(str::to_owned).collect();
-        let summary = lines.pop().unwrap_or_default();
-        lines.sort();
-        (code, lines, summary)
-    };
-    let all = "Call,x\nthere,1\nvoided,\ntwice,1\nforeign,1\noutside,1\nvoided-outside,1\n,1\nthere,2\n\"a\nb\",1\nno,1\n";
-    let expected = [
-        &*format!("extra extra {}", ids[2]),
-        "missing a\\nb",
-        "missing foreign",
-        "missing no",
-        "voided voided",
-        "voided voided-outside",
-    ];
-    let (code, lines, summary) = check(all);
-    assert_eq!(
-        (code, &*summary),
-        (1, "calls 8, missing 3, extra 1, voided 2")
-    );
-    assert_eq!(lines, expected);
-    let (code, lines, summary) = check("CALL\nthere\nextra\ntwice\nvoided\noutside\n");
-    assert_eq!(
-        (code, lines, &*summary),
-        (
-            0,
-            vec!["voided voided".to_owned()],
-            "calls 5, missing 0, extra 0, voided 1"
-        )
-    );
-    let many: String = (0..1200).map(|number| format!("c{number}\n")).collect();
-    let (_, lines, summary) = check(&format!("call\n{many}there\n"));
-    assert_eq!(
-        (lines.len(), &*summary),
-        (1202, "calls 1201, missing 1200, extra 2, voided 0")
-    );
-    assert_eq!(check("other\n1\n").0, 2);
-    assert_eq!(check("call\n1,2\n").0, 1);
-});
+        assert_eq!(lines, expected);
+        let (code, lines, summary) = check("CALL\nthere\nextra\ntwice\nvoided\noutside\n");
+        assert_eq!(
+            (code, lines, &*summary),
+            (
+                0,
+                vec!["voided voided".to_owned()],
+                "calls 5, missing 0, extra 0, voided 1"
+            )
+        );
+        let many: String = (0..1200).map(|number| format!("c{number}\n")).collect();
+        let (_, lines, summary) = check(&format!("call\n{many}there\n"));
+        assert_eq!(
+            (lines.len(), &*summary),
+            (1202, "calls 1201, missing 1200, extra 2, voided 0")
+        );
+        assert_eq!(check("other\n1\n").0, 2);
+        assert_eq!(check("call\n1,2\n").0, 1);
+    }
+);

@@ -131,7 +131,7 @@ on_both_databases!(
         assert_eq!(said, "");
         assert!(
             begun.elapsed() < Duration::from_secs(20),
-            "closed by the header time-out"
+            "closed by the header timeout"
         );
     }
 );
@@ -153,7 +153,7 @@ async fn a_connection_may_idle_between_requests_for_longer_than_the_header_timeo
             .await;
         assert!(connection.reply().await.0.starts_with("HTTP/1.1 200 "));
     }
-    // The head of a later request has a time-out as well, and so has an idle connection.
+    // The head of a later request has a timeout as well, and so has an idle connection.
     connection.send("GET /livez HT").await;
     assert_eq!(connection.rest().await, "");
     let mut idle = Raw::connect(server.address()).await;
@@ -162,7 +162,7 @@ async fn a_connection_may_idle_between_requests_for_longer_than_the_header_timeo
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_in_time_is_408() {
+async fn a_body_that_does_not_arrive_in_time_gets_408() {
     let database = Database::sqlite();
     let server = Server::start_with(&database, &["--request-timeout", "1s"]).await;
     let mut connection = Raw::connect(server.address()).await;
@@ -229,7 +229,7 @@ async fn waiting_connections_are_queued_and_none_has_to_reconnect() {
     let mut first = Raw::connect(server.address()).await;
     first.send("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
     first.reply().await;
-    // They cannot be served yet, but they can connect.
+    // The waiting connections are accepted by the kernel, but not served yet.
     let connecting: JoinSet<_> = (0..300).map(|_| Raw::connect(server.address())).collect();
     let crowd = timeout(TIMEOUT, connecting.join_all()).await;
     let mut crowd = crowd.expect("the connections are queued");
@@ -243,9 +243,9 @@ async fn waiting_connections_are_queued_and_none_has_to_reconnect() {
 }
 
 #[tokio::test]
-async fn bodies_in_flight_have_a_budget() {
+async fn the_total_size_of_bodies_in_flight_is_limited() {
     let database = Database::sqlite();
-    // A long time-out: no request may time out before the others hold their share of the budget.
+    // A long timeout: no request may time out before the others hold their share of the budget.
     let server = Server::start_with(&database, &["--request-timeout", "5m"]).await;
     let mut holding = JoinSet::new();
     for _ in 0..9 {

@@ -269,7 +269,7 @@ fn check_page(path: &str, reply: &Reply, own: &str) {
 }
 
 #[tokio::test]
-async fn unknown_names_are_404_and_the_known_ones_are_listed() {
+async fn unknown_names_get_404_and_the_known_ones_are_listed() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     let client = server.client();
@@ -382,7 +382,8 @@ async fn the_sample_report_is_accepted_in_every_format_and_answered_as_shown() {
         let reply = send(request.body(laid_out_body(report, format).unwrap())).await;
         let sample = samples::answer(report, &report.answers[0], format).unwrap();
         assert_eq!(reply.status, report.answers[0].status);
-        // The response equals the sample except for the time of storage, which the JSON has.
+        // The response differs from the sample only in `recordedAt`, whose value is read from the
+        // billable's JSON.
         let location = reply.header("location").unwrap().to_owned();
         let stored = server.client().get(&location).await.json();
         let recorded_at = stored["recordedAt"].as_str().unwrap();

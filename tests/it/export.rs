@@ -1,4 +1,5 @@
-//! Exports over HTTP: `csv` and `ndjson`, with trailers, cut off if they cannot be finished.
+//! Exports over HTTP in `csv` and `ndjson` end with trailers. An export that cannot be finished is
+//! cut off.
 
 use std::io::Read;
 
@@ -41,7 +42,7 @@ async fn raw_export(server: &Server, path: &str, headers: &str) -> (String, Vec<
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn sha256_hex(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -61,7 +62,10 @@ on_both_databases!(
             (rows, trailers),
             (
                 4_000,
-                format!("row-count: 4000\r\ncontent-sha256: {}\r\n\r\n", hex(&body))
+                format!(
+                    "row-count: 4000\r\ncontent-sha256: {}\r\n\r\n",
+                    sha256_hex(&body)
+                )
             )
         );
 
@@ -74,10 +78,10 @@ on_both_databases!(
         assert!(head.contains("content-encoding: gzip") && zipped.len() < body.len() / 4);
         let mut unzipped = Vec::new();
         GzDecoder::new(&*zipped).read_to_end(&mut unzipped).unwrap();
-        assert!(unzipped == body && trailers.contains(&hex(&body)));
+        assert!(unzipped == body && trailers.contains(&sha256_hex(&body)));
 
         let (_, some, trailers) = raw_export(&server, "/billables.csv?limit=1", "").await;
-        assert!(trailers.starts_with("row-count: 1\r\n") && trailers.contains(&hex(&some)));
+        assert!(trailers.starts_with("row-count: 1\r\n") && trailers.contains(&sha256_hex(&some)));
         let (head, nothing, _) = raw_export(
             &server,
             "/billables.csv?callSid=none",
@@ -152,7 +156,7 @@ async fn a_slow_client_keeps_no_transaction_open() {
     let snapshots = "select count(*) from pg_stat_activity where datname = current_database()
         and pid <> pg_backend_pid() and state = 'active' and query like '%from entries%occurred_at desc%'";
     for statement in [open, snapshots] {
-        // The read of the next batch finishes.
+        // The server may still be reading the next batch, so the test waits until the count is 0.
         let ended = async {
             while sqlx::query_scalar::<_, i64>(statement)
                 .fetch_one(&mut connection)

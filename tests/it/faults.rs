@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::support::client::{Client, Reply, try_send};
 use crate::support::{Cluster, Database, Server, on_both_databases};
 
-/// Longer than anything that these tests wait for.
+/// The timeout of every wait. A test that reaches it fails.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn report(number: usize) -> Value {
@@ -137,7 +137,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_writer_that_is_locked_out_answers_503_and_recovers,
+    a_writer_that_is_locked_out_returns_503_and_recovers,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -217,7 +217,7 @@ on_both_databases!(
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_outage_under_load_is_503_until_the_database_returns() {
+async fn reports_get_503_during_a_database_outage_under_load() {
     let cluster = Cluster::start(&[]);
     let database = Database::created_on(&cluster.url(), "").await;
     let server = Server::start(&database).await;
@@ -238,7 +238,7 @@ async fn a_database_outage_under_load_is_503_until_the_database_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn database_connections_closed_under_load_lose_nothing() {
+async fn closing_database_connections_under_load_loses_no_report() {
     let database = Database::postgres().await;
     let server = Server::start(&database).await;
     let mut load = Load::start(server.client(), 32, 2_000);
@@ -256,8 +256,8 @@ async fn database_connections_closed_under_load_lose_nothing() {
 }
 
 /// Reads each partition from the last position, as a follower of the log does, until it has seen
-/// `total` entries, and returns their ids. An entry that appears below a position already read
-/// is missed.
+/// `total` entries, and returns their ids. The follower would miss an entry that appears below a
+/// position already read, and the test would time out.
 async fn follow(database: Database, partitions: i32, total: usize) -> Vec<Uuid> {
     let mut after: HashMap<i32, i64> = (0..partitions).map(|partition| (partition, 0)).collect();
     let mut seen = Vec::new();

@@ -1,4 +1,4 @@
-//! The feed: every entry once, in commit order, and waiting for new entries.
+//! The feed returns every entry once, in commit order, and can wait for new entries.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ on_both_databases!(
         let began = Instant::now();
         let (nothing, start) = read(&client, Some(&start), "wait=1").await;
         assert!(nothing.is_empty() && began.elapsed() >= Duration::from_secs(1));
-        // Commits of this process and of another one end the wait long before its time-out.
+        // Commits of this process and of another one end the wait long before its timeout.
         for writer in [&server, &other] {
             let (waiting, after) = (server.client(), start.clone());
             let read = tokio::spawn(async move { read(&waiting, Some(&after), "wait=60").await });
@@ -41,11 +41,12 @@ on_both_databases!(
                 .report(&json!({"sessionId": "S"}))
                 .await
                 .id();
-            let (news, _) = read.await.unwrap();
+            let (new_entries, _) = read.await.unwrap();
             assert!(
-                news.iter()
+                new_entries
+                    .iter()
                     .any(|entry| entry["billableId"] == *reported.to_string())
-                    || news.len() == 1
+                    || new_entries.len() == 1
             );
         }
         let (both, end) = read(&client, Some(&start), "wait=60").await;
@@ -88,7 +89,7 @@ on_both_databases!(
                 assert_eq!((reply.status, &*reply.error_code()), (410, "CursorGone"));
             }
         };
-        // As after restoring an older backup: the head is lower.
+        // This simulates a restore of an older backup, which lowers the head.
         database
             .execute("update log_heads set next_position = next_position - 1")
             .await;
@@ -98,7 +99,7 @@ on_both_databases!(
             .await;
         assert_eq!(client.get(&format!("/log?after={end}")).await.status, 200);
         drop(server);
-        // As after `restore`: the log has a new epoch.
+        // This simulates `restore`, which gives the log a new epoch.
         let epoch = if database.is_postgres() {
             "update log set epoch = gen_random_uuid()"
         } else {
@@ -110,7 +111,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_waiting_read_is_410_when_the_log_becomes_shorter,
+    a_waiting_read_gets_410_when_the_log_becomes_shorter,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -123,7 +124,7 @@ on_both_databases!(
         let (waiting, after) = (server.client(), end.clone());
         let waiting =
             tokio::spawn(async move { waiting.get(&format!("/log?wait=60&after={after}")).await });
-        // As after a failover to a standby that lagged behind.
+        // This simulates a failover to a standby that lagged behind.
         database
             .execute(
                 "update log_heads set next_position = 3; delete from entries where position > 2",

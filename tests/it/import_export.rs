@@ -73,8 +73,9 @@ pub(crate) async fn void(client: &Client, id: &str, reason: &str) {
     assert_eq!(send(request).await.status, 200);
 }
 
-/// Reports every kind of billable: cells that a spreadsheet would evaluate, a voided one, one
-/// with a key and no call that is attributed by its session, and one that is not attributed.
+/// Reports these billables: four with cells that a spreadsheet would evaluate or a CSV must quote,
+/// a voided one, one without a call that has a key and is attributed by its session, and an
+/// unattributed one.
 pub(crate) async fn seed(client: &Client) {
     for (index, call) in ["=1+1", "'x", "+39", "a,\"b\""].into_iter().enumerate() {
         let index = u32::try_from(index).unwrap();
@@ -172,7 +173,7 @@ on_both_databases!(
         for (format, target) in [("ndjson", other), ("csv", Database::sqlite())] {
             let rows = export(&database, format);
             let file = files.with(&format!("rows.{format}"), &rows);
-            let all_new = format!("new {SEEDED}, known 0, voided 1, refused 0");
+            let all_new = format!("new {SEEDED}, already stored 0, voided 1, refused 0");
             let dry = format!("dry run: {all_new}");
             assert_eq!(
                 import(&target, &[&file, "--dry-run"]),
@@ -184,7 +185,7 @@ on_both_databases!(
             );
             assert_eq!(import(&target, &[&file]), (0, all_new, String::new()));
             assert_eq!(export(&target, format), rows);
-            let all_known = format!("new 0, known {SEEDED}, voided 0, refused 0");
+            let all_known = format!("new 0, already stored {SEEDED}, voided 0, refused 0");
             assert_eq!(
                 import(&target, &[&file]),
                 (0, all_known.clone(), String::new())
@@ -216,21 +217,21 @@ on_both_databases!(
         let rows = export(&database, "ndjson");
         let later = files.with("later.jsonl", &rows);
         let target = Database::sqlite();
-        let both = "dry run: new 1, known 1, voided 1, refused 0";
+        let both = "dry run: new 1, already stored 1, voided 1, refused 0";
         assert_eq!(import(&target, &[&earlier, &later, "--dry-run"]).1, both);
         assert_eq!(
             import(&target, &[&earlier]).1,
-            "new 1, known 0, voided 0, refused 0"
+            "new 1, already stored 0, voided 0, refused 0"
         );
         assert_eq!(
             import(&target, &[&later]).1,
-            "new 0, known 1, voided 1, refused 0"
+            "new 0, already stored 1, voided 1, refused 0"
         );
         assert_eq!(export(&target, "ndjson"), rows);
         // Importing the earlier export does not undo the void.
         assert_eq!(
             import(&target, &[&earlier]).1,
-            "new 0, known 1, voided 0, refused 0"
+            "new 0, already stored 1, voided 0, refused 0"
         );
     }
 );
@@ -255,20 +256,20 @@ on_both_databases!(
             (row(one, "a", json!({})), ""),
             (
                 row(one, "b", json!({})),
-                "its id is stored with another accountId",
+                "the billable with this id is stored with another accountId",
             ),
             (
                 row(one, "a", json!({"billedAccountId": "z"})),
-                "its id is already billed to another pair",
+                "the billable with this id is already billed to another account or customer",
             ),
-            (row("17", "a", json!({})), "its id is not a UUID"),
+            (row("17", "a", json!({})), "the row's id is not a UUID"),
             (
                 row(
                     "00000000-0000-4000-8000-000000000001",
                     "a",
                     json!({"state": "paid"}),
                 ),
-                "its state must be",
+                "the row's state must be",
             ),
             (
                 row(
@@ -276,7 +277,7 @@ on_both_databases!(
                     "a",
                     json!({"billedAccountId": null}),
                 ),
-                "it has only one of billedAccountId and billedCustomerId",
+                "the row has only one of billedAccountId and billedCustomerId",
             ),
             (
                 row(
@@ -284,7 +285,7 @@ on_both_databases!(
                     "a",
                     json!({"state": "unattributed"}),
                 ),
-                "its fields contradict state unattributed",
+                "the row's fields contradict state unattributed",
             ),
             (
                 row(
@@ -292,7 +293,7 @@ on_both_databases!(
                     "a",
                     json!({"occurredAt": null}),
                 ),
-                "it has no occurredAt",
+                "the row has no occurredAt",
             ),
             (
                 row("00000000-0000-4000-8000-000000000005", "a\0", json!({})),
@@ -307,7 +308,7 @@ on_both_databases!(
             (
                 json!({"id": null, "state": "billable", "sessionId": "S", "callSid": "CA2"})
                     .to_string(),
-                "it has no id",
+                "the row has no id",
             ),
             (
                 json!({"accountId": "a", "callSid": "CA2"}).to_string(),
@@ -321,10 +322,10 @@ on_both_databases!(
         let file = files.with("rows.ndjson", &text);
         assert_eq!(
             import(&database, &[&files.with("first.ndjson", &lines[0].0)]).1,
-            "new 1, known 0, voided 0, refused 0"
+            "new 1, already stored 0, voided 0, refused 0"
         );
         let refused = files.path("refused.ndjson");
-        let counts = "new 0, known 1, voided 0, refused 13";
+        let counts = "new 0, already stored 1, voided 0, refused 13";
         let (code, printed, errors) = import(&database, &[&file, "--refused", &refused]);
         assert_eq!((code, &*printed), (1, counts), "{errors}");
         assert_eq!(
@@ -355,7 +356,7 @@ on_both_databases!(
         assert_eq!((code, &*printed), (1, &*format!("dry run: {counts}")));
         assert_eq!(errors.lines().count(), 11);
         assert!(
-            errors.contains(&format!("{file}:7: its id is not a UUID\n")),
+            errors.contains(&format!("{file}:7: the row's id is not a UUID\n")),
             "{errors}"
         );
         // Two rows of one file conflict. A dry run detects this too, although it stores nothing.
@@ -365,7 +366,10 @@ on_both_databases!(
         for dry in [&["--dry-run"][..], &[]] {
             let (code, printed, _) = import(&empty, &[&[&*file], dry].concat());
             let printed = printed.trim_start_matches("dry run: ");
-            assert_eq!((code, printed), (1, "new 1, known 0, voided 0, refused 1"));
+            assert_eq!(
+                (code, printed),
+                (1, "new 1, already stored 0, voided 0, refused 1")
+            );
         }
         import(
             &empty,
@@ -402,11 +406,11 @@ on_both_databases!(
         let (code, counts, errors) = import(&database, &arguments);
         assert_eq!(
             (code, &*counts),
-            (1, "new 2, known 0, voided 0, refused 3"),
+            (1, "new 2, already stored 0, voided 0, refused 3"),
             "{errors}"
         );
         for (line, reason) in [
-            (4, "it has neither"),
+            (4, "the row has neither"),
             (5, "occurredAt must be"),
             (6, "the row has an unclosed quote"),
         ] {
@@ -417,7 +421,7 @@ on_both_databases!(
         }
         assert_eq!(
             import(&database, &arguments).1,
-            "new 0, known 2, voided 0, refused 3"
+            "new 0, already stored 2, voided 0, refused 3"
         );
         // Cells are not changed; the identity is that of a report over HTTP.
         let server = Server::start(&database).await;
@@ -433,15 +437,15 @@ on_both_databases!(
         let by_key = |client: &'static str| ["--map", "key=No", "--client", client];
         assert_eq!(
             import(&database, &[&[&*keyed], &by_key("x")[..]].concat()).1,
-            "new 2, known 0, voided 0, refused 0"
+            "new 2, already stored 0, voided 0, refused 0"
         );
         assert_eq!(
             import(&database, &[&[&*keyed], &by_key("x")[..]].concat()).1,
-            "new 0, known 2, voided 0, refused 0"
+            "new 0, already stored 2, voided 0, refused 0"
         );
         assert_eq!(
             import(&database, &[&[&*keyed], &by_key("default")[..]].concat()).1,
-            "new 2, known 0, voided 0, refused 0"
+            "new 2, already stored 0, voided 0, refused 0"
         );
         let pair = json!({"accountId": "A", "customerId": "c"});
         assert_eq!(server.client().report_keyed("1", &pair).await.status, 200);
@@ -450,7 +454,7 @@ on_both_databases!(
         assert_eq!(
             (
                 code,
-                errors.contains("its id is stored with another accountId")
+                errors.contains("the billable with this id is stored with another accountId")
             ),
             (1, true),
             "{errors}"

@@ -1,4 +1,4 @@
-//! Invalid requests: the error of each, and that nothing is stored.
+//! Invalid requests return the right error and store nothing.
 
 use std::io::Write;
 
@@ -19,7 +19,7 @@ on_both_databases!(
     async |database: Database| {
         let server = Server::start(&database).await;
         let long = "x".repeat(257);
-        let soon = |hours: i64| {
+        let hours_from_now = |hours: i64| {
             let now = billables::billable::Timestamp::now();
             now.plus_seconds(hours * 3600).unwrap().to_string()
         };
@@ -67,7 +67,7 @@ on_both_databases!(
                 vec![("OccurredAt", "InclusiveBetween")],
             ),
             (
-                json!({"sessionId": "S", "occurredAt": soon(48)}),
+                json!({"sessionId": "S", "occurredAt": hours_from_now(48)}),
                 vec![("OccurredAt", "InclusiveBetween")],
             ),
             (
@@ -94,7 +94,7 @@ on_both_databases!(
         assert_eq!(
             server
                 .client()
-                .report(&json!({"sessionId": "S", "occurredAt": soon(23)}))
+                .report(&json!({"sessionId": "S", "occurredAt": hours_from_now(23)}))
                 .await
                 .status,
             201
@@ -174,7 +174,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    unsupported_content_types_and_encodings_are_415,
+    unsupported_content_types_and_encodings_get_415,
     async |database: Database| {
         let server = Server::start(&database).await;
         for label in [
@@ -249,7 +249,7 @@ on_both_databases!(an_invalid_key_is_refused, async |database: Database| {
 });
 
 on_both_databases!(
-    bodies_above_8_mib_are_413_with_and_without_a_length,
+    bodies_above_8_mib_get_413_with_and_without_a_length,
     async |database: Database| {
         let server = Server::start(&database).await;
         let authorization = authorization(&server);
@@ -288,7 +288,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_head_of_more_than_64_kib_is_431_however_it_is_split,
+    a_head_of_more_than_64_kib_gets_431_however_it_is_split,
     async |database: Database| {
         let server = Server::start(&database).await;
         for (length, expected) in [
@@ -297,8 +297,8 @@ on_both_databases!(
             (100 * 1024, "431"),
             (1000 * 1024, "431"),
         ] {
-            // One long header field, and one long request target. 200 means
-            // that the whole head was read.
+            // One head has a long header field, and the other has a long request target. Status 200
+            // means that the whole head was read.
             let ending = "Connection: close\r\n\r\n";
             let long = "GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ".to_owned();
             let long = format!(
@@ -379,7 +379,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    invalid_ids_are_404_and_unknown_methods_are_405,
+    invalid_ids_get_404_and_unknown_methods_get_405,
     async |database: Database| {
         let server = Server::start(&database).await;
         for path in [
@@ -456,7 +456,7 @@ on_both_databases!(
             encoder.write_all(body).unwrap();
             encoder.finish().unwrap()
         };
-        let bare = |body: &[u8]| {
+        let raw_deflate = |body: &[u8]| {
             let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
             encoder.write_all(body).unwrap();
             encoder.finish().unwrap()
@@ -477,7 +477,7 @@ on_both_databases!(
             ("gzip", gzip(report)),
             ("X-GZip", [gzip(first), gzip(second)].concat()),
             ("deflate", zlib(report)),
-            ("deflate", bare(report)),
+            ("deflate", raw_deflate(report)),
             ("identity", report.to_vec()),
             ("", report.to_vec()),
         ] {
@@ -494,7 +494,7 @@ on_both_databases!(
             ("gzip", [&*whole, b"x"].concat()),
             ("deflate", zlib(report)[..20].to_vec()),
             ("deflate", [zlib(report), b"x".to_vec()].concat()),
-            ("deflate", bare(report)[..20].to_vec()),
+            ("deflate", raw_deflate(report)[..20].to_vec()),
             ("deflate", gzip(report)),
         ] {
             let reply = post(coding, body).await;

@@ -1,4 +1,4 @@
-//! The access log, and that secrets appear in no log.
+//! The access log has one line per request, and no log contains a secret.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -27,14 +27,14 @@ on_both_databases!(
         let missing = client
             .get("/Billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f")
             .await;
-        let stranger = send(
+        let unauthenticated = send(
             client
                 .bare(Method::GET, "/log?after=x")
                 .header("traceparent", "00-bad"),
         )
         .await;
         server
-            .until_logged(stranger.header("x-request-id").unwrap())
+            .until_logged(unauthenticated.header("x-request-id").unwrap())
             .await;
         let log = server.log();
         let lines: Vec<Value> = log
@@ -80,12 +80,12 @@ on_both_databases!(
             ),
             (&json!("/billables/{id}"), &json!("NotFound"), &Value::Null)
         );
-        let stranger = line(stranger.header("x-request-id").unwrap());
+        let unauthenticated = line(unauthenticated.header("x-request-id").unwrap());
         assert_eq!(
             (
-                &stranger["client"],
-                &stranger["outcome"],
-                &stranger["trace_id"]
+                &unauthenticated["client"],
+                &unauthenticated["outcome"],
+                &unauthenticated["trace_id"]
             ),
             (&Value::Null, &json!("Unauthorized"), &Value::Null)
         );
@@ -189,7 +189,7 @@ on_both_databases!(
                 said.push_str(&format!("{:?} {}", reply.headers, reply.body));
             }
         }
-        // What other users of the machine can see of the process.
+        // Adds the arguments that other users of the machine can see.
         let id = server.id().to_string();
         let ps = std::process::Command::new("ps")
             .args(["-ww", "-o", "args=", "-p", &id])

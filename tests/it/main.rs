@@ -2,13 +2,13 @@
 //! `scripts/test NAME` runs one.
 //!
 //! The name of a test is a sentence about behaviour; `on_both_databases!` runs it on each database.
-//! Each file covers one surface:
+//! Each file covers one part of the program:
 //!
 //! **HTTP routes**
 //! - `report`: `POST /billables`: what a report stores, and how repeats are detected
 //! - `batch`: several reports in one request
-//! - `input`: invalid requests: the error of each, and that nothing is stored
-//! - `senders`: requests of stock telephony senders, byte for byte, set up as in the README
+//! - `input`: invalid requests: each gets its error and stores nothing
+//! - `senders`: requests of stock telephony senders, byte for byte, set up as in the manual
 //! - `servicestack`: ServiceStack's routes, every operation by its name
 //! - `list`, `export`, `check`, `feed`, `billing`: reads
 //! - `void`, `sessions`: decisions about billables: voiding and attribution
@@ -44,7 +44,8 @@
 //! **The project itself**
 //! - `arrows`: which module may use which, and the remaining cycles
 //! - `tidy`: rules about the source and the migrations
-//! - `settings`, `manual`: that the documents match the program
+//! - `wording`: words that no text may have
+//! - `settings`, `manual`: the documents match the program
 
 #![expect(
     clippy::unwrap_used,
@@ -94,3 +95,4 @@ mod upgrade;
 mod vectors;
 mod verify;
 mod void;
+mod wording;

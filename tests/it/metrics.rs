@@ -171,7 +171,7 @@ on_both_databases!(metrics_count_what_happened, async |database: Database| {
     );
     assert!(text.ends_with("# EOF\n"));
     // Four billables are unattributed, the oldest from March. The metrics show them once the totals
-    // are rolled.
+    // are up to date.
     let seen = async {
         loop {
             let reply = client.get("/metrics").await;

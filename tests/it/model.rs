@@ -44,10 +44,10 @@ enum Step {
     Attribute(usize, usize, usize),
     /// Starts another server, then kills the old one.
     Restart,
-    /// Rolls some positions into the totals without the server.
+    /// Adds up to this many positions to the totals, without the server.
     Roll(i64),
     /// Clears the totals without the server, so that they are rebuilt.
-    Forget,
+    ClearTotals,
     /// Reads the first page of a list; the other pages are read at the end of the run.
     BeginList,
 }
@@ -91,11 +91,11 @@ fn reports() -> impl Strategy<Value = Report> {
     let fields = (at(3), at(2), at(3), at(4), 0..3_usize, 0..24_i64);
     let reports = fields.prop_map(|(account, customer, session, call, time, quarters)| {
         // Either a session, or both an account and a customer, is required.
-        let is_whole = account.is_some() && customer.is_some();
+        let has_pair = account.is_some() && customer.is_some();
         Report {
             account,
             customer,
-            session: session.or((!is_whole).then_some(0)),
+            session: session.or((!has_pair).then_some(0)),
             call,
             time,
             quarters,
@@ -111,14 +111,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..3_usize, 0..3_usize, 0..2_usize).prop_map(|(session, account, customer)| Step::Attribute(session, account, customer)),
         1 => Just(Step::Restart),
         2 => (1..6_i64).prop_map(Step::Roll),
-        1 => Just(Step::Forget),
+        1 => Just(Step::ClearTotals),
         2 => Just(Step::BeginList),
     ];
     prop::collection::vec(step, 4..16)
 }
 
 #[derive(Clone, Debug)]
-struct Known {
+struct ModelBillable {
     id: String,
     fields: [Option<&'static str>; 4],
     occurred_at: Timestamp,
@@ -126,7 +126,7 @@ struct Known {
     voided: Option<Option<String>>,
 }
 
-impl Known {
+impl ModelBillable {
     fn state(&self) -> &'static str {
         match (&self.voided, self.pair) {
             (Some(_), _) => "voided",
@@ -165,22 +165,22 @@ impl Known {
 
 #[derive(Debug, Default)]
 struct Model {
-    known: Vec<Known>,
+    known: Vec<ModelBillable>,
     sessions: HashMap<&'static str, (&'static str, &'static str)>,
 }
 
 impl Model {
     fn report(&mut self, report: &Report, answer: &Value) {
         let fields = report.fields();
-        let twin = self
+        let existing = self
             .known
             .iter()
             .find(|known| fields[3].is_some() && known.fields == fields);
-        assert_eq!(answer["replayed"], json!(twin.is_some()), "{report:?}");
+        assert_eq!(answer["replayed"], json!(existing.is_some()), "{report:?}");
         let id = answer["id"].as_str().unwrap();
-        match twin {
-            Some(twin) => assert_eq!(twin.id, id),
-            None => self.known.push(Known {
+        match existing {
+            Some(existing) => assert_eq!(existing.id, id),
+            None => self.known.push(ModelBillable {
                 id: id.to_owned(),
                 fields,
                 occurred_at: report.occurred_at(),
@@ -196,10 +196,10 @@ impl Model {
     }
 
     /// Returns the billables that a list shows, newest first.
-    fn list(&self, filter: impl Fn(&Known) -> bool) -> Vec<Value> {
+    fn list(&self, filter: impl Fn(&ModelBillable) -> bool) -> Vec<Value> {
         let mut found: Vec<_> = self.known.iter().filter(|known| filter(known)).collect();
         found.sort_by(|one, other| (other.occurred_at, &other.id).cmp(&(one.occurred_at, &one.id)));
-        found.into_iter().map(Known::shown).collect()
+        found.into_iter().map(ModelBillable::shown).collect()
     }
 }
 
@@ -251,10 +251,10 @@ async fn pages(client: &Client, path: &str, cursor: Option<String>) -> Vec<Value
 }
 
 /// Whether a billable matches a parameter of a list.
-type Condition = Box<dyn Fn(&Known) -> bool>;
+type Condition = Box<dyn Fn(&ModelBillable) -> bool>;
 
 async fn check_lists(client: &Client, own: Option<&[&str]>, model: &Model) {
-    let seen = |known: &Known| known.is_seen(own);
+    let seen = |known: &ModelBillable| known.is_seen(own);
     assert_eq!(
         pages(client, "/billables?limit=3", None).await,
         model.list(seen)
@@ -305,16 +305,16 @@ async fn check_lists(client: &Client, own: Option<&[&str]>, model: &Model) {
                 }),
             ),
         ];
-        for together in 1..32_usize {
+        for mask in 1..32_usize {
             // Each condition alone, and some combinations.
-            if together.count_ones() > 1 && together % 3 != number {
+            if mask.count_ones() > 1 && mask % 3 != number {
                 continue;
             }
             let chosen = || {
                 conditions
                     .iter()
                     .enumerate()
-                    .filter(|(index, _)| together & (1 << index) != 0)
+                    .filter(|(index, _)| mask & (1 << index) != 0)
             };
             let query: Vec<_> = chosen().map(|(_, (query, _))| &**query).collect();
             let path = format!("/billables?limit=2&{}", query.join("&"));
@@ -384,14 +384,14 @@ fn folded(entries: &[Value], is_limited: bool) -> BTreeMap<String, Value> {
 async fn check_totals(client: &Client, own: Option<&[&str]>, model: &Model, zone: &str) {
     let tz = TimeZone::get(zone).unwrap();
     let range = "startDate=2025-10-25&endDate=2026-03-29";
-    let date = |known: &Known| {
+    let date = |known: &ModelBillable| {
         known
             .occurred_at
             .to_zoned_datetime(tz.clone())
             .date()
             .to_string()
     };
-    let in_range = |known: &&Known| ("2025-10-25".."2026-03-30").contains(&&*date(known));
+    let in_range = |known: &&ModelBillable| ("2025-10-25".."2026-03-30").contains(&&*date(known));
     for account in ACCOUNTS {
         if own.is_some_and(|own| !own.contains(&account)) {
             let refused = client
@@ -448,7 +448,8 @@ async fn check_presence(client: &Client, own: Option<&[&str]>, model: &Model) {
     let items = checked["items"].as_array().unwrap();
     let inputs = CALLS.iter().map(|call| (*call).to_owned()).chain(ids);
     for (input, item) in inputs.zip(items) {
-        let is_meant = |known: &&Known| known.id == input || known.fields[3] == Some(&input);
+        let is_meant =
+            |known: &&ModelBillable| known.id == input || known.fields[3] == Some(&input);
         let found: Vec<_> = model
             .known
             .iter()
@@ -483,7 +484,7 @@ async fn run(database: Database, steps: Vec<Step>) {
     let mut consumed: [(Vec<Value>, Option<String>); 2] = Default::default();
     let mut begun: Vec<(String, Vec<Value>)> = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
-        take(&mut service, &store, &mut model, &mut begun, step).await;
+        apply(&mut service, &store, &mut model, &mut begun, step).await;
         for ((client, own), (entries, cursor)) in service.clients().into_iter().zip(&mut consumed) {
             let (news, next) = feed(&client, cursor.take()).await;
             entries.extend(news);
@@ -509,7 +510,7 @@ async fn run(database: Database, steps: Vec<Step>) {
     store.close().await;
 }
 
-async fn take(
+async fn apply(
     service: &mut Service,
     store: &Store,
     model: &mut Model,
@@ -567,7 +568,7 @@ async fn take(
         Step::Roll(positions) => {
             store.totals_roll(0, positions).await.unwrap();
         }
-        Step::Forget => store.totals_clear(0).await.unwrap(),
+        Step::ClearTotals => store.totals_clear(0).await.unwrap(),
         Step::BeginList => {
             let first = client.get("/billables?limit=2").await.json();
             if let Some(cursor) = first["nextCursor"].as_str() {

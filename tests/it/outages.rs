@@ -76,7 +76,8 @@ async fn reports_are_refused_while_the_sqlite_file_cannot_grow() {
     assert_eq!(client.get("/billables").await.status, 200);
     let ids = database.ids().await.len();
     assert!(ids == stored || ids == stored + 1, "{ids} {stored}");
-    // Session decisions use pooled connections, on which SQLite rolls back by itself.
+    // Session decisions use pooled connections. SQLite itself rolls back their transactions when
+    // the file cannot grow, and the connections must stay usable.
     let decide = async |session: usize| {
         let put = client.request(Method::PUT, &format!("/sessions/D{session}"));
         let pair = json!({"accountId": "a", "customerId": "c"});
@@ -194,12 +195,13 @@ async fn retryable_errors_are_retried_before_the_response() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_peer_that_holds_the_head_lock_is_disconnected() {
+async fn another_server_that_freezes_with_the_lock_on_the_log_is_disconnected() {
     let database = Database::postgres().await;
     let server = Server::start(&database).await;
     let client = server.client();
     assert_eq!(client.report(&call(0)).await.status, 201);
-    // Acts like a writer in another process, with its settings, that freezes after this.
+    // Acts like another process's writer, with the same timeout, that freezes after locking the
+    // log's head.
     let _frozen = database
         .lock_with(
             "begin; set local idle_in_transaction_session_timeout = '4s';
@@ -230,7 +232,7 @@ async fn a_frozen_peer_that_holds_the_head_lock_is_disconnected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_waiting_reports_are_refused_while_the_queue_does_not_drain() {
+async fn reports_that_wait_too_long_in_the_queue_are_refused() {
     let database = Database::postgres().await;
     let server = Server::start(&database).await;
     // The database takes 0.3 s for each group of entries, whatever its size.

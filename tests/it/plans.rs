@@ -14,7 +14,7 @@ use crate::support::client::send;
 use crate::support::server::token;
 use crate::support::{Client, Cluster, Database, Server};
 
-/// Longer than any wait here takes.
+/// Longer than any wait in these tests.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Inserts 200,000 billables of 20 accounts, 200 customers and 40,000 sessions, over a year.

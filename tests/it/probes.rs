@@ -83,7 +83,8 @@ async fn shutdown_makes_the_server_unready_immediately_and_stops_the_probes_last
         ))
         .await;
     begun.reply().await;
-    // The first client has a connection from before the shutdown; the second one opens a new one.
+    // The first client reuses a connection from before the shutdown; the second client opens a new
+    // connection.
     let admin = server.admin_client();
     assert_eq!(status(&admin, "/readyz").await, 200);
     server.signal("-TERM");

@@ -1,4 +1,4 @@
-//! Properties that hold for every input: the laws that the fuzzer checks, and others.
+//! Properties that hold for every input, including those that the fuzzer checks.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use uuid::Uuid;
 
-#[path = "../../fuzz/laws.rs"]
-mod laws;
+#[path = "../../fuzz/properties.rs"]
+mod fuzz;
 
 /// Returns the fuzzer's seeds, by target.
 fn seeds() -> BTreeMap<String, Vec<Vec<u8>>> {
@@ -25,9 +25,9 @@ fn seeds() -> BTreeMap<String, Vec<Vec<u8>>> {
 }
 
 #[test]
-fn the_laws_hold_for_every_seed() {
-    let bodies = laws::bodies().map(|(target, _)| target);
-    let targets: BTreeSet<_> = bodies.into_iter().chain([laws::NEGOTIATION]).collect();
+fn the_properties_hold_for_every_seed() {
+    let bodies = fuzz::bodies().map(|(target, _)| target);
+    let targets: BTreeSet<_> = bodies.into_iter().chain([fuzz::NEGOTIATION]).collect();
     let seeds = seeds();
     assert_eq!(
         seeds.keys().map(String::as_str).collect::<BTreeSet<_>>(),
@@ -35,10 +35,10 @@ fn the_laws_hold_for_every_seed() {
     );
     for (target, inputs) in seeds {
         for input in inputs {
-            laws::check(&target, &input);
+            fuzz::check(&target, &input);
             // And every prefix of it.
             for length in 0..input.len() {
-                laws::check(&target, &input[..length]);
+                fuzz::check(&target, &input[..length]);
             }
         }
     }
@@ -63,13 +63,13 @@ proptest! {
         let [account, customer, session, call] = &fields;
         let at = Timestamp::from_micros(at).unwrap().to_string();
         let report = serde_json::json!({"accountId": account, "customerId": customer, "sessionId": session, "callSid": call, "occurredAt": at});
-        laws::check("json", report.to_string().as_bytes());
-        laws::check("json", format!("[{report},{{}},{report}]").as_bytes());
-        laws::check("json-lines", format!("{report}\n{report}").as_bytes());
+        fuzz::check("json", report.to_string().as_bytes());
+        fuzz::check("json", format!("[{report},{{}},{report}]").as_bytes());
+        fuzz::check("json-lines", format!("{report}\n{report}").as_bytes());
     }
 
     #[test]
-    fn the_laws_hold_for_damaged_seeds(target in any::<Index>(), seed in any::<Index>(), other in any::<Index>(), cuts in any::<[Index; 4]>(), noise in "\\PC{0,8}|[{}\\[\\]\":,0-9a-z\\\\<>/&;#!? =\\r\\n'-]{0,8}") {
+    fn the_properties_hold_for_damaged_seeds(target in any::<Index>(), seed in any::<Index>(), other in any::<Index>(), cuts in any::<[Index; 4]>(), noise in "\\PC{0,8}|[{}\\[\\]\":,0-9a-z\\\\<>/&;#!? =\\r\\n'-]{0,8}") {
         let seeds = seeds();
         let (target, inputs) = seeds.iter().nth(target.index(seeds.len())).unwrap();
         let (seed, other) = (seed.get(inputs), other.get(inputs));
@@ -78,15 +78,15 @@ proptest! {
         let (start, end) = (start.index(other.len()), end.index(other.len()));
         let piece = &other[start.min(end)..start.max(end)];
         let damaged = [&seed[..from], noise.as_bytes(), piece, &seed[to..]].concat();
-        laws::check(target, &damaged);
+        fuzz::check(target, &damaged);
     }
 
     #[test]
-    fn the_laws_hold_for_arbitrary_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        for (target, _) in laws::bodies() {
-            laws::check(target, &bytes);
+    fn the_properties_hold_for_arbitrary_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        for (target, _) in fuzz::bodies() {
+            fuzz::check(target, &bytes);
         }
-        laws::check(laws::NEGOTIATION, &bytes);
+        fuzz::check(fuzz::NEGOTIATION, &bytes);
     }
 
     #[test]

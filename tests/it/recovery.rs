@@ -15,7 +15,7 @@ use crate::support::raw::Raw;
 use crate::support::server::{command, run, token};
 use crate::support::{Cluster, Database, Server, on_both_databases};
 
-/// Longer than any wait in these tests takes.
+/// Longer than any wait in these tests.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn call(number: usize) -> Value {
@@ -167,7 +167,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_token_revoked_while_a_body_arrives_stores_nothing,
+    a_report_whose_token_is_revoked_while_its_body_arrives_is_not_stored,
     async |database: Database| {
         let secret = token(&database, "slow", &[Scope::Report], None).await;
         let server = Server::start(&database).await;
@@ -221,7 +221,7 @@ on_both_databases!(
         let refused = async { while client.report(&call(2)).await.status != 503 {} };
         timeout(TIMEOUT, refused)
             .await
-            .expect("the other log is noticed");
+            .expect("the server detects the replacement");
         server
             .until_logged("the database contains a different log")
             .await;
@@ -230,7 +230,7 @@ on_both_databases!(
         timeout(TIMEOUT, unready)
             .await
             .expect("the server becomes unready");
-        // The tokens in the database belong to the other log, too.
+        // The tokens in the database belong to the new log, too.
         let refused = async {
             while client
                 .get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f")

@@ -16,7 +16,7 @@ const SAMPLE: &str = r#"<NewBillable xmlns:i="http://www.w3.org/2001/XMLSchema-i
 </NewBillable>"#;
 
 on_both_databases!(
-    a_new_report_is_201_and_can_be_read,
+    a_new_report_gets_201_and_can_be_read,
     async |database: Database| {
         let server = Server::start(&database).await;
         let reply = server.client().report(&json!({

@@ -167,7 +167,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    suffix_then_format_then_accept_decide_the_format,
+    the_suffix_takes_precedence_over_the_format_parameter_and_that_over_accept,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -240,7 +240,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    routing_errors_have_a_response_status,
+    routing_errors_have_the_error_body_in_the_requested_format,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();
@@ -278,7 +278,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_request_id_is_echoed_only_if_it_is_harmless,
+    a_request_id_is_echoed_only_if_it_is_valid,
     async |database: Database| {
         let server = Server::start(&database).await;
         let with = async |id: &str| {

@@ -118,7 +118,8 @@ on_both_databases!(
         .await;
         assert_eq!(status, 201, "{first}");
         check_cdr(&first);
-        // With `encode`, and with `disable-100-continue`, which replaces the module's own headers.
+        // The module's option `encode` sends a form. `disable-100-continue` replaces the module's
+        // own headers, so its JSON is labelled as a form.
         let encoded = format!("cdr={}", utf8_percent_encode(CDR, NON_ALPHANUMERIC));
         let form = "Content-Type: application/x-www-form-urlencoded";
         for (headers, body) in [([form].as_slice(), &*encoded), (&[form], CDR)] {
@@ -126,7 +127,7 @@ on_both_databases!(
             assert_eq!((status, &again), (200, &first));
         }
 
-        // The files in its error directory, sent again days later with the manual's commands.
+        // The manual's commands send the files in the module's error directory again, days later.
         let directory = tempfile::tempdir().unwrap();
         let other = CDR.replace(UUID, "another-call");
         for (name, cdr) in [
@@ -178,8 +179,8 @@ on_both_databases!(
             (reply.status, reply.header("billable-identity")),
             (200, Some("call"))
         );
-        // Routes that do not accept call detail records refuse them, so that none is billed to what
-        // a malformed query happens to name.
+        // Routes that do not accept call detail records refuse them, so that no call is billed
+        // to an account or customer that a malformed query names by accident.
         for path in [
             "/api/NewBillable?accountId=acc&customerId=cus?uuid=x",
             "/json/reply/NewBillable[]",
@@ -260,7 +261,7 @@ on_both_databases!(
         let dialplan = block("ini", "CURLOPT(userpwd)");
         let arguments = between(&dialplan, "${CURL(", ")})\n");
         let (url, body) = arguments.split_once(',').unwrap();
-        // Expanded as the dialplan does it.
+        // Expands the variables as the dialplan does.
         let body = body
             .replace("${URIENCODE(${UNIQUEID})}", "pbx-1772353800.17")
             .replace(

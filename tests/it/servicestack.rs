@@ -120,7 +120,7 @@ on_both_databases!(
             Some("attachment; filename=\"ReadLog.csv\"")
         );
 
-        // Labelled as a JavaScript client does, with member names as a .NET client writes them.
+        // Sends the Content-Type of a JavaScript client and the member names of a .NET client.
         let posted = async |method: Method, path: &str, body: &str| {
             send(
                 client
@@ -174,14 +174,14 @@ on_both_databases!(
             .report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA3"}))
             .await
             .id();
-        let doubtful = posted(
+        let conflicting = posted(
             Method::POST,
             &format!("/api/VoidBillable?id={other}"),
             &format!(r#"{{"id":"{id}"}}"#),
         )
         .await;
         assert_eq!(
-            (doubtful.status, doubtful.field_errors()),
+            (conflicting.status, conflicting.field_errors()),
             (400, vec![("Id".to_owned(), "Predicate".to_owned())])
         );
         let decided = posted(
@@ -198,16 +198,16 @@ on_both_databases!(
             get(&format!("/api/GetBillable?id={other}")).await.json()["state"],
             "billable"
         );
-        // Member names are case-insensitive and null means absent; without a known member the
-        // request is refused, not taken for an empty list.
-        let shouted = posted(
+        // Member names are case-insensitive, and null means absent. A request without a known
+        // member is refused; it does not mean an empty list.
+        let uppercase = posted(
             Method::POST,
             "/api/VoidBillable",
             &format!(r#"{{"ID":"{other}","REASON":"why","Other":[1]}}"#),
         )
         .await;
         assert_eq!(
-            (shouted.status, &shouted.json()["voidReason"]),
+            (uppercase.status, &uppercase.json()["voidReason"]),
             (200, &json!("why"))
         );
         let checked = posted(

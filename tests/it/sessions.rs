@@ -284,7 +284,7 @@ async fn totals_are_exact_when_attribution_races_with_reports_and_voids() {
             (counts(&billing), &billing["unattributedCount"]),
             (expected.clone(), &json!(0))
         );
-        // Then again from rebuilt buckets alone.
+        // Rebuilds the totals in small steps, and compares again.
         for partition in 0..4 {
             store.totals_clear(partition).await.unwrap();
             while store.totals_roll(partition, 7).await.unwrap() {}

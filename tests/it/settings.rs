@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::tidy::read;
 
-/// Returns the settings with their defaults, empty for none: those of the command line, and the
-/// three that are not flags.
+/// Returns each setting with its default, or an empty string if it has none. They are the flags,
+/// and three variables without a flag.
 fn settings() -> BTreeMap<String, String> {
     let definition = billables::cli::definition();
     let flags = definition.get_arguments().filter_map(|argument| {

@@ -12,12 +12,12 @@ use crate::support::{Cluster, Database, Server};
 fn refusal(command: &mut Command) -> (i32, String) {
     let (code, output, errors) = run(command);
     assert_eq!(output, "");
-    let sentences: Vec<_> = errors
+    let messages: Vec<_> = errors
         .lines()
         .filter(|line| line.starts_with("billables: "))
         .collect();
-    assert_eq!(sentences.len(), 1, "{errors}");
-    (code, sentences[0].to_owned())
+    assert_eq!(messages.len(), 1, "{errors}");
+    (code, messages[0].to_owned())
 }
 
 fn serve(database: &Database) -> Command {
@@ -79,7 +79,7 @@ async fn the_first_start_on_sqlite_prints_a_token_once_with_a_working_curl_comma
 }
 
 #[tokio::test]
-async fn the_first_start_creates_no_token_on_postgres_on_all_addresses_or_with_an_admin_token() {
+async fn the_first_start_creates_a_token_only_on_sqlite_on_loopback_without_an_admin_token() {
     let admin = [("BILLABLES_ADMIN_TOKEN", "0123456789abcdef0123456789abcdef")];
     let database = Database::sqlite();
     let with_admin = Server::start_fresh(&database, &admin);
@@ -100,7 +100,7 @@ async fn the_first_start_creates_no_token_on_postgres_on_all_addresses_or_with_a
 }
 
 #[test]
-fn unusable_settings_are_refused_with_one_sentence() {
+fn unusable_settings_are_refused_with_one_error_message() {
     let database = Database::sqlite();
     let short = [("BILLABLES_ADMIN_TOKEN", "short-secret")];
     let long = "0123456789abcdef0123456789abcdef";
@@ -136,12 +136,12 @@ fn unusable_settings_are_refused_with_one_sentence() {
         (&[("RUST_LOG", "billables=loud")], "RUST_LOG is invalid"),
     ];
     for (environment, expected) in cases {
-        let (code, sentence) = refusal(serve(&database).envs(environment.iter().copied()));
-        assert_eq!(code, 2, "{sentence}");
-        assert!(sentence.contains(expected), "{sentence}");
+        let (code, message) = refusal(serve(&database).envs(environment.iter().copied()));
+        assert_eq!(code, 2, "{message}");
+        assert!(message.contains(expected), "{message}");
         assert!(
-            !sentence.contains("short-secret") && !sentence.contains("pass-word"),
-            "{sentence}"
+            !message.contains("short-secret") && !message.contains("pass-word"),
+            "{message}"
         );
     }
     for arguments in [
@@ -157,7 +157,7 @@ fn unusable_settings_are_refused_with_one_sentence() {
 }
 
 #[test]
-fn an_address_or_database_that_cannot_be_opened_is_refused_with_one_sentence() {
+fn an_address_or_database_that_cannot_be_opened_is_refused_with_one_error_message() {
     let database = Database::sqlite();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
@@ -178,11 +178,11 @@ fn an_address_or_database_that_cannot_be_opened_is_refused_with_one_sentence() {
     ];
     for (environment, expected) in cases {
         let mut serve = command(&database, &["serve"]);
-        let (code, sentence) = refusal(serve.envs(environment.iter().copied()));
-        assert_eq!(code, 1, "{sentence}");
+        let (code, message) = refusal(serve.envs(environment.iter().copied()));
+        assert_eq!(code, 1, "{message}");
         assert!(
-            sentence.contains(expected) && !sentence.contains("pass-word"),
-            "{sentence}"
+            message.contains(expected) && !message.contains("pass-word"),
+            "{message}"
         );
     }
 }
@@ -195,26 +195,23 @@ fn a_file_that_is_not_a_database_is_refused() {
         "not a database, but long enough to look",
     )
     .unwrap();
-    let (code, sentence) = refusal(&mut serve(&database));
+    let (code, message) = refusal(&mut serve(&database));
     assert_eq!(code, 1);
-    assert!(
-        sentence.contains("cannot open the SQLite file"),
-        "{sentence}"
-    );
+    assert!(message.contains("cannot open the SQLite file"), "{message}");
 }
 
 #[tokio::test]
-async fn a_postgresql_that_may_lose_commits_is_refused() {
+async fn a_postgresql_server_that_may_lose_commits_is_refused() {
     for setting in ["fsync", "full_page_writes"] {
         let cluster = Cluster::start(&[&format!("{setting}=off")]);
         let database = Database::created_on(&cluster.url(), "").await;
-        let (code, sentence) = refusal(&mut serve(&database));
+        let (code, message) = refusal(&mut serve(&database));
         assert_eq!(code, 1);
         assert!(
-            sentence.contains(&format!(
+            message.contains(&format!(
                 "may lose acknowledged commits: {setting} is off; set it to on"
             )),
-            "{sentence}"
+            "{message}"
         );
         cluster.stop();
         cluster.restart(&[]);
@@ -233,12 +230,12 @@ async fn a_citus_worker_that_may_lose_commits_is_refused() {
              $$ select 'worker-2', 9702, true, case when command like '%fsync%' then 'off' else 'on' end $$",
         )
         .await;
-    let (code, sentence) = refusal(&mut serve(&database));
+    let (code, message) = refusal(&mut serve(&database));
     assert_eq!(code, 1);
     assert!(
-        sentence
+        message
             .contains("the Citus worker worker-2:9702 may lose acknowledged commits: fsync is off"),
-        "{sentence}"
+        "{message}"
     );
 }
 
@@ -246,11 +243,11 @@ async fn a_citus_worker_that_may_lose_commits_is_refused() {
 async fn a_database_with_another_encoding_is_refused() {
     let cluster = std::env::var("BILLABLES_TEST_POSTGRES").expect("run scripts/test");
     let database = Database::created_on(&cluster, "encoding 'SQL_ASCII'").await;
-    let (code, sentence) = refusal(&mut serve(&database));
+    let (code, message) = refusal(&mut serve(&database));
     assert_eq!(code, 1);
     assert!(
-        sentence.contains("encoding is SQL_ASCII, but it must be UTF8"),
-        "{sentence}"
+        message.contains("encoding is SQL_ASCII, but it must be UTF8"),
+        "{message}"
     );
 }
 
@@ -261,9 +258,9 @@ async fn a_standby_is_refused() {
     cluster.stop();
     cluster.make_standby();
     cluster.restart(&[]);
-    let (code, sentence) = refusal(&mut serve(&database));
+    let (code, message) = refusal(&mut serve(&database));
     assert_eq!(code, 1);
-    assert!(sentence.contains("read-only standby"), "{sentence}");
+    assert!(message.contains("read-only standby"), "{message}");
 }
 
 #[tokio::test]

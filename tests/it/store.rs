@@ -248,7 +248,7 @@ on_both_databases!(
         let entries: Vec<_> = entries.iter().collect();
         let mut appender = store.appender(log, 0);
         for polls in 0..12 {
-            // Dropped after some polls, at whatever point of the transaction that is.
+            // Drops the future after `polls` polls, at an arbitrary point of the transaction.
             let mut append = Box::pin(appender.entries_append(&entries));
             for _ in 0..polls {
                 let poll = std::future::poll_fn(|context| {

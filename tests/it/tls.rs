@@ -1,4 +1,4 @@
-//! TLS: usable certificates, their reload, and that connections end as they do without TLS.
+//! TLS: which certificates are accepted, how they are reloaded, and how connections end.
 
 use std::process::Command;
 use std::time::Duration;
@@ -95,7 +95,7 @@ async fn keys_are_read_in_the_formats_that_openssl_writes() {
 }
 
 #[test]
-fn unusable_files_are_refused_with_one_sentence_that_shows_no_key() {
+fn unusable_files_are_refused_with_one_error_message_that_shows_no_key() {
     let (database, good, other) = (Database::sqlite(), Certificate::new(), Certificate::new());
     let (certificate, key) = (good.file("cert.pem"), good.file("key.pem"));
     let pem = std::fs::read_to_string(&key).unwrap();
@@ -171,7 +171,7 @@ fn unusable_files_are_refused_with_one_sentence_that_shows_no_key() {
 }
 
 #[tokio::test]
-async fn sighup_gives_new_connections_the_new_certificate_and_drops_none() {
+async fn sighup_gives_new_connections_the_new_certificate_and_keeps_open_ones() {
     let (database, certificate) = (Database::sqlite(), Certificate::new());
     let server = start(&database, &certificate, &[]).await;
     let old = certificate.leaf();

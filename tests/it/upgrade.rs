@@ -22,10 +22,10 @@ const ADMIN: &str = "0123456789abcdef0123456789abcdef";
 /// The secret of the token that [`fill`] creates.
 const SECRET: &str = "bil_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// The first schema that a server ran on, with recorded billables and tokens.
+/// The first schema that a program served from; it has billables and tokens.
 const FIRST: i64 = 4;
 
-/// The first schema with all tables of the next program, which attributed, voided and kept totals.
+/// The first schema of the second program, which added attribution, voids and totals.
 ///
 /// A schema between the two is only left by an interrupted migration, so it holds what the first
 /// program wrote. A schema before [`FIRST`] is empty.
@@ -35,13 +35,15 @@ fn call(database: &Database, arguments: &[&str]) -> (i32, String, String) {
     run(&mut command(database, arguments))
 }
 
-/// Writes values as SQL literals: of PostgreSQL if true, else of SQLite.
-struct Sql(bool);
+/// Writes values as SQL literals of PostgreSQL (`is_postgres`) or SQLite.
+struct Sql {
+    is_postgres: bool,
+}
 
 impl Sql {
     fn bytes(&self, bytes: &[u8]) -> String {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        if self.0 {
+        if self.is_postgres {
             format!("'\\x{hex}'")
         } else {
             format!("x'{hex}'")
@@ -49,7 +51,7 @@ impl Sql {
     }
 
     fn uuid(&self, id: Uuid) -> String {
-        if self.0 {
+        if self.is_postgres {
             format!("'{id}'")
         } else {
             self.bytes(id.as_bytes())
@@ -158,7 +160,9 @@ async fn fill(database: &Database, version: i64) {
     if version < FIRST {
         return;
     }
-    let sql = Sql(database.is_postgres());
+    let sql = Sql {
+        is_postgres: database.is_postgres(),
+    };
     let epoch = Uuid::new_v8([7; 16]);
     let old = old_log();
     let mut statements = format!(
@@ -188,7 +192,7 @@ async fn fill(database: &Database, version: i64) {
              insert into session_pairs (partition, session_id, account_id, customer_id) values (0, 'S1', 'acc', 'cus-2');
              insert into watermarks (partition, position) values (0, 2);",
             sql.bytes(&[9; 32]),
-            if sql.0 { "true" } else { "1" },
+            if sql.is_postgres { "true" } else { "1" },
         ));
         for (level, starts_at) in [
             (1, 1_772_355_600_000_000_i64),
@@ -350,6 +354,7 @@ on_both_databases!(
 on_both_databases!(
     servers_that_start_concurrently_on_an_old_schema_all_serve,
     async |database: Database| {
+        // The schema of migration 20 has all tables, but not all indexes.
         for version in [0, FIRST, SECOND, 20] {
             let database = if database.is_postgres() {
                 Database::postgres().await

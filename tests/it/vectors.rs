@@ -263,9 +263,9 @@ on_both_databases!(every_vector_holds, async |database: Database| {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let (refused, taken): (Vec<_>, Vec<_>) =
+    let (refused, accepted): (Vec<_>, Vec<_>) =
         vectors.iter().partition(|vector| vector.stores_nothing());
-    assert_eq!((refused.len(), taken.len()), (40, 30));
+    assert_eq!((refused.len(), accepted.len()), (40, 30));
     let server = Server::start(&database).await;
     for vector in refused {
         vector.check(&vector.send(&server).await);
@@ -275,7 +275,7 @@ on_both_databases!(every_vector_holds, async |database: Database| {
             vector.name
         );
     }
-    for vector in taken {
+    for vector in accepted {
         let reply = vector.send(&server).await;
         vector.check(&reply);
         vector.check_bound(&server, &database, &reply).await;

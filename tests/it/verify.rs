@@ -56,7 +56,7 @@ async fn seed(database: &Database) {
 
 /// Statements that damage a log, each with the finding expected for it. `UUID` stands for an unused
 /// id.
-const DAMAGES: &[(&str, &str)] = &[
+const DAMAGE_CASES: &[(&str, &str)] = &[
     (
         "update entries set call_sid = 'CA9' where call_sid = 'CA1'",
         "its id does not match its identity",
@@ -199,11 +199,11 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
     (
         "update entries set billed_account_id = 'z' where call_sid = 'CA1'",
-        "it does not bill the pair that its report names",
+        "it does not bill the account and customer that its report names",
     ),
     (
         "update entries set billed_account_id = null, billed_customer_id = null where call_sid = 'CA1'",
-        "it does not bill the pair that its report names",
+        "it does not bill the account and customer that its report names",
     ),
     (
         "update entries set billed_account_id = '' where kind = 2",
@@ -211,59 +211,59 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
     (
         "update entries set billed_customer_id = 'z' where kind = 2",
-        "its pair differs from its session's pair",
+        "its account and customer differ from those of its session",
     ),
     (
         "update entries set billed_account_id = null, billed_customer_id = null where kind = 2",
-        "it attributes its billable to no pair",
+        "it attributes its billable to no account and customer",
     ),
     (
         "update entries set billed_customer_id = 'z' where call_sid = 'CA-late'",
-        "it bills a pair that neither its report nor its session has",
+        "it bills an account and customer that neither its report nor its session has",
     ),
     (
         "update entries set billed_account_id = 'a', billed_customer_id = 'c' where call_sid = 'CA-open'",
-        "it bills a pair that neither its report nor its session has",
+        "it bills an account and customer that neither its report nor its session has",
     ),
     (
         "update entries set billed_account_id = 'a', billed_customer_id = 'c' where kind = 1 and call_sid = 'CA-both'",
-        "its billable already had a pair",
+        "its billable was already billed to an account and customer",
     ),
     (
         "update entries set billed_customer_id = 'z' where kind = 3 and call_sid = 'CA2'",
-        "its pair differs from the pair that was billed",
+        "its account and customer differ from those that were billed",
     ),
     (
         "update entries set billed_customer_id = 'z' where kind = 3 and call_sid = 'CA-both'",
-        "its pair differs from the pair that was billed",
+        "its account and customer differ from those that were billed",
     ),
     (
         "delete from entries where kind = 2 and idempotency_key = 'k-1'",
-        "its session is decided, but it was not attributed",
+        "its session's attribution is complete, but its billable was not attributed",
     ),
     (
         "delete from session_pairs",
-        "the decision about the session \"S1\": partition 0 has no copy of it",
+        "the attribution of the session \"S1\": partition 0 has no copy of it",
     ),
     (
         "update session_pairs set customer_id = 'z'",
-        "partition 0 has a copy of it, but the decision is for another pair",
+        "partition 0 has a copy of it, but the attribution is to another account or customer",
     ),
     (
         "delete from sessions",
-        "partition 0 has a copy of it, but the decision is missing",
+        "partition 0 has a copy of it, but the attribution is missing",
     ),
     (
         "delete from sessions",
-        "its pair differs from its session's pair",
+        "its account and customer differ from those of its session",
     ),
     (
         "update sessions set customer_id = 'z'",
-        "its pair differs from its session's pair",
+        "its account and customer differ from those of its session",
     ),
     (
         "update sessions set client = 'no name!'",
-        "the decision about the session \"S1\": its client is invalid",
+        "the attribution of the session \"S1\": its client is invalid",
     ),
     (
         "update sessions set account_id = ' '",
@@ -271,7 +271,7 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
     (
         "update buckets set billable_count = billable_count + 1 where level = 1",
-        "the total of the quarter of an hour from 2026-03-01T09:00:00.000000Z, partition 0, account \"acc\", customer \"cus\": it has 2 billable and 1 voided, and should have 1 and 1",
+        "the total of the quarter of an hour from 2026-03-01T09:00:00.000000Z, partition 0, account \"acc\", customer \"cus\": it has 2 billable and 1 voided but should have 1 and 1",
     ),
     (
         "update buckets set voided_count = 0 where level = 2",
@@ -295,7 +295,7 @@ const DAMAGES: &[(&str, &str)] = &[
     ),
     (
         "insert into buckets values (0, 1, 'x', 'y', 900000000, 1, 0)",
-        "account \"x\", customer \"y\": it has 1 billable and 0 voided, and should have 0 and 0",
+        "account \"x\", customer \"y\": it has 1 billable and 0 voided but should have 0 and 0",
     ),
     (
         "insert into buckets values (0, 3, 'x', 'y', 1, 1, 0)",
@@ -326,7 +326,7 @@ on_both_databases!(every_kind_of_damage_is_found, async |database: Database| {
     } else {
         "x'00000000000080008000000000000001'"
     };
-    for (damage, finding) in DAMAGES {
+    for (damage, finding) in DAMAGE_CASES {
         let damaged = database.copied().await;
         damaged.execute_owned(damage.replace("UUID", uuid)).await;
         let (code, output, errors) = verify(&damaged);
@@ -367,7 +367,7 @@ on_both_databases!(
         assert_eq!(import("import").0, 0);
         let (code, output, _) = verify(&database);
         assert_eq!(code, 0, "{output}");
-        assert!(output.starts_with("150 imported billable(s): the ids that they kept cannot be checked\nverified 150 entries, 150 billables"), "{output}");
+        assert!(output.starts_with("150 imported billable(s) with ids from another system, which cannot be checked\nverified 150 entries, 150 billables"), "{output}");
         // Only ids of a client that is named as an importer are accepted.
         database
             .execute("update entries set client = 'carrier'")
@@ -447,7 +447,7 @@ on_both_databases!(
         let (code, output, errors) = verify(&database);
         assert_eq!(code, 0, "{output}{errors}");
         assert!(
-            output.contains("1 decision(s) about sessions are not completed yet"),
+            output.contains("1 attribution(s) of sessions are not completed yet"),
             "{output}"
         );
     }

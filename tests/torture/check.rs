@@ -1,5 +1,5 @@
-//! Compares what was acknowledged with what is stored: in the tables, the export, the feed and the
-//! totals, and by `billables verify`.
+//! Compares what was acknowledged with the tables, the export, the feed, the totals and the result
+//! of `billables verify`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,7 +18,7 @@ pub(crate) struct Found {
     acknowledged: usize,
     stored: usize,
     lost: usize,
-    twice: usize,
+    duplicates: usize,
 }
 
 impl std::fmt::Display for Found {
@@ -27,11 +27,11 @@ impl std::fmt::Display for Found {
             acknowledged,
             stored,
             lost,
-            twice,
+            duplicates,
         } = self;
         write!(
             f,
-            "{acknowledged} acknowledged, {stored} stored, {lost} lost, {twice} twice"
+            "{acknowledged} acknowledged, {stored} stored, {lost} lost, {duplicates} duplicated"
         )
     }
 }
@@ -40,7 +40,7 @@ impl Found {
     /// Asserts that exactly the acknowledged reports are stored, each once.
     pub(crate) fn hold(&self) {
         assert_eq!(
-            (self.stored, self.lost, self.twice),
+            (self.stored, self.lost, self.duplicates),
             (self.acknowledged, 0, 0)
         );
     }
@@ -58,7 +58,11 @@ pub(crate) async fn check(
     acknowledged: &HashMap<usize, Uuid>,
 ) -> Found {
     let expected: HashSet<Uuid> = acknowledged.values().copied().collect();
-    assert_eq!(expected.len(), acknowledged.len(), "two reports, one id");
+    assert_eq!(
+        expected.len(),
+        acknowledged.len(),
+        "two reports have the same id"
+    );
     let entries = database.ids().await;
     let distinct: HashSet<Uuid> = entries.iter().copied().collect();
     let recorded = database
@@ -68,9 +72,9 @@ pub(crate) async fn check(
         acknowledged: acknowledged.len(),
         stored: usize::try_from(recorded).unwrap(),
         lost: expected.difference(&distinct).count(),
-        twice: entries.len() - distinct.len(),
+        duplicates: entries.len() - distinct.len(),
     };
-    if found.lost + found.twice > 0 || found.stored != found.acknowledged {
+    if found.lost + found.duplicates > 0 || found.stored != found.acknowledged {
         return found;
     }
 
@@ -80,18 +84,23 @@ pub(crate) async fn check(
     assert_eq!(
         rows.len(),
         expected.len(),
-        "rows of the export, each billable once"
+        "the export has each billable once"
     );
     assert!(exported == expected, "the export has what is acknowledged");
 
     let feed = feed(client).await;
     let fed: HashSet<Uuid> = feed.iter().map(|entry| id(&entry["billableId"])).collect();
-    assert_eq!(feed.len(), entries.len(), "entries of the feed");
+    assert_eq!(feed.len(), entries.len(), "the feed has each entry once");
     assert!(fed == expected, "the feed has what is acknowledged");
 
-    // First from buckets and the log's tail, then again when all entries are in buckets.
+    // The totals are compared twice: while they come from buckets and the log's tail, and after all
+    // entries are in buckets.
     let of_log = totals_of(&rows);
-    assert_eq!(totals(client).await, of_log, "the totals and the log");
+    assert_eq!(
+        totals(client).await,
+        of_log,
+        "the totals equal those of the log"
+    );
     let rolled = async {
         while database
             .count(
@@ -105,8 +114,10 @@ pub(crate) async fn check(
             tokio::task::yield_now().await;
         }
     };
-    timeout(TIMEOUT, rolled).await.expect("the roller goes on");
-    assert_eq!(totals(client).await, of_log, "the buckets and the log");
+    timeout(TIMEOUT, rolled)
+        .await
+        .expect("the roller rolls every bucket in time");
+    assert_eq!(totals(client).await, of_log, "the buckets equal the log");
 
     let (code, out, log) = tokio::task::block_in_place(|| run(&mut command(database, &["verify"])));
     assert_eq!(code, 0, "billables verify: {out}{log}");
@@ -174,7 +185,7 @@ fn totals_of(rows: &[Value]) -> (Totals, i64) {
         match &*state {
             "billable" => *billable += 1,
             "voided" => *voided += 1,
-            other => panic!("{other} and billed: {row}"),
+            other => panic!("a billable in state {other} is billed: {row}"),
         }
     }
     (totals, unattributed)
@@ -195,7 +206,7 @@ async fn totals(client: &Client) -> (Totals, i64) {
             let key = (account.to_owned(), text("customerId"), text("date"));
             let counts = ["billableCount", "voidedCount"].map(|name| row[name].as_i64().unwrap());
             let known = totals.insert(key, (counts[0], counts[1]));
-            assert!(known.is_none(), "a row twice: {row}");
+            assert!(known.is_none(), "a row is returned twice: {row}");
         }
     }
     (totals, unattributed)

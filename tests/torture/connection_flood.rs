@@ -1,5 +1,5 @@
-//! More connections than a server accepts. Silent ones are closed, and every honest client is
-//! served.
+//! Opens more connections than the server's limit. Silent ones are closed, and every honest client
+//! is served.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -21,11 +21,11 @@ const SILENT: usize = 1_000;
 const HONEST: usize = 16;
 
 /// The server's connection limit. A silent client holds a connection for a second, so all of them
-/// are through in three seconds.
-const PLACES: &str = "400";
+/// are closed within three seconds.
+const MAX_CONNECTIONS: &str = "400";
 
 /// The longest that an honest client may wait, on a machine that is also busy with other work.
-const TURN: Duration = Duration::from_secs(20);
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// The number of the first report here; other parts of the case use smaller numbers.
 const FIRST: usize = 1_000_000_000;
@@ -37,7 +37,7 @@ pub(crate) async fn run(
     database: &Database,
 ) -> HashMap<usize, Uuid> {
     let settings = [
-        ("BILLABLES_MAX_CONNECTIONS", PLACES),
+        ("BILLABLES_MAX_CONNECTIONS", MAX_CONNECTIONS),
         ("BILLABLES_HEADER_TIMEOUT", "1s"),
     ];
     let server = start_with(database, &settings);
@@ -51,7 +51,7 @@ pub(crate) async fn run(
             loop {
                 assert!(
                     !matches!(stream.read(&mut said).await, Ok(1)),
-                    "a silent client is told something"
+                    "a silent client got a response"
                 );
                 stream = TcpStream::connect(address).await.unwrap();
             }
@@ -65,10 +65,10 @@ pub(crate) async fn run(
             let begun = Instant::now();
             let (key, body) = report(number);
             let reply = match key {
-                Some(key) => timeout(TURN, client.report_keyed(&key, &body)).await,
-                None => timeout(TURN, client.report(&body)).await,
+                Some(key) => timeout(MAX_WAIT, client.report_keyed(&key, &body)).await,
+                None => timeout(MAX_WAIT, client.report(&body)).await,
             };
-            let reply = reply.expect("an honest client has his turn");
+            let reply = reply.expect("an honest client gets its turn");
             assert_eq!(reply.status, 201, "{reply:?}");
             (number, reply.id(), begun.elapsed())
         });
@@ -76,11 +76,11 @@ pub(crate) async fn run(
     let served = honest.join_all().await;
     assert!(
         crowd.try_join_next().is_none(),
-        "the crowd is there all the time"
+        "every silent client keeps reconnecting"
     );
     let slowest = served.iter().map(|(_, _, took)| *took).max().unwrap();
     torture.say(&format!(
-        "{name}: {SILENT} silent connections for {PLACES} places, {} honest ones served meanwhile, the slowest in {} ms",
+        "{name}: {SILENT} silent clients, a limit of {MAX_CONNECTIONS} connections, {} honest ones served meanwhile, the slowest in {} ms",
         served.len(),
         slowest.as_millis()
     ));

@@ -33,10 +33,10 @@ impl Cuts {
     }
 }
 
-/// Forwards connections to a server, and cuts one reply in `once_in` instead of forwarding it.
+/// Forwards connections to a server and closes them instead of forwarding one in `once_in` replies.
 ///
-/// By then the server has begun to answer, so its work is done. Sometimes a part of the reply
-/// passes.
+/// The server has processed the request when it begins to reply. Part of the reply is sometimes
+/// forwarded.
 pub(crate) async fn before_server(
     server: SocketAddr,
     random: Random,
@@ -100,8 +100,8 @@ fn id_in(reply: &[u8]) -> Option<Uuid> {
 /// The name of the socket in the directory that a URL gives as host.
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// Forwards connections to PostgreSQL, and cuts one commit in `once_in` instead of forwarding its
-/// answer, so that the client does not know whether it committed.
+/// Forwards connections to PostgreSQL and closes them instead of forwarding the response to one in
+/// `once_in` commits. The server then does not know whether the transaction committed.
 #[derive(Debug)]
 pub(crate) struct BeforeDatabase {
     directory: TempDir,
@@ -133,7 +133,8 @@ impl BeforeDatabase {
         }
     }
 
-    /// Starts cutting. Must follow the start of the server, which rightly fails if it is cut.
+    /// Starts cutting. This must be called after the server has started, because a server that is
+    /// cut during its start exits.
     pub(crate) fn arm(&self) {
         self.is_armed.store(true, Ordering::Relaxed);
     }

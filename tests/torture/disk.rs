@@ -18,7 +18,7 @@ pub(crate) async fn run(torture: &Torture) {
             sqlite(torture, &shim).await;
             postgres(torture, &shim).await;
         }
-        None => torture.lack("a C compiler, for the disk that fails when it is told to"),
+        None => torture.lack("a C compiler, which builds the fault-injection library"),
     }
     match SmallDisk::mount("12m") {
         Some(disk) => full_sqlite(torture, &disk).await,
@@ -80,11 +80,11 @@ async fn sqlite(torture: &Torture, shim: &Shim) {
     let ledger = load.finish().await;
     let found = check(&database, &client(&server), &ledger.acknowledged).await;
     torture.say(&format!(
-        "sqlite: {rounds} times a disk that fails, {failed} calls failed, {killed} kills meanwhile, {} repeated, {found}",
+        "sqlite: {rounds} disk failures injected, {failed} calls failed, {killed} kills meanwhile, {} retried until acknowledged, {found}",
         ledger.repeated
     ));
     found.hold();
-    assert!(ledger.refused > 0);
+    assert!(ledger.failed_attempts > 0);
 }
 
 async fn postgres(torture: &Torture, shim: &Shim) {
@@ -100,8 +100,8 @@ async fn postgres(torture: &Torture, shim: &Shim) {
     for round in 0..rounds {
         load.until_acknowledged(20 + random.below(60)).await;
         let is_log = round % 2 == 0;
-        // With so few buffers, data pages are written all the time. Only a checkpoint flushes them,
-        // so flush errors are for the log only.
+        // With so few buffers, data pages are written constantly but flushed only at checkpoints,
+        // so flush errors are injected only into the log.
         let (mode, file) = if is_log {
             (*random.of(b"nif"), "/pg_wal/")
         } else {
@@ -122,7 +122,7 @@ async fn postgres(torture: &Torture, shim: &Shim) {
     let ledger = load.finish().await;
     let found = check(&database, &client(&server), &ledger.acknowledged).await;
     torture.say(&format!(
-        "postgres: {rounds} times a disk that fails, {failed} calls failed, {} repeated, {found}",
+        "postgres: {rounds} disk failures injected, {failed} calls failed, {} retried until acknowledged, {found}",
         ledger.repeated
     ));
     found.hold();
@@ -208,7 +208,7 @@ async fn fill_and_empty(torture: &Torture, name: &str, disk: &SmallDisk, databas
     let ledger = load.finish().await;
     let found = check(database, &client(&server), &ledger.acknowledged).await;
     torture.say(&format!(
-        "{name}: a full file system {times} times, {} repeated, {found}",
+        "{name}: {times} full file systems, {} retried until acknowledged, {found}",
         ledger.repeated
     ));
     found.hold();

@@ -154,8 +154,8 @@ fn told(form: usize, reply: &Reply) -> (usize, Vec<Uuid>) {
     (usize::from(new), vec![id])
 }
 
-/// Sends reports of a session while it is decided and some of them are voided. Returns all ids, and
-/// those that were voided.
+/// Sends reports of a session while the session is attributed and some of them are voided. Returns
+/// all ids, and those that were voided.
 async fn race(clients: &[Client], round: usize, random: &mut Random) -> (Vec<Uuid>, Vec<Uuid>) {
     let session = format!("race-{round}");
     let mut reports = JoinSet::new();

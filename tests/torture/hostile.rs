@@ -29,13 +29,14 @@ const SETTINGS: &[(&str, &str)] = &[
     ("BILLABLES_IDLE_TIMEOUT", "4s"),
 ];
 
-/// The pause between two new clients. It keeps the listen backlog short, which only the other part
-/// of this case fills.
-const COMES: Duration = Duration::from_micros(500);
+/// The pause between two new clients. It keeps the listen backlog short, because only
+/// `connection_flood` is meant to fill it.
+const ARRIVAL_INTERVAL: Duration = Duration::from_micros(500);
 
-/// How many times slower the slowest hundredth of the honest reports may become, and a time that is
-/// fast enough in any case.
+/// The highest allowed ratio of the 99th percentiles.
 const SLOWER: u32 = 20;
+
+/// A 99th percentile that is always allowed.
 const FAST: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(torture: &Torture) {
@@ -77,9 +78,9 @@ async fn besieged(
         Arc::new(KINDS.iter().map(|_| AtomicUsize::new(0)).collect());
     let mut visitors = JoinSet::new();
     let end = Instant::now() + lasting;
-    let mut comes = interval(COMES);
+    let mut arrivals = interval(ARRIVAL_INTERVAL);
     for visitor in 0..hostile {
-        comes.tick().await;
+        arrivals.tick().await;
         let random = torture.random(&format!("visitor {visitor}"));
         visitors.spawn(come_again(
             visitor,
@@ -89,7 +90,7 @@ async fn besieged(
             end,
         ));
     }
-    // With the admin token, which has every right.
+    // The smuggled requests use the admin token, which has every scope.
     let mut by_admin = (*target).clone();
     by_admin.secret = ADMIN.to_owned();
     let mut random = torture.random("smuggling");
@@ -105,21 +106,21 @@ async fn besieged(
         .map(|count| count.load(Ordering::Relaxed))
         .collect();
     torture.say(&format!(
-        "{name}: {hostile} hostile clients of {} kinds over {} connections; {} forms of smuggling; {} MiB at most; honest before {before}, meanwhile {during}, {} refused",
+        "{name}: {hostile} hostile clients of {} kinds over {} connections; {} smuggling techniques; {} MiB at most; honest before {before}, meanwhile {during}, {} failed attempts",
         KINDS.len(),
         visits.iter().sum::<usize>(),
-        smuggled.forms,
+        smuggled.techniques,
         resident_at_most(&server),
-        ledger.refused,
+        ledger.failed_attempts,
     ));
     for (kind, visits) in KINDS.iter().zip(visits) {
-        assert!(visits > 0, "none came: {kind}");
+        assert!(visits > 0, "no client of kind {kind} ran");
     }
     assert_eq!(ledger.unanswered, 0, "honest reports without an answer");
     let bound = FAST.max(before.slow * SLOWER);
     assert!(
         during.slow <= bound,
-        "honest clients wait: {during}, not {bound:?}"
+        "the 99th percentile of honest clients exceeds {bound:?}: {during}"
     );
     let hidden = database
         .count("select count(*) from entries where call_sid like 'hidden%'")
@@ -201,7 +202,7 @@ impl std::fmt::Display for Took {
         } = self;
         write!(
             f,
-            "{count} in {} ms (99 in 100: {} ms)",
+            "{count} in {} ms (p99: {} ms)",
             median.as_millis(),
             slow.as_millis()
         )

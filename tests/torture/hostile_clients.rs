@@ -10,15 +10,13 @@ use tokio::time::{Instant, interval, timeout, timeout_at};
 
 use crate::random::Random;
 
-/// Longer than the server of this case keeps a connection. A client that is still connected then
-/// has stayed too long.
+/// The time limit of a visit. It exceeds every connection timeout that this case sets.
 const STAY: Duration = Duration::from_secs(30);
 
-/// The longest visit of a client that reads nothing: longer than the server waits for a client to
-/// read.
+/// The time limit of a client that never reads. It exceeds the server's write timeout.
 const STUFFED: Duration = Duration::from_secs(40);
 
-/// A body of this size takes all the bytes that a small request may hold.
+/// A request with a body of this size uses its whole 64 KiB share of the small-body budget.
 const SMALL: usize = 58 * 1024;
 
 /// The server that the clients visit, and what they send to it.
@@ -112,7 +110,7 @@ pub(crate) const KINDS: &[&str] = &[
     "stranger",
     "too long a value",
     "nested JSON",
-    "news",
+    "long poll",
     "idle",
     "flood",
     "bomb",
@@ -238,7 +236,7 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
             )
         }
         "too long a value" => {
-            // Not blank, and all other fields are valid, so that there is exactly one error.
+            // The value is not blank and all other fields are valid, so there is exactly one error.
             let value = "x".repeat(257 + random.below(20_000));
             let body = json!({"accountId": "a0", "customerId": "c1", "callSid": value}).to_string();
             let report = target.report_of("Connection: close\r\n", body.as_bytes());
@@ -253,7 +251,7 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
                 &["400 SerializationException", "503 Overloaded"],
             )
         }
-        "news" => {
+        "long poll" => {
             let request = target.get("/log?wait=5&limit=10") + "Connection: close\r\n\r\n";
             script(request, Then::Wait, &["200", "503 Overloaded"])
         }
@@ -276,7 +274,7 @@ fn script_of(kind: &str, random: &mut Random, target: &Target) -> Script {
             let told = &["413 PayloadTooLarge", "503 Overloaded"];
             script(target.report_of(headers, &target.bomb), Then::Wait, told)
         }
-        other => unreachable!("{other} is no kind"),
+        other => unreachable!("{other} is not a kind"),
     }
 }
 
@@ -313,13 +311,10 @@ pub(crate) async fn visit(kind: usize, random: &mut Random, target: &Target, end
         }
     };
     let said = timeout(STAY, stayed).await;
-    let said = said.unwrap_or_else(|_| panic!("{kind}: it may stay for ever"));
+    let said = said.unwrap_or_else(|_| panic!("{kind}: the server did not close its connection"));
     if let Some(said) = said {
         let summary = summary(&said);
-        assert!(
-            told.contains(&&*summary),
-            "{kind} is told {summary:?}: {said}"
-        );
+        assert!(told.contains(&&*summary), "{kind} got {summary:?}: {said}");
     }
 }
 
@@ -348,7 +343,8 @@ async fn said(stream: TcpStream, more: Option<(Vec<u8>, Duration)>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Returns the status, and the error code if the program itself answered.
+/// Returns the status, and the error code if the reply comes from the service and not from the HTTP
+/// library.
 fn summary(said: &str) -> String {
     let status = said
         .strip_prefix("HTTP/1.1 ")

@@ -17,8 +17,7 @@ pub(crate) async fn run(torture: &Torture) {
         let mut load = Load::start(torture, vec![client(&server)], 48);
         for _ in 0..kills {
             load.until_acknowledged(1 + random.below(120)).await;
-            // An acknowledgement follows a commit. After another moment, the kill may hit the next
-            // commit.
+            // A random delay after an acknowledgement lets the kill hit the next commit.
             let moment = u64::try_from(random.below(25_000)).unwrap();
             sleep(Duration::from_micros(moment)).await;
             server.kill();
@@ -28,7 +27,7 @@ pub(crate) async fn run(torture: &Torture) {
         let ledger = load.finish().await;
         let found = check(&database, &client(&server), &ledger.acknowledged).await;
         torture.say(&format!(
-            "{name}: {kills} kills, {} repeated, {} sent again, {found}",
+            "{name}: {kills} kills, {} retried until acknowledged, {} resent after the acknowledgement, {found}",
             ledger.repeated, ledger.resent
         ));
         found.hold();

@@ -17,11 +17,11 @@ use crate::{TIMEOUT, Torture};
 /// The pause between two attempts of a well-behaved client.
 const BACK_OFF: Duration = Duration::from_millis(15);
 
-/// Longer than the server takes for any request. A request that waits longer was forgotten.
-const PATIENT: Duration = Duration::from_secs(60);
+/// The client's timeout. It exceeds the server's time for any request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Returns a report and its key. It is the same each time for a number, and different from all
-/// others.
+/// Returns the report with this number and its key. Each number always gives the same, unique
+/// report.
 pub(crate) fn report(number: usize) -> (Option<String>, Value) {
     let (account, customer) = (format!("a{}", number % 3), format!("c{}", number / 3 % 5));
     let (call, session) = (format!("CA{number}"), format!("S{}", number % 40));
@@ -51,7 +51,7 @@ pub(crate) fn report(number: usize) -> (Option<String>, Value) {
     }
 }
 
-/// What the clients know at the end.
+/// The counts and ids that the clients collected.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     /// The id of each acknowledged report.
@@ -59,7 +59,7 @@ pub(crate) struct Ledger {
     /// Reports that were not acknowledged at the first attempt.
     pub(crate) repeated: usize,
     /// Attempts that were not acknowledged.
-    pub(crate) refused: usize,
+    pub(crate) failed_attempts: usize,
     /// Unacknowledged attempts that got no reply, or an incomplete one.
     pub(crate) unanswered: usize,
     /// Reports that were sent again after they had been acknowledged.
@@ -70,7 +70,7 @@ impl Ledger {
     fn add(&mut self, other: Self) {
         self.acknowledged.extend(other.acknowledged);
         self.repeated += other.repeated;
-        self.refused += other.refused;
+        self.failed_attempts += other.failed_attempts;
         self.unanswered += other.unanswered;
         self.resent += other.resent;
     }
@@ -136,11 +136,11 @@ impl Load {
         let count = *self.acknowledged.borrow() + more;
         timeout(TIMEOUT, self.acknowledged.wait_for(|seen| *seen >= count))
             .await
-            .expect("the load goes on")
+            .expect("the load continues")
             .unwrap();
     }
 
-    /// Returns when one more attempt was not acknowledged.
+    /// Returns after the next failed attempt.
     pub(crate) async fn until_refused(&mut self) {
         let before = *self.refused.borrow();
         timeout(TIMEOUT, self.refused.wait_for(|seen| *seen > before))
@@ -200,18 +200,21 @@ impl Worker {
                 Ok(None) => {}
                 Err(_) => self.ledger.unanswered += 1,
             }
-            self.ledger.refused += 1;
+            self.ledger.failed_attempts += 1;
             self.refuse.send_modify(|count| *count += 1);
             sleep(BACK_OFF).await;
         }
-        unreachable!("it goes on until it is acknowledged")
+        unreachable!("a report is sent until it is acknowledged")
     }
 }
 
 /// Makes one attempt. Returns the status and id of a success, `None` if it must be retried.
 async fn send(client: &Client, number: usize) -> reqwest::Result<Option<(u16, Uuid)>> {
     let (key, body) = report(number);
-    let mut request = client.post("/billables").json(&body).timeout(PATIENT);
+    let mut request = client
+        .post("/billables")
+        .json(&body)
+        .timeout(REQUEST_TIMEOUT);
     if let Some(key) = key {
         request = request.header("Idempotency-Key", key);
     }

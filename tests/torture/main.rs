@@ -1,9 +1,9 @@
-//! Everything that may go wrong, under load, for minutes. Run with `scripts/torture`; what each
+//! Fault-injection tests that run under load for minutes. Run with `scripts/torture`; what each
 //! case does and what it found is in `docs/internals/proof.md`.
 //!
 //! - `load`: clients that repeat each report until it is acknowledged
 //! - `check`: compares what was acknowledged with what is stored, through every way to read it
-//! - `follow`: readers of the feed that detect skipped and unordered entries
+//! - `follow`: readers of the feed that detect skipped and out-of-order entries
 //! - `cut`: proxies that lose replies
 //! - `shim`: a disk that fails on command
 //! - `hostile_clients`, `smuggling`, `connection_flood`: hostile clients
@@ -46,7 +46,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use random::Random;
 use support::Database;
 
-/// Longer than any wait of a case; a case that reaches it has failed.
+/// The timeout of every wait. A case that reaches it fails.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The numbers and names of the cases.
@@ -86,11 +86,11 @@ impl Torture {
         println!("case {}, {what}", self.name);
     }
 
-    /// Says that a part of the case is left out because the machine lacks something; the long form
+    /// Says that a part of the case is skipped because the machine lacks something; the long form
     /// then fails.
     fn lack(&self, what: &str) {
-        self.say(&format!("LEFT OUT, for lack of {what}"));
-        assert!(!self.is_long, "the long form leaves nothing out");
+        self.say(&format!("SKIPPED, because this is missing: {what}"));
+        assert!(!self.is_long, "the long form skips nothing");
     }
 
     /// Returns both databases, for a case that runs on each.
@@ -155,7 +155,7 @@ fn main() -> ExitCode {
         }));
         let seconds = started.elapsed().as_secs();
         match ended {
-            Ok(()) => torture.say(&format!("{seconds} s: it holds")),
+            Ok(()) => torture.say(&format!("{seconds} s: passed")),
             Err(_) => {
                 failed += 1;
                 torture.say(&format!("{seconds} s: FAILED"));

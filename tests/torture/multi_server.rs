@@ -57,8 +57,8 @@ async fn all_at_once(torture: &Torture, partitions: u32) {
                 kills += 1;
             }
             kind @ 3..6 => {
-                // Crash, terminated connections, read-only. Not exhaustion: with three servers, one
-                // always has its connections.
+                // The outage is a crash, terminated connections or read-only mode. Exhaustion is
+                // excluded, because one of three servers always keeps its connections.
                 outage(
                     [0, 1, 3][kind - 3],
                     &cluster,
@@ -70,7 +70,7 @@ async fn all_at_once(torture: &Torture, partitions: u32) {
                 outages += 1;
             }
             _ => {
-                // Terminates connections that are in a transaction on the totals, or had one last.
+                // Terminates connections whose current or last query is on the totals tables.
                 database
                     .execute(
                         "select pg_terminate_backend(pid) from pg_stat_activity
@@ -98,7 +98,7 @@ async fn all_at_once(torture: &Torture, partitions: u32) {
         assert!(first.get_or_insert_with(|| seen.clone()) == &seen);
     }
     torture.say(&format!(
-        "postgres, {partitions} partition(s), 3 processes: {kills} kills, {outages} outages, {rollers} rollers ended, {} repeated, {found}; {readers} readers of the feed saw each entry once, in order",
+        "postgres, {partitions} partition(s), 3 processes: {kills} kills, {outages} outages, {rollers} rollers ended, {} retried until acknowledged, {found}; {readers} readers of the feed saw each entry once, in order",
         ledger.repeated
     ));
     found.hold();

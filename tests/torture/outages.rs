@@ -29,7 +29,7 @@ pub(crate) async fn run(torture: &Torture) {
     let found = check(&database, &client(&server), &ledger.acknowledged).await;
     let [crashes, ended, exhausted, read_only] = happened;
     torture.say(&format!(
-        "postgres: {crashes} crashes, {ended} times all connections ended amid commits, {exhausted} times none left, {read_only} times read-only, {} repeated, {found}",
+        "postgres: {crashes} crashes, {ended} times all connections ended amid commits, {exhausted} exhaustions of connections, {read_only} times read-only, {} retried until acknowledged, {found}",
         ledger.repeated
     ));
     found.hold();
@@ -70,7 +70,7 @@ pub(crate) async fn outage(
     load.until_acknowledged(1).await;
 }
 
-/// Takes every free connection, and those of the server after terminating them.
+/// Takes every free connection. Terminates the server's connections and takes them, too.
 async fn exhaust(database: &Database, load: &mut Load) {
     let mut first = PgConnection::connect(database.url()).await.unwrap();
     let mut taken = Vec::new();

@@ -1,5 +1,5 @@
-// A disk that fails on command. Preloaded into a server, it wraps the calls that write and flush
-// files. No call fails until the control file says so.
+// This library simulates a disk that fails on command. It is preloaded into a server and wraps the
+// calls that write and flush files. No call fails until the control file says so.
 //
 // SHIM_CONTROL names a file that holds a struct control, which the test writes. The file is mapped,
 // so a change takes effect immediately, in every process.

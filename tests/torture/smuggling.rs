@@ -1,5 +1,5 @@
-//! Reports that are hidden in other requests, where two parsers could disagree on where a body
-//! ends. The server reads only one request, or refuses it and closes.
+//! HTTP request smuggling: reports are hidden in requests whose body length two parsers could read
+//! differently. The server reads only one request, or refuses it and closes.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,24 +17,24 @@ use crate::support::Client;
 /// The result of all attempts.
 #[derive(Debug)]
 pub(crate) struct Smuggled {
-    pub(crate) forms: usize,
+    pub(crate) techniques: usize,
     /// The id of the report that was sent openly, after another request.
     pub(crate) open: Uuid,
 }
 
-/// A form: its name, and a function from the hidden request to the bytes to send.
-type Form = (String, Bytes);
+/// A smuggling technique: its name, and a function from the hidden request to the bytes to send.
+type Technique = (String, Bytes);
 type Bytes = Box<dyn Fn(&str) -> Vec<u8>>;
 
-/// Tries all forms, each in one piece and in two. Checks that each connection is closed in the end,
-/// and that at most one request on it reaches the program.
+/// Tries each technique in one write and in two. Checks that the server closes each connection and
+/// handles at most one request on it.
 pub(crate) async fn run(client: &Client, target: &Target, random: &mut Random) -> Smuggled {
-    let forms = forms(target);
+    let techniques = techniques(target);
     let mut tries = JoinSet::new();
-    for (form, (name, bytes)) in forms.iter().enumerate() {
+    for (technique, (name, bytes)) in techniques.iter().enumerate() {
         for pieces in 1..=2 {
             let name = format!("{name}, in {pieces}");
-            let bytes = bytes(&hidden(target, &format!("hidden-{form}-{pieces}")));
+            let bytes = bytes(&hidden(target, &format!("hidden-{technique}-{pieces}")));
             let cut = (pieces == 2).then(|| random.below(bytes.len()));
             let stream = TcpStream::connect(target.address).await.unwrap();
             tries.spawn(async move {
@@ -62,12 +62,12 @@ pub(crate) async fn run(client: &Client, target: &Target, random: &mut Random) -
     assert!(said.contains("HTTP/1.1 201 "), "{said}");
     let stored = get(client, "/billables?callSid=open").await.json();
     Smuggled {
-        forms: forms.len(),
+        techniques: techniques.len(),
         open: stored["items"][0]["id"].as_str().unwrap().parse().unwrap(),
     }
 }
 
-/// Counts the replies of the program itself. Input that is not HTTP does not reach the program.
+/// Counts the replies that come from the service and not from the HTTP library.
 fn answered(said: &str) -> usize {
     said.matches("x-request-id: ").count()
 }
@@ -91,12 +91,13 @@ fn hidden(target: &Target, call: &str) -> String {
     target.report(&format!("Content-Length: {length}\r\n\r\n{body}"))
 }
 
-fn forms(target: &Target) -> Vec<Form> {
-    let mut forms: Vec<Form> = Vec::new();
+fn techniques(target: &Target) -> Vec<Technique> {
+    let mut techniques: Vec<Technique> = Vec::new();
     let report = |fields: &str| target.report(fields);
-    let mut add = |name: &str, bytes: Bytes| forms.push((name.to_owned(), bytes));
+    let mut add = |name: &str, bytes: Bytes| techniques.push((name.to_owned(), bytes));
 
-    // By Content-Length, the body includes the hidden request; by the coding, it ends before it.
+    // By Content-Length, the body includes the hidden request. By Transfer-Encoding, the body ends
+    // before the hidden request.
     for coding in CODINGS {
         let head = report(coding);
         add(
@@ -119,19 +120,20 @@ fn forms(target: &Target) -> Vec<Form> {
             }),
         );
     }
-    // By Content-Length, the body ends before the hidden request; by the coding, that request is in
-    // a chunk.
+    // By Content-Length, the body ends before the hidden request. By Transfer-Encoding, the hidden
+    // request is in a chunk.
     let head = report("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n");
     add(
         "a coding and a short length",
         Box::new(move |hidden| {
-            // As long as Content-Length says, so that the hidden request begins where the body
-            // ends.
+            // The chunk-size line has the length that Content-Length states, so the hidden request
+            // begins where the body ends.
             let size = format!("{:03x}\r\n", hidden.len());
             format!("{head}{size}{hidden}\r\n0\r\n\r\n").into()
         }),
     );
-    // By one length, the body includes the hidden request; by the other, it ends before it.
+    // By one length, the body includes the hidden request. By the other, the body ends before the
+    // hidden request.
     for length in LENGTHS {
         let head = report("");
         add(
@@ -161,7 +163,7 @@ fn forms(target: &Target) -> Vec<Form> {
             }),
         );
     }
-    forms
+    techniques
 }
 
 /// Header fields that some parser takes for `Transfer-Encoding: chunked`.

@@ -92,7 +92,7 @@ async fn trace(
     let calls = strace.finish();
     let seen = check(&calls, log);
     torture.say(&format!(
-        "{name}: {} system calls, {seen} replies of 201, before each of them the log was written and flushed",
+        "{name}: {} system calls, {seen} 201 replies; the log was written and flushed before each",
         calls.len()
     ));
     assert_eq!(seen, 6 * reports, "replies of 201 in the trace");
@@ -208,7 +208,7 @@ impl Drop for Strace {
     fn drop(&mut self) {
         let id = self.child.id().to_string();
         if self.child.try_wait().unwrap().is_none() {
-            // Not SIGKILL, so that strace first detaches from the processes.
+            // SIGTERM is sent instead of SIGKILL, so that strace detaches from the processes first.
             let _ = Command::new("kill").arg(&id).status();
             let _ = self.child.wait();
         }

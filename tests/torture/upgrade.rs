@@ -7,14 +7,14 @@ use crate::check::check;
 use crate::load::Load;
 use crate::support::{Database, Server, client, old_server, start};
 
-/// Names the program of an earlier version. Without it, this program replaces itself, with a schema
-/// that becomes newer than it knows.
+/// The environment variable with the path of an earlier version's executable. If it is unset, the
+/// current version replaces itself, and the schema becomes newer than this version.
 const OLD: &str = "BILLABLES_TORTURE_OLD";
 
 pub(crate) async fn run(torture: &Torture) {
     let old = std::env::var(OLD).ok();
     if old.is_none() && torture.is_long {
-        torture.lack("an older program, which BILLABLES_TORTURE_OLD names");
+        torture.lack("an older executable: set BILLABLES_TORTURE_OLD to its path");
     }
     let times = torture.rounds(5, 40);
     for (name, database) in torture.both().await {
@@ -23,7 +23,8 @@ pub(crate) async fn run(torture: &Torture) {
         let mut load = Load::start(torture, vec![client(&server)], 24);
         for time in 0..times {
             load.until_acknowledged(20 + random.below(100)).await;
-            // A program of the next version migrates as it starts; the servers after it are older.
+            // This simulates the migrations of a newer version. The servers that start afterwards
+            // are older than the schema.
             if time == times / 2 {
                 let statements = [
                     "create table torture_of_tomorrow (id integer primary key)",
@@ -46,7 +47,7 @@ pub(crate) async fn run(torture: &Torture) {
             .as_ref()
             .map_or("the same program", |_| "an older program");
         torture.say(&format!(
-            "{name}: {program} replaced, {times} replacements, {} repeated, {found}",
+            "{name}: {program} replaced {times} times, {} retried until acknowledged, {found}",
             ledger.repeated
         ));
         found.hold();

@@ -66,7 +66,8 @@ impl Database {
         }
     }
 
-    /// A copy of the database in its current state, to which no server is connected.
+    /// Copies the database in its current state. On PostgreSQL, nothing may be connected to the
+    /// source.
     pub(crate) async fn copied(&self) -> Self {
         if self.is_postgres() {
             let (server, socket) = self.url.split_once('?').unwrap();
@@ -366,7 +367,7 @@ impl Cluster {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Stops it like a crash: what it had in memory survives only in the write-ahead log.
+    /// Stops the cluster without a checkpoint, as a crash would.
     pub(crate) fn stop(&self) {
         assert!(self.try_stop(), "the cluster does not stop");
     }

@@ -1,5 +1,5 @@
-//! Checks every reply against the OpenAPI document that the service serves, which must describe its
-//! status, headers, members and error code.
+//! Checks every reply against the OpenAPI document that the service serves. The document must
+//! describe the reply's status, headers, members and error code.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
@@ -95,8 +95,9 @@ pub(crate) fn check(method: &Method, path: &str, reply: &Reply) {
     }
 }
 
-/// Checks what the shared description of an error does not cover: the operation lists the code for
-/// this status, and has no headers or media types that belong to other operations only.
+/// Checks what the shared description of an error does not cover. The operation must list the code
+/// for this status. The reply must have no header or media type that belongs only to other
+/// operations.
 fn check_error(template: &str, operation: &'static Value, reply: &Reply) {
     let id = operation["operationId"].as_str().unwrap();
     let response = &operation["responses"][&reply.status.to_string()];

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::{ALL_VERSIONS, SupportedProtocolVersion};
 
 use super::Certificate;
 
-/// Longer than anything that a test waits for; a test that reaches it fails.
+/// The timeout of every wait. A test that reaches it fails.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An open connection, plain or with TLS.
@@ -92,7 +92,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
                     return said;
                 }
                 let more = self.0.read_buf(&mut bytes).await.unwrap();
-                assert_ne!(more, 0, "the server closes the connection: {said}");
+                assert_ne!(
+                    more, 0,
+                    "the server closed the connection before the text arrived: {said}"
+                );
             }
         };
         timeout(TIMEOUT, read).await.expect("the text arrives")
@@ -113,8 +116,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         bytes
     }
 
-    /// Like [`Self::rest`], but requires an orderly close; with TLS the end of the stream is not
-    /// enough.
+    /// Like [`Self::rest`], but requires an orderly close. With TLS, the server must send
+    /// close_notify.
     pub(crate) async fn rest_closed(&mut self) -> String {
         let mut text = String::new();
         let read = self.0.read_to_string(&mut text);

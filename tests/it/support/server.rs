@@ -107,7 +107,7 @@ impl Server {
         self.address
     }
 
-    /// The address of the probes, if they have another one.
+    /// Returns the separate address of the probes. Panics if there is none.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         self.admin_address.unwrap()
     }
@@ -210,7 +210,7 @@ fn address_after(line: &str, words: &str) -> Option<SocketAddr> {
     rest.split(|c| !is_address(c)).next()?.parse().ok()
 }
 
-/// The program on a database; the environment has nothing else.
+/// Returns a command that runs `billables` with `DATABASE_URL` as its only environment variable.
 pub(crate) fn command(database: &Database, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_billables"));
     command

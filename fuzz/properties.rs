@@ -1,5 +1,5 @@
-//! Laws that hold for every input of every parser. The fuzzer looks for inputs that break them, and
-//! the test suite checks them with the seeds, damaged seeds and random inputs.
+//! Properties that hold for every input of every parser. The fuzzer looks for inputs that break
+//! them, and the test suite checks them with the seeds, damaged seeds and random inputs.
 //!
 //! - No input causes a panic.
 //! - An accepted report can be written in every format, and is read back as the same report with
@@ -34,7 +34,7 @@ pub(crate) fn bodies() -> [(&'static str, BodyFormat); 7] {
 /// The target that reads headers and queries.
 pub(crate) const NEGOTIATION: &str = "negotiation";
 
-/// Checks the laws of `target` with an input.
+/// Checks the properties of `target` with an input.
 pub(crate) fn check(target: &str, data: &[u8]) {
     if target == NEGOTIATION {
         return check_negotiation(data);
