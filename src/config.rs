@@ -121,7 +121,8 @@ pub struct ServeArgs {
     /// Maximum time that a connection may be idle between two requests.
     #[arg(long, env = "BILLABLES_IDLE_TIMEOUT", default_value = "75s", value_parser = duration)]
     pub idle_timeout: Duration,
-    /// Maximum time to finish accepted work after SIGTERM or SIGINT.
+    /// Maximum time, after SIGTERM or SIGINT, for requests to finish, then for commits, and then for
+    /// closing the database: up to three times this in total.
     #[arg(long, env = "BILLABLES_SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub shutdown_timeout: Duration,
 }

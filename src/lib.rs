@@ -14,9 +14,9 @@
 //!    permits that limit concurrent reports, parses the body into raw reports with [`formats`], and
 //!    applies the rules of [`billable::report`]. Each report gets its id from
 //!    [`billable::identity`].
-//! 5. [`writer`] queues the entries for their partition. The partition's task takes all queued
-//!    entries and appends them through [`store`] in one transaction. An id that already exists is a
-//!    replay.
+//! 5. [`writer`] queues the entries for their partition. The partition's task takes queued entries,
+//!    up to a limit, and appends them through [`store`] in one transaction. An id that already
+//!    exists is a replay.
 //! 6. Once the transaction is durable, every request with an entry in it is answered as stored,
 //!    replayed or (if the content differs) refused. Without a durable transaction the response is a
 //!    5xx.
@@ -47,7 +47,7 @@
 //! - [`docs`]: pages, DTOs, samples and OpenAPI, generated from the contract.
 //! - [`api`]: the routing table, the handlers, the layers around them, authorization. [`server`]:
 //!   connections, TLS, time limits, draining.
-//! - [`config`]: the settings. [`cli`]: the commands, which use all other modules.
+//! - [`config`]: the settings. [`cli`]: the commands, which use most other modules.
 //!
 //! # Invariants
 //!
@@ -58,7 +58,7 @@
 //!   nothing expires.
 //! - The log is append-only: no statement updates or deletes an entry.
 //! - Error statuses are in `contract/errors.rs`, SQL is in `store`. Only `api` and `cli` read the
-//!   clock; they pass the timestamp to the modules that they call. Randomness comes only from
+//!   wall clock; they pass the timestamp to the modules that they call. Randomness comes only from
 //!   `token::random_bytes` and `billable::identity::random_id`.
 //!
 //! # What is deliberately absent

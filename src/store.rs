@@ -4,8 +4,8 @@
 //! the same files: read `postgres/entries.rs` next to `sqlite/entries.rs`.
 //!
 //! **Invariant:** an append returns only after its transaction is durable. The settings that this
-//! depends on are checked when a store is opened and for every new writing connection, because
-//! after a failover a different server may answer.
+//! depends on are checked when a store is opened and for every new connection of an appender,
+//! because after a failover a different server may answer.
 
 /// Calls the operation on the database in use.
 macro_rules! on_either {
@@ -62,11 +62,10 @@ pub use void_attribute::{STEP, Voided};
 /// The time limit of operations that have no other limit.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The number of control connections, for token refreshes and health checks, and of decision
-/// connections.
+/// The number of connections in each of the pools `control` and `decisions`.
 ///
-/// They are separate from the read connections, so that slow reads cannot keep a revoked token
-/// alive.
+/// Token refreshes and health checks use `control`. It is separate from the read connections, so
+/// that slow reads cannot keep a revoked token alive.
 const CONTROL_CONNECTIONS: u32 = 2;
 
 /// An open database. Clones share its connections.
@@ -78,7 +77,7 @@ pub enum Store {
     Sqlite(sqlite::Store),
 }
 
-/// The log's identity and number of partitions, fixed when it was created.
+/// The log's identity, and its number of partitions, which is fixed when the log is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogInfo {
     /// A random id of this log, replaced after a restore.

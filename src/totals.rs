@@ -2,7 +2,8 @@
 //!
 //! Totals are kept in buckets of 15 minutes, days and calendar months of UTC, up to a watermark in
 //! each partition. Each read adds the entries after the watermark, in the same snapshot. A range is
-//! covered by the coarse buckets nearest to its ends, plus or minus finer buckets, which are few.
+//! covered by the coarse buckets between the bucket boundaries nearest to its ends, plus or minus a
+//! few finer buckets.
 
 mod calendar;
 mod compare;

@@ -116,8 +116,9 @@ impl Cursors {
             return Err(ApiError::InvalidCursor);
         };
         let positions: Vec<_> = positions.iter().copied().map(i64::from_be_bytes).collect();
-        // A position above the head means that a backup was restored, so other entries will get
-        // that position.
+        // With the same epoch, a position above the head means that the log lost its last entries,
+        // so other entries will get that position. The cause is a failover, or a backup that was
+        // restored without `billables restore`.
         if positions.iter().zip(heads).all(|(at, head)| at <= head) {
             Ok((positions, rest))
         } else {

@@ -351,8 +351,8 @@ fn invalid(errors: &[(Option<usize>, FieldError)]) -> (Error, String) {
     (Error::of_field(first.code), message)
 }
 
-/// Returns the first error that does not concern the account limit, or else the first one, because
-/// another token would not fix the former.
+/// Returns the first error that another token would not fix: one that does not concern the account
+/// limit. If there is none, returns the first error.
 fn standing(errors: &[(Option<usize>, FieldError)]) -> Option<&(Option<usize>, FieldError)> {
     errors
         .iter()

@@ -1,5 +1,5 @@
-//! The query parameters of reading routes, each validated once. Unknown parameters are ignored, an
-//! empty one counts as absent, and the first value of a repeated one counts.
+//! The query parameters of reading routes, and the validation of most of them. Unknown parameters
+//! are ignored, an empty one counts as absent, and the first value of a repeated one counts.
 
 use crate::api::ApiError;
 use crate::billable::{BillableState, Field, FieldError, Text, Timestamp};

@@ -347,7 +347,8 @@ fn unsure(error: &WriteError) -> Failure {
     ))
 }
 
-/// Returns the columns that `FIELD=…` arguments name; each may be named once.
+/// Returns the fields that `FIELD=…` arguments name, each with its column or value. Each may be
+/// named once.
 fn columns_of(flag: &str, given: Vec<(String, String)>) -> Result<Vec<(Column, String)>, Failure> {
     let mut columns: Vec<(Column, String)> = Vec::new();
     for (name, value) in given {

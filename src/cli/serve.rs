@@ -121,7 +121,8 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         Some(_) = background.join_next() => true,
         Some(_) = probing.join_next() => true,
     };
-    // Until this point, the readiness probe reports that the service is stopping.
+    // The admin address is served until here, so that after a stop signal the readiness probe can
+    // report that the service is stopping.
     end.cancel();
     while probing.join_next().await.is_some() {}
     background.shutdown().await;
@@ -138,7 +139,8 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
             "accepted reports were not committed in time; no client was told that they were stored"
         );
     }
-    // Everything acknowledged is durable by now; do not wait for an unreachable database.
+    // Everything acknowledged is durable by now, so do not wait longer than this for an unreachable
+    // database.
     let _ = timeout(args.shutdown_timeout, store.close()).await;
     info!("stopped");
     Ok(())

@@ -4,7 +4,8 @@
 use sqlx::AssertSqlSafe;
 
 /// Returns the SQL that begins a transaction, locks the head and takes `count` positions in one
-/// round trip, which in PostgreSQL costs as much as a few dozen rows.
+/// round trip instead of several. In PostgreSQL each round trip costs as much as inserting a few
+/// dozen rows.
 ///
 /// The SQL is safe, because only a constant and numbers are formatted into it.
 pub(super) fn begin_locked(

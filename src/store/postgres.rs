@@ -20,7 +20,8 @@ use crate::billable::Timestamp;
 
 pub(super) use entries::{Appender, BEGIN};
 
-/// Begins a transaction on data derived from the log. Losing the transaction loses no report.
+/// Begins a transaction on data derived from the log or on the last uses of tokens. Losing the
+/// transaction loses no report.
 pub(super) const BEGIN_DERIVED: &str = "begin isolation level read committed;
     set local synchronous_commit = off;
     set local statement_timeout = 0;
@@ -54,7 +55,7 @@ pub struct Store {
     pub(super) control: PgPool,
     /// For decisions about sessions, which may wait for locks and standbys.
     pub(super) decisions: PgPool,
-    /// For data derived from the log.
+    /// For data derived from the log, and for the last uses of tokens.
     pub(super) derived: PgPool,
 }
 
@@ -70,7 +71,8 @@ impl Store {
         let options: PgConnectOptions = url
             .parse()
             .map_err(|error: sqlx::Error| OpenError::Url(error.to_string()))?;
-        // This program logs statements itself where they fail, and never logs their values.
+        // This program logs the errors of statements itself, and never logs statements or their
+        // values.
         let options = options
             .application_name("billables")
             .disable_statement_logging();

@@ -33,8 +33,8 @@ pub(super) use token_columns;
 /// A row of `entries`.
 ///
 /// It is read by index, in the order of [`entry_columns`], and without type checks, because the
-/// migrations fix the types. An export reads millions of rows, and lookups by name or type checks
-/// would each take longer than the reading.
+/// migrations define the types. An export reads millions of rows: looking the columns up by name
+/// would take longer than reading them, and so would checking their types.
 pub(super) struct EntryRow {
     partition: i32,
     position: i64,

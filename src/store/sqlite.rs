@@ -26,10 +26,10 @@ pub(super) use entries::Appender;
 
 /// Begins a writing transaction, which takes the only write lock immediately.
 pub(super) const BEGIN: &str = "begin immediate";
-/// Begins a writing transaction on data derived from the log.
+/// Begins a writing transaction on data derived from the log or on the last uses of tokens.
 pub(super) const BEGIN_DERIVED: &str = BEGIN;
-/// Deletes all buckets, those of the one partition, without a condition, because that is fast and
-/// reports wait for it.
+/// Deletes all buckets, which belong to the only partition. A condition would make SQLite slower,
+/// and reports wait meanwhile.
 pub(super) const CLEAR_BUCKETS: &str = "delete from buckets";
 /// Begins a transaction that reads everything in one snapshot.
 pub(super) const BEGIN_SNAPSHOT: &str = "begin";
@@ -46,9 +46,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// The number of 4 KiB pages in the WAL after which a commit runs a checkpoint, for which other
 /// writers wait. A larger value makes checkpoints rarer and longer.
 ///
-/// Checkpoints do not run on a separate connection. SQLite does not flush the pages that a
-/// checkpoint copied if a commit was made meanwhile, and does not copy them again if a later flush
-/// fails.
+/// Checkpoints do not run on a separate connection, because reports would then be committed
+/// meanwhile. After such a commit SQLite does not flush the pages that the checkpoint copied and,
+/// if a later flush fails, does not copy them again.
 const WAL_PAGES: &str = "4096";
 
 /// How long to wait for another process to finish migrating, which may be indexing a large log.
@@ -75,7 +75,8 @@ pub struct Store {
     pub(super) control: SqlitePool,
     /// For decisions about sessions, which may wait for locks.
     pub(super) decisions: SqlitePool,
-    /// For data derived from the log. Its commits are not flushed; those of the log are.
+    /// For data derived from the log, and for the last uses of tokens. Its commits are not flushed;
+    /// those of the log are.
     pub(super) derived: SqlitePool,
 }
 

@@ -103,8 +103,8 @@ impl postgres::Store {
         let (is_known, is_large): (bool, bool) =
             sqlx::query_as(IS_KNOWN).fetch_one(&self.derived).await?;
         if is_large && !is_known {
-            // Skip a locked table: the holder of the lock is analyzing it, or blocks every other
-            // session.
+            // Skip a locked table instead of waiting: the holder of the lock may be analyzing it
+            // already. If not, the table is left to autovacuum.
             sqlx::query("analyze (skip_locked) entries")
                 .execute(&self.derived)
                 .await?;

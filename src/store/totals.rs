@@ -91,8 +91,8 @@ pub struct Totals {
     pub heads: Vec<i64>,
 }
 
-/// What each kind of entry adds: the kind, 1 for the billed pair or 0 for no account, the
-/// billables, and the voided billables.
+/// What each kind of entry adds, as rows of four columns: the kind; 1 for the billed pair or 0 for
+/// no account; what is added to the billables; what is added to the voided billables.
 ///
 /// Attributing moves a billable from no account to its pair. Voiding moves it from its pair's
 /// billables to its pair's voided billables.
@@ -150,7 +150,8 @@ pub(super) const TAIL: &str = concat!(
      group by group_key, account_id, customer_id limit $8"
 );
 
-/// The maximum number of rows held in memory: 400,000 of some 150 bytes are 60 MB.
+/// A read is refused if its buckets or its tail give this many rows. 400,000 rows of some 150 bytes
+/// are 60 MB.
 pub(super) const MAX_ROWS: usize = 400_000;
 
 /// Selects the partitions that have entries after their watermark.

@@ -220,8 +220,7 @@ impl Store {
         on_either!(self, sessions_read_of(ids))
     }
 
-    /// Returns the next copied decisions of a partition, in order of session id, starting after
-    /// one.
+    /// Returns a partition's next copies of decisions after a session id, in order of session id.
     pub async fn pairs_read_after(
         &self,
         partition: u32,

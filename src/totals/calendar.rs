@@ -281,7 +281,7 @@ mod tests {
         let mut zones = 0;
         for name in jiff::tz::db().available() {
             let zone = Zone::find(name.as_str()).expect("a zone");
-            // Between two transitions every day begins at the same time of the day.
+            // Between two transitions every day begins at the same time in UTC.
             let transitions = zone.zone.following(start).map(|next| next.timestamp());
             let turns = transitions.take_while(|at| *at < end);
             let turns: Vec<_> = [start, end].into_iter().chain(turns).collect();

@@ -17,7 +17,7 @@ const MOST: i64 = 1000;
 const LAST: i64 = 32_503_680_000_000_000 - 1;
 
 /// Compares all buckets. `found` gets up to [`MOST`] wrong buckets of each range, and `at` gets the
-/// number of entries compared so far.
+/// approximate number of entries compared so far.
 pub async fn compare(
     store: &Store,
     mut found: impl FnMut(Compared),

@@ -25,8 +25,8 @@ const RETRY_FOR: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long replays are expected after the last one. A group with an unexpected replay costs a
-/// second insert after the first is rolled back.
+/// Replays are no longer expected if a lookup finds none and the last one is this long ago. A group
+/// with an unexpected replay costs a second insert after the first is rolled back.
 const EXPECT_KNOWN: Duration = Duration::from_millis(100);
 
 /// Commits groups to one partition.
@@ -35,8 +35,8 @@ pub(super) struct Group {
     appender: Appender,
     heads: HeadWatcher,
     retry: RetryState,
-    /// When a group last had an entry that was already stored, if that was less than
-    /// [`EXPECT_KNOWN`] ago. The next group is then likely to have one too.
+    /// When a group last had an entry that was already stored. The next group is then likely to
+    /// have one too. The first lookup that finds none after [`EXPECT_KNOWN`] clears it.
     known_at: Option<Instant>,
 }
 
@@ -292,9 +292,9 @@ fn outcome(
     match known {
         None if std::ptr::eq(entry, first) => AppendOutcome::Stored(fresh()),
         None => AppendOutcome::Replayed(fresh()),
-        // An entry that is equal, even in its microsecond, was stored by the unconfirmed attempt,
-        // or by another process if there was no such attempt. The stored pair may come from the
-        // session.
+        // After an unconfirmed attempt, a stored entry that is equal, even in its microsecond, is
+        // that attempt's. Without such an attempt it is a replay. The pair is not compared, because
+        // it may come from the session.
         Some(billable) => {
             let is_own = is_repeated
                 && std::ptr::eq(entry, first)

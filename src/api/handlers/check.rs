@@ -25,7 +25,8 @@ const LOOKUP_BATCH: usize = 500;
 /// A look-up that finds this many entries is refused: 20,000 entries of 600 bytes are 12 MB.
 const MAX_FOUND: u32 = 20_000;
 
-/// The maximum number of ids in a response. A call that is given twice is listed twice.
+/// The maximum number of ids that a response lists for calls. A call that is given twice is listed
+/// twice.
 const MAX_LISTED: usize = 200_000;
 
 const TOO_MUCH: ApiError =
@@ -100,7 +101,7 @@ pub(in crate::api) async fn check_billables(
     Ok(response_format.pieces(page("CheckedBillable", items, None, format)))
 }
 
-/// Checks calls. `room` is the number of ids that the response may still list.
+/// Checks calls. `room` is the number of ids that the response may still list for calls.
 async fn check_calls(
     app: &App,
     caller: &Caller,

@@ -150,7 +150,8 @@ pub(in crate::api) async fn get_openapi() -> Response {
     ([(CONTENT_TYPE, media_type)], openapi::text()).into_response()
 }
 
-/// Returns a 404 that shows what does exist: a page if the client accepts HTML, else an error.
+/// Returns a 404: a page with all operations if the client accepts HTML, else an error that lists
+/// `available`.
 fn missing(
     headers: &HeaderMap,
     thing: &str,

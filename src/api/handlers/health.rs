@@ -35,7 +35,7 @@ pub(in crate::api) async fn get_readyz(
     }
 }
 
-/// Whether the service can store reports.
+/// Whether the store answers with this server's log, and the tokens are fresh.
 pub(in crate::api) async fn is_ready(app: &App) -> bool {
     let mut last = app.readiness.lock().await;
     match *last {

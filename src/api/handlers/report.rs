@@ -370,7 +370,7 @@ mod tests {
         };
         let batch = BatchResult::of(outcomes(), true);
         assert_eq!((batch.items, batch.completed), (4, 1));
-        let error = batch.result.expect_err("a doubt");
+        let error = batch.result.expect_err("an unknown outcome");
         assert_eq!(error.code(), "StoreUnavailable");
         assert_eq!(error.response_status().index, Some(1));
 

@@ -34,7 +34,7 @@ impl KnownClient {
 }
 
 /// A request in progress. It is logged and counted once: when it is answered, or when the client
-/// disconnects before that.
+/// disconnects before that. An abandoned request, too, is logged with the message `answered`.
 #[derive(Debug)]
 pub(in crate::api) struct AccessLog<'a> {
     pub(in crate::api) request_id: &'a str,

@@ -21,7 +21,7 @@ pub(super) struct Meant {
     pub(super) voided: Option<Option<Text>>,
 }
 
-/// What a column or a value on the command line stands for.
+/// A field of a report, or the idempotency key, as named on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Field(Field),
@@ -29,7 +29,7 @@ pub(super) enum Column {
 }
 
 impl Column {
-    /// Returns the column of that name, in any letter case.
+    /// Returns the field or the key with this name, in any letter case.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         if name.eq_ignore_ascii_case("key") {
             Some(Self::Key)
