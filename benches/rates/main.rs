@@ -68,7 +68,7 @@ async fn round(bench: &Bench) -> Round {
 
 fn print_rates(rounds: &[Round]) {
     println!(
-        "| | per second | server CPU per report | database CPU per report |\n|---|---|---|---|"
+        "| load | per second | server CPU per report | database CPU per report |\n|---|---|---|---|"
     );
     for (name, what) in [
         ("empty 256", "an empty axum handler, 256 connections"),
@@ -168,7 +168,7 @@ fn print_latencies(rounds: &[Round]) {
         let p99 = of_rounds(rounds, |round| round[name].p99);
         println!("| {what} | {} | {} |", millis(&p50), millis(&p99));
     }
-    println!("\n| latency | | goal |\n|---|---|---|");
+    println!("\n| latency | ratio | goal |\n|---|---|---|");
     let alone = of_rounds(rounds, |round| {
         (round["billables 1"].p50 - round["empty 1"].p50) / round["pgbench 1"].p50
     });

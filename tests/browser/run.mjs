@@ -67,11 +67,17 @@ async function shoot(page, name) {
 async function look(browser, colorScheme, viewport) {
     const { context, page, troubles } = await open(browser, { colorScheme, viewport });
     const about = (name) => `${name}-${colorScheme}-${viewport.width}`;
-    for (const [name, path] of [["front", "/"], ["index", "/metadata"]]) {
-        await page.goto(path);
-        await inspect(page, troubles, about(name));
-        await shoot(page, about(name));
+    await page.goto("/docs");
+    const chapters = await page.locator("main a").evaluateAll((links) => links.map((link) => link.pathname));
+    const manual = [...new Set(chapters)].filter((path) => path.startsWith("/docs/"));
+    check(manual.length > 15, "the manual lists its pages");
+    for (const path of ["/", "/metadata", "/docs", ...manual]) {
+        const response = await page.goto(path);
+        equal(response.status(), 200, path);
+        await inspect(page, troubles, about(path));
+        await shoot(page, about(path.replaceAll("/", "_")));
     }
+    await page.goto("/metadata");
     const operations = await page.locator(".operations h3 a").allTextContents();
     check(operations.includes("NewBillable") && operations.length > 10, "the index lists the operations");
     for (const name of operations) {
@@ -103,7 +109,7 @@ async function look(browser, colorScheme, viewport) {
 /** Checks pages on the narrowest screen. */
 async function small(browser) {
     const { context, page, troubles } = await open(browser, { viewport: SMALL_PHONE });
-    for (const path of ["/", page_of("NewBillable"), page_of("GetBilling")]) {
+    for (const path of ["/", page_of("NewBillable"), page_of("GetBilling"), "/docs", "/docs/operations", "/docs/internals/proof"]) {
         await page.goto(path);
         await inspect(page, troubles, `${path} on a small phone`);
     }

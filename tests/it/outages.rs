@@ -76,8 +76,8 @@ async fn reports_are_refused_while_the_sqlite_file_cannot_grow() {
     assert_eq!(client.get("/billables").await.status, 200);
     let ids = database.ids().await.len();
     assert!(ids == stored || ids == stored + 1, "{ids} {stored}");
-    // Session decisions use pooled connections. SQLite itself rolls back their transactions when
-    // the file cannot grow, and the connections must stay usable.
+    // Attributions of sessions use pooled connections. SQLite itself rolls back their transactions
+    // when the file cannot grow, and the connections must stay usable.
     let decide = async |session: usize| {
         let put = client.request(Method::PUT, &format!("/sessions/D{session}"));
         let pair = json!({"accountId": "a", "customerId": "c"});

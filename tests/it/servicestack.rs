@@ -168,8 +168,8 @@ on_both_databases!(
         let again = posted(Method::POST, &format!("/api/VoidBillable?id={id}"), "").await;
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
 
-        // A void and a decision cannot be undone, so query and body must name the same billable or
-        // session.
+        // A void and an attribution cannot be undone, so query and body must name the same billable
+        // or session.
         let other = client
             .report(&json!({"accountId": "acc", "customerId": "cus", "callSid": "CA3"}))
             .await

@@ -1,4 +1,4 @@
-//! `PUT` and `GET /sessions/{sessionId}`: session decisions, and attribution under kills and races.
+//! `PUT` and `GET /sessions/{sessionId}`: attribution of sessions, also under kills and races.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -192,9 +192,10 @@ on_both_databases!(
     }
 );
 
-/// Decisions that wait for a lock hold no connection that is needed to read the tokens.
+/// An attribution that waits for a lock does not take a connection that is needed to read the
+/// tokens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn decisions_that_wait_for_a_lock_do_not_block_other_requests() {
+async fn attributions_that_wait_for_a_lock_do_not_block_other_requests() {
     let database = Database::postgres().await;
     let server = Server::start(&database).await;
     let lock = database.lock_sessions().await;

@@ -192,7 +192,7 @@ fn a_file_that_is_not_a_database_is_refused() {
     let database = Database::sqlite();
     std::fs::write(
         database.url().strip_prefix("sqlite://").unwrap(),
-        "not a database, but long enough to look",
+        "a text, and not an SQLite database",
     )
     .unwrap();
     let (code, message) = refusal(&mut serve(&database));

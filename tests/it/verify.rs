@@ -434,7 +434,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    an_unfinished_decision_is_not_reported_as_damage,
+    an_unfinished_attribution_is_not_reported_as_damage,
     async |database: Database| {
         seed(&database).await;
         database

@@ -116,7 +116,7 @@ pub(crate) async fn check(
     };
     timeout(TIMEOUT, rolled)
         .await
-        .expect("the roller rolls every bucket in time");
+        .expect("the roller rolls every entry in time");
     assert_eq!(totals(client).await, of_log, "the buckets equal the log");
 
     let (code, out, log) = tokio::task::block_in_place(|| run(&mut command(database, &["verify"])));

@@ -80,7 +80,7 @@ async fn sqlite(torture: &Torture, shim: &Shim) {
     let ledger = load.finish().await;
     let found = check(&database, &client(&server), &ledger.acknowledged).await;
     torture.say(&format!(
-        "sqlite: {rounds} disk failures injected, {failed} calls failed, {killed} kills meanwhile, {} retried until acknowledged, {found}",
+        "sqlite: {rounds} disk failures injected, {failed} calls failed, {killed} kills meanwhile, {} reports retried by clients, {found}",
         ledger.repeated
     ));
     found.hold();
@@ -101,13 +101,14 @@ async fn postgres(torture: &Torture, shim: &Shim) {
         load.until_acknowledged(20 + random.below(60)).await;
         let is_log = round % 2 == 0;
         // With so few buffers, data pages are written constantly but flushed only at checkpoints,
-        // so flush errors are injected only into the log.
+        // so flush errors are injected only into the write-ahead log.
         let (mode, file) = if is_log {
             (*random.of(b"nif"), "/pg_wal/")
         } else {
             (*random.of(b"ni"), "/base/")
         };
-        // A lasting outage: every call on the log fails. Other failures pass by themselves.
+        // A lasting outage: every call on the write-ahead log fails. Other failures
+        // pass by themselves.
         let lasts = is_log && (round == 0 || random.once_in(3));
         let every = if lasts { 1 } else { 2 + random.below(4) };
         shim.arm(mode, u8::try_from(every).unwrap(), file);
@@ -122,7 +123,7 @@ async fn postgres(torture: &Torture, shim: &Shim) {
     let ledger = load.finish().await;
     let found = check(&database, &client(&server), &ledger.acknowledged).await;
     torture.say(&format!(
-        "postgres: {rounds} disk failures injected, {failed} calls failed, {} retried until acknowledged, {found}",
+        "postgres: {rounds} disk failures injected, {failed} calls failed, {} reports retried by clients, {found}",
         ledger.repeated
     ));
     found.hold();
@@ -208,7 +209,7 @@ async fn fill_and_empty(torture: &Torture, name: &str, disk: &SmallDisk, databas
     let ledger = load.finish().await;
     let found = check(database, &client(&server), &ledger.acknowledged).await;
     torture.say(&format!(
-        "{name}: {times} full file systems, {} retried until acknowledged, {found}",
+        "{name}: {times} full file systems, {} reports retried by clients, {found}",
         ledger.repeated
     ));
     found.hold();

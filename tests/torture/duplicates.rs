@@ -1,5 +1,5 @@
 //! Case 6: concurrent copies of a report, in every format, by every route and through several
-//! processes; voids and session decisions that race with reports.
+//! processes; voids and attributions of sessions that race with reports.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -48,7 +48,7 @@ pub(crate) async fn run(torture: &Torture) {
         }
         let found = check(&database, &clients[0], &known).await;
         torture.say(&format!(
-            "{name}: {rounds} reports in {COPIES} copies at once through 3 processes, {} ways to send one, {rounds} sessions decided and {} billables voided meanwhile, {found}",
+            "{name}: {rounds} reports in {COPIES} copies at once through 3 processes, {} ways to send one, {rounds} sessions attributed and {} billables voided meanwhile, {found}",
             forms.len(),
             voided.len()
         ));
@@ -187,13 +187,13 @@ async fn race(clients: &[Client], round: usize, random: &mut Random) -> (Vec<Uui
         });
     }
     let done: Vec<_> = reports.join_all().await.into_iter().flatten().collect();
-    // After a 202, the server continues to carry out the decision.
+    // After a 202, the server continues to attribute the session.
     let path = format!("/sessions/{session}");
     let complete =
         async { while get(&clients[0], &path).await.json()["isComplete"] != Value::Bool(true) {} };
     tokio::time::timeout(crate::TIMEOUT, complete)
         .await
-        .expect("the decision is carried out");
+        .expect("the session is attributed");
     let voided = done.iter().filter(|(_, is_voided)| *is_voided);
     let voided = voided.map(|(id, _)| *id).collect();
     (done.into_iter().map(|(id, _)| id).collect(), voided)

@@ -106,7 +106,7 @@ async fn besieged(
         .map(|count| count.load(Ordering::Relaxed))
         .collect();
     torture.say(&format!(
-        "{name}: {hostile} hostile clients of {} kinds over {} connections; {} smuggling techniques; {} MiB at most; honest before {before}, meanwhile {during}, {} failed attempts",
+        "{name}: {hostile} hostile clients of {} kinds over {} connections; {} smuggling techniques; a memory peak of {} MiB; honest reports before: {before}; meanwhile: {during}; {} failed attempts",
         KINDS.len(),
         visits.iter().sum::<usize>(),
         smuggled.techniques,
@@ -202,7 +202,7 @@ impl std::fmt::Display for Took {
         } = self;
         write!(
             f,
-            "{count} in {} ms (p99: {} ms)",
+            "{count}, median {} ms, p99 {} ms",
             median.as_millis(),
             slow.as_millis()
         )

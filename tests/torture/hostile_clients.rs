@@ -10,8 +10,8 @@ use tokio::time::{Instant, interval, timeout, timeout_at};
 
 use crate::random::Random;
 
-/// The time limit of a visit. It exceeds every connection timeout that this case sets.
-const STAY: Duration = Duration::from_secs(30);
+/// The time limit of a visit. It exceeds [`STUFFED`] and every timeout of the server.
+const STAY: Duration = Duration::from_secs(50);
 
 /// The time limit of a client that never reads. It exceeds the server's write timeout.
 const STUFFED: Duration = Duration::from_secs(40);

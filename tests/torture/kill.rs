@@ -27,7 +27,7 @@ pub(crate) async fn run(torture: &Torture) {
         let ledger = load.finish().await;
         let found = check(&database, &client(&server), &ledger.acknowledged).await;
         torture.say(&format!(
-            "{name}: {kills} kills, {} retried until acknowledged, {} resent after the acknowledgement, {found}",
+            "{name}: {kills} kills, {} reports retried by clients, {} sent again after the acknowledgement, {found}",
             ledger.repeated, ledger.resent
         ));
         found.hold();

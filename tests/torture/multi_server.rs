@@ -98,7 +98,7 @@ async fn all_at_once(torture: &Torture, partitions: u32) {
         assert!(first.get_or_insert_with(|| seen.clone()) == &seen);
     }
     torture.say(&format!(
-        "postgres, {partitions} partition(s), 3 processes: {kills} kills, {outages} outages, {rollers} rollers ended, {} retried until acknowledged, {found}; {readers} readers of the feed saw each entry once, in order",
+        "postgres, {partitions} partition(s), 3 processes: {kills} kills, {outages} outages, the rollers' connections terminated {rollers} times, {} reports retried by clients, {found}; {readers} readers of the feed saw each entry once, in order",
         ledger.repeated
     ));
     found.hold();

@@ -29,7 +29,7 @@ pub(crate) async fn run(torture: &Torture) {
     let found = check(&database, &client(&server), &ledger.acknowledged).await;
     let [crashes, ended, exhausted, read_only] = happened;
     torture.say(&format!(
-        "postgres: {crashes} crashes, {ended} times all connections ended amid commits, {exhausted} exhaustions of connections, {read_only} times read-only, {} retried until acknowledged, {found}",
+        "postgres: {crashes} crashes, {ended} series of terminated connections, {exhausted} exhaustions of connections, {read_only} times read-only, {} reports retried by clients, {found}",
         ledger.repeated
     ));
     found.hold();

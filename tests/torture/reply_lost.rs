@@ -19,7 +19,7 @@ pub(crate) async fn run(torture: &Torture) {
         let found = check(&database, &client(&server), &ledger.acknowledged).await;
         let taken = cuts.take();
         torture.say(&format!(
-            "{name}: {} replies lost, {} of them successes, {} retried until acknowledged, {} resent after the acknowledgement, {found}",
+            "{name}: {} replies lost, {} of them successes, {} reports retried by clients, {} sent again after the acknowledgement, {found}",
             taken.cuts,
             taken.ids.len(),
             ledger.repeated,
@@ -44,7 +44,7 @@ pub(crate) async fn run(torture: &Torture) {
     let found = check(&database, &client(&server), &ledger.acknowledged).await;
     let cuts = proxy.cuts.take().cuts;
     torture.say(&format!(
-        "postgres: {cuts} commits without an answer, {} retried until acknowledged, {} resent after the acknowledgement, {found}",
+        "postgres: {cuts} commits without an answer, {} reports retried by clients, {} sent again after the acknowledgement, {found}",
         ledger.repeated, ledger.resent
     ));
     found.hold();

@@ -1,5 +1,5 @@
 //! Case 7: the order of system calls. After a report is read from a socket and before the first
-//! byte of its `201` is sent, the log is written and then flushed.
+//! byte of its `201` is sent, the write-ahead log is written and then flushed.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -92,7 +92,7 @@ async fn trace(
     let calls = strace.finish();
     let seen = check(&calls, log);
     torture.say(&format!(
-        "{name}: {} system calls, {seen} 201 replies; the log was written and flushed before each",
+        "{name}: {} system calls, {seen} 201 replies; the write-ahead log was written and flushed before each",
         calls.len()
     ));
     assert_eq!(seen, 6 * reports, "replies of 201 in the trace");
@@ -120,8 +120,8 @@ impl Call {
     }
 }
 
-/// Counts the replies of 201. Checks that before each one, its report was read, then the log was
-/// written, then the log was flushed.
+/// Counts the replies of 201. Checks that before each one, its report was read, then the
+/// write-ahead log was written and then flushed.
 fn check(calls: &[Call], log: &str) -> usize {
     let of_log = |call: &&Call| call.file().len() < call.text.len() && call.text.contains(log);
     let writes: Vec<_> = calls

@@ -8,7 +8,7 @@ use crate::load::Load;
 use crate::support::{Database, Server, client, old_server, start};
 
 /// The environment variable with the path of an earlier version's executable. If it is unset, the
-/// current version replaces itself, and the schema becomes newer than this version.
+/// first server is of the current version, too.
 const OLD: &str = "BILLABLES_TORTURE_OLD";
 
 pub(crate) async fn run(torture: &Torture) {
@@ -43,11 +43,12 @@ pub(crate) async fn run(torture: &Torture) {
         }
         let ledger = load.finish().await;
         let found = check(&database, &client(&server), &ledger.acknowledged).await;
-        let program = old
-            .as_ref()
-            .map_or("the same program", |_| "an older program");
+        let first = old.as_ref().map_or(
+            "all of the same program",
+            |_| "the first of an older program",
+        );
         torture.say(&format!(
-            "{name}: {program} replaced {times} times, {} retried until acknowledged, {found}",
+            "{name}: {times} replacements, {first}, {} reports retried by clients, {found}",
             ledger.repeated
         ));
         found.hold();
