@@ -65,7 +65,8 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The number of connections in each of the pools `control` and `decisions`.
 ///
 /// Token refreshes and health checks use `control`. It is separate from the read connections, so
-/// that slow reads cannot keep a revoked token alive.
+/// that slow reads cannot delay the refresh: after 5 s without one, all requests with a token are
+/// refused.
 const CONTROL_CONNECTIONS: u32 = 2;
 
 /// An open database. Clones share its connections.

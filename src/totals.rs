@@ -55,7 +55,7 @@ pub struct Totals {
     pub heads: Vec<i64>,
 }
 
-/// Reads totals in one snapshot. Returns `None` if they have more rows than fit in memory.
+/// Reads totals in one snapshot. Returns `None` if they have too many rows.
 pub async fn read_totals(
     store: &Store,
     log: LogInfo,

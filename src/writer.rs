@@ -49,13 +49,14 @@ pub enum AppendOutcome {
 /// Why there is no outcome. Only `Full` means that nothing was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// The queue is full, or has been non-empty for too long.
+    /// The queue is full, or the report has waited too long in an overloaded queue.
     #[error("the report queue is overloaded")]
     Full,
     /// The store is unavailable or did not confirm in time.
     #[error("the store did not confirm the write")]
     Unavailable,
-    /// The store refused the entries themselves.
+    /// The store failed in a way that a retry cannot fix: it rejected the data, or the log is
+    /// damaged.
     #[error("the store refused the entries")]
     Refused,
 }
@@ -93,7 +94,8 @@ impl Drop for WriterTasks {
     }
 }
 
-/// A request to a partition's task for one transaction, and where the reply goes.
+/// A request to a partition's task, and where the reply goes. Appends that are taken together share
+/// a transaction, and so do voids.
 #[derive(Debug)]
 enum Command {
     /// Append entries.

@@ -161,8 +161,8 @@ struct Import {
     client: ClientName,
     group: Vec<Pending>,
     group_bytes: usize,
-    /// The rows seen, by id. A dry run keeps them from group to group: it stores nothing, so the
-    /// log does not have the earlier groups.
+    /// What the log or an earlier row has, by id. A dry run keeps them from group to group: it
+    /// stores nothing, so the log does not have the earlier groups.
     seen: HashMap<Uuid, Seen>,
     counts: ImportCounts,
     refusals: Refusals,

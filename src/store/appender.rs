@@ -10,7 +10,7 @@ use crate::billable::{Attribution, Entry, ListKey, Pair, Void};
 /// The ids of the entries that an append inserted, each with the pair that it bills.
 ///
 /// An entry that names no pair gets its session's, if that is decided. An entry that is not in the
-/// map was already committed.
+/// map was already committed, or the head is missing.
 pub type Appended = HashMap<Uuid, Option<Pair>>;
 
 /// The writing side of one partition.

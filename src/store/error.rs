@@ -30,7 +30,8 @@ pub enum StoreError {
         table: &'static str,
         partition: i32,
     },
-    /// The database rejected the data itself; writing it again cannot help.
+    /// The database rejected the data itself, or a row or an index is damaged; writing it again
+    /// cannot help.
     #[error("the database rejected the data")]
     Refused(#[source] sqlx::Error),
     /// The database reported no error but did not store an entry: the head of its partition is

@@ -164,7 +164,7 @@ fn cover(ranges: &mut Vec<BucketRange>, row: i64, level: Level, from: i64, until
         return cover(ranges, row, finer, from, until, sign);
     }
     ranges.push(range(level, near_from, near_until, sign));
-    // At each edge, one of the two ranges is empty.
+    // At each edge, at least one of the two ranges is empty.
     cover(ranges, row, finer, from, near_from, sign);
     cover(ranges, row, finer, near_from, from, -sign);
     cover(ranges, row, finer, near_until, until, sign);

@@ -153,7 +153,8 @@ impl Group {
     ///
     /// Entries that the append finds already stored are looked up afterwards. While replays are
     /// expected or the store is failing, entries are also looked up before the append: a group
-    /// without new entries then takes no lock, and is answered even if the store cannot write.
+    /// without new entries then takes no lock, and is answered even if the store cannot write,
+    /// unless the confirmation must wait for standbys.
     async fn store(&mut self, entries: &[&Entry]) -> Result<CommitResult, StoreError> {
         let mut known = HashMap::new();
         let expects_known = self.known_at.is_some() || self.is_retrying();
@@ -188,8 +189,8 @@ impl Group {
             self.note_known(true);
             known.extend(self.find(&missed).await?);
         }
-        // The absence of an error does not prove that an entry is stored: each one was either
-        // inserted just now or can be read.
+        // The absence of an error does not prove that an entry is stored, so check that each one
+        // either was inserted just now or can be read.
         if let Some(lost) = missed.into_iter().find(|id| !known.contains_key(id)) {
             return Err(StoreError::NotStored(lost));
         }
@@ -292,9 +293,9 @@ fn outcome(
     match known {
         None if std::ptr::eq(entry, first) => AppendOutcome::Stored(fresh()),
         None => AppendOutcome::Replayed(fresh()),
-        // After an unconfirmed attempt, a stored entry that is equal, even in its microsecond, is
-        // that attempt's. Without such an attempt it is a replay. The pair is not compared, because
-        // it may come from the session.
+        // After an unconfirmed attempt, a stored entry that is equal, including its `recorded_at`,
+        // is that attempt's. Without such an attempt it is a replay. The pair is not compared,
+        // because it may come from the session.
         Some(billable) => {
             let is_own = is_repeated
                 && std::ptr::eq(entry, first)

@@ -41,8 +41,8 @@ impl OverloadDetector {
         }
     }
 
-    /// Notes how long a turn took. The commands that arrived during a long turn or an outage count
-    /// as a burst.
+    /// Notes how long a turn took. After a long turn or an outage the queue counts as just emptied,
+    /// so that the commands that arrived meanwhile are not refused at once.
     fn done(&mut self, took: Duration) {
         self.last_turn = took;
         if took >= OVERLOADED_AFTER {
@@ -118,8 +118,8 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
             step,
             ..
         } = batch;
-        // Callers that gave up were told that the outcome is unknown. Skipping their commands saves
-        // work under overload.
+        // Callers that gave up were told that the outcome is unknown, or have disconnected.
+        // Skipping their commands saves work under overload.
         appends.retain(|append| !append.reply.is_closed());
         overload.refuse(&mut appends, group.is_retrying());
         voids.retain(|(_, reply)| !reply.is_closed());
