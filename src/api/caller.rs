@@ -74,8 +74,7 @@ impl Caller {
         if is_account_missing {
             let mut errors = parsed.err().unwrap_or_default();
             errors.retain(|error| error.field != Field::AccountId);
-            let message = "accountId is required, because the token is limited to certain accounts";
-            errors.insert(0, of_account(Code::NotEmpty, message));
+            errors.insert(0, account_required());
             return Err(errors);
         }
         let report = parsed?;
@@ -96,6 +95,12 @@ impl Caller {
                 .accounts()
                 .any(|account| self.grant.covers(account.as_str()))
     }
+}
+
+/// The error of a request that names no account, although the token is limited to accounts.
+pub(super) fn account_required() -> FieldError {
+    let message = "accountId is required, because the token is limited to certain accounts";
+    FieldError::new(Field::AccountId, Code::NotEmpty, message)
 }
 
 impl FromRequestParts<App> for Caller {

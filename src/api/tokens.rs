@@ -1,4 +1,4 @@
-//! The live tokens, in memory.
+//! The tokens that are not revoked, in memory.
 //!
 //! They are reloaded every 2 s, so no request waits for a query, and a new or revoked token takes
 //! effect on every server within 5 s. If they could not be reloaded for 5 s, all requests with a
@@ -33,7 +33,7 @@ const RECORD_INTERVAL: Duration = Duration::from_secs(5);
 /// The minimum time between two recorded uses of a token, in microseconds.
 const MIN_RECORD_GAP: i64 = 60_000_000;
 
-/// The live tokens. Clones share them.
+/// The tokens that are not revoked; an expired one is refused at its use. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     snapshot: Arc<RwLock<Snapshot>>,

@@ -121,7 +121,7 @@ impl Store {
     }
 
     /// Sets a token to expire at `until`, unless it expires earlier, and stores its replacement, in
-    /// one transaction. Returns false if there is no live token with the id `old`.
+    /// one transaction. Returns false if there is no valid token with the id `old`.
     pub async fn token_rotate(
         &self,
         old: Uuid,

@@ -3,11 +3,11 @@
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
-use crate::api::caller::Caller;
+use crate::api::caller::{Caller, account_required};
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
-use crate::billable::{Code, Field, FieldError};
+use crate::billable::Field;
 use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
 use crate::token::Scope;
 use crate::totals::{Days, DaysError, Total, TotalsOf, Zone, read_totals};
@@ -35,8 +35,7 @@ pub(in crate::api) async fn get_billing(
     caller.require_account(account.as_ref())?;
     let is_limited = caller.accounts().is_some();
     if account.is_none() && is_limited {
-        let message = "accountId is required, because the token is limited to certain accounts";
-        return Err(vec![FieldError::new(Field::AccountId, Code::NotEmpty, message)].into());
+        return Err(vec![account_required()].into());
     }
     let by_day = match query.get("groupBy") {
         None => false,
