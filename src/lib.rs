@@ -55,7 +55,7 @@
 //!   or setting changes that.
 //! - **Stored once, permanently.** The id is computed from the report's identity, if it has one,
 //!   and the primary key on the id prevents duplicates. There is no cache of recent keys, and
-//!   nothing expires.
+//!   no id or key expires.
 //! - The log is append-only: no statement updates or deletes an entry.
 //! - Error statuses are in `contract/errors.rs`, SQL is in `store`. Only `api` and `cli` read the
 //!   wall clock; they pass the timestamp to the modules that they call. Randomness comes only from

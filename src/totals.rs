@@ -49,7 +49,7 @@ pub struct Total {
 pub struct Totals {
     /// Ordered by day, account and customer. Customers without billables are left out.
     pub customers: Vec<Total>,
-    /// Unattributed billables in the range, for any account; 0 unless requested.
+    /// The number of unattributed billables in the range, whatever their account; 0 unless requested.
     pub unattributed_count: i64,
     /// The last included position of each partition.
     pub heads: Vec<i64>,

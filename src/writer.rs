@@ -1,9 +1,9 @@
 //! Group commit: reports that arrive during a commit share the next one.
 //!
 //! Each partition has one task, which owns its [`Appender`](crate::store::Appender). The task takes
-//! commands until the group is full or the queue is empty. It commits the entries of all reports in
-//! one transaction, answers every caller, and repeats. Voids, and each step of an attribution, have
-//! separate transactions. There is no timer, so an idle task delays nothing, and groups grow with
+//! commands until the group is full, the queue is empty, or the next command is a step of an
+//! attribution. It commits the entries of all reports in one transaction, answers every caller, and
+//! repeats. Voids, and each step of an attribution, have separate transactions. There is no timer, so an idle task delays nothing, and groups grow with
 //! the load. A caller is answered only after the commit that holds its entries is durable.
 //!
 //! The ids of entries are fixed by the caller, so a group with an unknown outcome is simply
@@ -46,7 +46,7 @@ pub enum AppendOutcome {
     Conflict(Vec<Field>),
 }
 
-/// Why there is no outcome. Only `Full` means that nothing was stored.
+/// Why an entry has no outcome. Only `Full` means that the entry was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// The queue is full, or the report has waited too long in an overloaded queue.
@@ -57,7 +57,7 @@ pub enum WriteError {
     Unavailable,
     /// The store failed in a way that a retry cannot fix: it rejected the data, or the log is
     /// damaged.
-    #[error("the store refused the entries")]
+    #[error("the store refused the write")]
     Refused,
 }
 
@@ -186,8 +186,8 @@ impl Writer {
     /// the commands are done.
     ///
     /// # Errors
-    /// See [`WriteError`]. If a queue is full, nothing is stored. Retrying the same entries is
-    /// always harmless.
+    /// See [`WriteError`]. If a partition's queue is full, none of its entries is stored. Retrying the
+    /// same entries is always harmless.
     pub async fn append(
         &self,
         entries: Vec<Entry>,

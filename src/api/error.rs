@@ -333,8 +333,8 @@ impl ApiError {
     }
 }
 
-/// The code of the representative error, and its message. For a single report with several errors
-/// the message lists all of them. A batch may have thousands, which are only in the list of errors.
+/// The code and message of the error that stands for all. For a single report with several errors
+/// the message lists all of them. A batch may have thousands, so its message is of one error only.
 fn invalid(errors: &[(Option<usize>, FieldError)]) -> (Error, String) {
     let Some((index, first)) = standing(errors) else {
         return (errors::NOT_EMPTY, String::new());

@@ -134,8 +134,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     refusals.end()
 }
 
-/// The number of rows by outcome. A voided row is also counted as new or already
-/// stored.
+/// The number of rows by outcome. A voided row is also counted as new or known.
 #[derive(Debug, Default)]
 struct ImportCounts {
     new: u64,

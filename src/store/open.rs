@@ -33,7 +33,7 @@ pub enum OpenError {
     },
     /// Texts would not be stored byte for byte.
     #[error(
-        "the database's encoding is {0}, but it must be UTF8: create a database with `createdb --encoding UTF8 --template template0 NAME`"
+        "the database's encoding is {0}, but it must be UTF8: create a new database (PostgreSQL: `createdb --encoding UTF8 --template template0 NAME`)"
     )]
     NotUtf8(String),
     /// Only the primary accepts writes.

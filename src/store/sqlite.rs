@@ -46,9 +46,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// The number of 4 KiB pages in the WAL after which a commit runs a checkpoint, for which other
 /// writers wait. A larger value makes checkpoints rarer and longer.
 ///
-/// Checkpoints do not run on a separate connection, because reports would then be committed
-/// meanwhile. After such a commit SQLite does not flush the pages that the checkpoint copied and,
-/// if a later flush fails, does not copy them again.
+/// Checkpoints do not run on a separate connection, because reports would then be committed while
+/// one runs. SQLite then neither flushes the pages that the checkpoint has copied so far nor, if the
+/// flush at its end fails, copies them again.
 const WAL_PAGES: &str = "4096";
 
 /// How long to wait for another process to finish migrating, which may be indexing a large log.

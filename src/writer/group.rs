@@ -248,7 +248,7 @@ impl RetryState {
             Err(error) => error,
         };
         if !error.is_transient() {
-            error!(error = chain(&error), "a write was refused");
+            error!(error = chain(&error), "a write failed and is not retried");
             METRICS.commit_failures.inc();
             return Some(Err(error));
         }

@@ -23,7 +23,7 @@ fn call(number: usize) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_no_synchronous_standby_has_is_not_acknowledged_after_a_crash() {
+async fn a_commit_that_no_synchronous_standby_confirmed_is_not_acknowledged_after_a_crash() {
     let cluster = Cluster::start(&[]);
     let database = Database::created_on(&cluster.url(), "").await;
     let server = Server::start(&database).await;
@@ -230,7 +230,7 @@ on_both_databases!(
         timeout(TIMEOUT, unready)
             .await
             .expect("the server becomes unready");
-        // The tokens in the database belong to the new log, too.
+        // The server must not read tokens from the other log's database either.
         let refused = async {
             while client
                 .get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f")
@@ -278,7 +278,7 @@ async fn a_moved_sqlite_file_is_not_written_to() {
 }
 
 #[test]
-fn concurrent_first_starts_on_one_file_all_succeed() {
+fn concurrent_first_commands_on_one_file_all_succeed() {
     for _ in 0..4 {
         let database = Database::sqlite();
         let start = |number: usize| {

@@ -54,7 +54,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_session_without_both_account_and_customer_is_unattributed,
+    a_session_without_an_account_and_a_customer_is_unattributed,
     async |database: Database| {
         let server = Server::start(&database).await;
         let body = server

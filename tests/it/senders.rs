@@ -93,7 +93,7 @@ fn check_cdr(shown: &Value) {
 }
 
 on_both_databases!(
-    freeswitch_reports_a_call_and_its_unsent_files_are_sent_again,
+    freeswitch_reports_a_call_and_its_unsent_files_are_sent_later,
     async |database: Database| {
         let server = Server::start(&database).await;
         let config = block("xml", "json_cdr.conf");

@@ -1,5 +1,5 @@
-//! Readers of the feed that detect skipped, repeated and out-of-order entries, whatever happens to
-//! the servers that they read from.
+//! Readers of the feed that detect skipped, repeated and out-of-order entries. They continue across
+//! restarts of the servers that they read from.
 
 use std::collections::HashMap;
 use std::time::Duration;

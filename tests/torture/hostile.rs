@@ -1,5 +1,5 @@
-//! Case 8: a thousand slow and hostile clients. Honest clients are served as before, none of their
-//! reports is lost, and no smuggled request is carried out.
+//! Case 8: a thousand slow and hostile clients. Honest clients are served meanwhile, none of
+//! their reports is lost, and no smuggled request is carried out.
 
 use std::collections::HashMap;
 use std::io::Write;

@@ -3,7 +3,7 @@
 //!
 //! - `load`: clients that repeat each report until it is acknowledged
 //! - `check`: compares what was acknowledged with what is stored, through every way to read it
-//! - `follow`: readers of the feed that detect skipped and out-of-order entries
+//! - `follow`: readers of the feed that detect skipped, repeated and out-of-order entries
 //! - `cut`: proxies that lose replies
 //! - `shim`: a disk that fails on command
 //! - `hostile_clients`, `smuggling`, `connection_flood`: hostile clients

@@ -1,5 +1,5 @@
-//! Reads a row of a file: a billable as `export` writes it, or a report in columns that the command
-//! line names.
+//! Reads a row of a file: a billable as `export` writes it, or a report whose columns are named on
+//! the command line.
 
 use uuid::Uuid;
 
@@ -148,7 +148,7 @@ impl Reading {
         let identity = Identity::of(key, None, &report.reported);
         if identity == Identity::None {
             return Err(
-                "the row has neither a callSid nor a key, so importing it twice would store it twice"
+                "the row has neither a callSid nor a key, so importing the file again would store it again"
                     .to_owned(),
             );
         }

@@ -37,10 +37,15 @@ impl Seen {
             return Some(other_content(&fields.unwrap_or_default()));
         }
         let is_other_pair = entry.pair.is_some() && self.pair != entry.pair.as_ref().map(digest);
-        is_other_pair.then(|| match self.pair {
-            Some(_) => "the billable with this id is already billed to another account or customer"
-                .to_owned(),
-            None => {
+        is_other_pair.then(|| match (of_log, self.pair) {
+            (None, _) => {
+                "an earlier row has the same id with another account or customer".to_owned()
+            }
+            (_, Some(_)) => {
+                "the billable with this id is already billed to another account or customer"
+                    .to_owned()
+            }
+            (_, None) => {
                 "the billable with this id is stored but unattributed: attribute its session first"
                     .to_owned()
             }

@@ -1,4 +1,4 @@
-//! Copies everything except entries: the cursor key, tokens, decisions about sessions.
+//! Copies everything except entries: the cursor key, tokens and sessions' attributions.
 //! A resumed copy copies them again, because they may have changed.
 
 use sqlx::{Postgres, QueryBuilder, Sqlite};

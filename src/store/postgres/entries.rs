@@ -202,7 +202,7 @@ impl Appender {
     }
 
     /// Begins a transaction, locks the head and takes `count` positions. This takes two round trips
-    /// on Citus, which passes settings on to its workers by repeating the whole message.
+    /// on Citus, which sends the whole text that contains a `SET LOCAL` to its workers.
     async fn begin<'c>(
         &self,
         connection: &'c mut PgConnection,
