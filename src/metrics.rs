@@ -20,7 +20,8 @@ mod process;
 
 pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
-/// Histogram bounds of durations, in seconds: from a commit on a fast disk to the longest request.
+/// Histogram bounds of durations, in seconds: from a commit on a fast disk to the default request
+/// timeout. A feed request that waits can take longer.
 const SECONDS: [f64; 14] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
@@ -36,7 +37,8 @@ pub struct Answered {
     /// The method, or `other` if no route has it.
     pub method: &'static str,
     pub status: u16,
-    /// `stored`, `replayed` or `ok`, or the error's code.
+    /// `stored`, `replayed` or `ok`, the error's code, or `Abandoned` if the client disconnected
+    /// first.
     pub outcome: &'static str,
 }
 
@@ -207,8 +209,7 @@ impl Metrics {
             pool_connections: Family::default(),
             pool_connections_limit: Family::default(),
         };
-        // Every series starts at 0, because PromQL's `rate` misses an event that creates its
-        // series.
+        // These series start at 0, because PromQL's `rate` misses an event that creates its series.
         for limit in Limit::ALL {
             metrics.of_limit(limit);
         }
@@ -237,7 +238,7 @@ impl Metrics {
         register! {
             http_requests: "Requests that were answered or that the client abandoned"
             http_request_duration_seconds: "Time from a request to the first byte of its response"
-            http_requests_in_flight: "Requests that have not been answered yet"
+            http_requests_in_flight: "Requests being processed: reports whose body has arrived, and other requests with a valid token except scrapes"
             http_requests_limit: "Maximum number of concurrent requests"
             connections: "Open client connections"
             connections_limit: "Maximum number of open client connections"

@@ -35,7 +35,8 @@ impl Timestamp {
         jiff::Timestamp::from_microsecond(micros).ok().map(Self)
     }
 
-    /// Parses RFC 3339 (`2026-03-01T09:30:00.25+01:00`). Digits beyond microseconds are dropped.
+    /// Parses RFC 3339 (`2026-03-01T09:30:00.25+01:00`). The fraction may have at most nine digits;
+    /// those beyond microseconds are dropped.
     ///
     /// The shape is checked here because jiff's parser also accepts ISO 8601 forms that RFC 3339
     /// does not allow, such as a missing minute or a zone in brackets.

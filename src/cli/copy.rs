@@ -1,7 +1,8 @@
 //! `billables copy`: copies a whole log to another database.
 //!
-//! The target first takes over the log's epoch, then the entries in the order of their positions,
-//! and finally the heads. An interrupted copy can be resumed.
+//! The target first takes over the log's epoch, then the cursor key, the tokens and the sessions,
+//! then each partition's entries in the order of their positions, and finally the heads. An
+//! interrupted copy can be resumed.
 
 use super::progress::Progress;
 use super::{Failure, open};

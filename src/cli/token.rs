@@ -19,8 +19,8 @@ use crate::token::{Grant, Rate, Scope, Secret, Token};
 pub(super) enum Command {
     /// Create a token and print it; it is shown only once.
     Create(CreateArgs),
-    /// Create a new token for the same client, with the same rights and rate, and print it; both
-    /// work until the overlap ends.
+    /// Create a new token for the same client, with the same rights and rate, and print it; the old
+    /// one works until the overlap ends, or until it expires if that is earlier.
     Rotate(RotateArgs),
     /// List the tokens that are not revoked.
     List {
@@ -63,7 +63,7 @@ pub(super) struct CreateArgs {
 pub(super) struct RotateArgs {
     /// Id of the old token, as listed.
     id: Uuid,
-    /// How long the old token keeps working; 0s ends it immediately.
+    /// How long the old token keeps working, unless it expires earlier; 0s ends it immediately.
     #[arg(long, default_value = "7d", value_parser = overlap)]
     overlap: Duration,
     /// Time from now until the new token expires, such as 90d; required if the old one expires.

@@ -287,7 +287,7 @@ pub const START_DATE: Member = always(
     "startDate",
     MemberKind::Date,
     "2026-03-01",
-    "The first day, 1980-01-01 or later",
+    "The first day, from 1980-01-01 to 2999-12-31",
 );
 pub const END_DATE: Member = always(
     "endDate",

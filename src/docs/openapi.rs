@@ -60,8 +60,9 @@ fn document() -> Value {
 const INFO: &str = "Records billable telephony events. A 2xx response to a report means that the report \
 is stored. A report with a callSid or an Idempotency-Key creates one billable, no matter how often it is \
 sent. The response format is taken from the first of these that is present: the path suffix, the query \
-parameter `format`, `Accept`, the request body. The default is JSON. Paths are case-insensitive, except \
-for ids and suffixes. A method that a path does not support gets 405 with `Allow`. Every error has a \
+parameter `format`, `Accept`, the request body. The default is JSON. On ServiceStack routes, only the \
+query parameter `format` and then the route's own format count. Paths are case-insensitive, except for \
+ids and suffixes. A method that a path does not support gets 405 with `Allow`. Every error has a \
 `responseStatus`, except that malformed HTTP gets 400 or 431 without a body. HEAD is answered like GET, \
 without the body.";
 

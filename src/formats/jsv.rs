@@ -36,7 +36,7 @@ pub(super) fn read(text: &str) -> Result<Document, ReadError> {
     })
 }
 
-/// Writes a string, quoted if the parser needs the quotes.
+/// Writes a string, quoted if it is empty, begins with white space or has a special character.
 pub(super) fn write_text(text: &str, out: &mut String) {
     if text.is_empty() || text.contains(SPECIAL) || text.starts_with(char::is_whitespace) {
         out.extend(["\"", &text.replace('"', "\"\""), "\""]);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_is_not_part_of_a_value() {
+    fn white_space_after_a_colon_and_line_ends_are_not_part_of_a_value() {
         let text_by_hand =
             "\n{\r\n\tAccountId : a,\r\n\tother: {x: [1, 2, {y:}]},\r\n\tCallSid: CA1\r\n}\r\n";
         assert_eq!(call_sid(text_by_hand), text("CA1"));

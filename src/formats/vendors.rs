@@ -37,8 +37,9 @@ impl Hints {
         report.fill(Field::OccurredAt, occurred_at);
     }
 
-    /// Parses the query. In the query of a record, the appended `?uuid=…` is read as a parameter,
-    /// and names the call if the record does not. Elsewhere a question mark is part of a value.
+    /// Parses the query. If the body is a call detail record, the appended `?uuid=…` is read as a
+    /// parameter, which names the call if the record does not. Elsewhere a question mark is part of
+    /// a value.
     pub(super) fn read_query(&mut self, query: &str) -> Result<Parameters, ReadError> {
         if !self.is_cdr {
             return Parameters::parse(query);
@@ -57,8 +58,8 @@ impl Hints {
     }
 }
 
-/// Reads the hints in a report's member `variables`. The report is a record only if the member is
-/// an object.
+/// Reads the hints in a report's member `variables`. The report is a call detail record only if the
+/// member is an object.
 pub(super) fn of_variables(value: &RawJson) -> serde_json::Result<Hints> {
     if !value.get().starts_with('{') {
         return serde_json::from_str::<Skipped>(value.get()).map(|_| Hints::default());

@@ -1,7 +1,8 @@
 //! A stream of requests with two time limits, where hyper has only one.
 //!
-//! Reading a head has a deadline that counts from its first byte. Between two requests, a
-//! connection may be idle for longer.
+//! Each head has a deadline. For the first head it counts from the start of the connection,
+//! including the TLS handshake; for every later head, from that head's first byte. Between two
+//! requests, a connection may be idle for longer.
 
 use std::io;
 use std::pin::Pin;

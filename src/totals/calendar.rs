@@ -132,7 +132,8 @@ fn date(text: &str) -> Option<Date> {
     (1980..=2999).contains(&date.year()).then_some(date)
 }
 
-/// Returns the buckets that cover the ranges between boundaries. Each range is a row.
+/// Returns the bucket ranges that cover the time from each boundary to the next. Each such time
+/// span is one row of the result, counted from 0.
 pub(super) fn ranges(boundaries: &[i64]) -> Vec<BucketRange> {
     let mut ranges = Vec::new();
     for (row, ends) in (0..).zip(boundaries.windows(2)) {

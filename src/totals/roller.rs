@@ -1,5 +1,6 @@
-//! The roller advances the watermarks. Several processes may roll: a watermark's row is locked
-//! while its batch is rolled, and the second process finds it advanced.
+//! The roller adds new entries to the totals ("rolls" them) in batches, and advances each
+//! partition's watermark past them. Several processes may roll: a watermark's row is locked while
+//! its batch is rolled; a second process waits, and then finds the watermark advanced.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use crate::store::{LogInfo, Store, StoreError};
 use crate::telemetry::chain;
 
 /// How often to roll. Reads add the entries not yet rolled, so results are exact at any interval.
-/// Rolling once a second would take the CPU from reports for longer at a time.
+/// With a longer interval, such as one second, each batch would be larger and would keep the CPU
+/// from incoming reports for longer at a time.
 const ROLL_EVERY: Duration = Duration::from_millis(250);
 
 /// How long a batch may take.
@@ -22,7 +24,8 @@ const ROLL_BATCH: i64 = 50_000;
 /// The number of positions rolled in one transaction on SQLite, where a transaction blocks reports.
 const EMBEDDED_ROLL_BATCH: i64 = 2_000;
 
-/// Rolls all partitions that lag behind, forever. Analyzes a new log once.
+/// Rolls all partitions that lag behind, forever. On PostgreSQL, also runs `ANALYZE` once a new log
+/// has data.
 pub async fn keep_rolling(store: Store) {
     let mut is_analyzed = false;
     loop {
@@ -34,7 +37,7 @@ pub async fn keep_rolling(store: Store) {
         }
         if !is_analyzed {
             is_analyzed = store.log_analyze().await.unwrap_or_else(|error| {
-                warn!(error = chain(&error), "cannot analyze the log");
+                warn!(error = chain(&error), "cannot run ANALYZE on the log");
                 false
             });
         }
@@ -64,7 +67,7 @@ async fn roll(store: &Store) -> Result<(), StoreError> {
             let started = Instant::now();
             let rolled = timeout(ROLL_TIMEOUT, store.totals_roll(partition, batch)).await;
             match rolled.unwrap_or(Err(StoreError::TimedOut)) {
-                Ok(true) => debug!(partition, "rolled a batch of the totals"),
+                Ok(true) => debug!(partition, "added a batch of entries to the totals"),
                 Ok(false) => break,
                 Err(error) => {
                     // Other partitions are not affected.

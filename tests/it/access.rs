@@ -508,7 +508,8 @@ on_both_databases!(
             let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
             assert!((1..=1201).contains(&wait), "{wait}");
         }
-        // The rate limits this token only, and its count survives a reload of the tokens.
+        // The rate applies to this token only, and the count of its requests survives a reload of
+        // the tokens.
         assert_eq!(server.client_of(&other).report(&report).await.status, 200);
         let late = token(&database, "late", &[Scope::Report], None).await;
         let known = async { while server.client_of(&late).report(&report).await.status != 200 {} };

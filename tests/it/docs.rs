@@ -308,7 +308,7 @@ async fn unknown_names_get_404_and_the_known_ones_are_listed() {
             assert!(names(&reply.body));
         }
     }
-    // A name that is not UTF-8 is not found either.
+    // A name that is not UTF-8, or that is missing, is not found either.
     for path in ["/types/%FF", "/%FF/metadata?op=NewBillable", "/types/"] {
         let reply = client.get(path).await;
         assert_eq!(
@@ -337,7 +337,8 @@ async fn unknown_names_get_404_and_the_known_ones_are_listed() {
     for path in ["/ndjson/metadata?op=NewBillable", "/api/metadata"] {
         assert_eq!(get(&client, path).await.status, 404);
     }
-    // A page is never sent as an attachment, even if the format has rows.
+    // Documentation is never sent as an attachment, even if the client accepts only a row format
+    // such as CSV.
     for path in [
         "/metadata",
         "/types/typescript",

@@ -255,9 +255,9 @@ async fn closing_database_connections_under_load_loses_no_report() {
     check_stored(&database, &server.client(), &acknowledged).await;
 }
 
-/// Reads each partition from the last position, as a follower of the log does, until it has seen
-/// `total` entries, and returns their ids. The follower would miss an entry that appears below a
-/// position already read, and the test would time out.
+/// Reads each partition from its start, each time continuing after the last position read, as a
+/// follower of the log does, until it has seen `total` entries, and returns their ids. The follower
+/// would miss an entry that appears below a position already read, and the test would time out.
 async fn follow(database: Database, partitions: i32, total: usize) -> Vec<Uuid> {
     let mut after: HashMap<i32, i64> = (0..partitions).map(|partition| (partition, 0)).collect();
     let mut seen = Vec::new();

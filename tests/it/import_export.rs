@@ -74,7 +74,7 @@ pub(crate) async fn void(client: &Client, id: &str, reason: &str) {
 }
 
 /// Reports these billables: four with cells that a spreadsheet would evaluate or a CSV must quote,
-/// a voided one, one without a call that has a key and is attributed by its session, and an
+/// a voided one, one that has a key instead of a call and is attributed by its session, and an
 /// unattributed one.
 pub(crate) async fn seed(client: &Client) {
     for (index, call) in ["=1+1", "'x", "+39", "a,\"b\""].into_iter().enumerate() {

@@ -131,7 +131,8 @@ on_both_databases!(
             waiting.spawn(async move {
                 loop {
                     match client.get(&path).await.status {
-                        // The request below, which probes for a free permit, holds one.
+                        // This request can be refused while `GET /billables` below holds one of the
+                        // client's two permits; try again.
                         503 => {}
                         status => break status,
                     }

@@ -74,13 +74,13 @@ async fn a_connection_that_goes_silent_during_a_query_is_replaced() {
     let mut server = Server::start(&proxy.database(&database)).await;
     let client = server.client();
     assert_eq!(client.report(&call(1)).await.status, 201);
-    // Reads of the tokens block, so their connections are abandoned in the middle of a query...
+    // Reads of the tokens block, so their connections are abandoned in the middle of a query.
     let lock = database.lock_tokens().await;
     let refused = async { while client.report(&call(1)).await.status != 503 {} };
     timeout(TIMEOUT, refused)
         .await
         .expect("requests are refused once the tokens are stale");
-    // ...and from then on they never get an answer.
+    // From here on, the abandoned connections never get an answer.
     proxy.freeze();
     drop(lock);
     let recovered = async { while client.report(&call(2)).await.status / 100 != 2 {} };
@@ -125,7 +125,7 @@ on_both_databases!(
         database
             .execute("update entries set client = 'no name!'")
             .await;
-        // The lock makes all of them wait, so that they are committed in groups.
+        // The lock makes all of the following reports wait, so that they are committed in groups.
         let lock = database.lock_log().await;
         let mut sent = JoinSet::new();
         for number in [1, 2, 0, 3, 4, 0, 5, 6] {

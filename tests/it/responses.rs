@@ -67,7 +67,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    a_billable_is_shown_in_every_format,
+    a_billable_is_shown_in_jsv_and_csv,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();

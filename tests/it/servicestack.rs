@@ -1,4 +1,4 @@
-//! ServiceStack's routes: every operation by its name, in its format.
+//! ServiceStack's routes: every operation by its name, in the format that its URL names.
 
 use reqwest::Method;
 use serde_json::json;
@@ -283,7 +283,7 @@ on_both_databases!(
 );
 
 on_both_databases!(
-    an_operation_returns_errors_in_its_format_regardless_of_accept,
+    an_operation_returns_errors_in_the_format_of_its_url_regardless_of_accept,
     async |database: Database| {
         let server = Server::start(&database).await;
         let client = server.client();

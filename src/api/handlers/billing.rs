@@ -15,7 +15,7 @@ use crate::totals::{Days, DaysError, Total, TotalsOf, Zone, read_totals};
 /// The maximum number of days with groupBy=day: ten years.
 const MAX_DAYS: usize = 3660;
 
-const BAD_DATE: &str = "must be a date such as 2026-03-01, not before 1980-01-01";
+const BAD_DATE: &str = "must be a date from 1980-01-01 to 2999-12-31, such as 2026-03-01";
 
 /// Returns the totals, which are exact up to the log position in `asOf`.
 pub(in crate::api) async fn get_billing(
@@ -46,7 +46,7 @@ pub(in crate::api) async fn get_billing(
     if by_day && days.count() > MAX_DAYS {
         return Err(ApiError::parameter(
             "EndDate",
-            format!("must be within {MAX_DAYS} days of startDate with groupBy=day"),
+            format!("must not make the range longer than {MAX_DAYS} days with groupBy=day"),
         ));
     }
     let of = TotalsOf {

@@ -1,5 +1,6 @@
 //! `GET /billables`: pages of billables, newest first, as of the snapshot that the first page
-//! fixes. In row formats it streams everything that matches.
+//! fixes. In row formats (CSV, NDJSON) it streams all billables that match, up to `limit` if one is
+//! given.
 
 use std::time::Duration;
 

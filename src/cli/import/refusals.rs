@@ -1,4 +1,5 @@
-//! Refused rows: written in full to a file, or the first few reasons to standard error.
+//! Refused rows: all of them, with their text unless it is too long, to a file; or the first few
+//! reasons to standard error.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -1,5 +1,5 @@
-//! Certificates for localhost and 127.0.0.1, with a chain like purchased ones. OpenSSL makes them,
-//! as in docs/install.md.
+//! Certificates for localhost and 127.0.0.1. They have an intermediate issuer, as purchased
+//! certificates do. The `openssl` program makes them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,8 +33,8 @@ pub(crate) fn openssl(directory: &Path, line: &str) {
     assert!(output.status.success(), "openssl {line}: {output:?}");
 }
 
-/// A temporary directory with three files: `cert.pem` (the server's certificate and its issuer's),
-/// `key.pem`, and `root.pem` (which clients trust).
+/// A temporary directory. Tests use three of its files: `cert.pem` (the server's certificate and
+/// its issuer's), `key.pem`, and `root.pem` (which clients trust).
 #[derive(Debug)]
 pub(crate) struct Certificate(TempDir);
 
