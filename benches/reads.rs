@@ -20,9 +20,9 @@ use uuid::Uuid;
 const ROUNDS: usize = 300;
 const PAGE: usize = 100;
 
-const PRIMARY_KEY: &str = "select partition, position, id, kind, billable_id, account_id, customer_id, session_id,
+const PRIMARY_KEY: &str = "select partition, position, billable_id, kind, account_id, customer_id, session_id,
     call_sid, billed_account_id, billed_customer_id, occurred_at, recorded_at, client, idempotency_key,
-    key_index, reason from entries where partition = $1 and id = $2";
+    key_index, reason from entries where partition = $1 and billable_id = $2 and kind = 1";
 
 struct Bench {
     store: Store,
@@ -147,7 +147,7 @@ async fn main() {
     let log = store.log_prepare(None, Timestamp::now()).await.unwrap();
     let pool = PgPool::connect(&url).await.unwrap();
     let samples = sqlx::query_as(
-        "select id, session_id, call_sid, account_id from entries tablesample system (0.05) limit 2000",
+        "select billable_id as id, session_id, call_sid, account_id from entries tablesample system (0.05) limit 2000",
     )
     .fetch_all(&pool)
     .await
@@ -165,11 +165,7 @@ async fn main() {
     bench
         .compare("a billable by id", async |bench, round| {
             let id = bench.samples[round].0;
-            let found = bench
-                .store
-                .entries_find(&Billable::all_ids(id).map(|id| (0, id)))
-                .await
-                .unwrap();
+            let found = bench.store.entries_find(&[(0, id)]).await.unwrap();
             Billable::assemble(found.into_iter().map(|log_entry| log_entry.entry))
                 .into_values()
                 .collect()

@@ -47,10 +47,10 @@ async fn insert(State(pool): State<PgPool>, body: Bytes) -> StatusCode {
     let report = parse(&body);
     let id = Uuid::new_v4();
     sqlx::query(
-        "insert into entries (partition, id, position, kind, billable_id, account_id, customer_id, session_id,
+        "insert into entries (partition, position, kind, billable_id, account_id, customer_id, session_id,
              call_sid, billed_account_id, billed_customer_id, occurred_at, recorded_at, client)
-         values (0, $1, nextval('positions'), 1, $1, $2, $3, $4, $5, $2, $3, $6, $6, 'bench')
-         on conflict (partition, id) do nothing",
+         values (0, nextval('positions'), 1, $1, $2, $3, $4, $5, $2, $3, $6, $6, 'bench')
+         on conflict (partition, billable_id, kind) do nothing",
     )
     .bind(id)
     .bind(report.account_id)
@@ -69,10 +69,10 @@ async fn transaction(State(pool): State<SqlitePool>, body: Bytes) -> StatusCode 
     let id = Uuid::new_v4();
     let mut transaction = pool.begin_with("begin immediate").await.unwrap();
     sqlx::query(
-        "insert into entries (partition, id, position, kind, billable_id, account_id, customer_id, session_id,
+        "insert into entries (partition, position, kind, billable_id, account_id, customer_id, session_id,
              call_sid, billed_account_id, billed_customer_id, occurred_at, recorded_at, client)
-         select 0, $1, next_position, 1, $1, $2, $3, $4, $5, $2, $3, $6, $6, 'bench' from log_heads where true
-         on conflict (partition, id) do nothing",
+         select 0, next_position, 1, $1, $2, $3, $4, $5, $2, $3, $6, $6, 'bench' from log_heads where true
+         on conflict (billable_id, kind) do nothing",
     )
     .bind(id)
     .bind(report.account_id)

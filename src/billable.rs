@@ -10,8 +10,8 @@ pub mod timestamp;
 
 pub use code::Code;
 pub use entry::{
-    Attribution, Billable, BillableState, Entry, EntryKind, ListKey, LogEntry, Pair, Void,
+    Attribution, Billable, BillableState, Entry, EntryKind, ListKey, LogEntry, LogPoint, Pair, Void,
 };
-pub use identity::{ClientName, IdempotencyKey, Identity};
+pub use identity::{ClientName, FirstPart, IdempotencyKey, Identity};
 pub use report::{Field, FieldError, RawReport, RawValue, Report, Reported, Text};
 pub use timestamp::Timestamp;

@@ -54,8 +54,8 @@
 //! - **2xx means stored.** No success is written before the transaction is durable, and no mode
 //!   or setting changes that.
 //! - **Stored once, permanently.** The id is computed from the report's identity, if it has one,
-//!   and the primary key on the id prevents duplicates. There is no cache of recent keys, and
-//!   no id or key expires.
+//!   and the log's key, of which the id is a part, prevents duplicates. There is no cache of recent
+//!   keys, and no id or key expires.
 //! - The log is append-only: no statement updates or deletes an entry.
 //! - Error statuses are in `contract/errors.rs`, SQL is in `store`. Only `api` and `cli` read the
 //!   wall clock; they pass the timestamp to the modules that they call. Randomness comes only from

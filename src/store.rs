@@ -19,6 +19,7 @@ macro_rules! on_either {
 
 mod appender;
 mod backup;
+mod calls;
 mod copy;
 mod error;
 mod feed;
@@ -50,6 +51,7 @@ use crate::token::{SecretHash, Token};
 
 pub use appender::{Appended, Appender};
 pub use backup::{FileContents, file_check_and_renew, file_copy};
+pub use calls::CallLookup;
 pub use error::StoreError;
 pub use feed::{AccountFilter, PositionRange};
 pub use open::OpenError;
@@ -161,7 +163,7 @@ impl Store {
         }
     }
 
-    /// Returns the entries with these (partition, id) keys, in no particular order.
+    /// Returns the entries of these billables, given as (partition, id), in no particular order.
     pub async fn entries_find(&self, ids: &[(u32, Uuid)]) -> Result<Vec<LogEntry>, StoreError> {
         match self {
             Self::Postgres(store) => store.entries_find(ids).await,
@@ -177,22 +179,6 @@ impl Store {
         }
     }
 
-    /// Returns up to `limit` entries of these calls, in no particular order.
-    ///
-    /// With `accounts`, returns only entries that bill or name one of them. It then runs two
-    /// queries and may return up to twice the limit.
-    pub async fn entries_of_calls(
-        &self,
-        calls: &[&str],
-        accounts: Option<&[String]>,
-        limit: u32,
-    ) -> Result<Vec<LogEntry>, StoreError> {
-        match self {
-            Self::Postgres(store) => store.entries_of_calls(calls, accounts, limit).await,
-            Self::Sqlite(store) => store.entries_of_calls(calls, accounts, limit).await,
-        }
-    }
-
     /// Returns a batch of a partition's entries in commit order.
     pub async fn entries_after(
         &self,
@@ -202,6 +188,15 @@ impl Store {
             Self::Postgres(store) => store.entries_after(range).await,
             Self::Sqlite(store) => store.entries_after(range).await,
         }
+    }
+
+    /// Returns the entry at a position, or the last one before it.
+    pub async fn entry_at(
+        &self,
+        partition: u32,
+        position: i64,
+    ) -> Result<Option<LogEntry>, StoreError> {
+        on_either!(self, entry_at(partition, position))
     }
 
     /// Returns the last position of each partition. All entries up to it are committed and visible.

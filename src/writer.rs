@@ -309,7 +309,7 @@ impl Writer {
         billable: fn(&T) -> Uuid,
     ) -> BTreeMap<u32, PartitionBatch<T>> {
         let partitions =
-            u32::try_from(self.queues.len()).expect("a log has at most 1024 partitions");
+            u32::try_from(self.queues.len()).expect("a log has at most 256 partitions");
         let mut batches = BTreeMap::new();
         for (index, item) in items.into_iter().enumerate() {
             let batch = batches

@@ -58,7 +58,7 @@ impl Log {
         let billables: u64 = size.parse().unwrap();
         let mut database = PgConnection::connect(url).await.unwrap();
         let samples: Vec<Sample> = sqlx::query_as(
-            "select id, session_id, call_sid, account_id, customer_id
+            "select billable_id as id, session_id, call_sid, account_id, customer_id
              from entries tablesample system($1) where session_id is not null limit 20000",
         )
         .bind((100.0 * 20_000.0 / billables as f32).min(100.0))

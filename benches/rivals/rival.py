@@ -9,10 +9,10 @@ from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
 INSERT = """
-insert into entries (partition, id, position, kind, billable_id, account_id, customer_id, session_id,
+insert into entries (partition, position, kind, billable_id, account_id, customer_id, session_id,
     call_sid, billed_account_id, billed_customer_id, occurred_at, recorded_at, client)
-values (0, $1, nextval('positions'), 1, $1, $2, $3, $4, $5, $2, $3, $6, $6, 'bench')
-on conflict (partition, id) do nothing
+values (0, nextval('positions'), 1, $1, $2, $3, $4, $5, $2, $3, $6, $6, 'bench')
+on conflict (partition, billable_id, kind) do nothing
 """
 
 

@@ -1,5 +1,5 @@
--- One head a partition. A writer takes a group's positions from it under the row's lock, inside
--- the transaction that inserts the group, so positions increase in commit order.
+-- The head of each partition. A writer locks the row and takes positions from it, in the transaction
+-- that inserts the entries. So positions increase in commit order.
 create table log_heads (
     partition integer primary key,
     next_position bigint not null

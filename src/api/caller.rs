@@ -87,13 +87,12 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may see a billable: it is billed to one of the token's accounts, or names
-    /// one.
+    /// Whether the caller may see a billable: it is billed to one of the token's accounts or, while
+    /// it is billed to none, names one.
     pub(super) fn sees(&self, billable: &Billable) -> bool {
+        let account = billable.account_id();
         self.grant.accounts.is_none()
-            || billable
-                .accounts()
-                .any(|account| self.grant.covers(account.as_str()))
+            || account.is_some_and(|account| self.grant.covers(account.as_str()))
     }
 }
 

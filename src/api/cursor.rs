@@ -1,10 +1,13 @@
 //! Cursors: positions in the log, sealed so that a client can neither read nor alter them.
 //!
 //! A cursor is a version byte, a random nonce of 24 bytes, and an XChaCha20-Poly1305 ciphertext,
-//! all in base64url. The plaintext is the log's epoch (16 bytes), the position in each partition
-//! (8 bytes each, big-endian) and, in a list, the last billable (its time in microseconds, 8 bytes,
-//! and its id, 16). All fields have a fixed width, so the length reveals nothing about volumes. The
-//! cursor's purpose and a list's filter are authenticated too.
+//! all in base64url. The plaintext is the log's epoch (16 bytes), a point in each partition (its
+//! position, 8 bytes, big-endian, and a mark of the entry there, 4) and, in a list, the last
+//! billable (its time in microseconds, 8 bytes, and its id, 16). All fields have a fixed width, so
+//! the length reveals nothing about volumes. The cursor's purpose and a list's filter are
+//! authenticated too.
+//!
+//! Every later version of the program opens a cursor of this version.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,13 +16,16 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use uuid::Uuid;
 
 use crate::api::ApiError;
-use crate::billable::{ListKey, Text, Timestamp};
+use crate::billable::{ListKey, LogPoint, Text, Timestamp};
 use crate::reader::Filter;
 use crate::store::{LogInfo, OpenError, Store};
 use crate::token::random_bytes;
 
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
+
+/// The length of a point in bytes.
+const POINT: usize = 12;
 
 /// Seals and opens cursors. All processes on a log share its key, so each can open a cursor that
 /// another one sealed.
@@ -43,21 +49,20 @@ impl Cursors {
         Ok(Self { cipher, log })
     }
 
-    /// Creates a feed cursor: everything up to `positions` has been read.
-    pub(super) fn seal_feed(&self, positions: &[i64]) -> Result<String, ApiError> {
-        self.seal(&self.encode(positions), b"feed")
+    /// Creates a feed cursor: everything up to `points` has been read.
+    pub(super) fn seal_feed(&self, points: &[LogPoint]) -> Result<String, ApiError> {
+        self.seal(&self.encode(points), b"feed")
     }
 
-    /// Opens a feed cursor.
+    /// Opens a feed cursor. The caller checks that the log has its points.
     ///
     /// # Errors
-    /// The cursor was altered, is not a feed cursor, has another epoch than the log, or is beyond
-    /// the end of the log.
-    pub(super) fn open_feed(&self, cursor: &str, heads: &[i64]) -> Result<Vec<i64>, ApiError> {
+    /// The cursor was altered, is not a feed cursor, or has another epoch than the log.
+    pub(super) fn open_feed(&self, cursor: &str) -> Result<Vec<LogPoint>, ApiError> {
         let opened = self.open(cursor, b"feed")?;
-        let (positions, rest) = self.positions(&opened, heads)?;
+        let (points, rest) = self.points(&opened)?;
         match rest {
-            [] => Ok(positions),
+            [] => Ok(points),
             _ => Err(ApiError::InvalidCursor),
         }
     }
@@ -66,7 +71,7 @@ impl Cursors {
     pub(super) fn seal_list(
         &self,
         filter: &Filter,
-        snapshot: &[i64],
+        snapshot: &[LogPoint],
         after: ListKey,
     ) -> Result<String, ApiError> {
         let mut bytes = self.encode(snapshot);
@@ -75,15 +80,14 @@ impl Cursors {
         self.seal(&bytes, &purpose(filter))
     }
 
-    /// Opens a cursor for the list with this filter.
+    /// Opens a cursor for the list with this filter. The caller checks that the log has its points.
     pub(super) fn open_list(
         &self,
         filter: &Filter,
         cursor: &str,
-        heads: &[i64],
-    ) -> Result<(Vec<i64>, ListKey), ApiError> {
+    ) -> Result<(Vec<LogPoint>, ListKey), ApiError> {
         let opened = self.open(cursor, &purpose(filter))?;
-        let (snapshot, rest) = self.positions(&opened, heads)?;
+        let (snapshot, rest) = self.points(&opened)?;
         let after = rest.split_first_chunk().and_then(|(micros, id)| {
             Some(ListKey {
                 occurred_at: Timestamp::from_micros(i64::from_be_bytes(*micros))?,
@@ -93,37 +97,32 @@ impl Cursors {
         Ok((snapshot, after.ok_or(ApiError::InvalidCursor)?))
     }
 
-    fn encode(&self, positions: &[i64]) -> Vec<u8> {
+    fn encode(&self, points: &[LogPoint]) -> Vec<u8> {
         let mut bytes = self.log.epoch.as_bytes().to_vec();
-        bytes.extend(positions.iter().flat_map(|position| position.to_be_bytes()));
+        for point in points {
+            bytes.extend(point.position.to_be_bytes());
+            bytes.extend(point.mark);
+        }
         bytes
     }
 
-    fn positions<'a>(
-        &self,
-        bytes: &'a [u8],
-        heads: &[i64],
-    ) -> Result<(Vec<i64>, &'a [u8]), ApiError> {
+    fn points<'a>(&self, bytes: &'a [u8]) -> Result<(Vec<LogPoint>, &'a [u8]), ApiError> {
         let (epoch, rest) = bytes.split_at_checked(16).ok_or(ApiError::InvalidCursor)?;
         if epoch != self.log.epoch.as_bytes() {
             return Err(ApiError::CursorGone);
         }
-        let length = 8 * self.log.partitions as usize;
-        let (positions, rest) = rest
+        let length = POINT * self.log.partitions as usize;
+        let (points, rest) = rest
             .split_at_checked(length)
             .ok_or(ApiError::InvalidCursor)?;
-        let (positions, []) = positions.as_chunks() else {
+        let (points, []) = points.as_chunks::<POINT>() else {
             return Err(ApiError::InvalidCursor);
         };
-        let positions: Vec<_> = positions.iter().copied().map(i64::from_be_bytes).collect();
-        // With the same epoch, a position above the head means that the log lost its last entries,
-        // so other entries will get that position. The cause is a failover, or a backup that was
-        // restored without `billables restore`.
-        if positions.iter().zip(heads).all(|(at, head)| at <= head) {
-            Ok((positions, rest))
-        } else {
-            Err(ApiError::CursorGone)
-        }
+        let point = |[position @ .., a, b, c, d]: &[u8; POINT]| LogPoint {
+            position: i64::from_be_bytes(*position),
+            mark: [*a, *b, *c, *d],
+        };
+        Ok((points.iter().map(point).collect(), rest))
     }
 
     fn seal(&self, bytes: &[u8], purpose: &[u8]) -> Result<String, ApiError> {
@@ -192,24 +191,31 @@ mod tests {
         result.map_or_else(|error| error.code(), |_| "opened")
     }
 
+    fn at(position: i64) -> LogPoint {
+        LogPoint {
+            position,
+            mark: [1, 2, 3, 4],
+        }
+    }
+
     #[test]
     fn a_cursor_opens_only_on_its_own_log_and_reveals_nothing() {
         let one = cursors(1, 2);
         let (small, large) = (
-            one.seal_feed(&[0, 1]).expect("sealed"),
-            one.seal_feed(&[i64::MAX; 2]).expect("sealed"),
+            one.seal_feed(&[at(0), at(1)]).expect("sealed"),
+            one.seal_feed(&[at(i64::MAX); 2]).expect("sealed"),
         );
         assert_eq!(small.len(), large.len());
-        assert_ne!(small, one.seal_feed(&[0, 1]).expect("sealed"));
-        assert_eq!(one.open_feed(&small, &[0, 1]).expect("opened"), [0, 1]);
-        assert_eq!(code(one.open_feed(&small, &[0, 0])), "CursorGone");
-        assert_eq!(code(cursors(2, 2).open_feed(&small, &[9, 9])), "CursorGone");
+        assert_ne!(small, one.seal_feed(&[at(0), at(1)]).expect("sealed"));
+        assert_eq!(one.open_feed(&small).expect("opened"), [at(0), at(1)]);
+        assert_eq!(code(cursors(2, 2).open_feed(&small)), "CursorGone");
+        assert_eq!(code(cursors(1, 3).open_feed(&small)), "InvalidCursor");
     }
 
     #[test]
     fn an_altered_cursor_is_refused() {
         let cursors = cursors(1, 1);
-        let sealed = cursors.seal_feed(&[5]).expect("sealed");
+        let sealed = cursors.seal_feed(&[at(5)]).expect("sealed");
         for index in 0..sealed.len() {
             let mut altered = sealed.clone().into_bytes();
             altered[index] = if altered[index] == b'A' { b'B' } else { b'A' };
@@ -217,7 +223,7 @@ mod tests {
             // The last character has unused bits.
             if URL_SAFE_NO_PAD.decode(&altered) != URL_SAFE_NO_PAD.decode(&sealed) {
                 assert_eq!(
-                    code(cursors.open_feed(&altered, &[9])),
+                    code(cursors.open_feed(&altered)),
                     "InvalidCursor",
                     "{index}"
                 );
@@ -231,7 +237,7 @@ mod tests {
             &sealed[..sealed.len() - 4],
             &format!("{sealed}AAAA"),
         ] {
-            assert_eq!(code(cursors.open_feed(text, &[9])), "InvalidCursor");
+            assert_eq!(code(cursors.open_feed(text)), "InvalidCursor");
         }
     }
 
@@ -246,20 +252,16 @@ mod tests {
             occurred_at: Timestamp::from_micros(-5).expect("a timestamp"),
             billable_id: Uuid::from_u128(9),
         };
-        let sealed = cursors.seal_list(&of("S"), &[5], after).expect("sealed");
+        let sealed = cursors
+            .seal_list(&of("S"), &[at(5)], after)
+            .expect("sealed");
         assert_eq!(
-            cursors.open_list(&of("S"), &sealed, &[5]).expect("opened"),
-            (vec![5], after)
+            cursors.open_list(&of("S"), &sealed).expect("opened"),
+            (vec![at(5)], after)
         );
-        assert_eq!(
-            code(cursors.open_list(&of("T"), &sealed, &[5])),
-            "InvalidCursor"
-        );
-        assert_eq!(code(cursors.open_feed(&sealed, &[5])), "InvalidCursor");
-        let feed = cursors.seal_feed(&[5]).expect("sealed");
-        assert_eq!(
-            code(cursors.open_list(&of("S"), &feed, &[5])),
-            "InvalidCursor"
-        );
+        assert_eq!(code(cursors.open_list(&of("T"), &sealed)), "InvalidCursor");
+        assert_eq!(code(cursors.open_feed(&sealed)), "InvalidCursor");
+        let feed = cursors.seal_feed(&[at(5)]).expect("sealed");
+        assert_eq!(code(cursors.open_list(&of("S"), &feed)), "InvalidCursor");
     }
 }

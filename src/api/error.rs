@@ -175,7 +175,7 @@ impl ApiError {
                 let fields = conflicts.iter().take_while(|(index, _)| *index == first);
                 let names: Vec<_> = fields.map(|(_, field)| field.camel()).collect();
                 let message = format!(
-                    "{}this Idempotency-Key was already used with another {}",
+                    "{}this Idempotency-Key, or this report's id, was already used with another {}",
                     at(first),
                     names.join(", ")
                 );

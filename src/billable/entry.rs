@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{ClientName, Field, Identity, Report, Reported, Text, Timestamp, identity};
+use super::identity::{call_prefix, first_part_of};
+use super::{ClientName, Field, FirstPart, Identity, Report, Reported, Text, Timestamp};
 
 /// The maximum number of partitions. Each costs a head row, and a writer in every process.
-pub const MAX_PARTITIONS: u32 = 1024;
+pub const MAX_PARTITIONS: u32 = 256;
 
 /// What an entry says about its billable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntryKind {
-    /// The billable was reported. This entry's id is the billable's id.
+    /// The billable was reported.
     Recorded,
     /// The billable's session was given a pair. The billable is billed to it from now on.
     Attributed,
@@ -72,7 +74,8 @@ impl Pair {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution {
     pub session_id: Text,
-    /// The pair that its billables are billed to, unless they name a pair themselves.
+    /// The pair that its billables are billed to, unless their reports name another account or
+    /// customer.
     pub pair: Pair,
     /// The client that decided.
     pub client: ClientName,
@@ -118,11 +121,45 @@ pub struct LogEntry {
     pub entry: Entry,
 }
 
-/// One entry of the log. Never changed once stored.
+/// Four bytes that tell an entry from any other that may come to have its position.
+pub type EntryMark = [u8; 4];
+
+impl LogEntry {
+    /// Returns the first bytes of the SHA-256 of its billable, kind, position and time.
+    pub fn mark(&self) -> EntryMark {
+        let mut sha = Sha256::new();
+        sha.update(self.entry.billable_id);
+        sha.update(self.entry.kind.code().to_be_bytes());
+        sha.update(self.position.to_be_bytes());
+        sha.update(self.entry.recorded_at.as_micros().to_be_bytes());
+        let digest = sha.finalize();
+        *digest.first_chunk().expect("SHA-256 has 32 bytes")
+    }
+}
+
+/// A point in a partition of the log, between two entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogPoint {
+    /// The point is after the entry at this position, or the last one before it.
+    pub position: i64,
+    /// The mark of that entry; zeros if there is none.
+    pub mark: EntryMark,
+}
+
+impl LogPoint {
+    /// Returns the point after an entry.
+    pub fn after(log_entry: &LogEntry) -> Self {
+        Self {
+            position: log_entry.position,
+            mark: log_entry.mark(),
+        }
+    }
+}
+
+/// One entry of the log. Never changed once stored. The log has at most one of each kind for each
+/// billable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The billable's id for `recorded`, else derived from the billable's id and the kind.
-    pub id: Uuid,
     /// The billable that this entry is about.
     pub billable_id: Uuid,
     pub kind: EntryKind,
@@ -163,7 +200,6 @@ impl Entry {
             _ => None,
         };
         Self {
-            id,
             billable_id: id,
             kind: EntryKind::Recorded,
             reported,
@@ -176,15 +212,31 @@ impl Entry {
         }
     }
 
-    /// Whether it gets its pair from its session's attribution, which may already be decided.
+    /// Whether its session's attribution, which may already be decided, can give it a pair.
     pub fn awaits_pair(&self) -> bool {
         self.pair.is_none() && self.reported.session_id.is_some()
+    }
+
+    /// Whether it may be billed to its session's pair: the report names no other account or
+    /// customer. If it does, the billable is never billed, because a token that is limited to one
+    /// account must not be able to bill another.
+    pub fn accepts(&self, pair: &Pair) -> bool {
+        let allows =
+            |named: &Option<Text>, billed| named.as_ref().is_none_or(|named| named == billed);
+        allows(&self.reported.account_id, &pair.account_id)
+            && allows(&self.reported.customer_id, &pair.customer_id)
+    }
+
+    /// Returns the first part of the ids of its call, if its billable's id has another one: the id
+    /// was computed from a key, or elsewhere. A lookup by call then needs it.
+    pub fn call_prefix(&self) -> Option<FirstPart> {
+        let prefix = call_prefix(self.reported.call_sid.as_ref()?.as_str());
+        (first_part_of(self.billable_id) != Some(prefix)).then_some(prefix)
     }
 
     /// Creates the entry that attributes the billable of this recorded entry.
     pub fn attributed(&self, attribution: &Attribution) -> Self {
         Self {
-            id: identity::attributed_id(self.billable_id),
             kind: EntryKind::Attributed,
             pair: Some(attribution.pair.clone()),
             recorded_at: attribution.decided_at,
@@ -204,14 +256,15 @@ impl Entry {
 
 /// Returns the partition of a billable and of all its entries, in a log of `partitions`.
 ///
-/// The last 32 bits of the id decide: they are hash bits in a version-8 id and random bits in a
-/// version-7 id. The first bits of a version-7 id are a timestamp.
+/// It is computed from the first four bytes of a version-8 id, so that neighbours share a partition.
+/// Other ids may begin with a timestamp, so the last four bytes of those are used.
 pub fn partition_of(billable: Uuid, partitions: u32) -> u32 {
-    let last = billable
-        .as_bytes()
-        .last_chunk::<4>()
-        .expect("a UUID has 16 bytes");
-    u32::from_be_bytes(*last) % partitions
+    let bytes = billable.as_bytes();
+    let chosen = match first_part_of(billable) {
+        Some(_) => bytes.first_chunk(),
+        None => bytes.last_chunk(),
+    };
+    u32::from_be_bytes(*chosen.expect("a UUID has 16 bytes")) % partitions
 }
 
 /// Whether a billable is billed.
@@ -265,18 +318,8 @@ impl Billable {
         }
     }
 
-    /// Returns the ids of the entries that a billable may get after it was recorded.
-    pub fn later_ids(billable: Uuid) -> [Uuid; 2] {
-        [
-            identity::attributed_id(billable),
-            identity::voided_id(billable),
-        ]
-    }
-
-    /// Returns the ids of every entry that a billable may have.
-    pub fn all_ids(billable: Uuid) -> [Uuid; 3] {
-        let [attributed, voided] = Self::later_ids(billable);
-        [billable, attributed, voided]
+    pub fn id(&self) -> Uuid {
+        self.recorded.billable_id
     }
 
     /// Assembles billables from their entries. Entries are left out if the `recorded` entry of
@@ -287,7 +330,7 @@ impl Billable {
             .partition(|entry| entry.kind == EntryKind::Recorded);
         let mut billables: HashMap<_, _> = recorded
             .into_iter()
-            .map(|entry| (entry.id, Self::new(entry)))
+            .map(|entry| (entry.billable_id, Self::new(entry)))
             .collect();
         for entry in later {
             let Some(billable) = billables.get_mut(&entry.billable_id) else {
@@ -311,15 +354,8 @@ impl Billable {
         self.recorded.pair.as_ref().or(attributed)
     }
 
-    /// Returns the accounts that may see it: the one it names and the one it is billed to.
-    pub fn accounts(&self) -> impl Iterator<Item = &Text> {
-        let named = self.recorded.reported.account_id.as_ref();
-        named
-            .into_iter()
-            .chain(self.pair().map(|pair| &pair.account_id))
-    }
-
-    /// Returns the account that it is billed to or, until it has a pair, the one that it names.
+    /// Returns the account that it is billed to or, until it has a pair, the one that it names. It
+    /// is never billed to another account than it names.
     pub fn account_id(&self) -> Option<&Text> {
         let billed = self.pair().map(|pair| &pair.account_id);
         billed.or(self.recorded.reported.account_id.as_ref())
@@ -334,7 +370,6 @@ impl Billable {
     /// Creates the entry that voids it. The entry keeps the current pair.
     pub fn void(&self, void: &Void) -> Entry {
         Entry {
-            id: identity::voided_id(self.recorded.id),
             kind: EntryKind::Voided,
             pair: self.pair().cloned(),
             recorded_at: void.at,

@@ -1,31 +1,44 @@
 //! How repeats of a report are detected, and the id that is computed for it.
 //!
-//! An id is a version-8 UUID: the first 128 bits of a SHA-256, overwritten with the version and
-//! variant bits of RFC 9562. The hashed bytes are
+//! The id of a report with an identity is a version-8 UUID, made of two hashes:
+//!
+//! ```text
+//! bytes 0 to 5    of the hash of the group: what the report has in common with its neighbours
+//! bytes 6 to 15   of the hash of the identity, overwritten with the version and variant bits
+//! ```
+//!
+//! So all billables of a call, and all items of a batch with a key, are neighbours in the primary
+//! key. Each hash is the SHA-256 of
 //!
 //! ```text
 //! "billables/1"   11 bytes, the domain tag
-//! kind            1 byte: 1 key, 2 call, 3 attributed entry, 4 voided entry
+//! kind            1 byte: 1 key, 2 call
 //! part …          absent: 0x00; present: 0x01, length in bytes (32 bits, big-endian), UTF-8
 //! ```
 //!
 //! The parts are, by kind:
 //!
-//! 1. client name, `Idempotency-Key`, index in the batch in decimal (absent for a single report);
-//! 2. `accountId`, `customerId`, `sessionId`, `callSid`, as reported;
-//! 3. and 4. the billable's id in its lower-case hyphenated form.
+//! | kind | group | identity |
+//! |---|---|---|
+//! | 1 | client name, `Idempotency-Key` | client name, `Idempotency-Key`, index in the batch in decimal (absent for a single report) |
+//! | 2 | `callSid` | `accountId`, `customerId`, `sessionId`, `callSid`, as reported |
 //!
-//! So a client can compute the id of its report, and the same report gets the same id whenever and
-//! wherever it is sent. The tests below are test vectors for other implementations.
+//! So a client can compute the id of a report that has a key or a `callSid`, and a repeat of it gets
+//! the same id from any server. A report with neither gets a random version-7 UUID. The tests below
+//! are test vectors for other implementations.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Reported, Timestamp};
+use super::{Reported, Text, Timestamp};
 
 const DOMAIN_TAG: &[u8] = b"billables/1";
+
+/// The kinds of identity that are hashed.
+const KEY: u8 = 1;
+const CALL: u8 = 2;
 
 /// The name of the client that a token belongs to: `[A-Za-z0-9._-]{1,64}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -87,7 +100,7 @@ impl Identity {
         }
     }
 
-    /// Returns the key, if the identity is one.
+    /// Returns the key, if repeats are detected by a key.
     pub fn key(&self) -> Option<&IdempotencyKey> {
         match self {
             Self::Key { key, .. } => Some(key),
@@ -123,42 +136,59 @@ impl Identity {
         match self {
             Self::Key { key, index } => {
                 let index = index.map(|index| index.to_string());
-                hash(
-                    1,
-                    [Some(client.as_str()), Some(key.as_str()), index.as_deref()],
+                let [client, key] = [client.as_str(), key.as_str()].map(Some);
+                neighbour(
+                    first_part(KEY, [client, key]),
+                    hash(KEY, [client, key, index.as_deref()]),
                 )
             }
-            Self::Call => hash(2, reported.fields().map(|(_, value)| value)),
+            Self::Call => {
+                let fields = reported.fields().map(|(_, value)| value);
+                let call = reported.call_sid.as_ref().map(Text::as_str);
+                neighbour(first_part(CALL, [call]), hash(CALL, fields))
+            }
             Self::None => random(),
         }
     }
 }
 
-/// Returns the id of the entry that attributes a billable.
-pub fn attributed_id(billable: Uuid) -> Uuid {
-    hash(
-        3,
-        [Some(
-            billable
-                .hyphenated()
-                .encode_lower(&mut Uuid::encode_buffer()) as &str,
-        )],
-    )
+/// The first six bytes of an id, which neighbours have in common.
+pub type FirstPart = [u8; 6];
+
+/// Returns the first part of the ids of a call's billables. Billables of the call whose ids were
+/// computed from a key, or elsewhere, have other first parts.
+pub fn call_prefix(call_sid: &str) -> FirstPart {
+    first_part(CALL, [Some(call_sid)])
 }
 
-/// Returns the id of the entry that voids a billable.
-pub fn voided_id(billable: Uuid) -> Uuid {
-    hash(
-        4,
-        [Some(
-            billable
-                .hyphenated()
-                .encode_lower(&mut Uuid::encode_buffer()) as &str,
-        )],
-    )
+/// Returns the first part of an id, or `None` if it has none because its version is not 8.
+pub fn first_part_of(id: Uuid) -> Option<FirstPart> {
+    let bytes = id.as_bytes().first_chunk().copied();
+    bytes.filter(|_| id.get_version_num() == 8)
 }
 
-fn hash<const N: usize>(kind: u8, parts: [Option<&str>; N]) -> Uuid {
+/// Returns the first and the last id that can have this first part. Between them are no others.
+pub fn neighbours(first_part: FirstPart) -> (Uuid, Uuid) {
+    let id = |version_byte, rest| {
+        let mut bytes = [rest; 16];
+        bytes[..6].copy_from_slice(&first_part);
+        bytes[6] = version_byte;
+        Uuid::from_bytes(bytes)
+    };
+    (id(0x80, 0), id(0x8f, u8::MAX))
+}
+
+fn first_part<const N: usize>(kind: u8, group: [Option<&str>; N]) -> FirstPart {
+    let digest = hash(kind, group);
+    *digest.first_chunk().expect("16 bytes have 6")
+}
+
+fn neighbour(first_part: FirstPart, mut identity: [u8; 16]) -> Uuid {
+    identity[..6].copy_from_slice(&first_part);
+    Uuid::new_v8(identity)
+}
+
+fn hash<const N: usize>(kind: u8, parts: [Option<&str>; N]) -> [u8; 16] {
     let mut sha = Sha256::new_with_prefix(DOMAIN_TAG);
     sha.update([kind]);
     for part in parts {
@@ -173,8 +203,7 @@ fn hash<const N: usize>(kind: u8, parts: [Option<&str>; N]) -> Uuid {
         }
     }
     let digest = sha.finalize();
-    let first = digest.first_chunk::<16>().expect("SHA-256 has 32 bytes");
-    Uuid::new_v8(*first)
+    *digest.first_chunk().expect("SHA-256 has 32 bytes")
 }
 
 impl fmt::Display for ClientName {
@@ -224,32 +253,41 @@ mod tests {
         let unicode = [Some("é"), Some("😀"), Some("S"), Some("CA1")];
         assert_eq!(
             id(Some("order-17"), None, session),
-            "cfacfd9b-e938-83d6-af41-521d8ed1fcac"
+            "01d78924-34a4-83d6-af41-521d8ed1fcac"
         );
         assert_eq!(
             id(Some("order-17"), Some(0), session),
-            "a0d4db0c-e394-8504-98c8-343314683c44"
+            "01d78924-34a4-8504-98c8-343314683c44"
         );
         assert_eq!(
             id(None, None, session),
-            "9fa7705a-9bff-8ead-a1fd-6201c57676cc"
+            "d1719a49-b256-8ead-a1fd-6201c57676cc"
         );
-        assert_eq!(id(None, None, pair), "8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f");
+        assert_eq!(id(None, None, pair), "d1719a49-b256-8aa7-94dd-3ddcc3a8189f");
         assert_eq!(
             id(None, None, unicode),
-            "c9086650-f2af-8c30-baf3-ccc8aa8806ca"
+            "d1719a49-b256-8c30-baf3-ccc8aa8806ca"
         );
-        let billable = "8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f"
-            .parse()
-            .expect("a UUID");
-        assert_eq!(
-            attributed_id(billable).to_string(),
-            "9a110f74-3588-8993-8fdc-1749a7b73058"
-        );
-        assert_eq!(
-            voided_id(billable).to_string(),
-            "fa38bbfb-fa09-8462-839d-6815e4ef580e"
-        );
+    }
+
+    #[test]
+    fn an_id_is_beside_the_others_of_its_group() {
+        let first_part = |id: &str| first_part_of(id.parse().expect("a UUID"));
+        let call = id(None, None, [None, None, Some("S1"), Some("CA1")]);
+        let other = id(None, None, [Some("a"), Some("b"), None, Some("CA1")]);
+        assert_ne!(call, other);
+        assert_eq!(first_part(&call), Some(call_prefix("CA1")));
+        assert_eq!(first_part(&other), Some(call_prefix("CA1")));
+        let keyed =
+            |index| first_part(&id(Some("k"), index, [None, None, Some("S1"), Some("CA1")]));
+        assert_eq!(keyed(Some(0)), keyed(Some(9_999)));
+        assert_eq!(keyed(Some(0)), keyed(None));
+        assert_ne!(keyed(None), Some(call_prefix("CA1")));
+
+        let (first, last) = neighbours(call_prefix("CA1"));
+        assert!((first..=last).contains(&call.parse::<Uuid>().expect("a UUID")));
+        let elsewhere = random_id(Timestamp::now());
+        assert_eq!(first_part_of(elsewhere), None);
     }
 
     #[test]

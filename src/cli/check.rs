@@ -3,7 +3,7 @@
 //! Only a hash of each call is held in memory. The list is read a second time for the calls that
 //! were not found in the range; these are then looked up in the whole log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,17 +14,14 @@ use super::progress::Progress;
 use super::records::FileRows;
 use super::{Failure, open_log};
 use crate::billable::{Billable, BillableState, Field, Text, Timestamp};
-use crate::reader::{Filter, List};
-use crate::store::{LogInfo, Store};
+use crate::reader::{Filter, List, MAX_OF_CALL};
+use crate::store::{CallLookup, LogInfo, Store};
 
 /// Billables per read.
 const READ_BATCH: usize = 1500;
 
-/// Calls per look-up.
+/// Calls, and billables, per look-up.
 const LOOKUP_BATCH: usize = 500;
-
-/// If the calls of a look-up have this many entries in total, they are looked up one by one.
-const MAX_FOUND: u32 = 20_000;
 
 /// What to compare.
 #[derive(Debug, clap::Args)]
@@ -139,7 +136,7 @@ impl Check {
                     None if is_voided => {}
                     None => {
                         self.counts.extra += 1;
-                        let id = billable.recorded.id;
+                        let id = billable.id();
                         writeln!(self.out, "extra {} {id}", call.as_str())
                             .map_err(|error| unprinted(&error))?;
                     }
@@ -188,15 +185,16 @@ impl Check {
             .filter(|call| Text::parse(Field::CallSid, (*call).to_owned()).is_ok())
             .collect();
         let mut found = HashMap::new();
-        let entries = self.store.entries_of_calls(&valid, None, MAX_FOUND).await?;
-        if entries.len() < MAX_FOUND as usize {
-            let entries = entries.into_iter().map(|log_entry| log_entry.entry);
-            for billable in Billable::assemble(entries).into_values() {
-                self.note(&billable, &mut found);
-            }
-        } else {
+        if !self.look_up_together(&valid, &mut found).await? {
             for call in valid {
-                self.look_up_one(call, &mut found).await?;
+                // Enough entries of one call show whether it has a billable that is not voided.
+                let is_all = self.look_up_together(&[call], &mut found).await?;
+                if !is_all && found.get(call) != Some(&true) {
+                    return Err(Failure::Failed(format!(
+                        "the call {} has too many voided billables to check it",
+                        shown(call)
+                    )));
+                }
             }
         }
         for (call, is_voided) in calls {
@@ -211,24 +209,35 @@ impl Check {
         Ok(())
     }
 
-    /// Looks up a call that may have any number of billables, most of them of other accounts.
-    async fn look_up_one(
+    /// Looks up calls that have at most [`MAX_OF_CALL`] entries of the account in total. Returns
+    /// false if they have more, of which some were looked up.
+    async fn look_up_together(
         &self,
-        call: &str,
+        calls: &[&str],
         found: &mut HashMap<String, bool>,
-    ) -> Result<(), Failure> {
-        let filter = Filter {
-            account_id: Some(self.account.clone()),
-            call_sid: Some(Text::trusted(call.to_owned())),
-            ..Filter::default()
+    ) -> Result<bool, Failure> {
+        let lookup = CallLookup {
+            calls,
+            accounts: Some(&[self.account.as_str()]),
+            from: Timestamp::MIN,
+            to: Timestamp::MAX,
+            limit: MAX_OF_CALL + 1,
         };
-        let mut list = List::begin(self.store.clone(), self.log, filter, None).await?;
-        while list.after().is_some() && found.get(call) != Some(&true) {
-            for billable in list.read(READ_BATCH).await? {
+        let entries = self.store.entries_of_calls(self.log, &lookup).await?;
+        // If a billable was attributed later, only some of its entries are the account's.
+        let ids: BTreeSet<_> = entries
+            .iter()
+            .map(|log_entry| (log_entry.partition, log_entry.entry.billable_id))
+            .collect();
+        let ids: Vec<_> = ids.into_iter().collect();
+        for ids in ids.chunks(LOOKUP_BATCH) {
+            let whole = self.store.entries_find(ids).await?;
+            let whole = whole.into_iter().map(|log_entry| log_entry.entry);
+            for billable in Billable::assemble(whole).into_values() {
                 self.note(&billable, found);
             }
         }
-        Ok(())
+        Ok(entries.len() <= MAX_OF_CALL)
     }
 
     /// Records that a call has a billable of this account, and whether one of its billables is not

@@ -237,16 +237,16 @@ impl Import {
         let now = Timestamp::now();
         for row in group {
             let Meant { entry, voided } = &row.meant;
-            let of_log = known.get(&entry.id);
+            let of_log = known.get(&entry.billable_id);
             if let Some(billable) = of_log {
                 self.seen
-                    .entry(entry.id)
+                    .entry(entry.billable_id)
                     .or_insert_with(|| Seen::of(billable));
             }
-            let is_new = !self.seen.contains_key(&entry.id);
+            let is_new = !self.seen.contains_key(&entry.billable_id);
             let seen = self
                 .seen
-                .entry(entry.id)
+                .entry(entry.billable_id)
                 .or_insert_with(|| Seen::new(entry));
             if let Some(reason) = seen.differs(entry, of_log) {
                 self.refusals
@@ -263,7 +263,7 @@ impl Import {
             {
                 self.counts.voided += 1;
                 voids.push(Void {
-                    billable_id: entry.id,
+                    billable_id: entry.billable_id,
                     reason: reason.clone(),
                     client: self.client.clone(),
                     at: now,
@@ -281,10 +281,9 @@ impl Import {
         };
         let ids: Vec<_> = group
             .iter()
-            .flat_map(|row| {
-                let id = row.meant.entry.id;
-                let partition = partition_of(id, log.partitions);
-                Billable::all_ids(id).map(|id| (partition, id))
+            .map(|row| {
+                let id = row.meant.entry.billable_id;
+                (partition_of(id, log.partitions), id)
             })
             .collect();
         let found = self.store.entries_find(&ids).await?;
@@ -323,7 +322,7 @@ impl Import {
                     } else {
                         self.counts.known -= 1
                     }
-                    let id = row.meant.entry.id;
+                    let id = row.meant.entry.billable_id;
                     let before = voids.len();
                     voids.retain(|void| void.billable_id != id);
                     self.counts.voided -= (before - voids.len()) as u64;

@@ -7,7 +7,7 @@ use crate::billable::entry::MAX_PARTITIONS;
 /// How to create the log.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct Args {
-    /// Number of partitions of a new log, from 1 to 1024; 1 if omitted, and fixed once the log
+    /// Number of partitions of a new log, from 1 to 256; 1 if omitted, and fixed once the log
     /// exists.
     ///
     /// More than one is for PostgreSQL on many cores, and for Citus.

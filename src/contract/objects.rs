@@ -3,7 +3,7 @@
 use super::types::{Location, Member, MemberKind, Type, always, maybe};
 
 /// The id of the billable in the examples.
-pub const ID: &str = "4a9f3520-2c9d-8620-b8ed-069900bed70a";
+pub const ID: &str = "d1719a49-b256-8620-b8ed-069900bed70a";
 
 pub const ACCOUNT_ID: Member = maybe("accountId", MemberKind::Text, "acc", "The account to bill");
 pub const CUSTOMER_ID: Member = maybe(

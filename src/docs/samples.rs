@@ -148,7 +148,7 @@ fn with_record<T>(
     }
     if let Some(reason) = void_reason {
         let void = Void {
-            billable_id: billable.recorded.id,
+            billable_id: billable.id(),
             reason: Some(Text::trusted(reason.example.to_owned())),
             client: billable.recorded.client.clone(),
             at: billable.recorded.recorded_at,

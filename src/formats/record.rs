@@ -58,7 +58,7 @@ impl<'a> Record<'a> {
     /// Creates the record of a billable. It is the same on every route.
     pub fn billable(billable: &'a Billable) -> Self {
         let Entry {
-            id,
+            billable_id,
             reported,
             occurred_at,
             recorded_at,
@@ -69,7 +69,7 @@ impl<'a> Record<'a> {
         let voided = billable.voided.as_ref();
         let text = |text: Option<&'a Text>| Value::text(text.map(Text::as_str));
         let values = [
-            Value::text(Some(id.to_string())),
+            Value::text(Some(billable_id.to_string())),
             Value::text(account),
             Value::text(customer),
             Value::text(session),

@@ -1,15 +1,15 @@
 //! The feed: entries in the order of commits within each partition.
 
 use super::Accounts;
-use crate::billable::LogEntry;
+use crate::billable::{LogEntry, LogPoint};
 use crate::store::{AccountFilter, PositionRange, Store, StoreError};
 
 /// A page of the feed.
 #[derive(Debug)]
 pub struct FeedPage {
     pub entries: Vec<LogEntry>,
-    /// The position in each partition up to which everything has been read.
-    pub after: Vec<i64>,
+    /// Where to continue in each partition: after the last entry that has been read.
+    pub after: Vec<LogPoint>,
 }
 
 /// Reads up to `limit` entries at positions above `after` and up to `heads`. An account-limited
@@ -17,7 +17,7 @@ pub struct FeedPage {
 pub async fn read_feed(
     store: &Store,
     accounts: &Accounts,
-    after: &[i64],
+    after: &[LogPoint],
     heads: &[i64],
     limit: usize,
 ) -> Result<FeedPage, StoreError> {
@@ -28,38 +28,33 @@ pub async fn read_feed(
     for (partition, head) in (0..).zip(heads) {
         let after = &mut page.after[partition as usize];
         let room = limit - page.entries.len();
-        if *after < *head && room > 0 {
+        if after.position < *head && room > 0 {
             let range = PositionRange {
                 partition,
-                after: *after,
+                after: after.position,
                 filter: AccountFilter::All,
                 limit: u32::try_from(room).expect("a page is bounded"),
             };
-            let (entries, until) = read_range(store, accounts, range, *head).await?;
-            *after = until;
+            let entries = read_range(store, accounts, range, *head).await?;
+            *after = entries.last().map_or(*after, LogPoint::after);
             page.entries.extend(entries);
         }
     }
     Ok(page)
 }
 
-/// Returns the entries of a range up to `head`, and the position up to which they are complete.
+/// Returns the first entries of a range up to `head`.
 async fn read_range(
     store: &Store,
     accounts: &Accounts,
     range: PositionRange<'_>,
     head: i64,
-) -> Result<(Vec<LogEntry>, i64), StoreError> {
+) -> Result<Vec<LogEntry>, StoreError> {
     let filters: Vec<_> = match accounts {
         None => vec![AccountFilter::All],
         Some(accounts) => accounts
             .iter()
-            .flat_map(|account| {
-                [
-                    AccountFilter::Account(account),
-                    AccountFilter::NamedOnly(account),
-                ]
-            })
+            .map(|account| AccountFilter::Account(account))
             .collect(),
     };
     let most = range.limit as usize;
@@ -82,5 +77,5 @@ async fn read_range(
         }
         entries.retain(|log_entry| log_entry.position <= until);
     }
-    Ok((entries, until))
+    Ok(entries)
 }

@@ -2,8 +2,12 @@
 //!
 //! All entries of a billable have the same time and fields, so they are adjacent in an index
 //! ordered by time and billable. If an index has only some of them (an account's index, for
-//! example, when the pair was added later), the others are looked up by their ids.
+//! example, if the account and customer to bill were added later), the others are looked up by id.
+//!
+//! No index has the billables of a call in order of time. They are read in full, at most
+//! [`MAX_OF_CALL`] entries, and sorted.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,21 +19,25 @@ use crate::billable::entry::partition_of;
 use crate::billable::{
     Billable, BillableState, Entry, EntryKind, ListKey, LogEntry, Text, Timestamp,
 };
-use crate::store::{LogInfo, Scan, ScanIndex, Store, StoreError};
+use crate::store::{CallLookup, LogInfo, Scan, ScanIndex, Store, StoreError};
 
 /// The maximum number of entries per read: 2,000 of 600 bytes are 1.2 MB.
 const MAX_SCAN: usize = 2000;
 
-/// The maximum number of entries per read ahead, where each query costs more than some extra
-/// entries.
+/// The maximum number of entries per query in [`List::read_ahead`]. It is larger than [`MAX_SCAN`],
+/// because one more query costs more than reading some entries too many.
 const MAX_AHEAD: usize = 5000;
+
+/// The maximum number of entries that are read to list or check calls: 20,000 of 600 bytes are
+/// 12 MB.
+pub const MAX_OF_CALL: usize = 20_000;
 
 /// Selects the billables that meet every given condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// The account that is billed or, if none is yet, named.
+    /// The account that the billable is billed to or, if there is none yet, that the report names.
     pub account_id: Option<Text>,
-    /// The customer that is billed or, if none is yet, named.
+    /// The customer that the billable is billed to or, if there is none yet, that the report names.
     pub customer_id: Option<Text>,
     pub session_id: Option<Text>,
     pub call_sid: Option<Text>,
@@ -64,9 +72,10 @@ pub struct List {
     filter: Filter,
     accounts: Accounts,
     cut: Vec<i64>,
-    /// The last billable that was read, or `None` at the end.
+    /// The key after which the next read starts, or `None` at the end.
     after: Option<ListKey>,
-    /// The number of entries in the next read. It grows while few of them match.
+    /// The minimum number of entries in the next read; 0 for no minimum. It grows while few of them
+    /// match.
     scan_limit: usize,
 }
 
@@ -186,6 +195,9 @@ impl List {
         after: ListKey,
         limit: usize,
     ) -> Result<(Vec<LogEntry>, Option<ListKey>), StoreError> {
+        if let Some(call) = &self.filter.call_sid {
+            return Ok((self.scan_call(call, after).await?, None));
+        }
         let mut rows: Vec<LogEntry> = Vec::new();
         let mut complete_until: Option<ListKey> = None;
         for (index, account) in self.indexes() {
@@ -202,12 +214,7 @@ impl List {
                 complete_until = complete_until.max(Some(last.entry.list_key()));
             }
             rows.extend(found);
-            // Newest first, entries of a billable adjacent, without duplicates.
-            rows.sort_by(|one, other| {
-                let order = |row: &LogEntry| (row.entry.list_key(), row.entry.kind.code());
-                order(other).cmp(&order(one))
-            });
-            rows.dedup_by_key(|row| row.entry.id);
+            sort(&mut rows);
             // Keeps at most one batch in memory, however many indexes there are.
             if let Some(excess) = rows.get(limit) {
                 complete_until = complete_until.max(Some(excess.entry.list_key()));
@@ -219,34 +226,54 @@ impl List {
         Ok((rows, end))
     }
 
-    /// Chooses the indexes that together cover the list. An account-limited reader uses only
-    /// per-account indexes, so that other accounts' volume does not slow it down.
+    /// Returns the entries of a call after a key, in the order of [`Self::scan`].
+    async fn scan_call(&self, call: &Text, after: ListKey) -> Result<Vec<LogEntry>, StoreError> {
+        let accounts = self.asked_accounts();
+        let lookup = CallLookup {
+            calls: &[call.as_str()],
+            accounts: accounts.as_deref(),
+            from: self.filter.from.unwrap_or(Timestamp::MIN),
+            to: self.filter.to.unwrap_or(Timestamp::MAX),
+            limit: MAX_OF_CALL + 1,
+        };
+        let mut rows = self.store.entries_of_calls(self.log, &lookup).await?;
+        if rows.len() > MAX_OF_CALL {
+            return Err(StoreError::TooMuch);
+        }
+        rows.retain(|row| row.entry.list_key() < after);
+        sort(&mut rows);
+        Ok(rows)
+    }
+
+    /// Returns the accounts that the list is limited to: the filter's or else the reader's.
+    fn asked_accounts(&self) -> Option<Vec<&str>> {
+        // The caller has checked that a requested account is one of the reader's.
+        match (text(&self.filter.account_id), &self.accounts) {
+            (Some(asked), _) => Some(vec![asked]),
+            (None, Some(own)) => Some(own.iter().map(|account| &**account).collect()),
+            (None, None) => None,
+        }
+    }
+
+    /// Chooses the indexes that together cover the list. An account-limited reader uses its
+    /// accounts' index, so that other accounts' volume does not slow it down, except for a session.
     fn indexes(&self) -> Vec<(ScanIndex<'_>, Option<&str>)> {
         let filter = &self.filter;
-        let (call, session) = (text(&filter.call_sid), text(&filter.session_id));
+        let session = text(&filter.session_id);
         let account = text(&filter.account_id);
-        if let Some(accounts) = &self.accounts {
-            // The caller has checked that a requested account is one of the reader's.
-            let asked = accounts
-                .iter()
-                .map(|own| &**own)
-                .filter(|own| account.is_none_or(|account| account == *own));
-            let indexes = asked.flat_map(|own| {
-                let billed_index = match (call, session) {
-                    (Some(call), _) => ScanIndex::CallOf(call, own),
-                    (None, Some(session)) => ScanIndex::SessionOf(session, own),
-                    (None, None) => ScanIndex::Account(own),
-                };
-                [billed_index, ScanIndex::NamedOnly(own)]
+        if self.accounts.is_some() {
+            let asked = self.asked_accounts().unwrap_or_default().into_iter();
+            let indexes = asked.map(|own| match session {
+                Some(session) => (ScanIndex::Session(session), Some(own)),
+                None => (ScanIndex::Account(own), None),
             });
-            return indexes.map(|index| (index, None)).collect();
+            return indexes.collect();
         }
-        let index = match (call, session, filter.state, text(&filter.customer_id)) {
-            (Some(call), ..) => return vec![(ScanIndex::Call(call), None)],
-            (None, Some(session), ..) => return vec![(ScanIndex::Session(session), None)],
-            (None, None, Some(BillableState::Voided), _) => ScanIndex::Voided,
-            (None, None, _, Some(customer)) => ScanIndex::Customer(customer),
-            (None, None, state, None) => match (account, state) {
+        let index = match (session, filter.state, text(&filter.customer_id)) {
+            (Some(session), ..) => return vec![(ScanIndex::Session(session), None)],
+            (None, Some(BillableState::Voided), _) => ScanIndex::Voided,
+            (None, _, Some(customer)) => ScanIndex::Customer(customer),
+            (None, state, None) => match (account, state) {
                 (Some(account), _) => return vec![(ScanIndex::Account(account), None)],
                 (None, Some(BillableState::Unattributed)) => ScanIndex::WithoutPair,
                 (None, _) => ScanIndex::All,
@@ -258,12 +285,14 @@ impl List {
     /// Assembles billables in the order of the rows, and looks up their entries missing from the
     /// scan.
     async fn assemble(&self, rows: Vec<LogEntry>) -> Result<Vec<Billable>, StoreError> {
-        let is_whole = self.indexes().iter().all(|(index, account)| {
-            matches!(
-                index,
-                ScanIndex::All | ScanIndex::Session(_) | ScanIndex::Call(_)
-            ) && account.is_none()
-        });
+        let is_whole = if self.filter.call_sid.is_some() {
+            self.asked_accounts().is_none()
+        } else {
+            let indexes = self.indexes();
+            indexes.iter().all(|(index, account)| {
+                matches!(index, ScanIndex::All | ScanIndex::Session(_)) && account.is_none()
+            })
+        };
         let mut groups: Vec<BillableEntries> = Vec::with_capacity(rows.len());
         for row in rows {
             match groups.last_mut() {
@@ -278,10 +307,7 @@ impl List {
                 recorded.is_none_or(|entry| entry.pair.is_none())
             });
             let ids: Vec<_> = open
-                .flat_map(|group| {
-                    let partition = partition_of(group.id, self.log.partitions);
-                    Billable::all_ids(group.id).map(|id| (partition, id))
-                })
+                .map(|group| (partition_of(group.id, self.log.partitions), group.id))
                 .collect();
             if !ids.is_empty() {
                 let mut found: HashMap<Uuid, Vec<Entry>> = HashMap::new();
@@ -308,9 +334,16 @@ impl List {
         let Some(own) = &self.accounts else {
             return true;
         };
-        let mut accounts = billable.accounts();
-        accounts.any(|account| own.iter().any(|own| own == account.as_str()))
+        let account = billable.account_id();
+        account.is_some_and(|account| own.iter().any(|own| own == account.as_str()))
     }
+}
+
+/// Sorts entries newest first, those of a billable together, without duplicates.
+fn sort(rows: &mut Vec<LogEntry>) {
+    let order = |row: &LogEntry| (row.entry.list_key(), row.entry.kind);
+    rows.sort_by_key(|row| Reverse(order(row)));
+    rows.dedup_by_key(|row| order(row));
 }
 
 /// How many entries to read for a number of billables: some have several entries, some are not

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::{StoreError, Voided, postgres, sqlite};
 use crate::billable::{Attribution, Entry, ListKey, Pair, Void};
 
-/// The ids of the entries that an append inserted, each with the pair that it bills.
+/// The billables whose entries an append inserted, each with the pair that the entry bills.
 ///
-/// An entry that names no pair gets its session's, if that is decided. An entry that is not in the
-/// map was already committed, or the head is missing.
+/// An entry that names no pair gets its session's, if that is decided and accepted. An entry whose
+/// billable is not in the map was already committed, or the head is missing.
 pub type Appended = HashMap<Uuid, Option<Pair>>;
 
 /// The writing side of one partition.
@@ -26,7 +26,7 @@ pub enum Appender {
 }
 
 impl Appender {
-    /// Returns the entries with these ids, in no particular order, without taking a lock.
+    /// Returns the entries of these billables, in no particular order, without taking a lock.
     pub async fn entries_find(&mut self, ids: &[Uuid]) -> Result<Vec<Entry>, StoreError> {
         match self {
             Self::Postgres(appender) => appender.entries_find(ids).await,
@@ -43,8 +43,9 @@ impl Appender {
         }
     }
 
-    /// Appends entries with distinct ids in one durable transaction, under the lock of the
-    /// partition's head. `recorded` entries without a pair get their session's, if it is decided.
+    /// Appends entries of one kind and of distinct billables in one durable transaction, under the
+    /// lock of the partition's head. `recorded` entries without a pair get their session's, if it
+    /// is decided and [accepted](Entry::accepts).
     ///
     /// # Errors
     /// After [`StoreError::Unavailable`], the entries may or may not be stored.
@@ -75,7 +76,8 @@ impl Appender {
     }
 
     /// Reads at most [`super::STEP`] of the session's entries in this partition and attributes
-    /// their billables, in one durable transaction.
+    /// their billables, unless they do not [accept](Entry::accepts) the pair, in one durable
+    /// transaction.
     ///
     /// Returns the key to continue after, or `None` if the partition is done. From the first step
     /// on, new entries of the session get the pair immediately.

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::migrate::Migrate;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use uuid::Uuid;
 
 use super::row::{LOG, LogRow};
-use super::{LogInfo, OpenError, Store, StoreError, postgres, sqlite};
+use super::{LogInfo, OpenError, Store, StoreError, migrate, postgres, sqlite};
 use crate::token::random_bytes;
 
 /// How long to wait for another process that is writing to a file.
@@ -117,6 +118,11 @@ async fn contents(
             return Err(OpenError::Connect { label, source });
         }
     };
+    let applied = connection
+        .list_applied_migrations(migrate::TABLE)
+        .await
+        .map_err(OpenError::from)?;
+    migrate::check_format(&sqlite::MIGRATOR, &applied)?;
     let (entries, head) = sqlx::query_as(
         "select (select count(*) from entries), (select next_position - 1 from log_heads where partition = 0)",
     )

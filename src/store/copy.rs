@@ -5,7 +5,7 @@
 
 use sqlx::{Postgres, QueryBuilder, Sqlite};
 
-use super::row::{LOG, LogRow};
+use super::row::{LOG, LogRow, call_prefix_column};
 use super::{LogInfo, Store, StoreError, postgres, sqlite};
 use crate::billable::{Field, IdempotencyKey, LogEntry, Pair, Text, Timestamp};
 
@@ -103,10 +103,10 @@ macro_rules! copy_operations {
                 for rows in entries.chunks(ROWS) {
                     let mut query = QueryBuilder::<$database>::new(
                         "insert into entries (
-                             partition, id, position, kind, billable_id,
+                             partition, position, billable_id, kind,
                              account_id, customer_id, session_id, call_sid,
                              billed_account_id, billed_customer_id, occurred_at, recorded_at,
-                             client, idempotency_key, key_index, reason) ",
+                             client, idempotency_key, key_index, reason, call_prefix) ",
                     );
                     query.push_values(rows, |mut row, log_entry| {
                         let LogEntry { partition, position, entry } = log_entry;
@@ -114,10 +114,9 @@ macro_rules! copy_operations {
                         let text = |field: Field| reported[field as usize].1;
                         let billed = |half: fn(&Pair) -> &Text| entry.pair.as_ref().map(|pair| half(pair).as_str());
                         row.push_bind(partition.cast_signed())
-                            .push_bind(entry.id)
                             .push_bind(*position)
-                            .push_bind(entry.kind.code())
                             .push_bind(entry.billable_id)
+                            .push_bind(entry.kind.code())
                             .push_bind(text(Field::AccountId))
                             .push_bind(text(Field::CustomerId))
                             .push_bind(text(Field::SessionId))
@@ -129,7 +128,8 @@ macro_rules! copy_operations {
                             .push_bind(entry.client.as_str())
                             .push_bind(entry.identity.key().map(IdempotencyKey::as_str))
                             .push_bind(entry.identity.index().map(i64::from))
-                            .push_bind(entry.reason.as_ref().map(Text::as_str));
+                            .push_bind(entry.reason.as_ref().map(Text::as_str))
+                            .push_bind(call_prefix_column(entry));
                     });
                     query.build().execute(&mut *transaction).await?;
                 }

@@ -34,10 +34,13 @@ pub enum StoreError {
     /// cannot help.
     #[error("the database rejected the data")]
     Refused(#[source] sqlx::Error),
-    /// The database reported no error but did not store an entry: the head of its partition is
-    /// missing.
-    #[error("entry {0} was not stored: its partition has no row in log_heads")]
+    /// The database reported no error but did not store an entry of this billable: the head of its
+    /// partition is missing.
+    #[error("an entry of the billable {0} was not stored: its partition has no row in log_heads")]
     NotStored(Uuid),
+    /// Too many entries would have to be read and sorted.
+    #[error("the call has too many entries in the log to list them in order")]
+    TooMuch,
     /// A stored row has a value that this program does not write.
     #[error("invalid value in column {column} of table {table}, row {key:?}")]
     Corrupt {
@@ -52,9 +55,11 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::TimedOut | Self::WrongLog | Self::Unfit(_) => true,
-            Self::NoHead { .. } | Self::Refused(_) | Self::NotStored(_) | Self::Corrupt { .. } => {
-                false
-            }
+            Self::NoHead { .. }
+            | Self::Refused(_)
+            | Self::NotStored(_)
+            | Self::TooMuch
+            | Self::Corrupt { .. } => false,
         }
     }
 }

@@ -28,8 +28,6 @@ pub enum AccountFilter<'a> {
     All,
     /// Entries that bill this account, or name it and bill none.
     Account(&'a str),
-    /// Entries that name this account and bill another.
-    NamedOnly(&'a str),
 }
 
 impl<'a> AccountFilter<'a> {
@@ -39,10 +37,6 @@ impl<'a> AccountFilter<'a> {
             Self::All => (after!(""), None),
             Self::Account(id) => (
                 after!("coalesce(billed_account_id, account_id) = $4 and"),
-                Some(id),
-            ),
-            Self::NamedOnly(id) => (
-                after!("account_id = $4 and account_id <> billed_account_id and"),
                 Some(id),
             ),
         }
@@ -78,6 +72,19 @@ macro_rules! feed_operations {
                 log_entries(query.fetch_all(&self.read).await?)
             }
 
+            pub(super) async fn entry_at(
+                &self,
+                partition: u32,
+                position: i64,
+            ) -> Result<Option<LogEntry>, StoreError> {
+                let row: Option<EntryRow> = sqlx::query_as(AT)
+                    .bind(partition.cast_signed())
+                    .bind(position)
+                    .fetch_optional(&self.read)
+                    .await?;
+                row.map(LogEntry::try_from).transpose()
+            }
+
             /// Returns the last position of each partition. Reads the log's own row as well: in a
             /// replaced database, positions mean something else.
             pub(super) async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
@@ -96,6 +103,12 @@ macro_rules! feed_operations {
 
 feed_operations!(postgres::Store);
 feed_operations!(sqlite::Store);
+
+pub(super) const AT: &str = concat!(
+    "select ",
+    entry_columns!(),
+    " from entries where partition = $1 and position <= $2 order by position desc limit 1"
+);
 
 const HEADS: &str =
     "select log_heads.partition, log_heads.next_position - 1 as position, log.epoch, log.partitions

@@ -8,6 +8,8 @@
 use sqlx::migrate::{AppliedMigration, Migrator};
 use tracing::warn;
 
+use super::OpenError;
+
 /// The table in which the migrator records applied migrations.
 pub(super) const TABLE: &str = "_sqlx_migrations";
 
@@ -15,6 +17,26 @@ pub(super) const TABLE: &str = "_sqlx_migrations";
 pub(super) fn tolerant(mut migrator: Migrator) -> Migrator {
     migrator.set_ignore_missing(true);
     migrator
+}
+
+/// Checks that a database that is not migrated now, such as a backup, has a format of this program.
+///
+/// # Errors
+/// [`OpenError::Unreleased`].
+pub(super) fn check_format(
+    migrator: &Migrator,
+    applied: &[AppliedMigration],
+) -> Result<(), OpenError> {
+    let is_known = |migration: &AppliedMigration| {
+        let mut known = migrator.iter();
+        let known = known.find(|known| known.version == migration.version);
+        known.is_none_or(|known| known.checksum == migration.checksum)
+    };
+    if applied.iter().all(is_known) {
+        Ok(())
+    } else {
+        Err(OpenError::Unreleased)
+    }
 }
 
 /// Logs a warning if a newer version has migrated the database.

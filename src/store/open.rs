@@ -41,7 +41,12 @@ pub enum OpenError {
     Standby(String),
     /// A migration failed.
     #[error("cannot migrate the database schema")]
-    Migrate(#[from] MigrateError),
+    Migrate(#[source] MigrateError),
+    /// The database has an older format, which no released version wrote.
+    #[error(
+        "the database was created by a build from before version 0.1.0, whose format this version cannot read: export its billables with that build, and import them into a new database"
+    )]
+    Unreleased,
     /// A connection or a statement failed while the database was being checked or prepared.
     #[error("cannot prepare the database")]
     Prepare(#[source] sqlx::Error),
@@ -77,6 +82,16 @@ pub enum OpenError {
     Renew(#[source] StoreError),
     #[error("cannot get random bytes from the operating system")]
     Randomness(#[source] getrandom::Error),
+}
+
+impl From<MigrateError> for OpenError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            // No migration of a released version changes later.
+            MigrateError::VersionMismatch(_) => Self::Unreleased,
+            error => Self::Migrate(error),
+        }
+    }
 }
 
 impl OpenError {

@@ -1,5 +1,6 @@
 //! PostgreSQL and Citus: connections, checks at start-up, migrations.
 
+pub(super) mod calls;
 pub(super) mod entries;
 pub(super) mod insertion;
 pub(super) mod totals;

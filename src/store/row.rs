@@ -5,19 +5,20 @@ use uuid::Uuid;
 
 use super::{LogInfo, SessionFound, StoreError};
 use crate::billable::{
-    Attribution, ClientName, Entry, EntryKind, IdempotencyKey, Identity, LogEntry, Pair, Reported,
-    Text, Timestamp,
+    Attribution, ClientName, Entry, EntryKind, FirstPart, IdempotencyKey, Identity, LogEntry, Pair,
+    Reported, Text, Timestamp,
 };
 use crate::token::{Grant, Rate, Scope, SecretHash, Token};
 
-/// The columns of [`EntryRow`], for `concat!` into a statement.
+/// The columns of [`EntryRow`], and `call_prefix` for verification, for `concat!` into a statement.
 macro_rules! entry_columns {
     () => {
-        "entries.partition, entries.position, entries.id, entries.billable_id, entries.kind, \
+        "entries.partition, entries.position, entries.billable_id, entries.kind, \
          entries.account_id, entries.customer_id, entries.session_id, entries.call_sid, \
          entries.billed_account_id, entries.billed_customer_id, \
          entries.occurred_at, entries.recorded_at, \
-         entries.client, entries.idempotency_key, entries.key_index, entries.reason"
+         entries.client, entries.idempotency_key, entries.key_index, entries.reason, \
+         entries.call_prefix"
     };
 }
 pub(super) use entry_columns;
@@ -38,7 +39,6 @@ pub(super) use token_columns;
 pub(super) struct EntryRow {
     partition: i32,
     position: i64,
-    id: Uuid,
     billable_id: Uuid,
     kind: i16,
     account_id: Option<String>,
@@ -62,21 +62,20 @@ macro_rules! entry_from_row {
                 Ok(Self {
                     partition: row.try_get_unchecked(0)?,
                     position: row.try_get_unchecked(1)?,
-                    id: row.try_get_unchecked(2)?,
-                    billable_id: row.try_get_unchecked(3)?,
-                    kind: row.try_get_unchecked(4)?,
-                    account_id: row.try_get_unchecked(5)?,
-                    customer_id: row.try_get_unchecked(6)?,
-                    session_id: row.try_get_unchecked(7)?,
-                    call_sid: row.try_get_unchecked(8)?,
-                    billed_account_id: row.try_get_unchecked(9)?,
-                    billed_customer_id: row.try_get_unchecked(10)?,
-                    occurred_at: row.try_get_unchecked(11)?,
-                    recorded_at: row.try_get_unchecked(12)?,
-                    client: row.try_get_unchecked(13)?,
-                    idempotency_key: row.try_get_unchecked(14)?,
-                    key_index: row.try_get_unchecked(15)?,
-                    reason: row.try_get_unchecked(16)?,
+                    billable_id: row.try_get_unchecked(2)?,
+                    kind: row.try_get_unchecked(3)?,
+                    account_id: row.try_get_unchecked(4)?,
+                    customer_id: row.try_get_unchecked(5)?,
+                    session_id: row.try_get_unchecked(6)?,
+                    call_sid: row.try_get_unchecked(7)?,
+                    billed_account_id: row.try_get_unchecked(8)?,
+                    billed_customer_id: row.try_get_unchecked(9)?,
+                    occurred_at: row.try_get_unchecked(10)?,
+                    recorded_at: row.try_get_unchecked(11)?,
+                    client: row.try_get_unchecked(12)?,
+                    idempotency_key: row.try_get_unchecked(13)?,
+                    key_index: row.try_get_unchecked(14)?,
+                    reason: row.try_get_unchecked(15)?,
                 })
             }
         }
@@ -93,7 +92,6 @@ impl TryFrom<EntryRow> for LogEntry {
         let EntryRow {
             partition,
             position,
-            id,
             billable_id,
             kind,
             account_id,
@@ -112,7 +110,7 @@ impl TryFrom<EntryRow> for LogEntry {
         let corrupt = |column| StoreError::Corrupt {
             table: "entries",
             column,
-            key: id.to_string(),
+            key: billable_id.to_string(),
         };
         let text = |value: Option<String>| value.map(Text::trusted);
         let pair = pair(billed_account_id, billed_customer_id)
@@ -134,7 +132,6 @@ impl TryFrom<EntryRow> for LogEntry {
             call_sid: text(call_sid),
         };
         let entry = Entry {
-            id,
             billable_id,
             kind: EntryKind::from_code(kind).ok_or_else(|| corrupt("kind"))?,
             identity: Identity::of(key, index, &reported),
@@ -153,6 +150,18 @@ impl TryFrom<EntryRow> for LogEntry {
             entry,
         })
     }
+}
+
+/// Returns the value of the column `call_prefix`.
+pub(super) fn call_prefix_column(entry: &Entry) -> Option<i64> {
+    entry.call_prefix().map(prefix_number)
+}
+
+/// Converts the first part of an id to a number, as both databases store it.
+pub(super) fn prefix_number(first_part: FirstPart) -> i64 {
+    let mut bytes = [0; 8];
+    bytes[2..].copy_from_slice(&first_part);
+    i64::from_be_bytes(bytes)
 }
 
 /// Combines two columns into a pair. Fails if only one of them is set.
@@ -180,7 +189,7 @@ pub(super) fn entries(rows: Vec<EntryRow>) -> Result<Vec<Entry>, StoreError> {
 /// An entry that an append inserted, and the pair that it bills.
 #[derive(sqlx::FromRow)]
 pub(super) struct InsertedRow {
-    id: Uuid,
+    billable_id: Uuid,
     billed_account_id: Option<String>,
     billed_customer_id: Option<String>,
 }
@@ -193,10 +202,10 @@ impl TryFrom<InsertedRow> for (Uuid, Option<Pair>) {
             StoreError::Corrupt {
                 table: "entries",
                 column: "billed_customer_id",
-                key: row.id.to_string(),
+                key: row.billable_id.to_string(),
             }
         })?;
-        Ok((row.id, pair))
+        Ok((row.billable_id, pair))
     }
 }
 

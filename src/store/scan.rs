@@ -14,18 +14,10 @@ pub enum ScanIndex<'a> {
     All,
     /// Entries that bill this account, or name it and bill none.
     Account(&'a str),
-    /// Entries that name this account and bill another.
-    NamedOnly(&'a str),
     /// Entries that bill this customer, or name it and bill none.
     Customer(&'a str),
     /// Entries of this session.
     Session(&'a str),
-    /// Entries of this session that bill this account, or name it and bill none.
-    SessionOf(&'a str, &'a str),
-    /// Entries of this call.
-    Call(&'a str),
-    /// Entries of this call that bill this account, or name it and bill none.
-    CallOf(&'a str, &'a str),
     /// `voided` entries.
     Voided,
     /// `recorded` entries without a pair.
@@ -46,21 +38,16 @@ pub struct Scan<'a> {
     pub limit: u32,
 }
 
-/// Builds a scan's statement. `$5` is the account as a filter, `$7` the account as a key of the
-/// index. The row comparison lets a scan start in the middle of an index.
+/// Builds a scan's statement. `$5` is the account as a filter. The row comparison lets a scan start
+/// in the middle of an index.
 macro_rules! scan {
     ($condition:literal) => {
-        scan!($condition, "occurred_at >= $3")
-    };
-    ($condition:literal, $from:literal) => {
         concat!(
             "select ",
             entry_columns!(),
             " from entries where ",
             $condition,
-            " (occurred_at, billable_id) < ($1, $2) and ",
-            $from,
-            "
+            " (occurred_at, billable_id) < ($1, $2) and occurred_at >= $3
                and (cast($5 as text) is null or coalesce(billed_account_id, account_id) = $5)
              order by occurred_at desc, billable_id desc limit $4"
         )
@@ -68,48 +55,21 @@ macro_rules! scan {
 }
 
 impl<'a> ScanIndex<'a> {
-    /// Returns the statement, and the values of `$6` and `$7` if it has them.
-    pub(super) fn statement(self) -> (&'static str, Option<&'a str>, Option<&'a str>) {
+    /// Returns the statement, and the value of `$6` if it has one.
+    pub(super) fn statement(self) -> (&'static str, Option<&'a str>) {
         match self {
-            Self::All => (scan!(""), None, None),
+            Self::All => (scan!(""), None),
             Self::Account(id) => (
                 scan!("coalesce(billed_account_id, account_id) = $6 and"),
                 Some(id),
-                None,
-            ),
-            Self::NamedOnly(id) => (
-                scan!("account_id = $6 and account_id <> billed_account_id and"),
-                Some(id),
-                None,
             ),
             Self::Customer(id) => (
                 scan!("coalesce(billed_customer_id, customer_id) = $6 and"),
                 Some(id),
-                None,
             ),
-            Self::Session(id) => (scan!("session_id = $6 and"), Some(id), None),
-            Self::SessionOf(id, account) => (
-                // The unary plus hides the lower bound, with which SQLite would use the index that
-                // includes other accounts' entries.
-                scan!(
-                    "session_id = $6 and coalesce(billed_account_id, account_id) = $7 and",
-                    "+occurred_at >= $3"
-                ),
-                Some(id),
-                Some(account),
-            ),
-            Self::Call(id) => (scan!("call_sid = $6 and"), Some(id), None),
-            Self::CallOf(id, account) => (
-                scan!("call_sid = $6 and coalesce(billed_account_id, account_id) = $7 and"),
-                Some(id),
-                Some(account),
-            ),
-            Self::Voided => (scan!("kind = 3 and"), None, None),
-            Self::WithoutPair => (
-                scan!("kind = 1 and billed_account_id is null and"),
-                None,
-                None,
-            ),
+            Self::Session(id) => (scan!("session_id = $6 and"), Some(id)),
+            Self::Voided => (scan!("kind = 3 and"), None),
+            Self::WithoutPair => (scan!("kind = 1 and billed_account_id is null and"), None),
         }
     }
 }
@@ -121,14 +81,14 @@ macro_rules! scan_operations {
                 &self,
                 scan: Scan<'_>,
             ) -> Result<Vec<LogEntry>, StoreError> {
-                let (statement, value, account) = scan.index.statement();
+                let (statement, value) = scan.index.statement();
                 let mut query = sqlx::query_as::<_, EntryRow>(statement)
                     .bind(scan.after.occurred_at.as_micros())
                     .bind(scan.after.billable_id)
                     .bind(scan.from.as_micros())
                     .bind(i64::from(scan.limit))
                     .bind(scan.account);
-                for value in [value, account].into_iter().flatten() {
+                if let Some(value) = value {
                     query = query.bind(value);
                 }
                 log_entries(query.fetch_all(&self.read).await?)

@@ -1,5 +1,6 @@
 //! SQLite, the embedded database: one file, WAL mode, every commit flushed.
 
+pub(super) mod calls;
 pub(super) mod entries;
 pub(super) mod insertion;
 pub(super) mod totals;
@@ -34,7 +35,7 @@ pub(super) const CLEAR_BUCKETS: &str = "delete from buckets";
 /// Begins a transaction that reads everything in one snapshot.
 pub(super) const BEGIN_SNAPSHOT: &str = "begin";
 
-static MIGRATOR: LazyLock<Migrator> =
+pub(super) static MIGRATOR: LazyLock<Migrator> =
     LazyLock::new(|| migrate::tolerant(sqlx::migrate!("migrations/sqlite")));
 
 /// How long a statement waits for another process to finish writing.

@@ -298,7 +298,7 @@ macro_rules! totals_operations {
                 let mut tail = Vec::new();
                 for (partition, (head, watermark)) in heads.iter().zip(watermarks).enumerate() {
                     if watermark < *head {
-                        let partition = i32::try_from(partition).expect("at most 1024");
+                        let partition = i32::try_from(partition).expect("at most 256");
                         let rows: Vec<TotalsRow> = sqlx::query_as(TAIL)
                             .bind(partition)
                             .bind(watermark)

@@ -7,9 +7,9 @@ use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
 use super::feed::{PositionRange, by_partition};
-use super::row::{EntryRow, SessionRow, session_columns};
+use super::row::{EntryRow, SessionRow, call_prefix_column, session_columns};
 use super::{LogInfo, SessionFound, Store, StoreError, postgres, sqlite};
-use crate::billable::{Entry, LogEntry, Pair, Text};
+use crate::billable::{Entry, EntryKind, LogEntry, Pair, Text};
 
 /// The maximum number of session rows that one query returns.
 const READ_BATCH: i64 = 5000;
@@ -20,9 +20,11 @@ pub struct EntryRead {
     /// The row's partition, which may lie outside the log's partitions.
     pub partition: i32,
     pub position: i64,
-    /// The row's id, if it is valid.
-    pub id: Option<Uuid>,
+    /// The billable and the kind, if they are valid.
+    pub key: Option<(Uuid, EntryKind)>,
     pub entry: Result<Entry, String>,
+    /// Whether its `call_prefix`, which an entry does not keep, fits the other columns.
+    pub has_its_call_prefix: bool,
 }
 
 /// A session's id, and the decision about it or what is wrong with the row.
@@ -72,34 +74,22 @@ macro_rules! verify_operations {
 
             fn as_read(rows: &[$row]) -> Result<Vec<EntryRead>, StoreError> {
                 let read = |row: &$row| {
+                    let kind = row.try_get_unchecked(3).ok().and_then(EntryKind::from_code);
                     let entry = EntryRow::from_row(row)
                         .map_err(|error| format!("it cannot be read: {error}"))
-                        .and_then(|row| LogEntry::try_from(row).map_err(reason));
+                        .and_then(|row| LogEntry::try_from(row).map_err(reason))
+                        .map(|log_entry| log_entry.entry);
+                    let expected = entry.as_ref().ok().map(call_prefix_column);
                     Ok(EntryRead {
                         partition: row.try_get_unchecked(0)?,
                         position: row.try_get_unchecked(1)?,
-                        id: row.try_get_unchecked(2).ok(),
-                        entry: entry.map(|log_entry| log_entry.entry),
+                        key: row.try_get_unchecked(2).ok().zip(kind),
+                        has_its_call_prefix: expected
+                            .is_none_or(|prefix| row.try_get_unchecked(16).ok() == Some(prefix)),
+                        entry,
                     })
                 };
                 rows.iter().map(read).collect()
-            }
-
-            async fn entries_strayed(
-                &self,
-                partitions: i32,
-                limit: i64,
-            ) -> Result<Vec<(i32, i64)>, StoreError> {
-                let mut strays = Vec::new();
-                for statement in STRAYS {
-                    let found: Vec<(i32, i64)> = sqlx::query_as(statement)
-                        .bind(partitions)
-                        .bind(limit)
-                        .fetch_all(&self.read)
-                        .await?;
-                    strays.extend(found);
-                }
-                Ok(strays)
             }
 
             async fn sessions_read_after(
@@ -174,6 +164,25 @@ macro_rules! verify_operations {
     };
 }
 
+impl postgres::Store {
+    async fn entries_strayed(
+        &self,
+        partitions: i32,
+        limit: i64,
+    ) -> Result<Vec<(i32, i64)>, StoreError> {
+        let mut strays = Vec::new();
+        for statement in STRAYS {
+            let found: Vec<(i32, i64)> = sqlx::query_as(statement)
+                .bind(partitions)
+                .bind(limit)
+                .fetch_all(&self.read)
+                .await?;
+            strays.extend(found);
+        }
+        Ok(strays)
+    }
+}
+
 verify_operations!(
     postgres::Store,
     sqlx::postgres::PgRow,
@@ -196,7 +205,7 @@ impl Store {
         on_either!(self, entries_read(range))
     }
 
-    /// Returns the rows with these (partition, id) keys, in no particular order.
+    /// Returns the rows of these billables, given as (partition, id), in no particular order.
     pub async fn entries_read_of(&self, ids: &[(u32, Uuid)]) -> Result<Vec<EntryRead>, StoreError> {
         on_either!(self, entries_read_of(ids))
     }
@@ -207,7 +216,14 @@ impl Store {
         log: LogInfo,
         limit: i64,
     ) -> Result<Vec<(i32, i64)>, StoreError> {
-        on_either!(self, entries_strayed(log.partitions.cast_signed(), limit))
+        match self {
+            Self::Postgres(store) => {
+                let partitions = log.partitions.cast_signed();
+                store.entries_strayed(partitions, limit).await
+            }
+            // SQLite's integrity check finds them: a constraint allows one partition only.
+            Self::Sqlite(_) => Ok(Vec::new()),
+        }
     }
 
     /// Returns the next decisions after a session id, in order of session id.

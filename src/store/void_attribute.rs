@@ -52,16 +52,13 @@ macro_rules! void_attribute_operations {
                 if let (Some(void), false) = (voids.first(), has_head) {
                     return Err(StoreError::NotStored(void.billable_id));
                 }
-                let ids: Vec<_> = voids
-                    .iter()
-                    .flat_map(|void| Billable::all_ids(void.billable_id))
-                    .collect();
+                let ids: Vec<_> = voids.iter().map(|void| void.billable_id).collect();
                 let found = $dialect::entries::find(&mut transaction, self.partition, &ids).await?;
                 let (fresh, billables) = voided(Billable::assemble(found), voids);
                 let fresh: Vec<_> = fresh.iter().collect();
                 let new = $dialect::insertion::insert(&mut transaction, self.partition, voids.len(), &fresh).await?;
-                if let Some(lost) = fresh.iter().find(|entry| !new.contains_key(&entry.id)) {
-                    return Err(StoreError::NotStored(lost.id));
+                if let Some(lost) = fresh.iter().find(|entry| !new.contains_key(&entry.billable_id)) {
+                    return Err(StoreError::NotStored(lost.billable_id));
                 }
                 transaction.commit().await?;
                 self.connection = Some(connection);
@@ -143,7 +140,7 @@ fn voided(mut billables: HashMap<Uuid, Billable>, voids: &[Void]) -> (Vec<Entry>
     (fresh, settled)
 }
 
-/// Returns the entries that attribute what was found, and the key to continue after if there may be
+/// Returns the entries that attribute what was found and accepts the pair, and the key to continue after if there may be
 /// more.
 ///
 /// If the batch is full, its last billable is left for the next step, because its entries may be
@@ -157,9 +154,9 @@ fn attributed(found: Vec<Entry>, attribution: &Attribution) -> (Vec<Entry>, Opti
         .collect();
     let next = whole.last().map(Entry::list_key).filter(|_| is_full);
     let billables = Billable::assemble(whole);
-    let open = billables
-        .into_values()
-        .filter(|billable| billable.voided.is_none());
+    let open = billables.into_values().filter(|billable| {
+        billable.voided.is_none() && billable.recorded.accepts(&attribution.pair)
+    });
     let mut fresh: Vec<_> = open
         .map(|billable| billable.recorded.attributed(attribution))
         .collect();

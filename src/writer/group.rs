@@ -120,7 +120,7 @@ impl Group {
         let mut firsts: HashMap<Uuid, &Entry> = HashMap::new();
         let mut distinct = Vec::new();
         for entry in commands.iter().copied().flatten() {
-            firsts.entry(entry.id).or_insert_with(|| {
+            firsts.entry(entry.billable_id).or_insert_with(|| {
                 distinct.push(entry);
                 entry
             });
@@ -143,7 +143,7 @@ impl Group {
         let outcomes = commands.iter().map(|entries| {
             entries
                 .iter()
-                .map(|entry| outcome(entry, firsts[&entry.id], &result, is_repeated))
+                .map(|entry| outcome(entry, firsts[&entry.billable_id], &result, is_repeated))
                 .collect()
         });
         Ok(outcomes.collect())
@@ -159,14 +159,14 @@ impl Group {
         let mut known = HashMap::new();
         let expects_known = self.known_at.is_some() || self.is_retrying();
         if expects_known {
-            let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+            let ids: Vec<_> = entries.iter().map(|entry| entry.billable_id).collect();
             known = self.find(&ids).await?;
             self.note_known(!known.is_empty());
         }
         let fresh: Vec<_> = entries
             .iter()
             .copied()
-            .filter(|entry| !known.contains_key(&entry.id))
+            .filter(|entry| !known.contains_key(&entry.billable_id))
             .collect();
         if fresh.is_empty() {
             self.appender.entries_confirm().await?;
@@ -175,14 +175,14 @@ impl Group {
         }
         let may_be_new = !expects_known && !fresh.iter().any(|entry| entry.awaits_pair());
         let new = if may_be_new && self.appender.entries_append_new(&fresh).await? {
-            let pair = |entry: &&Entry| (entry.id, entry.pair.clone());
+            let pair = |entry: &&Entry| (entry.billable_id, entry.pair.clone());
             fresh.iter().map(pair).collect()
         } else {
             self.appender.entries_append(&fresh).await?
         };
         let missed: Vec<_> = fresh
             .iter()
-            .map(|entry| entry.id)
+            .map(|entry| entry.billable_id)
             .filter(|id| !new.contains_key(id))
             .collect();
         if !missed.is_empty() {
@@ -208,16 +208,7 @@ impl Group {
     }
 
     async fn find(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, Billable>, StoreError> {
-        let mut entries = self.appender.entries_find(ids).await?;
-        if !entries.is_empty() {
-            // Later entries of these billables (attributed, voided) have different ids.
-            let later: Vec<_> = entries
-                .iter()
-                .flat_map(|entry| Billable::later_ids(entry.id))
-                .collect();
-            entries.extend(self.appender.entries_find(&later).await?);
-        }
-        Ok(Billable::assemble(entries))
+        Ok(Billable::assemble(self.appender.entries_find(ids).await?))
     }
 }
 
@@ -278,15 +269,19 @@ fn outcome(
     result: &CommitResult,
     is_repeated: bool,
 ) -> AppendOutcome {
-    let known = result.known.get(&entry.id);
+    let known = result.known.get(&entry.billable_id);
     let holder = known.map_or(first, |billable| &billable.recorded);
     let differing = holder.reported.differing(&entry.reported);
     if !differing.is_empty() {
+        if entry.identity.key().is_none() {
+            // The id is computed from the fields, so the other report's id is forged or foreign.
+            error!(billable.id = %entry.billable_id, "two different reports have the same id");
+        }
         return AppendOutcome::Conflict(differing);
     }
     let fresh = || {
         Billable::new(Entry {
-            pair: result.new.get(&first.id).cloned().flatten(),
+            pair: result.new.get(&first.billable_id).cloned().flatten(),
             ..first.clone()
         })
     };

@@ -214,7 +214,7 @@ on_both_databases!(
             all.report(&json!({"sessionId": "S"})).await,
         ];
         let unknown = limited
-            .get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f")
+            .get("/billables/d1719a49-b256-8aa7-94dd-3ddcc3a8189f")
             .await;
         for other in others {
             let hidden = limited.get(other.header("location").unwrap()).await;

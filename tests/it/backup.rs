@@ -305,6 +305,38 @@ async fn a_database_file_moved_under_a_running_server_is_not_written_to() {
     assert_eq!(verify(&database).0, 0);
 }
 
+/// A backup that is put in place by hand has the epoch of the log, so only its entries show that it
+/// is another.
+#[tokio::test]
+async fn case_06_a_cursor_is_gone_after_a_backup_was_put_in_place_without_restore() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let secret = server.secret().to_owned();
+    let reports = async |client: &Client, numbers: std::ops::Range<usize>| {
+        for number in numbers {
+            assert_eq!(report_status(client, number).await, 201);
+        }
+    };
+    reports(&server.client(), 0..30).await;
+    let directory = tempfile::tempdir().unwrap();
+    let backup = directory.path().join("backup.db");
+    let (code, _, errors) = call(&database, &["backup", backup.to_str().unwrap()]);
+    assert_eq!(code, 0, "{errors}");
+    reports(&server.client(), 30..35).await;
+    let page = server.client().get("/log?limit=1000").await.json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 35);
+    let after = page["nextCursor"].as_str().unwrap().to_owned();
+    stop(server);
+    std::fs::copy(&backup, database.file()).unwrap();
+
+    let server = Server::start_fresh(&database, &[]);
+    let client = server.client_of(&secret);
+    // The log grows past the cursor's position with others.
+    reports(&client, 100..110).await;
+    let gone = client.get(&format!("/log?after={after}")).await;
+    assert_eq!((gone.status, &*gone.error_code()), (410, "CursorGone"));
+}
+
 on_both_databases!(
     a_restored_log_has_a_new_epoch_and_a_running_server_notices,
     async |database: Database| {

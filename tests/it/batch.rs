@@ -282,7 +282,7 @@ on_both_databases!(
         );
         assert_eq!(
             items(&first)[0].0.to_string(),
-            "a0d4db0c-e394-8504-98c8-343314683c44"
+            "01d78924-34a4-8504-98c8-343314683c44"
         );
         assert_eq!(database.ids().await.len(), 3);
         let again = send(keyed(client.post("/api/NewBillable[]"), "order-17").json(&batch)).await;

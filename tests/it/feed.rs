@@ -111,6 +111,54 @@ on_both_databases!(
 );
 
 on_both_databases!(
+    a_cursor_is_gone_if_the_log_lost_entries_and_has_others_in_their_place,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let call = |number: usize| json!({"sessionId": "S", "callSid": format!("CA{number}")});
+        for number in 0..10 {
+            assert_eq!(client.report(&call(number)).await.status, 201);
+        }
+        let (_, fifth) = read(&client, None, "limit=5").await;
+        let (entries, end) = read(&client, None, "").await;
+        assert_eq!(entries.len(), 10);
+        let page = client.get("/billables?limit=1").await.json();
+        let list = page["nextCursor"].as_str().unwrap();
+        let totals = client
+            .get("/billing?accountId=a&startDate=2026-03-01&endDate=2026-03-31")
+            .await
+            .json();
+        let as_of = totals["asOf"].as_str().unwrap();
+        // This simulates a failover to a standby that lacks the last five entries.
+        database
+            .execute(
+                "delete from entries where position > 5; update log_heads set next_position = 6",
+            )
+            .await;
+        // The same reports again, in another order: the last one gets its old position.
+        for number in [7, 6, 5, 8, 9, 11, 12] {
+            assert_eq!(client.report(&call(number)).await.status, 201);
+        }
+        for path in [
+            format!("/log?after={end}"),
+            format!("/log?after={end}&wait=1"),
+            format!("/log?after={as_of}"),
+            format!("/billables?limit=1&cursor={list}"),
+        ] {
+            let reply = client.get(&path).await;
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (410, "CursorGone"),
+                "{path}"
+            );
+        }
+        // What this cursor has read is still there.
+        let (rest, _) = read(&client, Some(&fifth), "").await;
+        assert_eq!(rest.len(), 7);
+    }
+);
+
+on_both_databases!(
     a_waiting_read_gets_410_when_the_log_becomes_shorter,
     async |database: Database| {
         let server = Server::start(&database).await;

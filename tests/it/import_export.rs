@@ -88,7 +88,7 @@ pub(crate) async fn seed(client: &Client) {
         .id();
     void(client, &id.to_string(), "=wrong, \"twice\"").await;
     let of_session =
-        json!({"sessionId": "S1", "accountId": "half", "occurredAt": "2026-03-01T09:20:00Z"});
+        json!({"sessionId": "S1", "accountId": "acc", "occurredAt": "2026-03-01T09:20:00Z"});
     assert_eq!(client.report_keyed("k-1", &of_session).await.status, 201);
     let pair = client
         .request(Method::PUT, "/sessions/S1")
@@ -251,7 +251,11 @@ on_both_databases!(
             }
             row.to_string()
         };
-        let one = "9fa7705a-9bff-8ead-a1fd-6201c57676cc";
+        let one = "d1719a49-b256-8ead-a1fd-6201c57676cc";
+        let of_session = |billed: &str| {
+            let more = json!({"accountId": null, "sessionId": "S", "billedAccountId": billed});
+            row("00000000-0000-4000-8000-00000000000f", "a", more)
+        };
         let lines = [
             (row(one, "a", json!({})), ""),
             (
@@ -260,6 +264,15 @@ on_both_databases!(
             ),
             (
                 row(one, "a", json!({"billedAccountId": "z"})),
+                "the row bills another account or customer than it names",
+            ),
+            (
+                row(one, "a", json!({"billedCustomerId": "z"})),
+                "the row bills another account or customer than it names",
+            ),
+            (of_session("a"), ""),
+            (
+                of_session("b"),
                 "the billable with this id is already billed to another account or customer",
             ),
             (row("17", "a", json!({})), "the row's id is not a UUID"),
@@ -321,23 +334,31 @@ on_both_databases!(
             .collect();
         let file = files.with("rows.ndjson", &text);
         assert_eq!(
-            import(&database, &[&files.with("first.ndjson", &lines[0].0)]).1,
-            "new 1, already stored 0, voided 0, refused 0"
+            import(
+                &database,
+                &[&files.with(
+                    "first.ndjson",
+                    &format!("{}\n{}", lines[0].0, of_session("a"))
+                )]
+            )
+            .1,
+            "new 2, already stored 0, voided 0, refused 0"
         );
         let refused = files.path("refused.ndjson");
-        let counts = "new 0, already stored 1, voided 0, refused 13";
+        let counts = "new 0, already stored 2, voided 0, refused 15";
         let (code, printed, errors) = import(&database, &[&file, "--refused", &refused]);
         assert_eq!((code, &*printed), (1, counts), "{errors}");
         assert_eq!(
             errors,
-            format!("billables: 13 row(s) were refused; see {refused}\n")
+            format!("billables: 15 row(s) were refused; see {refused}\n")
         );
         let written = std::fs::read_to_string(&refused).unwrap();
         let written: Vec<Value> = written
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        for (index, (line, reason)) in lines.iter().enumerate().skip(1) {
+        let is_refused = |(_, (_, reason)): &(usize, &(String, &str))| !reason.is_empty();
+        for (index, (line, reason)) in lines.iter().enumerate().filter(is_refused) {
             let found = written
                 .iter()
                 .find(|row| row["line"] == json!(2 * index + 1))
@@ -356,7 +377,7 @@ on_both_databases!(
         assert_eq!((code, &*printed), (1, &*format!("dry run: {counts}")));
         assert_eq!(errors.lines().count(), 11);
         assert!(
-            errors.contains(&format!("{file}:7: the row's id is not a UUID\n")),
+            errors.contains(&format!("{file}:13: the row's id is not a UUID\n")),
             "{errors}"
         );
         // Two rows of one file conflict. A dry run detects this too, although it stores nothing.
@@ -380,7 +401,7 @@ on_both_databases!(
             ],
         );
         assert!(!Path::new(&refused).exists());
-        assert_eq!(database.ids().await.len(), 1);
+        assert_eq!(database.ids().await.len(), 2);
     }
 );
 

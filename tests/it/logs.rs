@@ -25,7 +25,7 @@ on_both_databases!(
         .await;
         assert_eq!(reply.status, 201);
         let missing = client
-            .get("/Billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f")
+            .get("/Billables/d1719a49-b256-8aa7-94dd-3ddcc3a8189f")
             .await;
         let unauthenticated = send(
             client

@@ -10,7 +10,7 @@
 //! - `input`: invalid requests: each gets its error and stores nothing
 //! - `senders`: requests of stock telephony senders, byte for byte, set up as in the manual
 //! - `servicestack`: ServiceStack's routes, every operation by its name
-//! - `list`, `export`, `check`, `feed`, `billing`: reads
+//! - `list`, `calls`, `export`, `check`, `feed`, `billing`: reads
 //! - `void`, `sessions`: decisions about billables: voiding and attribution
 //! - `responses`: content negotiation, `Prefer`, request ids, the shape of errors
 //! - `access`: tokens, scopes, accounts
@@ -60,6 +60,7 @@ mod arrows;
 mod backup;
 mod batch;
 mod billing;
+mod calls;
 mod check;
 mod connections;
 mod copy;

@@ -60,7 +60,7 @@ on_both_databases!(metrics_count_what_happened, async |database: Database| {
     assert_eq!(send(client.post("/xml/reply/NewBillable").body("<NewBillable xmlns=\"http://schemas.datacontract.org/2004/07/Voice.Api.Billing\"><SessionId>S</SessionId></NewBillable>")).await.status, 204);
     assert_eq!(
         client
-            .get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f")
+            .get("/billables/d1719a49-b256-8aa7-94dd-3ddcc3a8189f")
             .await
             .status,
         404

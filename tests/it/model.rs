@@ -40,6 +40,8 @@ const TIMES: [&str; 3] = [
 enum Step {
     /// Sends reports as a batch.
     Report(Vec<Report>),
+    /// Sends a report with this idempotency key.
+    Keyed(usize, Report),
     Void(prop::sample::Index, bool),
     Attribute(usize, usize, usize),
     /// Starts another server, then kills the old one.
@@ -107,6 +109,7 @@ fn reports() -> impl Strategy<Value = Report> {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => prop::collection::vec(reports(), 1..6).prop_map(Step::Report),
+        3 => (0..6_usize, reports()).prop_map(|(key, report)| Step::Keyed(key, report)),
         4 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(at, has_reason)| Step::Void(at, has_reason)),
         3 => (0..3_usize, 0..3_usize, 0..2_usize).prop_map(|(session, account, customer)| Step::Attribute(session, account, customer)),
         1 => Just(Step::Restart),
@@ -120,6 +123,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Clone, Debug)]
 struct ModelBillable {
     id: String,
+    key: Option<usize>,
     fields: [Option<&'static str>; 4],
     occurred_at: Timestamp,
     pair: Option<(&'static str, &'static str)>,
@@ -140,12 +144,17 @@ impl ModelBillable {
     }
 
     fn is_seen(&self, limited_to: Option<&[&str]>) -> bool {
-        limited_to.is_none_or(|own| {
-            [self.fields[0], self.pair.map(|pair| pair.0)]
-                .iter()
-                .flatten()
-                .any(|account| own.contains(account))
-        })
+        limited_to.is_none_or(|own| self.account().is_some_and(|account| own.contains(&account)))
+    }
+
+    /// Bills the session's pair, unless the report names another account or customer.
+    fn attribute(&mut self, pair: (&'static str, &'static str)) {
+        let [account, customer, ..] = self.fields;
+        let accepts = account.is_none_or(|account| account == pair.0)
+            && customer.is_none_or(|customer| customer == pair.1);
+        if accepts && self.pair.is_none() && self.voided.is_none() {
+            self.pair = Some(pair);
+        }
     }
 
     /// Returns the billable as the API shows it, without `recordedAt`.
@@ -170,29 +179,35 @@ struct Model {
 }
 
 impl Model {
-    fn report(&mut self, report: &Report, answer: &Value) {
+    /// Returns what a report with this key repeats.
+    fn existing(&self, report: &Report, key: Option<usize>) -> Option<&ModelBillable> {
         let fields = report.fields();
-        let existing = self
-            .known
-            .iter()
-            .find(|known| fields[3].is_some() && known.fields == fields);
-        assert_eq!(answer["replayed"], json!(existing.is_some()), "{report:?}");
+        self.known.iter().find(|known| match key {
+            Some(_) => known.key == key,
+            None => known.key.is_none() && fields[3].is_some() && known.fields == fields,
+        })
+    }
+
+    fn report(&mut self, report: &Report, key: Option<usize>, answer: &Value) {
+        let fields = report.fields();
         let id = answer["id"].as_str().unwrap();
-        match existing {
-            Some(existing) => assert_eq!(existing.id, id),
-            None => self.known.push(ModelBillable {
-                id: id.to_owned(),
-                fields,
-                occurred_at: report.occurred_at(),
-                pair: match fields {
-                    [Some(account), Some(customer), ..] => Some((account, customer)),
-                    [_, _, session, _] => {
-                        session.and_then(|session| self.sessions.get(session).copied())
-                    }
-                },
-                voided: None,
-            }),
+        if let Some(existing) = self.existing(report, key) {
+            assert_eq!(existing.id, id);
+            return;
         }
+        let mut new = ModelBillable {
+            id: id.to_owned(),
+            key,
+            fields,
+            occurred_at: report.occurred_at(),
+            pair: fields[0].zip(fields[1]),
+            voided: None,
+        };
+        let decided = fields[2].and_then(|session| self.sessions.get(session));
+        if let Some(pair) = decided {
+            new.attribute(*pair);
+        }
+        self.known.push(new);
     }
 
     /// Returns the billables that a list shows, newest first.
@@ -524,13 +539,30 @@ async fn apply(
             let answer = send(client.post("/billables").json(&body)).await;
             assert!([200, 201].contains(&answer.status), "{answer:?}");
             for (report, shown) in reports.iter().zip(answer.json().as_array().unwrap()) {
-                model.report(report, shown);
+                let is_known = model.existing(report, None).is_some();
+                assert_eq!(shown["replayed"], json!(is_known), "{report:?}");
+                model.report(report, None, shown);
                 let known = model
                     .known
                     .iter()
                     .find(|known| shown["id"] == *known.id)
                     .unwrap();
                 assert_eq!(shown["state"], known.state());
+            }
+        }
+        Step::Keyed(key, report) => {
+            let existing = model.existing(&report, Some(key));
+            let expected = match existing {
+                None => 201,
+                Some(existing) if existing.fields == report.fields() => 200,
+                Some(_) => 422,
+            };
+            let answer = client
+                .report_keyed(&format!("key-{key}"), &report.json())
+                .await;
+            assert_eq!(answer.status, expected, "{answer:?}");
+            if expected != 422 {
+                model.report(&report, Some(key), &answer.json());
             }
         }
         Step::Void(at, has_reason) if !model.known.is_empty() => {
@@ -552,11 +584,8 @@ async fn apply(
             let decided = *model.sessions.entry(session).or_insert(pair);
             assert_eq!(answer.status, if decided == pair { 200 } else { 409 });
             for known in &mut model.known {
-                if known.fields[2] == Some(session)
-                    && known.pair.is_none()
-                    && known.voided.is_none()
-                {
-                    known.pair = Some(decided);
+                if known.fields[2] == Some(session) {
+                    known.attribute(decided);
                 }
             }
         }

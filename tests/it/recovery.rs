@@ -233,7 +233,7 @@ on_both_databases!(
         // The server must not read tokens from the other log's database either.
         let refused = async {
             while client
-                .get("/billables/8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f")
+                .get("/billables/d1719a49-b256-8aa7-94dd-3ddcc3a8189f")
                 .await
                 .status
                 != 503

@@ -31,7 +31,7 @@ on_both_databases!(
         );
         assert_eq!(
             reply.id().to_string(),
-            "8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f"
+            "d1719a49-b256-8aa7-94dd-3ddcc3a8189f"
         );
         let body = reply.json();
         let recorded_at = body["recordedAt"].as_str().unwrap();
@@ -41,7 +41,7 @@ on_both_databases!(
         assert_eq!(
             body,
             json!({
-                "id": "8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f",
+                "id": "d1719a49-b256-8aa7-94dd-3ddcc3a8189f",
                 "accountId": "acc", "customerId": "cus", "callSid": "CA1",
                 "state": "billable", "billedAccountId": "acc", "billedCustomerId": "cus",
                 "occurredAt": "2026-03-01T08:30:00.000000Z", "recordedAt": recorded_at,
@@ -103,7 +103,7 @@ on_both_databases!(
                     r#"<?xml version="1.0" encoding="utf-8"?><Billable xmlns:i="http://www.w3.org/2001/XMLSchema-instance" "#,
                     r#"xmlns="http://schemas.datacontract.org/2004/07/Voice.Api.Billing"><AccountId>String</AccountId>"#,
                     "<BilledAccountId>String</BilledAccountId><BilledCustomerId>String</BilledCustomerId><CallSid>String</CallSid>",
-                    "<CustomerId>String</CustomerId><Id>8bda2dc3-72f1-8d83-9a08-a7bb23388309</Id><OccurredAt>{at}</OccurredAt>",
+                    "<CustomerId>String</CustomerId><Id>892f15f0-1a03-8d83-9a08-a7bb23388309</Id><OccurredAt>{at}</OccurredAt>",
                     "<RecordedAt>{at}</RecordedAt><SessionId>String</SessionId><State>billable</State>",
                     r#"<VoidReason i:nil="true" /></Billable>"#,
                 ),
@@ -163,7 +163,7 @@ on_both_databases!(
         );
         assert_eq!(
             first.id().to_string(),
-            "cfacfd9b-e938-83d6-af41-521d8ed1fcac"
+            "01d78924-34a4-83d6-af41-521d8ed1fcac"
         );
         let again = client
             .report_keyed(
@@ -317,11 +317,11 @@ on_both_databases!(
         let report = json!({"sessionId": "S1", "callSid": "CA1"});
         let first = server.client().report(&report).await;
         database.execute(if database.is_postgres() {
-            "insert into entries (partition, id, position, kind, billable_id, session_id, call_sid, occurred_at, recorded_at, client, reason)
-             values (0, '8a007782-468b-85db-aa26-6e0ec64ecac0', 9, 3, '9fa7705a-9bff-8ead-a1fd-6201c57676cc', 'S1', 'CA1', 0, 0, 'x', 'a test')"
+            "insert into entries (partition, position, kind, billable_id, session_id, call_sid, occurred_at, recorded_at, client, reason)
+             values (0, 9, 3, 'd1719a49-b256-8ead-a1fd-6201c57676cc', 'S1', 'CA1', 0, 0, 'x', 'a test')"
         } else {
-            "insert into entries (partition, id, position, kind, billable_id, session_id, call_sid, occurred_at, recorded_at, client, reason)
-             values (0, x'8a007782468b85dbaa266e0ec64ecac0', 9, 3, x'9fa7705a9bff8eada1fd6201c57676cc', 'S1', 'CA1', 0, 0, 'x', 'a test')"
+            "insert into entries (partition, position, kind, billable_id, session_id, call_sid, occurred_at, recorded_at, client, reason)
+             values (0, 9, 3, x'd1719a49b2568eada1fd6201c57676cc', 'S1', 'CA1', 0, 0, 'x', 'a test')"
         }).await;
         let again = server.client().report(&report).await;
         assert_eq!((again.status, again.id()), (200, first.id()));

@@ -7,7 +7,7 @@ use crate::support::client::{Reply, send};
 use crate::support::{Database, Server, on_both_databases};
 
 pub(crate) const REPORT: &str = r#"{"sessionId":"S1","callSid":"CA1"}"#;
-pub(crate) const ID: &str = "9fa7705a-9bff-8ead-a1fd-6201c57676cc";
+pub(crate) const ID: &str = "d1719a49-b256-8ead-a1fd-6201c57676cc";
 
 on_both_databases!(
     new_billable_returns_no_body_and_a_location_header,

@@ -33,15 +33,15 @@ fn counts(billing: &Value) -> BTreeMap<String, (i64, i64)> {
 /// Inserts many billables of one session directly into the database.
 async fn fill_session(database: &Database, count: u32) {
     let rows = if database.is_postgres() {
-        "select 0, id, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test'
+        "select 0, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test'
     from (select n, gen_random_uuid() as id from generate_series(1, $1) as n) as made"
     } else {
         "with recursive series (n) as (select 1 union all select n + 1 from series where n < $1),
         made as materialized (select n, randomblob(16) as id from series)
-    select 0, id, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test' from made"
+    select 0, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test' from made"
     };
     let statement = format!(
-        "insert into entries (partition, id, position, kind, billable_id, session_id, occurred_at, recorded_at, client) {};
+        "insert into entries (partition, position, kind, billable_id, session_id, occurred_at, recorded_at, client) {};
          update log_heads set next_position = $1 + 1",
         rows
     );
@@ -54,7 +54,7 @@ on_both_databases!(a_session_is_attributed_once, async |database: Database| {
     let server = Server::start(&database).await;
     let client = server.client();
     let before = client
-        .report(&json!({"sessionId": "S 1", "callSid": "CA1", "accountId": "lone"}))
+        .report(&json!({"sessionId": "S 1", "callSid": "CA1", "accountId": "acc"}))
         .await
         .id();
     let own = client

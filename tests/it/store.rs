@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use billables::billable::entry::partition_of;
-use billables::billable::identity::{attributed_id, voided_id};
 use billables::billable::{
     Billable, BillableState, ClientName, Entry, EntryKind, Field, IdempotencyKey, Identity, Pair,
     RawReport, RawValue, Report, Text, Timestamp,
@@ -45,8 +44,7 @@ fn new_ids(appended: Result<Appended, StoreError>) -> Vec<Uuid> {
 }
 
 async fn find(store: &Store, id: Uuid) -> Option<Billable> {
-    let ids = Billable::all_ids(id).map(|id| (0, id));
-    let found = store.entries_find(&ids).await.unwrap();
+    let found = store.entries_find(&[(0, id)]).await.unwrap();
     Billable::assemble(found.into_iter().map(|log_entry| log_entry.entry)).remove(&id)
 }
 
@@ -69,10 +67,16 @@ on_both_databases!(
         let stored = appender.entries_append(&[&whole, &least]).await.unwrap();
         assert_eq!(
             stored.into_keys().collect::<HashSet<_>>(),
-            HashSet::from([whole.id, least.id])
+            HashSet::from([whole.billable_id, least.billable_id])
         );
-        assert_eq!(find(&store, whole.id).await.unwrap().recorded, whole);
-        assert_eq!(find(&store, least.id).await.unwrap().recorded, least);
+        assert_eq!(
+            find(&store, whole.billable_id).await.unwrap().recorded,
+            whole
+        );
+        assert_eq!(
+            find(&store, least.billable_id).await.unwrap().recorded,
+            least
+        );
         assert_eq!(find(&store, Uuid::now_v7()).await, None);
     }
 );
@@ -84,18 +88,21 @@ on_both_databases!(
         let first = entry(&[(Field::SessionId, "S1")], Some(("k", None)));
         let other = entry(&[(Field::SessionId, "S2")], Some(("k", None)));
         let fresh = call(1);
-        assert_eq!(first.id, other.id);
+        assert_eq!(first.billable_id, other.billable_id);
         let mut appender = store.appender(log, 0);
         assert_eq!(
             new_ids(appender.entries_append(&[&first]).await),
-            [first.id]
+            [first.billable_id]
         );
         assert_eq!(
             new_ids(appender.entries_append(&[&other, &fresh]).await),
-            [fresh.id]
+            [fresh.billable_id]
         );
         assert!(new_ids(appender.entries_append(&[&first, &fresh]).await).is_empty());
-        assert_eq!(find(&store, first.id).await.unwrap().recorded, first);
+        assert_eq!(
+            find(&store, first.billable_id).await.unwrap().recorded,
+            first
+        );
         assert_eq!(database.ids().await.len(), 2);
     }
 );
@@ -116,7 +123,10 @@ on_both_databases!(
         let stored = database.entries().await;
         assert_eq!(
             stored.iter().map(|(_, _, id)| *id).collect::<Vec<_>>(),
-            entries.iter().map(|entry| entry.id).collect::<Vec<_>>()
+            entries
+                .iter()
+                .map(|entry| entry.billable_id)
+                .collect::<Vec<_>>()
         );
         assert!(stored.windows(2).all(|pair| pair[0].1 < pair[1].1));
     }
@@ -150,7 +160,7 @@ on_both_databases!(
         );
         let (stored, expected) = (
             database.entries().await,
-            entries.iter().map(|entry| entry.id).collect(),
+            entries.iter().map(|entry| entry.billable_id).collect(),
         );
         assert_eq!(
             stored.iter().map(|(_, _, id)| *id).collect::<HashSet<_>>(),
@@ -175,7 +185,7 @@ on_both_databases!(
         let mut appender = store.appender(log, 0);
         appender.entries_append(&[&recorded]).await.unwrap();
         assert_eq!(
-            find(&store, recorded.id).await.unwrap().state(),
+            find(&store, recorded.billable_id).await.unwrap().state(),
             BillableState::Unattributed
         );
 
@@ -185,26 +195,24 @@ on_both_databases!(
             customer_id: text("c"),
         };
         let attributed = Entry {
-            id: attributed_id(recorded.id),
             kind: EntryKind::Attributed,
             pair: Some(pair.clone()),
             ..recorded.clone()
         };
         appender.entries_append(&[&attributed]).await.unwrap();
-        let billable = find(&store, recorded.id).await.unwrap();
+        let billable = find(&store, recorded.billable_id).await.unwrap();
         assert_eq!(
             (billable.state(), billable.pair()),
             (BillableState::Billable, Some(&pair))
         );
 
         let voided = Entry {
-            id: voided_id(recorded.id),
             kind: EntryKind::Voided,
             reason: Some(text("a test call")),
             ..attributed
         };
         appender.entries_append(&[&voided]).await.unwrap();
-        let billable = find(&store, recorded.id).await.unwrap();
+        let billable = find(&store, recorded.billable_id).await.unwrap();
         assert_eq!(
             (billable.state(), billable.recorded),
             (BillableState::Voided, recorded)
@@ -236,7 +244,10 @@ on_both_databases!(
             "{refused:?}"
         );
         assert!(database.ids().await.is_empty());
-        assert_eq!(new_ids(appender.entries_append(&[&good]).await), [good.id]);
+        assert_eq!(
+            new_ids(appender.entries_append(&[&good]).await),
+            [good.billable_id]
+        );
     }
 );
 
@@ -322,12 +333,15 @@ async fn positions_increase_within_each_partition() {
     for partition in 0..4 {
         let own: Vec<_> = entries
             .iter()
-            .filter(|entry| partition_of(entry.id, 4) == partition)
+            .filter(|entry| partition_of(entry.billable_id, 4) == partition)
             .collect();
         assert!(own.len() > 5, "ids spread over the partitions");
         let appended = store.appender(log, partition).entries_append(&own).await;
         assert_eq!(new_ids(appended).len(), own.len());
-        let found = store.entries_find(&[(partition, own[0].id)]).await.unwrap();
+        let found = store
+            .entries_find(&[(partition, own[0].billable_id)])
+            .await
+            .unwrap();
         assert_eq!(
             (found.len(), found[0].partition, &found[0].entry),
             (1, partition, own[0])

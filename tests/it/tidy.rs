@@ -95,8 +95,10 @@ fn both_databases_have_the_same_migrations_with_one_statement_each() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
     };
-    assert_eq!(names("postgres"), names("sqlite"));
-    assert!(!names("postgres").is_empty());
+    let mut postgres = names("postgres");
+    // The position is SQLite's rowid, which needs no index.
+    assert!(postgres.remove("0004_create_entries_by_position.sql"));
+    assert_eq!(postgres, names("sqlite"));
     for (dialect, name) in ["postgres", "sqlite"]
         .into_iter()
         .flat_map(|dialect| names(dialect).into_iter().map(move |name| (dialect, name)))
@@ -148,6 +150,7 @@ async fn every_migration_file_is_embedded_in_the_program() {
         let files = std::fs::read_dir(root().join("migrations").join(dialect))
             .unwrap()
             .count();
-        assert_eq!(database.migrations().await, i64::try_from(files).unwrap());
+        let run = database.count("select count(*) from _sqlx_migrations");
+        assert_eq!(run.await, i64::try_from(files).unwrap());
     }
 }

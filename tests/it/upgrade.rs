@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use billables::billable::identity::{attributed_id, voided_id};
+use billables::billable::identity::{call_prefix, first_part_of};
 use billables::billable::{ClientName, IdempotencyKey, Identity, Reported, Text, Timestamp};
 use billables::store::Store;
 use billables::token::Secret;
@@ -22,14 +22,9 @@ const ADMIN: &str = "0123456789abcdef0123456789abcdef";
 /// The secret of the token that [`fill`] creates.
 const SECRET: &str = "bil_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// The first schema that a program served from; it has billables and tokens.
-const FIRST: i64 = 4;
-
-/// The first schema of the second program, which added attribution, voids and totals.
-///
-/// A schema between the two is only left by an interrupted migration, so it holds what the first
-/// program wrote. A schema before [`FIRST`] is empty.
-const SECOND: i64 = 10;
+/// The schema of version 0.1.0, the first that has data. A schema before it is only left by an
+/// interrupted migration of a new database.
+const FIRST: i64 = 20;
 
 fn call(database: &Database, arguments: &[&str]) -> (i32, String, String) {
     run(&mut command(database, arguments))
@@ -100,19 +95,24 @@ impl Old {
     fn entry(
         &self,
         sql: &Sql,
-        (kind, id, position): (u8, Uuid, i64),
+        (kind, position): (u8, i64),
         pair: Option<(&str, &str)>,
         reason: Option<&str>,
     ) -> String {
         let text = |text: Option<&str>| text.map_or("null".to_owned(), |text| format!("'{text}'"));
         let [account, customer, session, call] = self.fields.map(text);
         let occurred_at = Timestamp::parse(self.occurred_at).unwrap().as_micros();
+        let prefix = self.fields[3].map(call_prefix);
+        let prefix = prefix.filter(|_| prefix != first_part_of(self.id));
+        let prefix = prefix.map_or("null".to_owned(), |[a, b, c, d, e, f]| {
+            i64::from_be_bytes([0, 0, a, b, c, d, e, f]).to_string()
+        });
         format!(
-            "insert into entries (partition, id, position, kind, billable_id, account_id, customer_id, session_id, call_sid,
-                 billed_account_id, billed_customer_id, occurred_at, recorded_at, client, idempotency_key, key_index, reason)
-             values (0, {}, {position}, {kind}, {}, {account}, {customer}, {session}, {call},
-                 {}, {}, {occurred_at}, {}, 'default', {}, null, {});",
-            sql.uuid(id),
+            "insert into entries (partition, position, kind, billable_id, account_id, customer_id, session_id, call_sid,
+                 billed_account_id, billed_customer_id, occurred_at, recorded_at, client, idempotency_key, key_index, reason,
+                 call_prefix)
+             values (0, {position}, {kind}, {}, {account}, {customer}, {session}, {call},
+                 {}, {}, {occurred_at}, {}, 'default', {}, null, {}, {prefix});",
             sql.uuid(self.id),
             text(pair.map(|pair| pair.0)),
             text(pair.map(|pair| pair.1)),
@@ -124,7 +124,7 @@ impl Old {
 
     fn recorded(&self, sql: &Sql) -> String {
         let pair = self.fields[0].zip(self.fields[1]);
-        self.entry(sql, (1, self.id, self.position), pair, None)
+        self.entry(sql, (1, self.position), pair, None)
     }
 
     async fn report(&self, client: &Client) -> Reply {
@@ -141,7 +141,7 @@ impl Old {
 
 fn old_log() -> [Old; 4] {
     let pair = [Some("acc"), Some("cus"), None, Some("CA1")];
-    let keyed = [Some("half"), None, Some("S1"), None];
+    let keyed = [Some("acc"), None, Some("S1"), Some("CA1")];
     let open = [None, None, Some("S2"), Some("CA2")];
     let random = [None, None, Some("S3"), None];
     [
@@ -153,7 +153,7 @@ fn old_log() -> [Old; 4] {
     ]
 }
 
-/// Creates the schema of a migration, with the data that a program of that version would have
+/// Creates the schema of a migration, with the data that a program of version 0.1.0 would have
 /// written.
 async fn fill(database: &Database, version: i64) {
     database.migrate_to(version).await;
@@ -167,7 +167,7 @@ async fn fill(database: &Database, version: i64) {
     let old = old_log();
     let mut statements = format!(
         "insert into log (id, epoch, partitions, created_at) values (1, {}, 1, 1772355600000000);
-         insert into log_heads (partition, next_position) values (0, 6);
+         insert into log_heads (partition, next_position) values (0, 8);
          insert into tokens (id, client, secret_hash, scopes, accounts, created_at, expires_at, revoked_at)
          values ({}, 'default', {}, 'report,read,bill', null, 1772355600000000, null, null);",
         sql.uuid(epoch),
@@ -177,33 +177,28 @@ async fn fill(database: &Database, version: i64) {
     for billable in &old {
         statements.push_str(&billable.recorded(&sql));
     }
-    if version >= SECOND {
-        let [pair, keyed, ..] = &old;
-        let attributed = (2, attributed_id(keyed.id), 6);
-        let voided = (3, voided_id(pair.id), 7);
-        statements.push_str(&keyed.entry(&sql, attributed, Some(("acc", "cus-2")), None));
-        statements.push_str(&pair.entry(&sql, voided, Some(("acc", "cus")), Some("a test")));
-        // The totals include the positions up to 2.
+    let [pair, keyed, ..] = &old;
+    statements.push_str(&keyed.entry(&sql, (2, 6), Some(("acc", "cus-2")), None));
+    statements.push_str(&pair.entry(&sql, (3, 7), Some(("acc", "cus")), Some("a test")));
+    // The totals include the positions up to 2.
+    statements.push_str(&format!(
+        "insert into cursor_keys (id, secret) values (1, {});
+         insert into sessions (session_id, account_id, customer_id, client, decided_at, is_complete)
+         values ('S1', 'acc', 'cus-2', 'default', 1772355600000000, {});
+         insert into session_pairs (partition, session_id, account_id, customer_id) values (0, 'S1', 'acc', 'cus-2');
+         insert into watermarks (partition, position) values (0, 2);",
+        sql.bytes(&[9; 32]),
+        if sql.is_postgres { "true" } else { "1" },
+    ));
+    for (level, starts_at) in [
+        (1, 1_772_355_600_000_000_i64),
+        (2, 1_772_323_200_000_000),
+        (3, 1_772_323_200_000_000),
+    ] {
         statements.push_str(&format!(
-            "update log_heads set next_position = 8;
-             insert into cursor_keys (id, secret) values (1, {});
-             insert into sessions (session_id, account_id, customer_id, client, decided_at, is_complete)
-             values ('S1', 'acc', 'cus-2', 'default', 1772355600000000, {});
-             insert into session_pairs (partition, session_id, account_id, customer_id) values (0, 'S1', 'acc', 'cus-2');
-             insert into watermarks (partition, position) values (0, 2);",
-            sql.bytes(&[9; 32]),
-            if sql.is_postgres { "true" } else { "1" },
+            "insert into buckets (partition, level, account_id, customer_id, starts_at, billable_count, voided_count)
+             values (0, {level}, 'acc', 'cus', {starts_at}, 1, 0), (0, {level}, '', '', {starts_at}, 1, 0);"
         ));
-        for (level, starts_at) in [
-            (1, 1_772_355_600_000_000_i64),
-            (2, 1_772_323_200_000_000),
-            (3, 1_772_323_200_000_000),
-        ] {
-            statements.push_str(&format!(
-                "insert into buckets (partition, level, account_id, customer_id, starts_at, billable_count, voided_count)
-                 values (0, {level}, 'acc', 'cus', {starts_at}, 1, 0), (0, {level}, '', '', {starts_at}, 1, 0);"
-            ));
-        }
     }
     database.execute_owned(statements).await;
 }
@@ -231,27 +226,20 @@ async fn everything(client: &Client) -> (Vec<(Uuid, String)>, Vec<(String, i64, 
 }
 
 /// Checks that a server has all the data that [`fill`] inserted, and works.
-async fn check_old_log(client: &Client, version: i64) {
+async fn check_old_log(client: &Client) {
     let old = old_log();
-    let is_second = version >= SECOND;
     let (list, customers, unattributed) = everything(client).await;
-    let states = if is_second {
-        ["voided", "billable", "unattributed", "unattributed"]
-    } else {
-        ["billable", "unattributed", "unattributed", "unattributed"]
-    };
+    let states = ["voided", "billable", "unattributed", "unattributed"];
     let expected = old.iter().zip(states).rev();
     let expected: Vec<_> = expected
         .map(|(old, state)| (old.id, state.to_owned()))
         .collect();
     assert_eq!(list, expected);
     let customer = |customer: &str, billable, voided| (customer.to_owned(), billable, voided);
-    if is_second {
-        assert_eq!(customers, [customer("cus", 0, 1), customer("cus-2", 1, 0)])
-    } else {
-        assert_eq!(customers, [customer("cus", 1, 0)])
-    }
-    assert_eq!(unattributed, if is_second { 2 } else { 3 });
+    assert_eq!(customers, [customer("cus", 0, 1), customer("cus-2", 1, 0)]);
+    assert_eq!(unattributed, 2);
+    let of_call = client.get("/billables?callSid=CA1").await.json();
+    assert_eq!(of_call["items"].as_array().unwrap().len(), 2);
     for billable in &old[..3] {
         let reply = billable.report(client).await;
         assert_eq!((reply.status, reply.id()), (200, billable.id));
@@ -302,7 +290,7 @@ async fn start_together(database: &Database, count: usize) -> Vec<Server> {
 async fn concurrent_opens_of_a_file_that_is_not_yet_in_wal_mode_all_succeed() {
     for _ in 0..20 {
         let database = Database::sqlite();
-        database.migrate_to(SECOND).await;
+        database.migrate_to(FIRST).await;
         let opening: Vec<_> = (0..8)
             .map(|_| {
                 let url = database.url().to_owned();
@@ -319,14 +307,15 @@ on_both_databases!(
     every_earlier_schema_is_migrated_with_its_data,
     async |database: Database| {
         let latest = Database::last_migration();
-        for version in 1..=latest {
+        // SQLite has no migration 4.
+        for version in (1..=latest).filter(|version| *version != 4) {
             let database = if database.is_postgres() {
                 Database::postgres().await
             } else {
                 Database::sqlite()
             };
             fill(&database, version).await;
-            assert_eq!(database.migrations().await, version);
+            assert_eq!(database.migrated_to().await, version);
             let server = start(&database);
             if version < FIRST {
                 let client = server.client_of(ADMIN);
@@ -339,12 +328,12 @@ on_both_databases!(
                     201
                 );
             } else {
-                check_old_log(&server.client_of(SECRET), version).await;
+                check_old_log(&server.client_of(SECRET)).await;
                 let (code, listed, _) = call(&database, &["token", "list"]);
                 assert_eq!((code, listed.lines().count()), (0, 2), "{listed}");
             }
             drop(server);
-            assert_eq!(database.migrations().await, latest);
+            assert_eq!(database.migrated_to().await, latest);
             let (code, output, errors) = verify(&database);
             assert_eq!(code, 0, "{version}: {output}{errors}");
         }
@@ -352,10 +341,33 @@ on_both_databases!(
 );
 
 on_both_databases!(
+    a_database_of_an_unreleased_build_is_refused,
+    async |database: Database| {
+        database.migrate_to(1).await;
+        // An earlier build's first migration had another text.
+        database
+            .execute(if database.is_postgres() {
+                "update _sqlx_migrations set checksum = decode('00', 'hex')"
+            } else {
+                "update _sqlx_migrations set checksum = x'00'"
+            })
+            .await;
+        for arguments in [&["serve"][..], &["verify"], &["token", "list"]] {
+            let (code, _, errors) = call(&database, arguments);
+            assert_eq!(code, 1, "{errors}");
+            assert!(
+                errors.contains("was created by a build from before version 0.1.0"),
+                "{errors}"
+            );
+        }
+        assert_eq!(database.migrated_to().await, 1, "nothing was changed");
+    }
+);
+
+on_both_databases!(
     servers_that_start_concurrently_on_an_old_schema_all_serve,
     async |database: Database| {
-        // The schema of migration 20 has all tables, but not all indexes.
-        for version in [0, FIRST, SECOND, 20] {
+        for version in [0, 3, FIRST] {
             let database = if database.is_postgres() {
                 Database::postgres().await
             } else {
@@ -378,7 +390,7 @@ on_both_databases!(
             }
             assert_eq!(new, 1);
             drop(servers);
-            assert_eq!(database.migrations().await, Database::last_migration());
+            assert_eq!(database.migrated_to().await, Database::last_migration());
             assert_eq!(verify(&database).0, 0);
         }
     }

@@ -40,13 +40,17 @@ async fn seed(database: &Database) {
     report(&client, call("CA1")).await;
     let voided = report(&client, call("CA2")).await;
     void(&client, &voided).await;
-    let keyed = json!({"sessionId": "S1", "accountId": "half", "occurredAt": at});
+    let keyed =
+        json!({"sessionId": "S1", "accountId": "acc", "callSid": "CA-key", "occurredAt": at});
     assert_eq!(client.report_keyed("k-1", &keyed).await.status, 201);
     let both = json!({"sessionId": "S1", "callSid": "CA-both", "occurredAt": at});
     let both = report(&client, both).await;
     decide(&client, "S1", "acc", "cus-2").await;
     void(&client, &both).await;
     report(&client, json!({"sessionId": "S1", "callSid": "CA-late"})).await;
+    // Its account contradicts the session's pair, so it is billed to nobody.
+    let other = json!({"sessionId": "S1", "callSid": "CA-other", "accountId": "other"});
+    report(&client, other).await;
     report(&client, json!({"sessionId": "S2", "callSid": "CA-open"})).await;
     report(&client, json!({"sessionId": "S3"})).await;
     server.signal("-TERM");
@@ -59,31 +63,35 @@ async fn seed(database: &Database) {
 const DAMAGE_CASES: &[(&str, &str)] = &[
     (
         "update entries set call_sid = 'CA9' where call_sid = 'CA1'",
-        "its id does not match its identity",
+        "its billable's id does not match its identity",
     ),
     (
         "update entries set client = 'other' where idempotency_key = 'k-1'",
-        "its id does not match its identity",
+        "its billable's id does not match its identity",
     ),
     (
-        "update entries set id = UUID where call_sid = 'CA1'",
-        "its id differs from the id of the billable that it records",
+        "update entries set billable_id = UUID where call_sid = 'CA1'",
+        "its billable's id does not match its identity",
     ),
     (
-        "update entries set partition = 1 where call_sid = 'CA1'",
-        "the entry at 1/1: the log has no such partition",
+        "update entries set call_prefix = 5 where call_sid = 'CA1'",
+        "its call_prefix does not match",
     ),
     (
-        "update entries set partition = -1 where call_sid = 'CA1'",
-        "the entry at -1/1: the log has no such partition",
+        "update entries set call_prefix = null where kind = 1 and idempotency_key = 'k-1'",
+        "its call_prefix does not match",
     ),
     (
-        "update entries set id = UUID where kind = 2 and idempotency_key = 'k-1'",
-        "its id is not derived from its billable's id",
+        "update entries set billed_account_id = 'acc', billed_customer_id = 'cus-2' where call_sid = 'CA-other'",
+        "it bills another account or customer than its report names",
     ),
     (
-        "update entries set id = UUID where kind = 3 and call_sid = 'CA2'",
-        "its id is not derived from its billable's id",
+        "update entries set billable_id = UUID where kind = 2 and idempotency_key = 'k-1'",
+        "its billable was never recorded",
+    ),
+    (
+        "update entries set billable_id = UUID where kind = 3 and call_sid = 'CA2'",
+        "its billable was never recorded",
     ),
     (
         "delete from entries where kind = 1 and call_sid = 'CA2'",
@@ -108,10 +116,6 @@ const DAMAGE_CASES: &[(&str, &str)] = &[
     (
         "update log_heads set next_position = 1000; update entries set position = 900 where kind = 2 and call_sid = 'CA-both'",
         "its billable was attributed after it was voided",
-    ),
-    (
-        "update entries set position = 1 where kind = 1 and call_sid = 'CA2'",
-        "another entry has the same position",
     ),
     (
         "update entries set position = 0 where call_sid = 'CA1'",
@@ -143,7 +147,7 @@ const DAMAGE_CASES: &[(&str, &str)] = &[
     ),
     (
         "update entries set kind = 2 where call_sid = 'CA1'",
-        "its id is not derived from its billable's id",
+        "its billable was never recorded",
     ),
     (
         "update entries set session_id = ' ' where session_id = 'S2'",
@@ -317,7 +321,7 @@ on_both_databases!(every_kind_of_damage_is_found, async |database: Database| {
         "1 billable(s) without identity: their random ids cannot be checked"
     );
     assert!(
-        lines[1].starts_with("verified 11 entries, 7 billables, 1 partition(s) in "),
+        lines[1].starts_with("verified 12 entries, 8 billables, 1 partition(s) in "),
         "{output}"
     );
     assert!(lines[1].ends_with(" s: 0 finding(s)"), "{output}");
@@ -352,7 +356,7 @@ on_both_databases!(
         let rows: String = (0..150).map(|number| {
             let row = json!({
                 "id": format!("00000000-0000-4000-8000-{number:012}"), "accountId": "a", "customerId": "c", "callSid": format!("CA{number}"),
-                "state": "billable", "billedAccountId": "a2", "billedCustomerId": "c", "occurredAt": "2026-03-01T09:00:00Z", "recordedAt": "2020-01-01T00:00:00Z",
+                "state": "billable", "billedAccountId": "a", "billedCustomerId": "c", "occurredAt": "2026-03-01T09:00:00Z", "recordedAt": "2020-01-01T00:00:00Z",
             });
             format!("{row}\n")
         }).collect();
@@ -375,12 +379,12 @@ on_both_databases!(
         let (code, output, errors) = verify(&database);
         assert_eq!(
             (code, &*errors),
-            (1, "billables: 450 finding(s)\n"),
+            (1, "billables: 300 finding(s)\n"),
             "{output}"
         );
         assert_eq!(output.lines().count(), 102);
         assert!(
-            output.contains("\nand 350 more\nverified 150 entries"),
+            output.contains("\nand 200 more\nverified 150 entries"),
             "{output}"
         );
         let (code, output, _) = run(&mut command(
@@ -459,7 +463,7 @@ async fn damage_that_only_sqlite_can_have_is_found() {
     seed(&database).await;
     for (damage, finding) in [
         (
-            "update entries set id = x'00' where call_sid = 'CA1'",
+            "update entries set billable_id = x'00' where call_sid = 'CA1'",
             "the entry at 0/1: it cannot be read",
         ),
         (
@@ -473,6 +477,36 @@ async fn damage_that_only_sqlite_can_have_is_found() {
         (
             "pragma ignore_check_constraints = on; update entries set kind = 9 where call_sid = 'CA1'",
             "the file: CHECK constraint failed in entries",
+        ),
+        (
+            "pragma ignore_check_constraints = on; update entries set partition = 1 where call_sid = 'CA1'",
+            "the file: CHECK constraint failed in entries",
+        ),
+    ] {
+        let damaged = database.copied().await;
+        damaged.execute(damage).await;
+        let (code, output, errors) = verify(&damaged);
+        assert!(output.contains(finding), "{damage}: {output}{errors}");
+        assert_eq!(code, 1, "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn damage_that_only_postgresql_can_have_is_found() {
+    let database = Database::postgres().await;
+    seed(&database).await;
+    for (damage, finding) in [
+        (
+            "update entries set partition = 1 where call_sid = 'CA1'",
+            "the entry at 1/1: the log has no such partition",
+        ),
+        (
+            "update entries set partition = -1 where call_sid = 'CA1'",
+            "the entry at -1/1: the log has no such partition",
+        ),
+        (
+            "update entries set position = 1 where kind = 1 and call_sid = 'CA2'",
+            "another entry has the same position",
         ),
     ] {
         let damaged = database.copied().await;
@@ -493,10 +527,10 @@ async fn a_billable_in_the_wrong_partition_is_found() {
     seed(&database).await;
     let (code, output, errors) = verify(&database);
     assert_eq!(code, 0, "{output}{errors}");
-    assert!(output.contains("7 billables, 3 partition(s)"), "{output}");
+    assert!(output.contains("8 billables, 3 partition(s)"), "{output}");
     for (damage, finding) in [
         (
-            "update entries set partition = (partition + 1) % 3, position = 1 where call_sid = 'CA1'",
+            "update log_heads set next_position = 100; update entries set partition = (partition + 1) % 3, position = 99 where call_sid = 'CA1'",
             "its billable belongs to partition ",
         ),
         (

@@ -70,7 +70,7 @@ on_both_databases!(
                 .get("billedAccountId"),
             None
         );
-        for id in ["8cdc9064-86bb-8aa7-94dd-3ddcc3a8189f", "no-id"] {
+        for id in ["d1719a49-b256-8aa7-94dd-3ddcc3a8189f", "no-id"] {
             let unknown = send(client.post(&format!("/billables/{id}/void"))).await;
             assert_eq!((unknown.status, &*unknown.error_code()), (404, "NotFound"));
         }

@@ -66,6 +66,11 @@ impl From<WriteError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::Store(Arc::new(error))
+        match error {
+            StoreError::TooMuch => Self::TooMuch(
+                "the call has too many billables to list them; add accountId, or from and to",
+            ),
+            error => Self::Store(Arc::new(error)),
+        }
     }
 }

@@ -36,8 +36,7 @@ pub(in crate::api) async fn find_billable(
 ) -> Result<Billable, ApiError> {
     let id: Uuid = id.parse().map_err(|_| ApiError::NotFound)?;
     let partition = partition_of(id, app.log.partitions);
-    let ids = Billable::all_ids(id).map(|id| (partition, id));
-    let found = app.store.entries_find(&ids).await?;
+    let found = app.store.entries_find(&[(partition, id)]).await?;
     let billable = Billable::assemble(found.into_iter().map(|log_entry| log_entry.entry))
         .remove(&id)
         .filter(|billable| caller.sees(billable));

@@ -9,6 +9,7 @@ use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::billable::Field;
 use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
+use crate::reader::points_at;
 use crate::token::Scope;
 use crate::totals::{Days, DaysError, Total, TotalsOf, Zone, read_totals};
 
@@ -62,6 +63,7 @@ pub(in crate::api) async fn get_billing(
         .ok_or(ApiError::TooMuch(
             "the totals have too many rows for one response; request fewer days or one account",
         ))?;
+    let as_of = points_at(&app.store, &totals.heads).await?;
     let dates: Vec<_> = if by_day {
         days.dates().map(|date| date.to_string()).collect()
     } else {
@@ -89,7 +91,7 @@ pub(in crate::api) async fn get_billing(
         start_date: days.first().to_string(),
         end_date: days.last().to_string(),
         time_zone: days.zone().name().to_owned(),
-        as_of: app.cursors.seal_feed(&totals.heads)?,
+        as_of: app.cursors.seal_feed(&as_of)?,
         customers: customers.collect(),
         unattributed_count: (!is_limited).then_some(totals.unattributed_count),
     };

@@ -12,8 +12,9 @@ use crate::api::handlers::list::DEFAULT_LIMIT;
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
+use crate::billable::LogPoint;
 use crate::formats::record::{Record, page};
-use crate::reader::read_feed;
+use crate::reader::{FeedPage, are_beyond, has_points, read_feed};
 use crate::token::Scope;
 
 /// The minimum time that an account-limited reader waits before it looks again for entries.
@@ -35,16 +36,22 @@ pub(in crate::api) async fn read_log(
     let deadline = Instant::now() + Duration::from_secs(query.wait()?);
     let accounts = caller.accounts();
     let mut heads = app.store.heads(app.log).await?;
-    let mut after = match query.get("after") {
-        Some(cursor) => app.cursors.open_feed(cursor, &heads)?,
-        None => vec![0; heads.len()],
+    let begun = match query.get("after") {
+        Some(cursor) => app.cursors.open_feed(cursor)?,
+        None => vec![LogPoint::default(); heads.len()],
     };
-    let (entries, permit) = loop {
+    let (FeedPage { entries, after }, permit) = loop {
+        if are_beyond(&begun, &heads) {
+            // Either these heads were read before this request began, or the log was truncated.
+            heads = app.store.heads(app.log).await?;
+            if are_beyond(&begun, &heads) {
+                return Err(ApiError::CursorGone);
+            }
+        }
         let permit = app.reads.acquire(caller.client()).await?;
-        let read = read_feed(&app.store, &accounts, &after, &heads, limit).await?;
-        after = read.after;
-        if !read.entries.is_empty() || Instant::now() >= deadline || app.stop.is_cancelled() {
-            break (read.entries, permit);
+        let page = read_feed(&app.store, &accounts, &begun, &heads, limit).await?;
+        if !page.entries.is_empty() || Instant::now() >= deadline || app.stop.is_cancelled() {
+            break (page, permit);
         }
         drop(permit);
         if accounts.is_some() {
@@ -52,22 +59,19 @@ pub(in crate::api) async fn read_log(
             sleep_until(deadline.min(Instant::now() + PAUSE)).await;
         }
         tokio::select! {
-            said = app.writer.heads().other_than(&after) => heads = said,
+            said = app.writer.heads().other_than(&heads) => heads = said,
             () = sleep_until(deadline) => {}
             () = app.stop.cancelled() => {}
-        }
-        if after.iter().zip(&heads).any(|(after, head)| after > head) {
-            // Either these heads were read before this request began, or the log was truncated.
-            heads = app.store.heads(app.log).await?;
-            if after.iter().zip(&heads).any(|(after, head)| after > head) {
-                return Err(ApiError::CursorGone);
-            }
         }
         // The token's grant can change while the request waits.
         caller
             .clone()
             .renewed(&app.tokens, crate::billable::Timestamp::now())?;
     };
+    // The log is checked after it was read, so that the page is of the log that the cursor is of.
+    if !has_points(&app.store, &begun).await? {
+        return Err(ApiError::CursorGone);
+    }
     let next = app.cursors.seal_feed(&after)?;
     let header = HeaderValue::from_str(&next).expect("base64 is visible ASCII");
     let (format, shows_position) = (response_format.format, accounts.is_none());

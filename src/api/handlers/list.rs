@@ -15,7 +15,7 @@ use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::formats::record::{Record, page};
-use crate::reader::List;
+use crate::reader::{List, are_beyond, has_points, points_at};
 use crate::token::Scope;
 
 /// The number of items in a page if the client gives no limit.
@@ -45,9 +45,15 @@ pub(in crate::api) async fn list_billables(
         caller.accounts(),
     )
     .await?;
+    let mut snapshot = None;
     if let Some(cursor) = query.get("cursor") {
-        let (snapshot, after) = app.cursors.open_list(&filter, cursor, list.cut())?;
-        list = list.resumed(snapshot, after);
+        let (points, after) = app.cursors.open_list(&filter, cursor)?;
+        if are_beyond(&points, list.cut()) || !has_points(&app.store, &points).await? {
+            return Err(ApiError::CursorGone);
+        }
+        let cut = points.iter().map(|point| point.position);
+        list = list.resumed(cut.collect(), after);
+        snapshot = Some(points);
     }
     if response_format.format.is_rows() {
         // An HTTP/1.0 body ends with the connection, so a truncated one looks complete.
@@ -71,10 +77,16 @@ pub(in crate::api) async fn list_billables(
     while billables.len() < limit && list.after().is_some() && started.elapsed() < PAGE_TIMEOUT {
         billables.extend(list.read(limit - billables.len()).await?);
     }
-    let next = list
-        .after()
-        .map(|after| app.cursors.seal_list(&filter, list.cut(), after))
-        .transpose()?;
+    let next = match list.after() {
+        Some(after) => {
+            let snapshot = match snapshot {
+                Some(snapshot) => snapshot,
+                None => points_at(&app.store, list.cut()).await?,
+            };
+            Some(app.cursors.seal_list(&filter, &snapshot, after)?)
+        }
+        None => None,
+    };
     let format = response_format.format;
     let items = billables
         .into_iter()

@@ -279,7 +279,7 @@ fn stored(
         Return::Representation
     });
     let location = match &*billables {
-        [(billable, _)] if !is_batch => Some(format!("/billables/{}", billable.recorded.id)),
+        [(billable, _)] if !is_batch => Some(format!("/billables/{}", billable.id())),
         _ => None,
     };
     let is_replayed = !is_any_new && !billables.is_empty();

@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use super::Findings;
 use super::entry::{faults, has_its_id, reported_pair};
-use crate::billable::identity::attributed_id;
-use crate::billable::{Billable, ClientName, Entry, EntryKind, Identity};
+use crate::billable::{ClientName, Entry, EntryKind, Identity};
 use crate::cli::progress::Progress;
 use crate::store::{
     AccountFilter, EntryRead, LogInfo, PositionRange, SessionFound, Store, StoreError,
@@ -17,14 +16,14 @@ use crate::store::{
 /// Entries per batch: about 5 MB, and as much again for their related entries.
 const READ_BATCH: u32 = 5000;
 
-/// The partition, position and id of an entry, for messages.
-struct EntryLabel(i32, i64, Option<Uuid>);
+/// The partition, position and key of an entry, for messages.
+struct EntryLabel(i32, i64, Option<(Uuid, EntryKind)>);
 
 impl fmt::Display for EntryLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(partition, position, id) = self;
+        let Self(partition, position, key) = self;
         write!(f, "the entry at {partition}/{position}")?;
-        id.map_or(Ok(()), |id| write!(f, " ({id})"))
+        key.map_or(Ok(()), |(id, kind)| write!(f, " ({id} {})", kind.as_str()))
     }
 }
 
@@ -164,6 +163,11 @@ impl<'a> Entries<'a> {
             if previous.replace(row.position) == Some(row.position) {
                 wrong.push("another entry has the same position".to_owned());
             }
+            if !row.has_its_call_prefix {
+                wrong.push(
+                    "its call_prefix does not match its callSid and its billable's id".to_owned(),
+                );
+            }
             match &row.entry {
                 Err(reason) => wrong.push(reason.clone()),
                 Ok(entry) => {
@@ -230,27 +234,23 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Reads the entries that `rows` are related to, by id. They are read after the attributions,
-    /// because all entries of a complete attribution are stored.
+    /// Reads the other entries of the billables of `rows`, where they matter. They are read after the
+    /// attributions, because all entries of a complete attribution are stored.
     async fn others(
         &self,
         rows: &[EntryRead],
         decisions: &HashMap<String, Option<SessionFound>>,
-    ) -> Result<HashMap<Uuid, EntryRead>, StoreError> {
+    ) -> Result<HashMap<(Uuid, EntryKind), EntryRead>, StoreError> {
         let mut wanted = Vec::new();
         for row in rows {
             let Ok(entry) = &row.entry else { continue };
-            let billable = entry.billable_id;
-            let ids = match entry.kind {
-                EntryKind::Attributed => vec![billable],
-                EntryKind::Voided => vec![billable, attributed_id(billable)],
-                EntryKind::Recorded if is_due(entry, self.decision(entry, decisions)) => {
-                    Billable::later_ids(billable).to_vec()
-                }
-                EntryKind::Recorded => continue,
+            let has_others = match entry.kind {
+                EntryKind::Attributed | EntryKind::Voided => true,
+                EntryKind::Recorded => is_due(entry, self.decision(entry, decisions)),
             };
-            let partition = row.partition.cast_unsigned();
-            wanted.extend(ids.into_iter().map(|id| (partition, id)));
+            if has_others {
+                wanted.push((row.partition.cast_unsigned(), entry.billable_id));
+            }
         }
         if wanted.is_empty() {
             return Ok(HashMap::new());
@@ -262,7 +262,7 @@ impl<'a> Entries<'a> {
             .entries_read_of(&wanted)
             .await?
             .into_iter()
-            .filter_map(|row| Some((row.id?, row)));
+            .filter_map(|row| Some((row.key?, row)));
         Ok(found.collect())
     }
 }
@@ -288,10 +288,11 @@ fn session_of(entry: &Entry) -> Option<&str> {
         .map(|session| session.as_str())
 }
 
-/// Returns whether an entry has no account and customer although its session's attribution is
-/// complete. Unless it was voided first, it must have been attributed.
+/// Returns whether an entry has no account and customer although its session's attribution, which
+/// it accepts, is complete. Unless it was voided first, it must have been attributed.
 fn is_due(entry: &Entry, decision: Decision<'_>) -> bool {
-    entry.pair.is_none() && matches!(decision, Decision::Made(found) if found.is_complete)
+    let is_due = |found: &SessionFound| found.is_complete && entry.accepts(&found.attribution.pair);
+    entry.pair.is_none() && matches!(decision, Decision::Made(found) if is_due(found))
 }
 
 /// Returns what is wrong between an entry and its related entries.
@@ -300,8 +301,9 @@ fn check_against_others(
     row: &EntryRead,
     entry: &Entry,
     decision: Decision<'_>,
-    others: &HashMap<Uuid, EntryRead>,
+    others: &HashMap<(Uuid, EntryKind), EntryRead>,
 ) -> Vec<String> {
+    let other = |kind| others.get(&(entry.billable_id, kind));
     let mut wrong = Vec::new();
     let mut fault = |is_one: bool, what: &str| {
         if is_one {
@@ -320,16 +322,15 @@ fn check_against_others(
             "it bills an account and customer that neither its report nor its session has",
         );
         let is_left = is_due(entry, decision)
-            && !Billable::later_ids(entry.id)
-                .iter()
-                .any(|id| others.contains_key(id));
+            && other(EntryKind::Attributed).is_none()
+            && other(EntryKind::Voided).is_none();
         fault(
             is_left,
             "its session's attribution is complete, but its billable was not attributed",
         );
         return wrong;
     }
-    let Some(recorded) = others.get(&entry.billable_id) else {
+    let Some(recorded) = other(EntryKind::Recorded) else {
         fault(true, "its billable was never recorded");
         return wrong;
     };
@@ -347,10 +348,6 @@ fn check_against_others(
         !is_same,
         "its fields differ from the entry that records its billable",
     );
-    fault(
-        first.kind != EntryKind::Recorded,
-        "the entry with its billable's id does not record it",
-    );
     if entry.kind == EntryKind::Attributed {
         fault(
             first.pair.is_some(),
@@ -362,7 +359,7 @@ fn check_against_others(
         );
         return wrong;
     }
-    let attributed = others.get(&attributed_id(entry.billable_id));
+    let attributed = other(EntryKind::Attributed);
     let is_late = attributed.is_some_and(|attributed| attributed.position > row.position);
     fault(is_late, "its billable was attributed after it was voided");
     let later = attributed.map(|attributed| attributed.entry.as_ref());
@@ -382,5 +379,5 @@ fn check_against_others(
 }
 
 fn label(row: &EntryRead) -> EntryLabel {
-    EntryLabel(row.partition, row.position, row.id)
+    EntryLabel(row.partition, row.position, row.key)
 }

@@ -1,7 +1,6 @@
 //! Checks an entry on its own.
 
 use crate::billable::entry::partition_of;
-use crate::billable::identity::{attributed_id, voided_id};
 use crate::billable::{
     Entry, EntryKind, Field, Pair, RawReport, RawValue, Report, Text, Timestamp,
 };
@@ -28,8 +27,8 @@ pub(super) fn reported_pair(entry: &Entry) -> Option<Pair> {
 pub(super) fn has_its_id(entry: &Entry) -> bool {
     let id = entry
         .identity
-        .id(&entry.client, &entry.reported, || entry.id);
-    id == entry.id
+        .id(&entry.client, &entry.reported, || entry.billable_id);
+    id == entry.billable_id
 }
 
 /// Returns what is wrong with an entry on its own. The report time of an imported entry, and the
@@ -54,12 +53,8 @@ pub(super) fn faults(
     match entry.kind {
         EntryKind::Recorded => {
             fault(
-                entry.id != entry.billable_id,
-                "its id differs from the id of the billable that it records",
-            );
-            fault(
                 !is_imported && !has_its_id(entry),
-                "its id does not match its identity",
+                "its billable's id does not match its identity",
             );
             let named = reported_pair(entry);
             fault(
@@ -69,21 +64,16 @@ pub(super) fn faults(
         }
         EntryKind::Attributed => {
             fault(
-                entry.id != attributed_id(entry.billable_id),
-                "its id is not derived from its billable's id",
-            );
-            fault(
                 entry.pair.is_none(),
                 "it attributes its billable to no account and customer",
             );
         }
-        EntryKind::Voided => {
-            fault(
-                entry.id != voided_id(entry.billable_id),
-                "its id is not derived from its billable's id",
-            );
-        }
+        EntryKind::Voided => {}
     }
+    fault(
+        entry.pair.as_ref().is_some_and(|pair| !entry.accepts(pair)),
+        "it bills another account or customer than its report names",
+    );
     fault(
         entry.kind != EntryKind::Voided && entry.reason.is_some(),
         "it has a reason but voids nothing",

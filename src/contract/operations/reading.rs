@@ -96,7 +96,7 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
         WITH_INPUT,
         OF_TEXTS,
         OF_CURSORS,
-        &[errors::HTTP_VERSION_NOT_SUPPORTED],
+        &[errors::TOO_MUCH, errors::HTTP_VERSION_NOT_SUPPORTED],
     ],
     ..DEFAULTS
 };

@@ -24,7 +24,7 @@ const PREFER: Member = header(
 const LOCATION: Member = header(
     "Location",
     MemberKind::String,
-    "/billables/4a9f3520-2c9d-8620-b8ed-069900bed70a",
+    "/billables/d1719a49-b256-8620-b8ed-069900bed70a",
     "The path of the billable",
 );
 const BILLABLE_IDENTITY: Member = header(

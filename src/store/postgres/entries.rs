@@ -1,4 +1,4 @@
-//! Entries in PostgreSQL: appending a group, and lookups by id.
+//! Entries in PostgreSQL: appending a group, and lookups by billable.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,39 +18,15 @@ use crate::store::{Appended, LogInfo, OpenError, StoreError};
 const FIND: &str = concat!(
     "select ",
     entry_columns!(),
-    " from entries where partition = $1 and id = any($2)"
+    " from entries where partition = $1 and billable_id = any($2)"
 );
 
 const FIND_IN_PARTITIONS: &str = concat!(
     "select ",
     entry_columns!(),
-    " from unnest($1::integer[], $2::uuid[]) as wanted (partition, id)
-     join entries on entries.partition = wanted.partition and entries.id = wanted.id"
+    " from unnest($1::integer[], $2::uuid[]) as wanted (partition, billable_id)
+     join entries on entries.partition = wanted.partition and entries.billable_id = wanted.billable_id"
 );
-
-/// Statements that select entries of calls.
-const OF_CALLS: [&str; 3] = [
-    // All entries.
-    concat!(
-        "select ",
-        entry_columns!(),
-        " from entries where call_sid = any($1) limit $2"
-    ),
-    // Entries that bill one of the accounts, or name it and bill none.
-    concat!(
-        "select ",
-        entry_columns!(),
-        " from entries where call_sid = any($1)
-           and coalesce(billed_account_id, account_id) = any($3) limit $2"
-    ),
-    // Entries that name one of the accounts and bill a different account.
-    concat!(
-        "select ",
-        entry_columns!(),
-        " from entries where call_sid = any($1)
-           and account_id = any($3) and account_id <> billed_account_id limit $2"
-    ),
-];
 
 impl super::Store {
     pub(in crate::store) async fn entries_find(
@@ -79,25 +55,6 @@ impl super::Store {
             .bind(ids)
             .fetch_all(&self.read);
         Ok(rows.await?)
-    }
-
-    pub(in crate::store) async fn entries_of_calls(
-        &self,
-        calls: &[&str],
-        accounts: Option<&[String]>,
-        limit: u32,
-    ) -> Result<Vec<LogEntry>, StoreError> {
-        let [of_all, of_own @ ..] = OF_CALLS;
-        let statements = accounts.map_or(vec![of_all], |_| of_own.to_vec());
-        let mut rows: Vec<EntryRow> = Vec::new();
-        for statement in statements {
-            let mut query = sqlx::query_as(statement).bind(calls).bind(i64::from(limit));
-            if let Some(accounts) = accounts {
-                query = query.bind(accounts);
-            }
-            rows.extend(query.fetch_all(&self.read).await?);
-        }
-        log_entries(rows)
     }
 }
 
@@ -271,7 +228,7 @@ impl Appender {
     }
 }
 
-/// Returns a partition's entries with these ids, in no particular order.
+/// Returns the entries of a partition's billables, in no particular order.
 pub(in crate::store) async fn find(
     connection: &mut PgConnection,
     partition: i32,

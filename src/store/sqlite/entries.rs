@@ -1,4 +1,4 @@
-//! Entries in SQLite: appending a group, and lookups by id.
+//! Entries in SQLite: appending a group, and lookups by billable.
 
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
@@ -17,39 +17,16 @@ pub(in crate::store) const FIND: &str = concat!(
     "select ",
     entry_columns!(),
     " from entries
-     where partition = $1 and id in (select unhex(value) from json_each($2))"
+     where partition = $1 and billable_id in (select unhex(value) from json_each($2))"
 );
 
 pub(in crate::store) const FIND_IN_PARTITIONS: &str = concat!(
     "select ",
     entry_columns!(),
     " from json_each($1) as wanted
-     join entries on entries.partition = wanted.value ->> 0 and entries.id = unhex(wanted.value ->> 1)"
+     join entries on entries.partition = wanted.value ->> 0
+         and entries.billable_id = unhex(wanted.value ->> 1)"
 );
-
-/// Statements that select entries of calls.
-pub(in crate::store) const OF_CALLS: [&str; 3] = [
-    // All entries.
-    concat!(
-        "select ",
-        entry_columns!(),
-        " from entries where call_sid in (select value from json_each($1)) limit $2"
-    ),
-    // Entries that bill one of the accounts, or name it and bill none.
-    concat!(
-        "select ",
-        entry_columns!(),
-        " from entries where call_sid in (select value from json_each($1))
-           and coalesce(billed_account_id, account_id) in (select value from json_each($3)) limit $2"
-    ),
-    // Entries that name one of the accounts and bill a different account.
-    concat!(
-        "select ",
-        entry_columns!(),
-        " from entries where call_sid in (select value from json_each($1))
-           and account_id in (select value from json_each($3)) and account_id <> billed_account_id limit $2"
-    ),
-];
 
 impl super::Store {
     pub(in crate::store) async fn entries_find(
@@ -78,26 +55,6 @@ impl super::Store {
             .bind(wanted)
             .fetch_all(&self.read);
         Ok(rows.await?)
-    }
-
-    pub(in crate::store) async fn entries_of_calls(
-        &self,
-        calls: &[&str],
-        accounts: Option<&[String]>,
-        limit: u32,
-    ) -> Result<Vec<LogEntry>, StoreError> {
-        let [of_all, of_own @ ..] = OF_CALLS;
-        let statements = accounts.map_or(vec![of_all], |_| of_own.to_vec());
-        let mut rows: Vec<EntryRow> = Vec::new();
-        for statement in statements {
-            let calls = json!(calls).to_string();
-            let mut query = sqlx::query_as(statement).bind(calls).bind(i64::from(limit));
-            if let Some(accounts) = accounts {
-                query = query.bind(json!(accounts).to_string());
-            }
-            rows.extend(query.fetch_all(&self.read).await?);
-        }
-        log_entries(rows)
     }
 }
 
@@ -199,7 +156,7 @@ impl Appender {
     }
 }
 
-/// Returns a partition's entries with these ids, in no particular order.
+/// Returns the entries of a partition's billables, in no particular order.
 pub(in crate::store) async fn find(
     connection: &mut SqliteConnection,
     partition: i32,

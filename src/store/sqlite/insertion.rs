@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{FromRow, Sqlite, SqliteConnection};
 
 use crate::billable::{Entry, IdempotencyKey, Text};
-use crate::store::row::InsertedRow;
+use crate::store::row::{InsertedRow, call_prefix_column};
 use crate::store::{Appended, StoreError};
 
 /// Builds the statement that inserts some entries of a group. `$1` is the partition, `$2` the
@@ -14,34 +14,39 @@ macro_rules! insert_from {
     ($billed:literal) => {
         concat!(
             "insert into entries (
-                 partition, id, position, kind, billable_id,
+                 partition, position, billable_id, kind,
                  account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
-                 occurred_at, recorded_at, client, idempotency_key, key_index, reason)
+                 occurred_at, recorded_at, client, idempotency_key, key_index, reason, call_prefix)
              select
-                 head.partition, unhex(new.value ->> 0), head.next_position - $2 + new.key, new.value ->> 1, unhex(new.value ->> 2),
-                 new.value ->> 3, new.value ->> 4, new.value ->> 5, new.value ->> 6, ",
+                 head.partition, head.next_position - $2 + new.key, unhex(new.value ->> 0), new.value ->> 1,
+                 new.value ->> 2, new.value ->> 3, new.value ->> 4, new.value ->> 5, ",
             $billed,
-            ", new.value ->> 9, new.value ->> 10, new.value ->> 11, new.value ->> 12, new.value ->> 13, new.value ->> 14
+            ", new.value ->> 8, new.value ->> 9, new.value ->> 10, new.value ->> 11, new.value ->> 12,
+                 new.value ->> 13, new.value ->> 14
              from log_heads as head cross join json_each($3) as new"
         )
     };
 }
 
+/// The join skips a decision that contradicts a half of the pair that the report names:
+/// [`Entry::accepts`].
 const INSERT: &str = concat!(
     insert_from!(
-        "coalesce(new.value ->> 7, decided.account_id), coalesce(new.value ->> 8, decided.customer_id)"
+        "coalesce(new.value ->> 6, decided.account_id), coalesce(new.value ->> 7, decided.customer_id)"
     ),
     " left join session_pairs as decided on decided.partition = head.partition
-          and decided.session_id = new.value ->> 5 and new.value ->> 1 = 1 and new.value ->> 7 is null
+          and decided.session_id = new.value ->> 4 and new.value ->> 1 = 1 and new.value ->> 6 is null
+          and (new.value ->> 2 is null or new.value ->> 2 = decided.account_id)
+          and (new.value ->> 3 is null or new.value ->> 3 = decided.customer_id)
       where head.partition = $1
-      on conflict (partition, id) do nothing
-      returning id, billed_account_id, billed_customer_id"
+      on conflict (billable_id, kind) do nothing
+      returning billable_id, billed_account_id, billed_customer_id"
 );
 
 const INSERT_NEW: &str = concat!(
-    insert_from!("new.value ->> 7, new.value ->> 8"),
+    insert_from!("new.value ->> 6, new.value ->> 7"),
     " where head.partition = $1
-      on conflict (partition, id) do nothing"
+      on conflict (billable_id, kind) do nothing"
 );
 
 /// The maximum number of entries in one statement. The statement journal keeps the changed pages in
@@ -49,7 +54,7 @@ const INSERT_NEW: &str = concat!(
 const MAX_STATEMENT_ENTRIES: usize = 500;
 
 /// Inserts entries at the positions taken with the head's lock, and returns those that were new. A
-/// `recorded` entry without a pair gets its session's pair, if that is decided.
+/// `recorded` entry without a pair gets its session's pair, if that is decided and accepted.
 pub(in crate::store) async fn insert(
     connection: &mut SqliteConnection,
     partition: i32,
@@ -116,7 +121,6 @@ fn rows_json(entries: &[&Entry]) -> String {
 
 fn row_json(entry: &Entry) -> String {
     let Entry {
-        id,
         billable_id,
         kind,
         reported,
@@ -129,9 +133,8 @@ fn row_json(entry: &Entry) -> String {
     } = entry;
     let [account, customer, session, call] = reported.fields().map(|(_, value)| value);
     let row = (
-        id.simple().to_string(),
-        kind.code(),
         billable_id.simple().to_string(),
+        kind.code(),
         account,
         customer,
         session,
@@ -144,6 +147,7 @@ fn row_json(entry: &Entry) -> String {
         identity.key().map(IdempotencyKey::as_str),
         identity.index(),
         reason.as_ref().map(Text::as_str),
+        call_prefix_column(entry),
     );
     serde_json::to_string(&row).expect("texts and numbers serialise")
 }

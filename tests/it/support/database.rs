@@ -153,7 +153,8 @@ impl Database {
 
     /// Reads the (partition, position, id) of every entry, in this order, bypassing the program.
     pub(crate) async fn entries(&self) -> Vec<(i32, i64, Uuid)> {
-        let sql = "select partition, position, id from entries order by partition, position";
+        let sql =
+            "select partition, position, billable_id from entries order by partition, position";
         if self.is_postgres() {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
             sqlx::query_as(sql)
@@ -283,7 +284,8 @@ impl Database {
     pub(crate) fn last_migration() -> i64 {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let files = std::fs::read_dir(root.join("migrations/sqlite")).unwrap();
-        i64::try_from(files.count()).unwrap()
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.map(|name| name[..4].parse().unwrap()).max().unwrap()
     }
 
     fn migrations_of(&self) -> PathBuf {
@@ -297,9 +299,9 @@ impl Database {
             .join(dialect)
     }
 
-    /// The number of migrations that have run.
-    pub(crate) async fn migrations(&self) -> i64 {
-        self.count("select count(*) from _sqlx_migrations where success")
+    /// The number of the last migration that has run.
+    pub(crate) async fn migrated_to(&self) -> i64 {
+        self.count("select max(version) from _sqlx_migrations where success")
             .await
     }
 

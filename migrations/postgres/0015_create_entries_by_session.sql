@@ -1,1 +1,0 @@
-create index entries_by_session on entries (session_id, occurred_at, billable_id) where session_id is not null;

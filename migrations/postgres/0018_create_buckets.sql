@@ -1,0 +1,15 @@
+-- Totals of the entries up to each partition's watermark, by the time of the call. Derived from the
+-- log: `billables rebuild-totals` rebuilds them.
+create table buckets (
+    partition integer not null,
+    -- 1: a quarter of an hour, 2: a day, 3: a calendar month; all in UTC
+    level smallint not null check (level between 1 and 3),
+    -- Both are empty for billables that are billed to nobody.
+    account_id text collate "C" not null,
+    customer_id text collate "C" not null,
+    starts_at bigint not null,
+    -- A voided billable is counted only in the second.
+    billable_count bigint not null,
+    voided_count bigint not null,
+    primary key (level, account_id, starts_at, customer_id, partition)
+);

@@ -1,2 +1,0 @@
--- Attributions that a crash may have left unfinished.
-create index sessions_pending on sessions (decided_at) where not is_complete;

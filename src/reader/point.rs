@@ -1,0 +1,37 @@
+//! Points in the log at which a reader continues.
+//!
+//! A log can lose its last entries: a failover to a standby that lacks them, or a backup put in
+//! place without `billables restore`. Other entries then get their positions. A point holds a mark
+//! of the entry before it, so that a reader who has read lost entries is told, instead of skipping
+//! the new ones.
+
+use crate::billable::LogPoint;
+use crate::store::{Store, StoreError};
+
+/// Returns the point at a position of each partition.
+pub async fn points_at(store: &Store, positions: &[i64]) -> Result<Vec<LogPoint>, StoreError> {
+    let mut points = Vec::with_capacity(positions.len());
+    for (partition, position) in (0..).zip(positions) {
+        let entry = match position {
+            0 => None,
+            _ => store.entry_at(partition, *position).await?,
+        };
+        points.push(LogPoint {
+            position: *position,
+            mark: entry.map(|entry| entry.mark()).unwrap_or_default(),
+        });
+    }
+    Ok(points)
+}
+
+/// Returns whether a point is beyond the end of the log.
+pub fn are_beyond(points: &[LogPoint], heads: &[i64]) -> bool {
+    let mut pairs = points.iter().zip(heads);
+    pairs.any(|(point, head)| point.position > *head)
+}
+
+/// Returns whether the log still has the entry before each point.
+pub async fn has_points(store: &Store, points: &[LogPoint]) -> Result<bool, StoreError> {
+    let positions: Vec<_> = points.iter().map(|point| point.position).collect();
+    Ok(points_at(store, &positions).await? == points)
+}
