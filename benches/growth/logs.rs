@@ -66,7 +66,8 @@ impl Log {
         .await
         .unwrap();
         let directory = PathBuf::from(variable("BENCH_DIRECTORY"));
-        let (address, token, server) = process::billables(&directory, url, port);
+        let (address, token, server) =
+            process::billables(&variable("BENCH_PROGRAM"), &directory, url, port);
         // Numbers that earlier runs on the same log did not use.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let first = usize::try_from(now.as_secs()).unwrap() * 1_000_000;

@@ -54,6 +54,10 @@ pub(crate) struct Bench {
     servers: Vec<Server>,
 }
 
+fn program() -> String {
+    variable("BENCH_PROGRAM")
+}
+
 fn known(number: usize) -> String {
     report(number % KNOWN)
 }
@@ -77,7 +81,7 @@ async fn make_databases(directory: &Path) -> (String, String) {
     let file = |name: &str| format!("sqlite://{}", directory.join(name).display());
     let (sqlite, rival_sqlite) = (file("bench.db"), file("rivals.db"));
     for url in [&database("rivals"), &rival_sqlite] {
-        let mut migrate = Command::new(variable("BENCH_PROGRAM"));
+        let mut migrate = Command::new(program());
         let status = migrate
             .arg("migrate")
             .env("DATABASE_URL", url)
@@ -143,7 +147,7 @@ impl Bench {
             directory: directory.clone(),
         };
         let (sqlite, rival_sqlite) = make_databases(&directory).await;
-        let (address, token, server) = billables(&directory, &database("bench"), 18480);
+        let (address, token, server) = billables(&program(), &directory, &database("bench"), 18480);
         let sent = |first, body| Target::new(&address, &token, first, body);
         for (name, target, reports) in [
             ("postgres", sent(KNOWN, report), 1),
@@ -162,7 +166,7 @@ impl Bench {
             );
         }
         bench.servers.push(server);
-        let (address, token, server) = billables(&directory, &sqlite, 18481);
+        let (address, token, server) = billables(&program(), &directory, &sqlite, 18481);
         bench.add(
             "sqlite",
             server,
@@ -352,8 +356,8 @@ impl Bench {
         let sqlite = format!("sqlite://{}", directory.join("memory.db").display());
         for (name, url) in [("PostgreSQL", database("memory")), ("SQLite", sqlite)] {
             // The first start creates the schema.
-            drop(billables(&directory, &url, 18490));
-            let (address, token, server) = billables(&directory, &url, 18491);
+            drop(billables(&program(), &directory, &url, 18490));
+            let (address, token, server) = billables(&program(), &directory, &url, 18491);
             until_ready(&address);
             tokio::time::sleep(Duration::from_secs(3)).await;
             let (idle, _) = resident(server.id());
@@ -389,7 +393,7 @@ fn start_to_ready(directory: &Path, url: &str) -> Duration {
     let mut all: Vec<_> = (18493..18498)
         .map(|port: u16| {
             let address = format!("127.0.0.1:{port}");
-            let mut command = Command::new(variable("BENCH_PROGRAM"));
+            let mut command = Command::new(program());
             command
                 .args(["serve", "--listen", &address])
                 .env("DATABASE_URL", url);

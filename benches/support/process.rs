@@ -89,12 +89,16 @@ pub(crate) fn variable(name: &str) -> String {
 }
 
 /// Starts the service on a database. Returns its address, a token for it, and its process.
-pub(crate) fn billables(directory: &Path, url: &str, port: u16) -> (String, String, Server) {
-    let program = variable("BENCH_PROGRAM");
+pub(crate) fn billables(
+    program: &str,
+    directory: &Path,
+    url: &str,
+    port: u16,
+) -> (String, String, Server) {
     let create = [
         "token", "create", "--client", "bench", "--scope", "report", "read",
     ];
-    let token = Command::new(&program)
+    let token = Command::new(program)
         .args(create)
         .env("DATABASE_URL", url)
         .output()
@@ -106,7 +110,7 @@ pub(crate) fn billables(directory: &Path, url: &str, port: u16) -> (String, Stri
     );
     let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
     let address = format!("127.0.0.1:{port}");
-    let mut command = Command::new(&program);
+    let mut command = Command::new(program);
     command
         .args(["serve", "--listen", &address])
         .env("DATABASE_URL", url);

@@ -5,23 +5,35 @@
 //! of the entry before it, so that a reader who has read lost entries is told, instead of skipping
 //! the new ones.
 
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use crate::billable::LogPoint;
 use crate::store::{Store, StoreError};
 
+/// The maximum number of partitions that are queried at the same time.
+const CONCURRENT: usize = 4;
+
 /// Returns the point at a position of each partition.
 pub async fn points_at(store: &Store, positions: &[i64]) -> Result<Vec<LogPoint>, StoreError> {
-    let mut points = Vec::with_capacity(positions.len());
-    for (partition, position) in (0..).zip(positions) {
-        let entry = match position {
-            0 => None,
-            _ => store.entry_at(partition, *position).await?,
-        };
-        points.push(LogPoint {
-            position: *position,
-            mark: entry.map(|entry| entry.mark()).unwrap_or_default(),
-        });
-    }
-    Ok(points)
+    let points = (0..).zip(positions.iter().copied());
+    let points: Vec<_> = points
+        .map(|(partition, position)| point_at(store, partition, position))
+        .collect();
+    stream::iter(points)
+        .buffered(CONCURRENT)
+        .try_collect()
+        .await
+}
+
+async fn point_at(store: &Store, partition: u32, position: i64) -> Result<LogPoint, StoreError> {
+    let entry = match position {
+        0 => None,
+        _ => store.entry_at(partition, position).await?,
+    };
+    Ok(LogPoint {
+        position,
+        mark: entry.map(|entry| entry.mark()).unwrap_or_default(),
+    })
 }
 
 /// Returns whether a point is beyond the end of the log.

@@ -15,6 +15,10 @@ mod metadata;
 /// 17.
 const ROWS: usize = 1000;
 
+/// Selects the last position of a partition. SQLite would scan the log for `max(position)`.
+pub(super) const LAST: &str =
+    "select position from entries where partition = $1 order by position desc limit 1";
+
 macro_rules! copy_operations {
     ($store:ty, $database:ty, $begin:expr, $begin_reading:expr) => {
         impl $store {
@@ -80,11 +84,10 @@ macro_rules! copy_operations {
             }
 
             async fn entries_last(&self, partition: i32) -> Result<i64, StoreError> {
-                let position: Option<i64> =
-                    sqlx::query_scalar("select max(position) from entries where partition = $1")
-                        .bind(partition)
-                        .fetch_one(&self.control)
-                        .await?;
+                let position: Option<i64> = sqlx::query_scalar(LAST)
+                    .bind(partition)
+                    .fetch_optional(&self.control)
+                    .await?;
                 Ok(position.unwrap_or_default())
             }
 
