@@ -1,5 +1,6 @@
 -- Totals of the entries up to each partition's watermark, by the time of the call. Derived from the
--- log: `billables rebuild-totals` rebuilds them.
+-- log: `billables rebuild-totals` rebuilds them. Without a rowid, the rows are in the tree of the
+-- primary key, so a new bucket costs two pages and not three.
 create table buckets (
     partition integer not null,
     -- 1: a quarter of an hour, 2: a day, 3: a calendar month; all in UTC
@@ -12,4 +13,4 @@ create table buckets (
     billable_count integer not null,
     voided_count integer not null,
     primary key (level, account_id, starts_at, customer_id, partition)
-) strict;
+) strict, without rowid;
