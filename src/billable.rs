@@ -10,7 +10,8 @@ pub mod timestamp;
 
 pub use code::Code;
 pub use entry::{
-    Attribution, Billable, BillableState, Entry, EntryKind, ListKey, LogEntry, LogPoint, Pair, Void,
+    Attribution, Billable, BillableState, Entry, EntryKind, EntryMark, ListKey, LogEntry, LogPoint,
+    Pair, Void,
 };
 pub use identity::{ClientName, FirstPart, IdempotencyKey, Identity};
 pub use report::{Field, FieldError, RawReport, RawValue, Report, Reported, Text};

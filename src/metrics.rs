@@ -71,6 +71,8 @@ pub enum Limit {
     Queue,
     /// Concurrent pages, feeds and checks.
     Reads,
+    /// Concurrent lookups by call, and lists of a session for account-limited clients.
+    Lookups,
     /// Concurrent exports.
     Exports,
     /// Concurrent reads of totals.
@@ -78,12 +80,13 @@ pub enum Limit {
 }
 
 impl Limit {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Rate,
         Self::Requests,
         Self::Bytes,
         Self::Queue,
         Self::Reads,
+        Self::Lookups,
         Self::Exports,
         Self::Totals,
     ];
@@ -275,6 +278,7 @@ impl Metrics {
             Limit::Bytes => "bytes",
             Limit::Queue => "queue",
             Limit::Reads => "reads",
+            Limit::Lookups => "lookups",
             Limit::Exports => "exports",
             Limit::Totals => "totals",
         };

@@ -190,13 +190,12 @@ impl Store {
         }
     }
 
-    /// Returns the entry at a position, or the last one before it.
-    pub async fn entry_at(
-        &self,
-        partition: u32,
-        position: i64,
-    ) -> Result<Option<LogEntry>, StoreError> {
-        on_either!(self, entry_at(partition, position))
+    /// Returns the entry at each (partition, position), or the last one before it if there is one.
+    pub async fn entries_at(&self, points: &[(u32, i64)]) -> Result<Vec<LogEntry>, StoreError> {
+        match self {
+            Self::Postgres(store) => store.entries_at(points).await,
+            Self::Sqlite(store) => store.entries_at_each(points).await,
+        }
     }
 
     /// Returns the last position of each partition. All entries up to it are committed and visible.

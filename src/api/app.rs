@@ -21,6 +21,11 @@ use crate::writer::Writer;
 /// about 2 MB.
 const MAX_READS: usize = 32;
 
+/// The maximum number of concurrent lookups by call, and of lists of a session for account-limited
+/// clients. Others' entries of the same call or session are read, too, and may be a million, so
+/// these must not hold all of the read connections.
+const MAX_LOOKUPS: usize = 2;
+
 /// The maximum number of concurrent exports. Each holds about 12 MB and reads one batch after
 /// another.
 const MAX_EXPORTS: usize = 8;
@@ -59,6 +64,7 @@ pub struct Shared {
     pub(super) budget: Budget,
     pub(super) in_flight: InFlight,
     pub(super) reads: ConcurrencyLimit,
+    pub(super) lookups: ConcurrencyLimit,
     pub(super) exports: ConcurrencyLimit,
     pub(super) totals: ConcurrencyLimit,
 }
@@ -95,6 +101,7 @@ impl App {
             budget: Budget::new(),
             in_flight: InFlight::new(limits.requests),
             reads: ConcurrencyLimit::new(MAX_READS, Limit::Reads),
+            lookups: ConcurrencyLimit::new(MAX_LOOKUPS, Limit::Lookups),
             exports: ConcurrencyLimit::new(MAX_EXPORTS, Limit::Exports),
             totals: ConcurrencyLimit::new(MAX_TOTALS, Limit::Totals),
         }))

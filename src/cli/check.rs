@@ -221,6 +221,7 @@ impl Check {
             accounts: Some(&[self.account.as_str()]),
             from: Timestamp::MIN,
             to: Timestamp::MAX,
+            cut: None,
             limit: MAX_OF_CALL + 1,
         };
         let entries = self.store.entries_of_calls(self.log, &lookup).await?;

@@ -200,10 +200,10 @@ impl List {
         }
         let mut rows: Vec<LogEntry> = Vec::new();
         let mut complete_until: Option<ListKey> = None;
-        for (index, account) in self.indexes() {
+        for (index, accounts) in self.indexes() {
             let scan = Scan {
                 index,
-                account,
+                accounts: accounts.as_deref(),
                 after,
                 from: self.filter.from.unwrap_or(Timestamp::MIN),
                 limit: u32::try_from(limit).expect("a scan is bounded"),
@@ -234,6 +234,7 @@ impl List {
             accounts: accounts.as_deref(),
             from: self.filter.from.unwrap_or(Timestamp::MIN),
             to: self.filter.to.unwrap_or(Timestamp::MAX),
+            cut: Some(&self.cut),
             limit: MAX_OF_CALL + 1,
         };
         let mut rows = self.store.entries_of_calls(self.log, &lookup).await?;
@@ -255,19 +256,22 @@ impl List {
         }
     }
 
-    /// Chooses the indexes that together cover the list. An account-limited reader uses its
-    /// accounts' index, so that other accounts' volume does not slow it down, except for a session.
-    fn indexes(&self) -> Vec<(ScanIndex<'_>, Option<&str>)> {
+    /// Chooses the indexes that together cover the list, each with the accounts to filter by. An
+    /// account-limited reader uses its accounts' index, so that other accounts' volume does not slow
+    /// it down, except for a session.
+    fn indexes(&self) -> Vec<(ScanIndex<'_>, Option<Vec<&str>>)> {
         let filter = &self.filter;
         let session = text(&filter.session_id);
         let account = text(&filter.account_id);
         if self.accounts.is_some() {
-            let asked = self.asked_accounts().unwrap_or_default().into_iter();
-            let indexes = asked.map(|own| match session {
-                Some(session) => (ScanIndex::Session(session), Some(own)),
-                None => (ScanIndex::Account(own), None),
-            });
-            return indexes.collect();
+            let asked = self.asked_accounts().unwrap_or_default();
+            return match session {
+                Some(session) => vec![(ScanIndex::Session(session), Some(asked))],
+                None => {
+                    let asked = asked.into_iter();
+                    asked.map(|own| (ScanIndex::Account(own), None)).collect()
+                }
+            };
         }
         let index = match (session, filter.state, text(&filter.customer_id)) {
             (Some(session), ..) => return vec![(ScanIndex::Session(session), None)],
@@ -279,7 +283,7 @@ impl List {
                 (None, _) => ScanIndex::All,
             },
         };
-        vec![(index, account)]
+        vec![(index, self.asked_accounts())]
     }
 
     /// Assembles billables in the order of the rows, and looks up their entries missing from the
@@ -289,8 +293,8 @@ impl List {
             self.asked_accounts().is_none()
         } else {
             let indexes = self.indexes();
-            indexes.iter().all(|(index, account)| {
-                matches!(index, ScanIndex::All | ScanIndex::Session(_)) && account.is_none()
+            indexes.iter().all(|(index, accounts)| {
+                matches!(index, ScanIndex::All | ScanIndex::Session(_)) && accounts.is_none()
             })
         };
         let mut groups: Vec<BillableEntries> = Vec::with_capacity(rows.len());

@@ -5,35 +5,26 @@
 //! of the entry before it, so that a reader who has read lost entries is told, instead of skipping
 //! the new ones.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::HashMap;
 
-use crate::billable::LogPoint;
+use crate::billable::{EntryMark, LogPoint};
 use crate::store::{Store, StoreError};
-
-/// The maximum number of partitions that are queried at the same time.
-const CONCURRENT: usize = 4;
 
 /// Returns the point at a position of each partition.
 pub async fn points_at(store: &Store, positions: &[i64]) -> Result<Vec<LogPoint>, StoreError> {
-    let points = (0..).zip(positions.iter().copied());
-    let points: Vec<_> = points
-        .map(|(partition, position)| point_at(store, partition, position))
-        .collect();
-    stream::iter(points)
-        .buffered(CONCURRENT)
-        .try_collect()
-        .await
-}
-
-async fn point_at(store: &Store, partition: u32, position: i64) -> Result<LogPoint, StoreError> {
-    let entry = match position {
-        0 => None,
-        _ => store.entry_at(partition, position).await?,
+    let positions = (0..).zip(positions.iter().copied());
+    let wanted: Vec<(u32, i64)> = positions.clone().filter(|(_, at)| *at > 0).collect();
+    let found = match &*wanted {
+        [] => Vec::new(),
+        wanted => store.entries_at(wanted).await?,
     };
-    Ok(LogPoint {
+    let found = found.iter().map(|entry| (entry.partition, entry.mark()));
+    let marks: HashMap<u32, EntryMark> = found.collect();
+    let point = |(partition, position)| LogPoint {
         position,
-        mark: entry.map(|entry| entry.mark()).unwrap_or_default(),
-    })
+        mark: marks.get(&partition).copied().unwrap_or_default(),
+    };
+    Ok(positions.map(point).collect())
 }
 
 /// Returns whether a point is beyond the end of the log.

@@ -25,11 +25,19 @@ pub struct CallLookup<'a> {
     pub from: Timestamp,
     /// Only entries of calls before this timestamp.
     pub to: Timestamp,
+    /// Only entries up to this position of each partition; `None` for all.
+    pub cut: Option<&'a [i64]>,
     /// The maximum number of entries.
     pub limit: usize,
 }
 
 impl CallLookup<'_> {
+    /// Returns the last position in each partition that is included.
+    fn positions(&self, log: LogInfo) -> Vec<i64> {
+        let all = || vec![i64::MAX; log.partitions as usize];
+        self.cut.map_or_else(all, <[i64]>::to_vec)
+    }
+
     /// Of the entries found, `count`, returns how many more may be.
     fn room(&self, count: usize) -> i64 {
         i64::try_from(self.limit.saturating_sub(count)).unwrap_or(i64::MAX)
@@ -61,28 +69,22 @@ impl Store {
             of_partition.push(CallRange { first, last, call });
             prefixes.push(prefix_number(prefix));
         }
+        let positions = lookup.positions(log);
         let mut rows = Vec::new();
         // One statement for each partition, so that Citus runs it on one shard.
         for (partition, ranges) in ranges {
             let room = lookup.room(rows.len());
-            let partition = partition.cast_signed();
-            rows.extend(match self {
-                Self::Postgres(store) => {
-                    store
-                        .entries_of_ranges(partition, &ranges, lookup, room)
-                        .await?
-                }
-                Self::Sqlite(store) => {
-                    store
-                        .entries_of_ranges(partition, &ranges, lookup, room)
-                        .await?
-                }
-            });
+            let until = positions[partition as usize];
+            let partition = (partition.cast_signed(), until);
+            rows.extend(on_either!(
+                self,
+                entries_of_ranges(partition, &ranges, lookup, room)
+            )?);
         }
         let room = lookup.room(rows.len());
         rows.extend(on_either!(
             self,
-            entries_of_prefixes(&prefixes, lookup, room)
+            entries_of_prefixes(&prefixes, &positions, lookup, room)
         )?);
         log_entries(rows)
     }

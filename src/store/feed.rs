@@ -72,17 +72,21 @@ macro_rules! feed_operations {
                 log_entries(query.fetch_all(&self.read).await?)
             }
 
-            pub(super) async fn entry_at(
+            /// Returns the entry at each (partition, position), or the last one before it, with one
+            /// query for each.
+            pub(super) async fn entries_at_each(
                 &self,
-                partition: u32,
-                position: i64,
-            ) -> Result<Option<LogEntry>, StoreError> {
-                let row: Option<EntryRow> = sqlx::query_as(AT)
-                    .bind(partition.cast_signed())
-                    .bind(position)
-                    .fetch_optional(&self.read)
-                    .await?;
-                row.map(LogEntry::try_from).transpose()
+                points: &[(u32, i64)],
+            ) -> Result<Vec<LogEntry>, StoreError> {
+                let mut rows: Vec<EntryRow> = Vec::new();
+                for (partition, position) in points {
+                    let row = sqlx::query_as(AT)
+                        .bind(partition.cast_signed())
+                        .bind(position)
+                        .fetch_optional(&self.read);
+                    rows.extend(row.await?);
+                }
+                log_entries(rows)
             }
 
             /// Returns the last position of each partition. Reads the log's own row as well: in a
@@ -109,6 +113,39 @@ pub(super) const AT: &str = concat!(
     entry_columns!(),
     " from entries where partition = $1 and position <= $2 order by position desc limit 1"
 );
+
+/// The same for many partitions. Citus would not run it.
+const AT_ALL: &str = concat!(
+    "select ",
+    entry_columns!(),
+    " from unnest($1::integer[], $2::bigint[]) as wanted (partition, position)
+     cross join lateral (
+         select * from entries
+         where entries.partition = wanted.partition and entries.position <= wanted.position
+         order by entries.position desc limit 1
+     ) as entries"
+);
+
+impl postgres::Store {
+    pub(super) async fn entries_at(
+        &self,
+        points: &[(u32, i64)],
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        if self.is_citus || points.len() == 1 {
+            return self.entries_at_each(points).await;
+        }
+        let (partitions, positions): (Vec<_>, Vec<_>) = points
+            .iter()
+            .map(|(partition, position)| (partition.cast_signed(), *position))
+            .unzip();
+        let rows: Vec<EntryRow> = sqlx::query_as(AT_ALL)
+            .bind(partitions)
+            .bind(positions)
+            .fetch_all(&self.read)
+            .await?;
+        log_entries(rows)
+    }
+}
 
 const HEADS: &str =
     "select log_heads.partition, log_heads.next_position - 1 as position, log.epoch, log.partitions

@@ -44,7 +44,7 @@ pub enum OpenError {
     Migrate(#[source] MigrateError),
     /// The database has an older format, which no released version wrote.
     #[error(
-        "the database was created by a build from before version 0.1.0, whose format this version cannot read: export its billables with that build, and import them into a new database"
+        "the database was created by a build from before version 0.1.0, whose format this version cannot read: use a new database"
     )]
     Unreleased,
     /// A connection or a statement failed while the database was being checked or prepared.

@@ -6,13 +6,13 @@ mod tests {
     use sqlx::{AssertSqlSafe, Row};
 
     use crate::store::feed::AT;
-    use crate::store::scan::{ENDS, SQLITE_ON_DAYS};
+    use crate::store::scan::ENDS;
     use crate::store::sqlite::calls::{OF_PREFIXES, OF_RANGES};
     use crate::store::sqlite::entries::{FIND, FIND_IN_PARTITIONS};
     use crate::store::totals::compare::WITH_LOG;
     use crate::store::totals::{SQLITE_ROLL, TAIL};
     use crate::store::void_attribute::SQLITE_OF_SESSION;
-    use crate::store::{AccountFilter, ScanIndex, Store};
+    use crate::store::{AccountFilter, ScanIndex, Store, sqlite};
 
     /// Returns the steps of a statement's plan that read the log.
     async fn plan(store: &Store, statement: &str) -> Vec<String> {
@@ -57,7 +57,7 @@ mod tests {
             (OF_RANGES, "INDEX sqlite_autoindex_entries_1"),
             (OF_PREFIXES, "INDEX entries_by_call_prefix"),
             (
-                SQLITE_ON_DAYS,
+                sqlite::Store::ON_DAYS,
                 "INDEX entries_by_customer (<expr>=? AND <expr>=?)",
             ),
             (ENDS, "COVERING INDEX entries_by_time"),
@@ -67,7 +67,7 @@ mod tests {
             (SQLITE_ROLL, "INTEGER PRIMARY KEY"),
             (WITH_LOG, "INDEX entries_by_time"),
         ];
-        let scans = scans.map(|(scan, index)| (scan.statement().0, index));
+        let scans = scans.map(|(scan, index)| (sqlite::Store::scan_statement(scan).0, index));
         let filters = filters.map(|(filter, index)| (filter.statement().0, index));
         for (statement, index) in scans.into_iter().chain(filters).chain(others) {
             let plan = plan(&store, statement).await;

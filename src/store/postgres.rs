@@ -52,6 +52,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Store {
     options: PgConnectOptions,
+    /// Whether the rows are on Citus workers.
+    pub(super) is_citus: bool,
     pub(super) read: PgPool,
     pub(super) control: PgPool,
     /// For decisions about sessions, which may wait for locks and standbys.
@@ -79,6 +81,7 @@ impl Store {
             .disable_statement_logging();
         let mut connection = connect_checked(&options).await?;
         check_database(&mut connection, &label(&options)).await?;
+        let is_citus = is_citus(&mut connection).await?;
         connection.close().await.map_err(OpenError::Prepare)?;
         let pool = |connections| {
             PgPoolOptions::new()
@@ -98,6 +101,7 @@ impl Store {
             control: pool(CONTROL_CONNECTIONS),
             decisions: pool(CONTROL_CONNECTIONS),
             derived: pool(1),
+            is_citus,
             options,
         })
     }
@@ -245,14 +249,17 @@ fn require_on(label: &str, name: &str, value: &str) -> Result<(), OpenError> {
     })
 }
 
+/// Returns whether the server is a Citus coordinator.
+async fn is_citus(connection: &mut PgConnection) -> Result<bool, OpenError> {
+    sqlx::query_scalar("select to_regproc('run_command_on_workers') is not null")
+        .fetch_one(connection)
+        .await
+        .map_err(OpenError::Prepare)
+}
+
 /// Checks the same settings on the workers of Citus, which hold the rows.
 async fn check_workers(connection: &mut PgConnection) -> Result<(), OpenError> {
-    let is_citus: bool =
-        sqlx::query_scalar("select to_regproc('run_command_on_workers') is not null")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(OpenError::Prepare)?;
-    if !is_citus {
+    if !is_citus(connection).await? {
         return Ok(());
     }
     for name in ["fsync", "full_page_writes"] {

@@ -35,8 +35,8 @@ pub enum ScanIndex<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Scan<'a> {
     pub index: ScanIndex<'a>,
-    /// Only entries that bill this account, or name it and bill none.
-    pub account: Option<&'a str>,
+    /// Only entries that bill one of these accounts, or name it and bill none.
+    pub accounts: Option<&'a [&'a str]>,
     /// Only entries after this key in list order.
     pub after: ListKey,
     /// Only entries of calls at or after this timestamp.
@@ -45,38 +45,30 @@ pub struct Scan<'a> {
     pub limit: u32,
 }
 
-/// Builds a scan's statement. `$5` is the account as a filter. The row comparison lets a scan start
-/// in the middle of an index.
+/// The condition on the accounts `$5`, in each database.
+macro_rules! of_accounts {
+    (postgres) => {
+        " and (cast($5 as text[]) is null or coalesce(billed_account_id, account_id) = any($5))"
+    };
+    (sqlite) => {
+        " and ($5 is null
+               or +coalesce(billed_account_id, account_id) in (select value from json_each($5)))"
+    };
+}
+
+/// Builds a scan's statement. The row comparison lets a scan start in the middle of an index.
 macro_rules! scan {
-    ($condition:literal) => {
+    ($dialect:ident, $condition:literal) => {
         concat!(
             "select ",
             entry_columns!(),
             " from entries where ",
             $condition,
-            " (occurred_at, billable_id) < ($1, $2) and occurred_at >= $3
-               and (cast($5 as text) is null or coalesce(billed_account_id, account_id) = $5)
-             order by occurred_at desc, billable_id desc limit $4"
+            " (occurred_at, billable_id) < ($1, $2) and occurred_at >= $3",
+            of_accounts!($dialect),
+            " order by occurred_at desc, billable_id desc limit $4"
         )
     };
-}
-
-impl<'a> ScanIndex<'a> {
-    /// Returns the statement, and the value of `$6` if it has one.
-    pub(super) fn statement(self) -> (&'static str, Option<&'a str>) {
-        match self {
-            Self::All => (scan!(""), None),
-            Self::Account(id) => (
-                scan!("coalesce(billed_account_id, account_id) = $6 and"),
-                Some(id),
-            ),
-            // The first of several.
-            Self::Customer(id) => (ON_DAY, Some(id)),
-            Self::Session(id) => (scan!("session_id = $6 and"), Some(id)),
-            Self::Voided => (scan!("kind = 3 and"), None),
-            Self::WithoutPair => (scan!("kind = 1 and billed_account_id is null and"), None),
-        }
-    }
 }
 
 /// The length of a day in microseconds, as in the index.
@@ -85,13 +77,22 @@ const DAY: i64 = 86_400_000_000;
 /// The maximum number of days in one query.
 const MAX_DAYS: i64 = 512;
 
-/// Builds the statement that selects entries of customer `$6` on days `$7`, newest first. `$5` is
-/// the account as a filter.
+/// Builds the statement that selects entries of customer `$6` on day `$7`, in the order of the index.
+macro_rules! on_day {
+    ($dialect:ident) => {
+        scan!(
+            $dialect,
+            "occurred_at / 86400000000 = $7 and coalesce(billed_customer_id, customer_id) = $6 and"
+        )
+    };
+}
+
+/// Builds the statement that selects entries of customer `$6` on days `$7`, newest first.
 ///
 /// The unary plus hides the time from the planners, which would otherwise take the index by time for
 /// the order, and read all entries of these days.
 macro_rules! on_days {
-    ($among:literal) => {
+    ($dialect:ident, $among:literal) => {
         concat!(
             "select ",
             entry_columns!(),
@@ -99,34 +100,42 @@ macro_rules! on_days {
              where occurred_at / 86400000000 ",
             $among,
             " and coalesce(billed_customer_id, customer_id) = $6
-               and (+occurred_at, billable_id) < ($1, $2) and +occurred_at >= $3
-               and (cast($5 as text) is null or coalesce(billed_account_id, account_id) = $5)
-             order by +occurred_at desc, billable_id desc limit $4"
+               and (+occurred_at, billable_id) < ($1, $2) and +occurred_at >= $3",
+            of_accounts!($dialect),
+            " order by +occurred_at desc, billable_id desc limit $4"
         )
     };
 }
-
-/// Selects entries of customer `$6` on day `$7` in the order of the index.
-pub(super) const ON_DAY: &str = concat!(
-    "select ",
-    entry_columns!(),
-    " from entries
-     where occurred_at / 86400000000 = $7 and coalesce(billed_customer_id, customer_id) = $6
-       and (occurred_at, billable_id) < ($1, $2) and occurred_at >= $3
-       and (cast($5 as text) is null or coalesce(billed_account_id, account_id) = $5)
-     order by occurred_at desc, billable_id desc limit $4"
-);
-
-const POSTGRES_ON_DAYS: &str = on_days!("= any($7::bigint[])");
-pub(super) const SQLITE_ON_DAYS: &str = on_days!("in (select value from json_each($7))");
 
 /// The times of the first and the last call in the log.
 pub(super) const ENDS: &str =
     "select (select min(occurred_at) from entries), (select max(occurred_at) from entries)";
 
 macro_rules! scan_operations {
-    ($store:ty, $on_days:expr, $list:expr) => {
-        impl $store {
+    ($dialect:ident, $among:literal, $days:expr, $accounts:expr) => {
+        impl $dialect::Store {
+            /// The statement on several days of a customer.
+            pub(super) const ON_DAYS: &str = on_days!($dialect, $among);
+
+            /// Returns the statement of a scan, and the value of `$6` if it has one. For a customer
+            /// it is the one on a single day.
+            pub(super) fn scan_statement(index: ScanIndex<'_>) -> (&'static str, Option<&str>) {
+                match index {
+                    ScanIndex::All => (scan!($dialect, ""), None),
+                    ScanIndex::Account(id) => (
+                        scan!($dialect, "coalesce(billed_account_id, account_id) = $6 and"),
+                        Some(id),
+                    ),
+                    ScanIndex::Customer(id) => (on_day!($dialect), Some(id)),
+                    ScanIndex::Session(id) => (scan!($dialect, "session_id = $6 and"), Some(id)),
+                    ScanIndex::Voided => (scan!($dialect, "kind = 3 and"), None),
+                    ScanIndex::WithoutPair => (
+                        scan!($dialect, "kind = 1 and billed_account_id is null and"),
+                        None,
+                    ),
+                }
+            }
+
             pub(super) async fn entries_scan(
                 &self,
                 scan: Scan<'_>,
@@ -134,13 +143,13 @@ macro_rules! scan_operations {
                 if let ScanIndex::Customer(customer) = scan.index {
                     return self.entries_of_customer(scan, customer).await;
                 }
-                let (statement, value) = scan.index.statement();
+                let (statement, value) = Self::scan_statement(scan.index);
                 let mut query = sqlx::query_as::<_, EntryRow>(statement)
                     .bind(scan.after.occurred_at.as_micros())
                     .bind(scan.after.billable_id)
                     .bind(scan.from.as_micros())
                     .bind(i64::from(scan.limit))
-                    .bind(scan.account);
+                    .bind(scan.accounts.map($accounts));
                 if let Some(value) = value {
                     query = query.bind(value);
                 }
@@ -164,18 +173,22 @@ macro_rules! scan_operations {
                 let limit = scan.limit as usize;
                 let mut rows: Vec<EntryRow> = Vec::new();
                 for (from, until) in days(newest, oldest) {
-                    let statement = if from == until { ON_DAY } else { $on_days };
+                    let statement = if from == until {
+                        on_day!($dialect)
+                    } else {
+                        Self::ON_DAYS
+                    };
                     let query = sqlx::query_as(statement)
                         .bind(after)
                         .bind(scan.after.billable_id)
                         .bind(scan.from.as_micros())
                         .bind(i64::try_from(limit - rows.len()).expect("a batch is bounded"))
-                        .bind(scan.account)
+                        .bind(scan.accounts.map($accounts))
                         .bind(customer);
                     let query = if from == until {
                         query.bind(from)
                     } else {
-                        query.bind($list((from..=until).collect()))
+                        query.bind($days((from..=until).collect()))
                     };
                     rows.extend(query.fetch_all(&self.read).await?);
                     if rows.len() >= limit {
@@ -188,9 +201,18 @@ macro_rules! scan_operations {
     };
 }
 
-scan_operations!(postgres::Store, POSTGRES_ON_DAYS, |days: Vec<i64>| days);
-scan_operations!(sqlite::Store, SQLITE_ON_DAYS, |days: Vec<i64>| json!(days)
-    .to_string());
+scan_operations!(
+    postgres,
+    "= any($7::bigint[])",
+    |days: Vec<i64>| days,
+    <[&str]>::to_vec
+);
+scan_operations!(
+    sqlite,
+    "in (select value from json_each($7))",
+    |days: Vec<i64>| json!(days).to_string(),
+    |accounts: &[&str]| json!(accounts).to_string()
+);
 
 /// Divides the days from `newest` back to `oldest` into ranges, newest first: one day, one, two,
 /// four and so on.

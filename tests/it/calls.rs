@@ -256,10 +256,21 @@ on_both_databases!(
             });
             customers.collect()
         };
-        for (account, count) in [("many", 10_000), ("more", 10_000), ("few", 3)] {
+        let store = async |account: &str, count: usize| {
             let post = client.post("/billables").header("prefer", "return=minimal");
             assert_eq!(send(post.json(&batch(account, count))).await.status, 204);
-        }
+        };
+        store("many", 10_000).await;
+        store("more", 10_000).await;
+        let page = client.get("/billables?callSid=CA").await.json();
+        let rest = format!(
+            "/billables?callSid=CA&limit=1000&cursor={}",
+            page["nextCursor"].as_str().unwrap()
+        );
+        store("few", 3).await;
+        // A list that was begun before is not longer than it was.
+        let rest = client.get(&rest).await;
+        assert_eq!(rest.json()["items"].as_array().unwrap().len(), 1000);
         drop(server);
         let server = Server::start(&database).await;
         let (client, limited) = (server.client(), server.client_of(&limited));

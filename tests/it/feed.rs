@@ -273,6 +273,49 @@ async fn readers_skip_nothing_and_repeat_nothing_while_several_processes_write()
     }
 }
 
+#[tokio::test]
+async fn a_log_of_256_partitions_is_read_without_gaps() {
+    let database = Database::postgres().await;
+    database.store_with(256).await.0.close().await;
+    let server = Server::start(&database).await;
+    let client = server.client();
+    let reports: Vec<_> = (0..500)
+        .map(|call| json!({"accountId": "a", "customerId": "c", "callSid": format!("CA{call}")}))
+        .collect();
+    assert_eq!(
+        send(client.post("/billables").json(&reports)).await.status,
+        201
+    );
+    let (mut seen, mut after) = (Vec::new(), None);
+    while seen.len() < 500 {
+        let (entries, next) = read(&client, after.as_deref(), "limit=150").await;
+        assert!(!entries.is_empty());
+        seen.extend(entries);
+        after = Some(next);
+    }
+    let page = client.get("/billables?limit=300").await.json();
+    let next = page["nextCursor"].as_str().unwrap();
+    let rest = client
+        .get(&format!("/billables?limit=300&cursor={next}"))
+        .await;
+    assert_eq!(rest.json()["items"].as_array().unwrap().len(), 200);
+    let path = "/billing?accountId=a&startDate=2026-01-01&endDate=2026-12-31";
+    let totals = client.get(path).await.json();
+    let as_of = totals["asOf"].as_str().unwrap();
+    assert!(read(&client, Some(as_of), "").await.0.is_empty());
+    // One partition lost its last entry, and has another in its place.
+    database
+        .execute(
+            "update entries set recorded_at = recorded_at + 1
+             where partition = (select partition from entries order by partition desc limit 1)",
+        )
+        .await;
+    for after in [after.unwrap(), as_of.to_owned()] {
+        let gone = client.get(&format!("/log?after={after}")).await;
+        assert_eq!((gone.status, &*gone.error_code()), (410, "CursorGone"));
+    }
+}
+
 /// The database counts the queries itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_are_queried_four_times_a_second_however_many_reads_wait() {

@@ -270,6 +270,14 @@ on_both_databases!(
                 row(one, "a", json!({"billedCustomerId": "z"})),
                 "the row bills another account or customer than it names",
             ),
+            (
+                row(
+                    one,
+                    "a",
+                    json!({"billedAccountId": null, "billedCustomerId": null, "state": "unattributed"}),
+                ),
+                "the row names an account and a customer but bills nobody",
+            ),
             (of_session("a"), ""),
             (
                 of_session("b"),
@@ -345,12 +353,12 @@ on_both_databases!(
             "new 2, already stored 0, voided 0, refused 0"
         );
         let refused = files.path("refused.ndjson");
-        let counts = "new 0, already stored 2, voided 0, refused 15";
+        let counts = "new 0, already stored 2, voided 0, refused 16";
         let (code, printed, errors) = import(&database, &[&file, "--refused", &refused]);
         assert_eq!((code, &*printed), (1, counts), "{errors}");
         assert_eq!(
             errors,
-            format!("billables: 15 row(s) were refused; see {refused}\n")
+            format!("billables: 16 row(s) were refused; see {refused}\n")
         );
         let written = std::fs::read_to_string(&refused).unwrap();
         let written: Vec<Value> = written
@@ -377,7 +385,7 @@ on_both_databases!(
         assert_eq!((code, &*printed), (1, &*format!("dry run: {counts}")));
         assert_eq!(errors.lines().count(), 11);
         assert!(
-            errors.contains(&format!("{file}:13: the row's id is not a UUID\n")),
+            errors.contains(&format!("{file}:15: the row's id is not a UUID\n")),
             "{errors}"
         );
         // Two rows of one file conflict. A dry run detects this too, although it stores nothing.

@@ -40,11 +40,28 @@ struct CheckIn {
     ids: Option<UpTo<String, MAX_INPUTS>>,
 }
 
-/// The result for one input.
-struct Checked {
-    input: String,
+/// What a call or an id is known by.
+#[derive(Clone)]
+struct Answer {
     state: &'static str,
     ids: Vec<Uuid>,
+}
+
+impl Answer {
+    /// Builds the answer for a call or an id, which is present if any of its billables is not
+    /// voided.
+    fn of(billables: &[&Billable]) -> Self {
+        let is_voided = |billable: &&Billable| billable.state() == BillableState::Voided;
+        let state = match billables {
+            [] => "missing",
+            some if some.iter().all(is_voided) => "voided",
+            _ => "present",
+        };
+        Self {
+            state,
+            ids: billables.iter().map(|billable| billable.id()).collect(),
+        }
+    }
 }
 
 /// Returns for each input whether it is present, voided or missing. Billables that the token may
@@ -76,39 +93,45 @@ pub(in crate::api) async fn check_billables(
         return Err(ApiError::TooManyItems);
     }
     let permit = app.reads.acquire(caller.client()).await?;
-    let mut checked = Vec::new();
+    let by_call = check_calls(&app, &caller, &call_sids).await?;
+    let parsed: Vec<Option<Uuid>> = ids.iter().map(|id| id.parse().ok()).collect();
+    let by_id = check_ids(&app, &caller, parsed.iter().flatten().copied().collect()).await?;
+    let missing = || Answer::of(&[]);
     let mut room = MAX_LISTED;
-    for calls in call_sids.chunks(LOOKUP_BATCH) {
-        checked.extend(check_calls(&app, &caller, calls, &mut room).await?);
+    let mut checked = Vec::with_capacity(call_sids.len() + ids.len());
+    for call in call_sids {
+        let answer = by_call.get(&call).cloned().unwrap_or_else(missing);
+        room = room.checked_sub(answer.ids.len()).ok_or(TOO_MUCH)?;
+        checked.push((call, answer));
     }
-    for ids in ids.chunks(LOOKUP_BATCH) {
-        checked.extend(check_ids(&app, &caller, ids).await?);
+    for (input, id) in ids.into_iter().zip(parsed) {
+        let answer = id.and_then(|id| by_id.get(&id).cloned());
+        checked.push((input, answer.unwrap_or_else(missing)));
     }
     let format = response_format.format;
-    let items = checked
-        .into_iter()
-        .enumerate()
-        .map(move |(index, checked)| {
-            let _held = (&permit, &claim);
-            let Checked { input, state, ids } = checked;
-            let ids = ids.iter().map(|id| Value::text(Some(id.to_string())));
-            let members = vec![
-                ("input", Value::text(Some(input))),
-                ("state", Value::text(Some(state))),
-                ("ids", Value::List(ids.collect())),
-            ];
-            Record::new("CheckedBillable", members).write_item(format, index == 0)
-        });
+    let items =
+        checked
+            .into_iter()
+            .enumerate()
+            .map(move |(index, (input, Answer { state, ids }))| {
+                let _held = (&permit, &claim);
+                let ids = ids.iter().map(|id| Value::text(Some(id.to_string())));
+                let members = vec![
+                    ("input", Value::text(Some(input))),
+                    ("state", Value::text(Some(state))),
+                    ("ids", Value::List(ids.collect())),
+                ];
+                Record::new("CheckedBillable", members).write_item(format, index == 0)
+            });
     Ok(response_format.pieces(page("CheckedBillable", items, None, format)))
 }
 
-/// Checks calls. `room` is the number of ids that the response may still list for calls.
+/// Looks up calls, each once however often it is given.
 async fn check_calls(
     app: &App,
     caller: &Caller,
     calls: &[String],
-    room: &mut usize,
-) -> Result<Vec<Checked>, ApiError> {
+) -> Result<HashMap<String, Answer>, ApiError> {
     for call in calls {
         // Rejects, for example, an empty callSid, which identifies no call.
         let parsed = Text::parse(Field::CallSid, call.clone());
@@ -120,51 +143,63 @@ async fn check_calls(
     let accounts: Option<Vec<_>> = accounts
         .as_ref()
         .map(|accounts| accounts.iter().map(String::as_str).collect());
-    let lookup = CallLookup {
-        calls: &distinct,
-        accounts: accounts.as_deref(),
-        from: Timestamp::MIN,
-        to: Timestamp::MAX,
-        limit: MAX_OF_CALL + 1,
+    let _permit = match distinct.is_empty() {
+        false => Some(app.lookups.acquire(caller.client()).await?),
+        true => None,
     };
-    let mut found = app.store.entries_of_calls(app.log, &lookup).await?;
-    if found.len() > MAX_OF_CALL {
-        return Err(TOO_MUCH);
-    }
-    if accounts.is_some() {
-        // If a billable was attributed later, only some of its entries are the account's.
-        let ids: BTreeSet<_> = found
-            .iter()
-            .map(|log_entry| log_entry.entry.billable_id)
-            .collect();
-        found = app.store.entries_find(&with_partitions(app, ids)).await?;
-    }
-    let mut by_call: HashMap<&str, Vec<&Billable>> = HashMap::new();
-    let billables = seen(caller, found);
-    for billable in billables.values() {
-        if let Some(call) = &billable.recorded.reported.call_sid {
-            by_call.entry(call.as_str()).or_default().push(billable);
+    let mut answers = HashMap::new();
+    let mut listed = 0;
+    for calls in distinct.chunks(LOOKUP_BATCH) {
+        let lookup = CallLookup {
+            calls,
+            accounts: accounts.as_deref(),
+            from: Timestamp::MIN,
+            to: Timestamp::MAX,
+            cut: None,
+            limit: MAX_OF_CALL + 1,
+        };
+        let mut found = app.store.entries_of_calls(app.log, &lookup).await?;
+        if found.len() > MAX_OF_CALL {
+            return Err(TOO_MUCH);
         }
+        if accounts.is_some() {
+            // If a billable was attributed later, only some of its entries are the account's.
+            let ids: BTreeSet<_> = found
+                .iter()
+                .map(|log_entry| log_entry.entry.billable_id)
+                .collect();
+            found = app.store.entries_find(&with_partitions(app, ids)).await?;
+        }
+        let mut by_call: HashMap<&str, Vec<&Billable>> = HashMap::new();
+        let billables = seen(caller, found);
+        for billable in billables.values() {
+            if let Some(call) = &billable.recorded.reported.call_sid {
+                by_call.entry(call.as_str()).or_default().push(billable);
+            }
+        }
+        listed += billables.len();
+        if listed > MAX_LISTED {
+            return Err(TOO_MUCH);
+        }
+        let found = by_call.iter();
+        answers.extend(found.map(|(call, found)| ((*call).to_owned(), Answer::of(found))));
     }
-    let checked = calls.iter().map(|call| {
-        let found = by_call.get(&**call).map(Vec::as_slice).unwrap_or_default();
-        *room = room.checked_sub(found.len()).ok_or(TOO_MUCH)?;
-        Ok(checked(call, found))
-    });
-    checked.collect()
+    Ok(answers)
 }
 
-async fn check_ids(app: &App, caller: &Caller, ids: &[String]) -> Result<Vec<Checked>, ApiError> {
-    let parsed: Vec<Option<Uuid>> = ids.iter().map(|id| id.parse().ok()).collect();
-    // Each id once: one that is given 10,000 times must not take longer if it exists.
-    let distinct: BTreeSet<_> = parsed.iter().flatten().copied().collect();
-    let wanted = with_partitions(app, distinct);
-    let billables = seen(caller, app.store.entries_find(&wanted).await?);
-    let checked = ids.iter().zip(parsed).map(|(input, id)| {
-        let billable = id.and_then(|id| billables.get(&id));
-        checked(input, billable.as_slice())
-    });
-    Ok(checked.collect())
+/// Looks up ids, each once however often it is given.
+async fn check_ids(
+    app: &App,
+    caller: &Caller,
+    ids: BTreeSet<Uuid>,
+) -> Result<HashMap<Uuid, Answer>, ApiError> {
+    let mut answers = HashMap::new();
+    for ids in with_partitions(app, ids).chunks(LOOKUP_BATCH) {
+        let billables = seen(caller, app.store.entries_find(ids).await?);
+        let found = billables.iter();
+        answers.extend(found.map(|(id, billable)| (*id, Answer::of(&[billable]))));
+    }
+    Ok(answers)
 }
 
 /// Returns the ids with their partitions.
@@ -177,19 +212,4 @@ fn seen(caller: &Caller, found: Vec<LogEntry>) -> BTreeMap<Uuid, Billable> {
     let billables = Billable::assemble(found.into_iter().map(|log_entry| log_entry.entry));
     let seen = billables.into_iter();
     seen.filter(|(_, billable)| caller.sees(billable)).collect()
-}
-
-/// Builds the result for an input, which is present if any of its billables is not voided.
-fn checked(input: &str, billables: &[&Billable]) -> Checked {
-    let is_voided = |billable: &&Billable| billable.state() == BillableState::Voided;
-    let state = match billables {
-        [] => "missing",
-        some if some.iter().all(is_voided) => "voided",
-        _ => "present",
-    };
-    Checked {
-        input: input.to_owned(),
-        state,
-        ids: billables.iter().map(|billable| billable.id()).collect(),
-    }
 }

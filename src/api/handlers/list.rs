@@ -55,6 +55,12 @@ pub(in crate::api) async fn list_billables(
         list = list.resumed(cut.collect(), after);
         snapshot = Some(points);
     }
+    let is_lookup =
+        filter.call_sid.is_some() || (filter.session_id.is_some() && caller.accounts().is_some());
+    let _lookup = match is_lookup {
+        true => Some(app.lookups.acquire(caller.client()).await?),
+        false => None,
+    };
     if response_format.format.is_rows() {
         // An HTTP/1.0 body ends with the connection, so a truncated one looks complete.
         if version < Version::HTTP_11 {

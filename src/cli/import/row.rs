@@ -122,6 +122,9 @@ impl Reading {
         }
         let identity = Identity::of(None, None, &report.reported);
         let recorded = Entry::recorded(id, report, identity, self.client.clone(), recorded_at);
+        if recorded.pair.is_some() && pair.is_none() {
+            return Err("the row names an account and a customer but bills nobody".to_owned());
+        }
         if pair.as_ref().is_some_and(|pair| !recorded.accepts(pair)) {
             return Err("the row bills another account or customer than it names".to_owned());
         }

@@ -19,8 +19,8 @@ const OF_RANGES: &str = concat!(
      ) as entries
      where entries.call_sid = wanted.call
        and (cast($5 as text[]) is null or coalesce(billed_account_id, account_id) = any($5))
-       and occurred_at >= $6 and occurred_at < $7
-     limit $8"
+       and occurred_at >= $6 and occurred_at < $7 and position <= $8
+     limit $9"
 );
 
 /// Selects the entries of calls whose ids are elsewhere, from all partitions.
@@ -30,14 +30,14 @@ const OF_PREFIXES: &str = concat!(
     " from (select * from entries where call_prefix = any($1) offset 0) as entries
      where call_sid = any($2)
        and (cast($3 as text[]) is null or coalesce(billed_account_id, account_id) = any($3))
-       and occurred_at >= $4 and occurred_at < $5
-     limit $6"
+       and occurred_at >= $4 and occurred_at < $5 and position <= ($6::bigint[])[partition + 1]
+     limit $7"
 );
 
 impl super::Store {
     pub(in crate::store) async fn entries_of_ranges(
         &self,
-        partition: i32,
+        (partition, until): (i32, i64),
         ranges: &[CallRange<'_>],
         lookup: &CallLookup<'_>,
         limit: i64,
@@ -50,6 +50,7 @@ impl super::Store {
             .bind(lookup.accounts)
             .bind(lookup.from.as_micros())
             .bind(lookup.to.as_micros())
+            .bind(until)
             .bind(limit)
             .fetch_all(&self.read);
         Ok(rows.await?)
@@ -58,6 +59,7 @@ impl super::Store {
     pub(in crate::store) async fn entries_of_prefixes(
         &self,
         prefixes: &[i64],
+        positions: &[i64],
         lookup: &CallLookup<'_>,
         limit: i64,
     ) -> Result<Vec<EntryRow>, StoreError> {
@@ -67,6 +69,7 @@ impl super::Store {
             .bind(lookup.accounts)
             .bind(lookup.from.as_micros())
             .bind(lookup.to.as_micros())
+            .bind(positions)
             .bind(limit)
             .fetch_all(&self.read);
         Ok(rows.await?)

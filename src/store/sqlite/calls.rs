@@ -17,8 +17,8 @@ pub(in crate::store) const OF_RANGES: &str = concat!(
        and +entries.partition = $2 and +entries.call_sid = wanted.value ->> 2
        and ($3 is null
            or +coalesce(billed_account_id, account_id) in (select value from json_each($3)))
-       and +occurred_at >= $4 and +occurred_at < $5
-     limit $6"
+       and +occurred_at >= $4 and +occurred_at < $5 and +position <= $6
+     limit $7"
 );
 
 /// Selects the entries of calls whose ids are elsewhere.
@@ -29,14 +29,14 @@ pub(in crate::store) const OF_PREFIXES: &str = concat!(
        and +call_sid in (select value from json_each($2))
        and ($3 is null
            or +coalesce(billed_account_id, account_id) in (select value from json_each($3)))
-       and +occurred_at >= $4 and +occurred_at < $5
-     limit $6"
+       and +occurred_at >= $4 and +occurred_at < $5 and +position <= $6
+     limit $7"
 );
 
 impl super::Store {
     pub(in crate::store) async fn entries_of_ranges(
         &self,
-        partition: i32,
+        (partition, until): (i32, i64),
         ranges: &[CallRange<'_>],
         lookup: &CallLookup<'_>,
         limit: i64,
@@ -56,6 +56,7 @@ impl super::Store {
             .bind(lookup.accounts.map(|accounts| json!(accounts).to_string()))
             .bind(lookup.from.as_micros())
             .bind(lookup.to.as_micros())
+            .bind(until)
             .bind(limit)
             .fetch_all(&self.read);
         Ok(rows.await?)
@@ -64,6 +65,7 @@ impl super::Store {
     pub(in crate::store) async fn entries_of_prefixes(
         &self,
         prefixes: &[i64],
+        positions: &[i64],
         lookup: &CallLookup<'_>,
         limit: i64,
     ) -> Result<Vec<EntryRow>, StoreError> {
@@ -73,6 +75,7 @@ impl super::Store {
             .bind(lookup.accounts.map(|accounts| json!(accounts).to_string()))
             .bind(lookup.from.as_micros())
             .bind(lookup.to.as_micros())
+            .bind(positions[0])
             .bind(limit)
             .fetch_all(&self.read);
         Ok(rows.await?)
