@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use billables::store::Store;
+use billables::store::{LogInfo, Store};
 use billables::token::Scope;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -494,12 +494,13 @@ async fn run(database: Database, steps: Vec<Step>) {
         server,
         secrets,
     };
-    let (store, _) = service.database.store().await;
+    let store = Store::open(service.database.url(), 2).await.unwrap();
+    let (log, _) = store.log_find().await.unwrap().unwrap();
     let mut model = Model::default();
     let mut consumed: [(Vec<Value>, Option<String>); 2] = Default::default();
     let mut begun: Vec<(String, Vec<Value>)> = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
-        apply(&mut service, &store, &mut model, &mut begun, step).await;
+        apply(&mut service, (&store, log), &mut model, &mut begun, step).await;
         for ((client, own), (entries, cursor)) in service.clients().into_iter().zip(&mut consumed) {
             let (news, next) = feed(&client, cursor.take()).await;
             entries.extend(news);
@@ -527,7 +528,7 @@ async fn run(database: Database, steps: Vec<Step>) {
 
 async fn apply(
     service: &mut Service,
-    store: &Store,
+    (store, log): (&Store, LogInfo),
     model: &mut Model,
     begun: &mut Vec<(String, Vec<Value>)>,
     step: Step,
@@ -595,9 +596,15 @@ async fn apply(
             std::mem::replace(&mut service.server, started).kill();
         }
         Step::Roll(positions) => {
-            store.totals_roll(0, positions).await.unwrap();
+            for partition in 0..log.partitions {
+                store.totals_roll(partition, positions).await.unwrap();
+            }
         }
-        Step::ClearTotals => store.totals_clear(0).await.unwrap(),
+        Step::ClearTotals => {
+            for partition in 0..log.partitions {
+                store.totals_clear(partition).await.unwrap();
+            }
+        }
         Step::BeginList => {
             let first = client.get("/billables?limit=2").await.json();
             if let Some(cursor) = first["nextCursor"].as_str() {
@@ -639,4 +646,13 @@ fn all_reads_agree_with_the_model_on_sqlite() {
 #[test]
 fn all_reads_agree_with_the_model_on_postgres() {
     check(6, Database::postgres);
+}
+
+#[test]
+fn all_reads_agree_with_the_model_on_four_partitions() {
+    check(4, async || {
+        let database = Database::postgres().await;
+        database.store_with(4).await.0.close().await;
+        database
+    });
 }

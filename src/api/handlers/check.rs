@@ -143,9 +143,10 @@ async fn check_calls(
     let accounts: Option<Vec<_>> = accounts
         .as_ref()
         .map(|accounts| accounts.iter().map(String::as_str).collect());
-    let _permit = match distinct.is_empty() {
-        false => Some(app.lookups.acquire(caller.client()).await?),
-        true => None,
+    let _permit = if distinct.is_empty() {
+        None
+    } else {
+        Some(app.lookups.acquire(caller.client()).await?)
     };
     let mut answers = HashMap::new();
     let mut listed = 0;

@@ -57,9 +57,10 @@ pub(in crate::api) async fn list_billables(
     }
     let is_lookup =
         filter.call_sid.is_some() || (filter.session_id.is_some() && caller.accounts().is_some());
-    let _lookup = match is_lookup {
-        true => Some(app.lookups.acquire(caller.client()).await?),
-        false => None,
+    let _lookup = if is_lookup {
+        Some(app.lookups.acquire(caller.client()).await?)
+    } else {
+        None
     };
     if response_format.format.is_rows() {
         // An HTTP/1.0 body ends with the connection, so a truncated one looks complete.
