@@ -68,11 +68,13 @@ pub(crate) async fn check(
     let recorded = database
         .count("select count(*) from entries where kind = 1")
         .await;
+    let keys = "select count(*) from (select distinct billable_id, kind from entries) as keys";
+    let keys = usize::try_from(database.count(keys).await).unwrap();
     let found = Found {
         acknowledged: acknowledged.len(),
         stored: usize::try_from(recorded).unwrap(),
         lost: expected.difference(&distinct).count(),
-        duplicates: entries.len() - distinct.len(),
+        duplicates: entries.len() - keys,
     };
     if found.lost + found.duplicates > 0 || found.stored != found.acknowledged {
         return found;
