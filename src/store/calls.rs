@@ -38,7 +38,7 @@ impl CallLookup<'_> {
         self.cut.map_or_else(all, <[i64]>::to_vec)
     }
 
-    /// Of the entries found, `count`, returns how many more may be.
+    /// Returns how many more entries may be read after `count`.
     fn room(&self, count: usize) -> i64 {
         i64::try_from(self.limit.saturating_sub(count)).unwrap_or(i64::MAX)
     }

@@ -140,8 +140,8 @@ fn voided(mut billables: HashMap<Uuid, Billable>, voids: &[Void]) -> (Vec<Entry>
     (fresh, settled)
 }
 
-/// Returns the entries that attribute what was found and accepts the pair, and the key to continue after if there may be
-/// more.
+/// Returns the entries that attribute the billables that accept the pair, and the key to continue
+/// after if there may be more.
 ///
 /// If the batch is full, its last billable is left for the next step, because its entries may be
 /// incomplete.
