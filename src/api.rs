@@ -13,6 +13,7 @@ mod query;
 mod resource_id;
 mod response_format;
 mod tokens;
+mod trust;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -33,6 +34,7 @@ use handlers::{
 use layers::context;
 pub use layers::context::FirstByte;
 pub use tokens::Tokens;
+pub use trust::{Trust, check_clock, warn_of_memory};
 
 impl App {
     /// Returns a router with all routes, for a single address.
@@ -139,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::billable::Timestamp;
-    use crate::store::Store;
+    use crate::store::{Origin, Store};
     use crate::writer::Writer;
 
     /// Calls `handler` through the layers. Returns the status, whether there is a `Retry-After`,
@@ -158,14 +160,15 @@ mod tests {
             .await
             .expect("a log");
         let tokens = Tokens::load(&store, log, None).await.expect("tokens");
-        let (writer, _writing) = Writer::start(&store, log, 1);
+        let (writer, _writing) = Writer::start(&store, log, 1, Origin::Server);
         let cursors = Cursors::load(&store, log).await.expect("a key");
         let limits = RequestLimits {
             requests: 1,
             timeout: Duration::from_millis(50),
         };
         let stop = CancellationToken::new();
-        let app = App::new(store, log, writer, tokens, cursors, limits, stop);
+        let trust = Trust::load(&store).await;
+        let app = App::new(store, log, writer, tokens, trust, cursors, limits, stop);
         let router = app.with_layers(Router::new().route(routes::LIVEZ, get(handler)));
         let request = Request::get(routes::LIVEZ)
             .header("accept", "application/xml")

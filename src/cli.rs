@@ -4,6 +4,7 @@ mod arguments;
 mod atomic_file;
 mod backup;
 mod check;
+mod clock;
 mod copy;
 mod export;
 mod healthcheck;
@@ -72,6 +73,8 @@ enum Command {
     Backup(backup::Args),
     /// Restore a backup and give the log a new epoch, so that earlier cursors are rejected.
     Restore(restore::Args),
+    /// Show whether this machine's clock is plausible, or accept it.
+    Clock(clock::Args),
     /// Print the OpenAPI description of the HTTP interface, as served at `/openapi.json`.
     Openapi,
     /// Check the whole log for consistency; the exit code is 1 if anything is wrong.
@@ -151,6 +154,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(Command::Check(args)) => check::run(&url, args).await,
             Some(Command::Copy(args)) => copy::run(args).await,
             Some(Command::RebuildTotals) => rebuild_totals::run(&url).await,
+            Some(Command::Clock(args)) => clock::run(&url, args).await,
             Some(Command::Openapi) => {
                 openapi::run();
                 Ok(())

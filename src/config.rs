@@ -96,6 +96,10 @@ pub struct ServeArgs {
     /// and show https URLs on pages.
     #[arg(long, env = "BILLABLES_BEHIND_PROXY", default_value = "false", value_parser = BoolishValueParser::new())]
     pub behind_proxy: bool,
+    /// Start on an SQLite database in memory (tmpfs), for tests: a restart of the machine loses
+    /// everything.
+    #[arg(long, env = "BILLABLES_ALLOW_VOLATILE", default_value = "false", value_parser = BoolishValueParser::new())]
+    pub allow_volatile: bool,
     /// Maximum number of concurrent connections; further connections wait to be accepted.
     #[arg(long, env = "BILLABLES_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,

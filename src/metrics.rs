@@ -161,6 +161,7 @@ pub struct Metrics {
     pub request_bytes_limit: Family<BudgetClass, Gauge>,
     refused: Family<Refused, Counter>,
     pub reports: Family<ReportLabels, Counter>,
+    pub replays_differing: Counter,
     pub commit_duration_seconds: Histogram,
     pub commit_entries: Histogram,
     pub commit_repeats: Counter,
@@ -192,6 +193,7 @@ impl Metrics {
             request_bytes_limit: Family::default(),
             refused: Family::default(),
             reports: Family::default(),
+            replays_differing: Counter::default(),
             commit_duration_seconds: durations(),
             commit_entries: Histogram::new(ENTRIES),
             commit_repeats: Counter::default(),
@@ -249,6 +251,7 @@ impl Metrics {
             request_bytes_limit: "Maximum number of bytes held by requests"
             refused: "Requests refused because a limit was reached"
             reports: "Reports processed in a confirmed transaction"
+            replays_differing: "Reports that were already stored with another occurredAt"
             commit_duration_seconds: "Duration of a group commit, including retries"
             commit_entries: "Entries in a group commit"
             commit_repeats: "Group commit attempts that had an unknown outcome and were retried"

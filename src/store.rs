@@ -22,6 +22,7 @@ mod backup;
 mod calls;
 mod copy;
 mod error;
+mod faults;
 mod feed;
 mod head;
 mod keys;
@@ -37,6 +38,7 @@ mod sqlite;
 mod state;
 mod tokens;
 mod totals;
+mod trust;
 mod verify;
 mod void_attribute;
 
@@ -49,7 +51,7 @@ use crate::billable::{Attribution, LogEntry, Timestamp};
 use crate::token::random_bytes;
 use crate::token::{SecretHash, Token};
 
-pub use appender::{Appended, Appender};
+pub use appender::{Appended, Appender, Origin};
 pub use backup::{FileContents, file_check_and_renew, file_copy};
 pub use calls::CallLookup;
 pub use error::StoreError;
@@ -58,6 +60,7 @@ pub use open::OpenError;
 pub use scan::{Scan, ScanIndex};
 pub use state::{LogState, PoolState};
 pub use totals::{BucketRange, Compared, Level, Totals, TotalsQuery, TotalsRow};
+pub use trust::ClockReference;
 pub use verify::{EntryRead, SessionRead};
 pub use void_attribute::{STEP, Voided};
 
@@ -156,10 +159,10 @@ impl Store {
     }
 
     /// Returns the appender of one partition, which has its own connection.
-    pub fn appender(&self, log: LogInfo, partition: u32) -> Appender {
+    pub fn appender(&self, log: LogInfo, partition: u32, origin: Origin) -> Appender {
         match self {
             Self::Postgres(store) => Appender::Postgres(store.appender(log, partition)),
-            Self::Sqlite(store) => Appender::Sqlite(store.appender(log, partition)),
+            Self::Sqlite(store) => Appender::Sqlite(store.appender(log, partition, origin)),
         }
     }
 

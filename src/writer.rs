@@ -28,7 +28,7 @@ use crate::billable::entry::partition_of;
 use crate::billable::{Attribution, Billable, Entry, Field, ListKey, Void};
 use crate::limits::Claim;
 use crate::metrics::{Limit, METRICS, as_i64};
-use crate::store::{LogInfo, Store};
+use crate::store::{LogInfo, Origin, Store};
 
 pub use head_watcher::HeadWatcher;
 
@@ -42,8 +42,8 @@ pub enum AppendOutcome {
     Stored(Billable),
     /// The entry was already stored, with the same content.
     Replayed(Billable),
-    /// Another report has the same id and differs in these fields.
-    Conflict(Vec<Field>),
+    /// Another report, whose billable is given, has the same id and differs in these fields.
+    Conflict(Vec<Field>, Box<Billable>),
 }
 
 /// Why an entry has no outcome. Only `Full` means that the entry was not stored.
@@ -134,7 +134,7 @@ impl Writer {
     ///
     /// # Panics
     /// The system cannot create a thread.
-    pub fn start(store: &Store, log: LogInfo, queue: usize) -> (Self, WriterTasks) {
+    pub fn start(store: &Store, log: LogInfo, queue: usize, origin: Origin) -> (Self, WriterTasks) {
         // A partition's task keeps at most one thread busy.
         let threads = available_parallelism()
             .map_or(1, usize::from)
@@ -150,7 +150,7 @@ impl Writer {
         let heads = HeadWatcher::new();
         for partition in 0..log.partitions {
             let (sender, receiver) = mpsc::channel(queue);
-            let appender = store.appender(log, partition);
+            let appender = store.appender(log, partition, origin);
             let group = group::Group::new(appender, heads.clone());
             tasks.spawn_on(task::run(group, receiver), runtime.handle());
             queues.push(sender);

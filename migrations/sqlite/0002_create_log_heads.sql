@@ -2,5 +2,8 @@
 -- that inserts the entries. So positions increase in commit order.
 create table log_heads (
     partition integer primary key,
-    next_position integer not null
+    next_position integer not null,
+    -- The latest recorded_at that a server wrote, in microseconds since 1970; 0 for none. A server
+    -- whose clock is far behind it stores nothing. Imports do not change it.
+    recorded_at integer not null default 0
 ) strict;

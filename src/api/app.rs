@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cursor::Cursors;
 use super::tokens::Tokens;
+use super::trust::Trust;
 use crate::limits::Budget;
 use crate::limits::concurrency::ConcurrencyLimit;
 use crate::limits::in_flight::InFlight;
@@ -57,6 +58,7 @@ pub struct Shared {
     pub(super) log: LogInfo,
     pub(super) writer: Writer,
     pub(super) tokens: Tokens,
+    pub(super) trust: Trust,
     pub(super) cursors: Cursors,
     pub(super) request_timeout: Duration,
     pub(super) stop: CancellationToken,
@@ -80,11 +82,13 @@ impl Deref for App {
 impl App {
     /// Creates the shared state. Cancelling `stop` releases waiting feed readers and makes the
     /// service report that it is stopping.
+    #[expect(clippy::too_many_arguments, reason = "one argument for each part")]
     pub fn new(
         store: Store,
         log: LogInfo,
         writer: Writer,
         tokens: Tokens,
+        trust: Trust,
         cursors: Cursors,
         limits: RequestLimits,
         stop: CancellationToken,
@@ -94,6 +98,7 @@ impl App {
             log,
             writer,
             tokens,
+            trust,
             cursors,
             request_timeout: limits.timeout,
             stop,

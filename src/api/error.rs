@@ -70,9 +70,9 @@ pub(super) enum ApiError {
     UnsupportedMediaType,
     /// The body's compression is not supported.
     UnsupportedCoding,
-    /// The key was already used, and these fields differ from the stored ones; each field has the
-    /// index of its batch item.
-    IdempotencyConflict(Vec<(Option<usize>, Field)>),
+    /// The keys of these batch items, or of the report, were already used. Each has the fields that
+    /// differ from the stored ones, or none if the token may not see what is stored.
+    IdempotencyConflict(Vec<(Option<usize>, Vec<Field>)>),
     /// A batch failed; this item is the first that was not stored.
     AtItem(usize, Box<Self>),
     /// The server is overloaded.
@@ -83,6 +83,8 @@ pub(super) enum ApiError {
     StoreUnavailable,
     /// The store failed. The reason is logged and not shown to the client.
     Store(Arc<StoreError>),
+    /// The server's clock is implausible, so nothing was stored.
+    ClockImplausible,
     /// The server is stopping and accepts no new work.
     Stopping,
     /// The request took too long.
@@ -171,13 +173,15 @@ impl ApiError {
             ),
             Self::AtItem(_, error) => return error.parts(),
             Self::IdempotencyConflict(conflicts) => {
-                let first = conflicts.first().and_then(|(index, _)| *index);
-                let fields = conflicts.iter().take_while(|(index, _)| *index == first);
-                let names: Vec<_> = fields.map(|(_, field)| field.camel()).collect();
+                let (index, fields) = conflicts.first().expect("at least one");
+                let names: Vec<_> = fields.iter().map(|field| field.camel()).collect();
+                let what = match &*names {
+                    [] => "content".to_owned(),
+                    names => names.join(", "),
+                };
                 let message = format!(
-                    "{}this Idempotency-Key, or this report's id, was already used with another {}",
-                    at(first),
-                    names.join(", ")
+                    "{}this Idempotency-Key, or this report's id, was already used with another {what}",
+                    at(*index)
                 );
                 return (errors::IDEMPOTENCY_CONFLICT, message);
             }
@@ -191,6 +195,10 @@ impl ApiError {
             Self::StoreUnavailable => (
                 errors::STORE_UNAVAILABLE,
                 "the database is unavailable; a write may or may not have been stored; retry later",
+            ),
+            Self::ClockImplausible => (
+                errors::CLOCK_IMPLAUSIBLE,
+                "the server's clock is wrong, so nothing was stored; its operator must set it; retry later",
             ),
             Self::Stopping => (
                 errors::STOPPING,
@@ -231,8 +239,10 @@ impl ApiError {
             Self::IdempotencyConflict(conflicts) => {
                 let differs =
                     |field: &Field| format!("{} differs from the stored value", field.camel());
-                conflicts
+                let fields = conflicts
                     .iter()
+                    .flat_map(|(index, fields)| fields.iter().map(move |field| (index, field)));
+                fields
                     .map(|(index, field)| {
                         of(
                             index,
@@ -299,6 +309,7 @@ impl ApiError {
         let index = match self {
             Self::AtItem(index, _) => Some(*index),
             Self::Invalid(errors) => standing(errors).and_then(|(index, _)| *index),
+            Self::IdempotencyConflict(conflicts) => conflicts.first().and_then(|(index, _)| *index),
             _ => errors.first().and_then(|error| error.index),
         };
         ResponseStatus {

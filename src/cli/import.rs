@@ -22,9 +22,10 @@ use super::arguments::{RowFormat, assignment};
 use super::progress::Progress;
 use super::records::FileRows;
 use super::{Failure, open};
+use crate::api::check_clock;
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, ClientName, Entry, Timestamp, Void};
-use crate::store::{LogInfo, Store};
+use crate::store::{LogInfo, Origin, Store};
 use crate::writer::{AppendOutcome, WriteError, Writer, WriterTasks};
 
 /// Rows that are stored together. 1,000 rows of 300 bytes commit in about 10 ms.
@@ -98,9 +99,14 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     } else {
         Some(store.log_prepare(None, Timestamp::now()).await?)
     };
+    if let (_, Some(fault)) = check_clock(&store, Timestamp::now()).await? {
+        return Err(Failure::Failed(format!(
+            "the clock is implausible: {fault}"
+        )));
+    }
     let writing = log
         .filter(|_| !dry_run)
-        .map(|log| Writer::start(&store, log, 1));
+        .map(|log| Writer::start(&store, log, 1, Origin::Import));
     let mut import = Import {
         store: store.clone(),
         log,
@@ -316,7 +322,7 @@ impl Import {
             match outcome.map_err(|error| unsure(&error))? {
                 AppendOutcome::Stored(_) | AppendOutcome::Replayed(_) => {}
                 // Another process has stored the id since the comparison.
-                AppendOutcome::Conflict(fields) => {
+                AppendOutcome::Conflict(fields, _) => {
                     if is_new {
                         self.counts.new -= 1
                     } else {

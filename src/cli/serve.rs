@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Failure, token};
-use crate::api::{self, App, Cursors, RequestLimits, Tokens};
+use crate::api::{self, App, Cursors, RequestLimits, Tokens, Trust};
 use crate::attribution;
 use crate::billable::{ClientName, Timestamp};
 use crate::config::{self, ServeArgs};
 use crate::server::{self, Limits, Tls};
-use crate::store::Store;
+use crate::store::{Origin, Store};
 use crate::telemetry::chain;
 use crate::token::{Grant, Scope};
 use crate::totals;
@@ -40,6 +40,16 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     let tls = load_tls(&args)?;
     reload_on_signal(tls.clone())?;
     let store = Store::open(url, args.read_connections).await?;
+    if store.is_volatile() {
+        if !args.allow_volatile {
+            store.close().await;
+            return Err(Failure::Failed(
+                "the database is in memory (tmpfs), so a restart of the machine loses everything: move it to a disk, or allow this with --allow-volatile"
+                    .to_owned(),
+            ));
+        }
+        api::warn_of_memory();
+    }
     store.migrate().await?;
     let log = store.log_prepare(None, Timestamp::now()).await?;
 
@@ -56,11 +66,14 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     }
 
     let tokens = Tokens::load(&store, log, admin.as_ref()).await?;
-    let (writer, mut writer_tasks) = Writer::start(&store, log, args.max_queue as usize);
+    let (writer, mut writer_tasks) =
+        Writer::start(&store, log, args.max_queue as usize, Origin::Server);
+    let trust = Trust::load(&store).await;
     let cursors = Cursors::load(&store, log).await?;
     let mut background = JoinSet::new();
     background.spawn(tokens.clone().keep_fresh(store.clone(), log, admin));
     background.spawn(tokens.clone().keep_recording_usage(store.clone()));
+    background.spawn(trust.clone().keep_checking(store.clone()));
     background.spawn(writer.heads().clone().keep_asking(store.clone(), log));
     background.spawn(totals::keep_rolling(store.clone()));
     background.spawn(totals::keep_watching(store.clone()));
@@ -75,6 +88,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         log,
         writer,
         tokens,
+        trust,
         cursors,
         RequestLimits {
             requests: args.max_requests as usize,

@@ -46,6 +46,7 @@ errors! {
     INTERNAL_SERVER_ERROR = 500 "InternalServerError" => "The server failed; its log has the cause under X-Request-Id.";
     OVERLOADED = 503 "Overloaded" => "The server is overloaded and nothing was stored; retry after Retry-After seconds.";
     STORE_UNAVAILABLE = 503 "StoreUnavailable" => "The database is unavailable. A write may or may not have been stored; retry after Retry-After seconds.";
+    CLOCK_IMPLAUSIBLE = 503 "ClockImplausible" => "The server's clock is wrong, so nothing was stored; retry after Retry-After seconds.";
     STOPPING = 503 "Stopping" => "The server is stopping; retry after Retry-After seconds.";
     TIMEOUT = 503 "Timeout" => "The request timed out. A write may or may not have been stored; retry after Retry-After seconds.";
     HTTP_VERSION_NOT_SUPPORTED = 505 "HttpVersionNotSupported" => "Exports require HTTP/1.1, so that a truncated response can be detected.";
@@ -68,6 +69,9 @@ pub const WITH_INPUT: &[Error] = &[MALFORMED, OVERLOADED];
 
 /// Errors of every operation that accepts a body.
 pub const WITH_BODY: &[Error] = &[REQUEST_TIMEOUT, PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];
+
+/// Errors of every operation that writes.
+pub const WHEN_WRITING: &[Error] = &[CLOCK_IMPLAUSIBLE];
 
 /// Errors of strings.
 pub const OF_TEXTS: &[Error] = &[LENGTH, INVALID_CHARACTER];

@@ -13,6 +13,15 @@ use crate::billable::{Attribution, Entry, ListKey, Pair, Void};
 /// billable is not in the map was already committed, or the head is missing.
 pub type Appended = HashMap<Uuid, Option<Pair>>;
 
+/// Who appends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A server, whose clock gives the entries their `recorded_at`.
+    Server,
+    /// An import, whose entries have times from elsewhere.
+    Import,
+}
+
 /// The writing side of one partition.
 ///
 /// It connects on demand. It drops its connection whenever an operation fails or its future is
@@ -38,8 +47,8 @@ impl Appender {
     pub async fn entries_confirm(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Postgres(appender) => appender.entries_confirm().await,
-            // In SQLite, everything visible has been flushed.
-            Self::Sqlite(_) => Ok(()),
+            // In SQLite, everything visible has been flushed, unless a flush failed.
+            Self::Sqlite(appender) => appender.confirm(),
         }
     }
 

@@ -29,8 +29,8 @@ pub struct FileContents {
     pub head: i64,
 }
 
-/// Copies a database file as of one moment, while other processes may write to it. The target is an
-/// empty file. The copy is not flushed.
+/// Copies a database file as of one moment, while other processes may write to it, and marks the
+/// copy as a backup. The target is an empty file. The copy is not flushed.
 ///
 /// # Errors
 /// See [`OpenError`].
@@ -39,6 +39,7 @@ pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError
         label: from.display().to_string(),
         source,
     };
+    sqlite::refuse_backup(from, &sqlite::label(from))?;
     let mut connection = file_open(from).await?;
     contents(&mut connection, from).await?;
     let to_text = to.to_str().ok_or_else(|| {
@@ -54,12 +55,16 @@ pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError
     connection.close().await.map_err(failed)?;
     let mut copy = file_open(to).await?;
     let held = contents(&mut copy, to).await?;
+    sqlx::query(sqlite::MARK)
+        .execute(&mut copy)
+        .await
+        .map_err(failed)?;
     copy.close().await.map_err(failed)?;
     Ok(held)
 }
 
-/// Checks a database file that no process has open, and gives its log a new epoch. Messages about
-/// the contents show the path `named` instead of `file`.
+/// Checks a database file that no process has open, gives its log a new epoch, and takes off the
+/// mark of a backup. Messages about the contents show the path `named` instead of `file`.
 ///
 /// # Errors
 /// [`OpenError::Damaged`]; or the file is not a database or has no log.
@@ -74,6 +79,10 @@ pub async fn file_check_and_renew(file: &Path, named: &Path) -> Result<FileConte
     held.log.epoch = fresh_epoch()?;
     sqlx::query(RENEW)
         .bind(held.log.epoch)
+        .execute(&mut connection)
+        .await
+        .map_err(OpenError::Prepare)?;
+    sqlx::query(sqlite::UNMARK)
         .execute(&mut connection)
         .await
         .map_err(OpenError::Prepare)?;

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::OpenError;
+use super::faults::{self, Distrust};
 
 /// An error of a store operation.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,14 @@ pub enum StoreError {
     /// something else. As with [`Self::Unavailable`], the write may or may not be stored.
     #[error("the database contains a different log than when this server started")]
     WrongLog,
+    /// SQLite's files are not the ones that were opened, or are damaged. Nothing is acknowledged
+    /// before a restart.
+    #[error("nothing can be stored any more")]
+    Distrusted(#[source] Distrust),
+    /// A write to SQLite's WAL, or its flush, failed, and the WAL could not be copied into the
+    /// database yet. As with [`Self::Unavailable`], the write may or may not be stored.
+    #[error("a write to the WAL failed, and the WAL is not copied into the database yet")]
+    WalFailed,
     /// The database can be reached but fails a check. As with [`Self::Unavailable`], the write may
     /// or may not be stored.
     #[error("the database cannot be used")]
@@ -54,7 +63,12 @@ impl StoreError {
     /// Returns whether a retry may succeed. If so, the failed write may or may not be stored.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable(_) | Self::TimedOut | Self::WrongLog | Self::Unfit(_) => true,
+            Self::Unavailable(_)
+            | Self::TimedOut
+            | Self::WrongLog
+            | Self::Distrusted(_)
+            | Self::WalFailed
+            | Self::Unfit(_) => true,
             Self::NoHead { .. }
             | Self::Refused(_)
             | Self::NotStored(_)
@@ -77,9 +91,11 @@ impl From<sqlx::Error> for StoreError {
                     .any(|class| code.starts_with(class)),
                 // The primary code is the low byte. Codes 18, 19, 20 and 25 are TOOBIG, CONSTRAINT,
                 // MISMATCH and RANGE.
-                None => code
-                    .parse()
-                    .is_ok_and(|code: i32| matches!(code & 0xff, 18 | 19 | 20 | 25)),
+                None => {
+                    faults::note(database);
+                    code.parse()
+                        .is_ok_and(|code: i32| matches!(code & 0xff, 18 | 19 | 20 | 25))
+                }
             }
         });
         if is_refused {

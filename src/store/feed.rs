@@ -92,7 +92,7 @@ macro_rules! feed_operations {
             /// Returns the last position of each partition. Reads the log's own row as well: in a
             /// replaced database, positions mean something else.
             pub(super) async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
-                self.check_same_file()?;
+                self.check_files()?;
                 let rows: Vec<HeadRow> = sqlx::query_as(HEADS).fetch_all(&self.read).await?;
                 let is_other = |row: &HeadRow| LogInfo::from(row.log()) != log;
                 if rows.iter().any(is_other) {

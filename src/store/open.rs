@@ -75,6 +75,18 @@ pub enum OpenError {
         /// SQLite's message.
         reason: String,
     },
+    /// The file is a backup, which may be older than what this log has acknowledged.
+    #[error("{0} is a backup: put it in place with `billables restore FILE`")]
+    IsBackup(String),
+    /// The pages in the WAL do not fit the file: the file or the WAL was replaced.
+    #[error(
+        "{label} or its WAL is damaged, or the WAL beside it belongs to another file ({reason}): see \"A replaced WAL\" in the operations manual; nothing was changed"
+    )]
+    OtherWal {
+        label: String,
+        /// What does not fit.
+        reason: String,
+    },
     /// The database has no log, because no server has used it yet.
     #[error("{0} has no log")]
     NoLog(String),
@@ -98,7 +110,7 @@ impl OpenError {
     /// Converts the error for a running server, which can only retry.
     pub(super) fn while_running(self) -> StoreError {
         match self {
-            Self::Connect { source, .. } | Self::Prepare(source) => StoreError::Unavailable(source),
+            Self::Connect { source, .. } | Self::Prepare(source) => source.into(),
             other => StoreError::Unfit(Box::new(other)),
         }
     }

@@ -113,8 +113,40 @@ impl Store {
         clippy::unnecessary_wraps,
         reason = "same signature as for SQLite"
     )]
-    pub(super) fn check_same_file(&self) -> Result<(), StoreError> {
+    pub(super) fn check_files(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Does nothing: PostgreSQL recovers by itself.
+    #[expect(
+        clippy::unused_self,
+        clippy::unused_async,
+        clippy::unnecessary_wraps,
+        reason = "same signature as for SQLite"
+    )]
+    pub(super) async fn recover(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Does nothing: a commit is durable when PostgreSQL returns.
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "same signature as for SQLite"
+    )]
+    pub(super) fn confirm(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Checks the settings that a commit's durability depends on, which a reload may have changed.
+    pub(super) async fn trust_check(&self) -> Result<(), StoreError> {
+        let mut connection = self.control.acquire().await?;
+        check_server(&mut connection, &label(&self.options))
+            .await
+            .map_err(OpenError::while_running)?;
+        check_workers(&mut connection)
+            .await
+            .map_err(OpenError::while_running)
     }
 
     /// Migrates the schema. The migrator holds an advisory lock while it runs.

@@ -20,7 +20,7 @@ macro_rules! session_operations {
                 &self,
                 attribution: &Attribution,
             ) -> Result<SessionFound, StoreError> {
-                self.check_same_file()?;
+                self.recover().await?;
                 let mut transaction = self.decisions.begin_with($begin).await?;
                 sqlx::query(
                     "insert into sessions (session_id, account_id, customer_id, client, decided_at, is_complete)
@@ -38,6 +38,7 @@ macro_rules! session_operations {
                     .fetch_one(&mut *transaction)
                     .await?;
                 transaction.commit().await?;
+                self.confirm()?;
                 row.try_into()
             }
 

@@ -2,13 +2,17 @@
 
 pub(super) mod calls;
 pub(super) mod entries;
+pub(super) mod files;
 pub(super) mod insertion;
+mod place;
+mod tail;
 pub(super) mod totals;
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
@@ -19,11 +23,14 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
+use super::faults;
 use super::row::{LOG, LogRow};
-use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, StoreError, migrate};
+use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, Origin, StoreError, migrate};
 use crate::billable::Timestamp;
 
 pub(super) use entries::Appender;
+use files::Files;
+pub(super) use place::{MARK, UNMARK, refuse_backup};
 
 /// Begins a writing transaction, which takes the only write lock immediately.
 pub(super) const BEGIN: &str = "begin immediate";
@@ -55,14 +62,8 @@ const WAL_PAGES: &str = "4096";
 /// How long to wait for another process to finish migrating, which may be indexing a large log.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Identifies a file regardless of its name: its device and inode numbers.
-pub(super) type FileId = (u64, u64);
-
-/// Returns the id of the file that has this name now.
-pub(super) fn file_id(path: &Path) -> Option<FileId> {
-    let file = std::fs::metadata(path).ok()?;
-    Some((file.dev(), file.ino()))
-}
+/// The number of SQLite's steps between two looks at whether a read must end.
+const STEPS: i32 = 10_000;
 
 /// A handle to one SQLite file.
 #[derive(Clone, Debug)]
@@ -70,14 +71,13 @@ pub struct Store {
     options: SqliteConnectOptions,
     /// The file, for messages.
     label: String,
-    /// The id of the file that was opened.
-    file: Option<FileId>,
+    files: Files,
     pub(super) read: SqlitePool,
     pub(super) control: SqlitePool,
     /// For decisions about sessions, which may wait for locks.
     pub(super) decisions: SqlitePool,
-    /// For data derived from the log, and for the last uses of tokens. Its commits are not flushed;
-    /// those of the log are.
+    /// For data derived from the log, and for the last uses of tokens. Its commits are flushed, too:
+    /// the flush of a report's commit would not tell that an earlier write to the WAL had failed.
     pub(super) derived: SqlitePool,
 }
 
@@ -94,6 +94,7 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         let label = label(path);
+        place::refuse_backup(path, &label)?;
         // Only the owner may access a new file and the files that SQLite creates next to it,
         // because they hold all billing data. If the file cannot be created, connecting reports
         // why.
@@ -102,8 +103,19 @@ impl Store {
             .create_new(true)
             .mode(0o600)
             .open(path);
-        let connection = connect_first(&options, &label).await?;
-        connection.close().await.map_err(OpenError::Prepare)?;
+        place::check(path, &label)?;
+        if has_wal(path) {
+            check_tail(path, &label).await?;
+            // If a process is killed between writing a commit to the WAL and flushing it, the next
+            // process sees the commit although it is not on disk yet. Nothing is acknowledged
+            // before the WAL is copied into the database, which flushes both.
+            faults::set_wal_failed(true);
+        }
+        let anchor = connect_first(&options, &label).await?;
+        let files = Files::begin(path, anchor).map_err(|source| OpenError::Connect {
+            label: label.clone(),
+            source,
+        })?;
         // From here on, no file is created: a file that is removed under a running server stays
         // missing.
         let options = options.create_if_missing(false);
@@ -113,26 +125,29 @@ impl Store {
                 .after_release(|connection, _| Box::pin(is_outside_transaction(connection)))
                 .connect_lazy_with(options)
         };
-        let read = pool(options.clone().read_only(true), read_connections);
+        let ends_readers = files.ends_readers();
+        let read = SqlitePoolOptions::new()
+            .max_connections(read_connections)
+            .after_release(|connection, _| Box::pin(is_outside_transaction(connection)))
+            .after_connect(move |connection, _| {
+                let ends_readers = ends_readers.clone();
+                Box::pin(async move {
+                    let mut handle = connection.lock_handle().await?;
+                    let goes_on = move || !ends_readers.load(Ordering::Relaxed);
+                    handle.set_progress_handler(STEPS, goes_on);
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options.clone().read_only(true));
         Ok(Self {
             read,
             control: pool(options.clone(), CONTROL_CONNECTIONS),
             decisions: pool(options.clone(), CONTROL_CONNECTIONS),
-            derived: pool(options.clone().synchronous(SqliteSynchronous::Normal), 1),
+            derived: pool(options.clone(), 1),
             options,
             label,
-            file: file_id(path),
+            files,
         })
-    }
-
-    /// Checks that the path still leads to the file that was opened. No other process reads what is
-    /// written to a file that was replaced or removed.
-    pub(super) fn check_same_file(&self) -> Result<(), StoreError> {
-        if file_id(self.options.get_filename()) == self.file {
-            Ok(())
-        } else {
-            Err(StoreError::WrongLog)
-        }
     }
 
     /// Migrates the schema in one transaction under the write lock, because sqlx's SQLite migrator
@@ -177,14 +192,41 @@ impl Store {
         Ok(log.into())
     }
 
-    pub(super) fn appender(&self, log: LogInfo, partition: u32) -> Appender {
+    /// Checks that the files are the ones that were opened: [`Files::check`].
+    pub(super) fn check_files(&self) -> Result<(), StoreError> {
+        self.files.check()
+    }
+
+    /// Makes commits reliable again after a failed write: [`Files::recover`].
+    pub(super) async fn recover(&self) -> Result<(), StoreError> {
+        self.files.recover().await
+    }
+
+    /// Checks that what was committed may be acknowledged: [`Files::confirm`].
+    pub(super) fn confirm(&self) -> Result<(), StoreError> {
+        self.files.confirm()
+    }
+
+    pub(super) fn appender(&self, log: LogInfo, partition: u32, origin: Origin) -> Appender {
         // This pragma keeps the statement journal in memory, because in a file it would take a
         // quarter of SQLite's time.
         let options = self.options.clone().pragma("temp_store", "memory");
-        Appender::new(options, self.label.clone(), log, partition)
+        Appender::new(
+            options,
+            self.label.clone(),
+            self.files.clone(),
+            log,
+            partition,
+            origin,
+        )
     }
 
     pub(super) async fn close(&self) {
+        self.close_pools().await;
+        self.files.close().await;
+    }
+
+    async fn close_pools(&self) {
         self.read.close().await;
         self.control.close().await;
         self.decisions.close().await;
@@ -255,6 +297,39 @@ fn is_busy(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code.parse().is_ok_and(|code: i32| code & 0xff == 5))
 }
 
+/// Returns whether an earlier process left something in the WAL, or another one is using it.
+fn has_wal(path: &Path) -> bool {
+    let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let wal = files::beside(&resolved, "-wal");
+    fs::metadata(wal).is_ok_and(|file| file.len() > 0)
+}
+
+/// Refuses a file whose WAL belongs to another one. It reads only, because a connection that may
+/// write would copy the WAL into the file when it is closed.
+async fn check_tail(path: &Path, label: &str) -> Result<(), OpenError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    let found = async {
+        let mut connection = options.connect().await?;
+        let fault = tail::find_fault(&mut connection).await?;
+        connection.close().await?;
+        Ok(fault)
+    };
+    let label = label.to_owned();
+    match found.await {
+        Ok(None) => Ok(()),
+        Ok(Some(reason)) => Err(OpenError::OtherWal { label, reason }),
+        Err(source) if faults::is_damage(&source) => {
+            let reason = source.to_string();
+            Err(OpenError::OtherWal { label, reason })
+        }
+        Err(source) => Err(OpenError::Connect { label, source }),
+    }
+}
+
 /// Connects. Refuses a file that may lose acknowledged commits.
 async fn connect_checked(
     options: &SqliteConnectOptions,
@@ -271,12 +346,7 @@ async fn connect_checked(
     Ok(connection)
 }
 
-/// Checks that the settings took effect, and flushes what an earlier process may have left
-/// unflushed.
-///
-/// If a process is killed between writing a commit to the WAL and flushing it, the next process
-/// sees the commit although it is not on disk yet. The checkpoint flushes the WAL, so that no
-/// commit is acknowledged that is only in the page cache.
+/// Checks that the settings took effect.
 async fn check(connection: &mut SqliteConnection, label: &str) -> Result<(), OpenError> {
     let failed = |source| OpenError::Connect {
         label: label.to_owned(),
@@ -313,9 +383,5 @@ async fn check(connection: &mut SqliteConnection, label: &str) -> Result<(), Ope
     if encoding != "UTF-8" {
         return Err(OpenError::NotUtf8(encoding));
     }
-    sqlx::query("pragma wal_checkpoint(truncate)")
-        .execute(connection)
-        .await
-        .map_err(failed)?;
     Ok(())
 }

@@ -78,7 +78,7 @@ macro_rules! state_operations {
             }
 
             async fn log_check(&self, log: LogInfo) -> Result<(), StoreError> {
-                self.check_same_file()?;
+                self.check_files()?;
                 let found: LogRow = sqlx::query_as(LOG).fetch_one(&self.control).await?;
                 match LogInfo::from(found) == log {
                     true => Ok(()),

@@ -277,7 +277,7 @@ macro_rules! totals_operations {
                 log: LogInfo,
                 query: &TotalsQuery<'_>,
             ) -> Result<Option<Totals>, StoreError> {
-                self.check_same_file()?;
+                self.check_files()?;
                 let mut transaction = self.read.begin_with($dialect::BEGIN_SNAPSHOT).await?;
                 let found: LogRow = sqlx::query_as(LOG).fetch_one(&mut *transaction).await?;
                 if LogInfo::from(found) != log {

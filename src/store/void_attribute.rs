@@ -48,7 +48,7 @@ macro_rules! void_attribute_operations {
             ) -> Result<Voided, StoreError> {
                 let mut connection = self.take_connection().await?;
                 let mut transaction = connection.begin_with($dialect::BEGIN).await?;
-                let has_head = $dialect::entries::lock_head(&mut transaction, self.partition, voids.len()).await?;
+                let has_head = self.lock_head(&mut transaction, voids.len(), voids.iter().map(|void| void.at).max()).await?;
                 if let (Some(void), false) = (voids.first(), has_head) {
                     return Err(StoreError::NotStored(void.billable_id));
                 }
@@ -61,6 +61,7 @@ macro_rules! void_attribute_operations {
                     return Err(StoreError::NotStored(lost.billable_id));
                 }
                 transaction.commit().await?;
+                self.confirm()?;
                 self.connection = Some(connection);
                 Ok(billables)
             }
@@ -74,7 +75,7 @@ macro_rules! void_attribute_operations {
             ) -> Result<Option<ListKey>, StoreError> {
                 let mut connection = self.take_connection().await?;
                 let mut transaction = connection.begin_with($dialect::BEGIN).await?;
-                if !$dialect::entries::lock_head(&mut transaction, self.partition, 0).await? {
+                if !self.lock_head(&mut transaction, 0, None).await? {
                     return Err(StoreError::NoHead { table: "log_heads", partition: self.partition });
                 }
                 sqlx::query(
@@ -99,11 +100,12 @@ macro_rules! void_attribute_operations {
                 let (fresh, next) = attributed(entries(rows)?, attribution);
                 let fresh: Vec<_> = fresh.iter().collect();
                 if !fresh.is_empty() {
-                    $dialect::entries::lock_head(&mut transaction, self.partition, fresh.len()).await?;
+                    self.lock_head(&mut transaction, fresh.len(), Some(attribution.decided_at)).await?;
                     // Entries that an earlier try stored are left as they are.
                     $dialect::insertion::insert(&mut transaction, self.partition, fresh.len(), &fresh).await?;
                 }
                 transaction.commit().await?;
+                self.confirm()?;
                 self.connection = Some(connection);
                 Ok(next)
             }

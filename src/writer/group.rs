@@ -270,6 +270,12 @@ fn outcome(
     is_repeated: bool,
 ) -> AppendOutcome {
     let known = result.known.get(&entry.billable_id);
+    let fresh = || {
+        Billable::new(Entry {
+            pair: result.new.get(&first.billable_id).cloned().flatten(),
+            ..first.clone()
+        })
+    };
     let holder = known.map_or(first, |billable| &billable.recorded);
     let differing = holder.reported.differing(&entry.reported);
     if !differing.is_empty() {
@@ -277,14 +283,9 @@ fn outcome(
             // The id is computed from the fields, so the other report's id is forged or foreign.
             error!(billable.id = %entry.billable_id, "two different reports have the same id");
         }
-        return AppendOutcome::Conflict(differing);
+        let stored = known.map_or_else(fresh, Billable::clone);
+        return AppendOutcome::Conflict(differing, Box::new(stored));
     }
-    let fresh = || {
-        Billable::new(Entry {
-            pair: result.new.get(&first.billable_id).cloned().flatten(),
-            ..first.clone()
-        })
-    };
     match known {
         None if std::ptr::eq(entry, first) => AppendOutcome::Stored(fresh()),
         None => AppendOutcome::Replayed(fresh()),

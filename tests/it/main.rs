@@ -35,6 +35,7 @@
 //! - `plans`: no statement scans the log
 //! - `faults`: killed servers, database outages, several processes
 //! - `outages`: databases that return errors, fill up, change their role or hang
+//! - `trust`: wrong clocks, and SQLite files that are moved, replaced or mounted
 //! - `recovery`: databases that come back changed or go silent; unusable rows
 //!
 //! **For every input**
@@ -92,6 +93,7 @@ mod start;
 mod store;
 mod tidy;
 mod tls;
+mod trust;
 mod upgrade;
 mod vectors;
 mod verify;

@@ -7,7 +7,7 @@ use billables::billable::{
     Billable, BillableState, ClientName, Entry, EntryKind, Field, IdempotencyKey, Identity, Pair,
     RawReport, RawValue, Report, Text, Timestamp,
 };
-use billables::store::{Appended, OpenError, Store, StoreError};
+use billables::store::{Appended, OpenError, Origin, Store, StoreError};
 use billables::token::{Grant, Rate, Scope, Secret, Token};
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ on_both_databases!(
             Some(("a-key;~", Some(9_999))),
         );
         let least = entry(&[(Field::SessionId, "S")], None);
-        let mut appender = store.appender(log, 0);
+        let mut appender = store.appender(log, 0, Origin::Server);
         let stored = appender.entries_append(&[&whole, &least]).await.unwrap();
         assert_eq!(
             stored.into_keys().collect::<HashSet<_>>(),
@@ -89,7 +89,7 @@ on_both_databases!(
         let other = entry(&[(Field::SessionId, "S2")], Some(("k", None)));
         let fresh = call(1);
         assert_eq!(first.billable_id, other.billable_id);
-        let mut appender = store.appender(log, 0);
+        let mut appender = store.appender(log, 0, Origin::Server);
         assert_eq!(
             new_ids(appender.entries_append(&[&first]).await),
             [first.billable_id]
@@ -112,7 +112,10 @@ on_both_databases!(
     async |database: Database| {
         let (store, log) = database.store().await;
         let entries: Vec<_> = (0..60).map(call).collect();
-        let (mut one, mut other) = (store.appender(log, 0), store.appender(log, 0));
+        let (mut one, mut other) = (
+            store.appender(log, 0, Origin::Server),
+            store.appender(log, 0, Origin::Server),
+        );
         for (turn, group) in entries.chunks(3).enumerate() {
             let group: Vec<_> = group.iter().collect();
             let appender = if turn % 2 == 0 { &mut one } else { &mut other };
@@ -139,7 +142,8 @@ on_both_databases!(
         let entries: Vec<_> = (0..200).map(call).collect();
         let mut tasks = tokio::task::JoinSet::new();
         for turn in 0..4 {
-            let (mut appender, mut entries) = (store.appender(log, 0), entries.clone());
+            let (mut appender, mut entries) =
+                (store.appender(log, 0, Origin::Server), entries.clone());
             if turn % 2 == 1 {
                 entries.reverse();
             }
@@ -182,7 +186,7 @@ on_both_databases!(
     async |database: Database| {
         let (store, log) = database.store().await;
         let recorded = call(1);
-        let mut appender = store.appender(log, 0);
+        let mut appender = store.appender(log, 0, Origin::Server);
         appender.entries_append(&[&recorded]).await.unwrap();
         assert_eq!(
             find(&store, recorded.billable_id).await.unwrap().state(),
@@ -237,7 +241,7 @@ on_both_databases!(
              begin select raise(abort, 'refused'); end"
             })
             .await;
-        let mut appender = store.appender(log, 0);
+        let mut appender = store.appender(log, 0, Origin::Server);
         let refused = appender.entries_append(&[&good, &bad]).await;
         assert!(
             matches!(refused, Err(StoreError::Refused(_))),
@@ -257,7 +261,7 @@ on_both_databases!(
         let (store, log) = database.store().await;
         let entries: Vec<_> = (0..500).map(call).collect();
         let entries: Vec<_> = entries.iter().collect();
-        let mut appender = store.appender(log, 0);
+        let mut appender = store.appender(log, 0, Origin::Server);
         for polls in 0..12 {
             // Drops the future after `polls` polls, at an arbitrary point of the transaction.
             let mut append = Box::pin(appender.entries_append(&entries));
@@ -336,7 +340,10 @@ async fn positions_increase_within_each_partition() {
             .filter(|entry| partition_of(entry.billable_id, 4) == partition)
             .collect();
         assert!(own.len() > 5, "ids spread over the partitions");
-        let appended = store.appender(log, partition).entries_append(&own).await;
+        let appended = store
+            .appender(log, partition, Origin::Server)
+            .entries_append(&own)
+            .await;
         assert_eq!(new_ids(appended).len(), own.len());
         let found = store
             .entries_find(&[(partition, own[0].billable_id)])

@@ -2,6 +2,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod client;
+pub(crate) mod clock;
 mod database;
 pub(crate) mod description;
 pub(crate) mod proxy;

@@ -21,14 +21,17 @@ pub(in crate::api) async fn get_livez(response_format: ResponseFormat) -> Respon
     healthy(response_format)
 }
 
-/// Succeeds if the store answers, the tokens are fresh and the server is not stopping.
+/// Succeeds if the store answers, the tokens are fresh, the clock is plausible and the server is not
+/// stopping.
 pub(in crate::api) async fn get_readyz(
     State(app): State<App>,
     response_format: ResponseFormat,
 ) -> Result<Response, ApiError> {
     if app.stop.is_cancelled() {
-        Err(ApiError::Stopping)
-    } else if is_ready(&app).await {
+        return Err(ApiError::Stopping);
+    }
+    app.trust.now()?;
+    if is_ready(&app).await {
         Ok(healthy(response_format))
     } else {
         Err(ApiError::StoreUnavailable)

@@ -27,6 +27,7 @@ use crate::writer::{AppendOutcome, WriteError};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(in crate::api) const IDEMPOTENT_REPLAYED: HeaderName =
     HeaderName::from_static("idempotent-replayed");
+const BILLABLE_DIFFERS: HeaderName = HeaderName::from_static("billable-differs");
 const BILLABLE_IDENTITY: HeaderName = HeaderName::from_static("billable-identity");
 const X_AUTOBATCH_COMPLETED: HeaderName = HeaderName::from_static("x-autobatch-completed");
 
@@ -59,7 +60,7 @@ pub(in crate::api) async fn report_billables(
     )
     .await?;
     let _permit = app.in_flight.enter_report()?;
-    let now = Timestamp::now();
+    let now = app.trust.now()?;
     let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
     let read = || read(&head.headers, &body, query, style);
@@ -74,6 +75,7 @@ pub(in crate::api) async fn report_billables(
         claim.grow(reports.len() * ITEM)?;
     }
     let entries = entries(&caller, key.as_ref(), reports, is_batch, now)?;
+    let (entries, given): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
     let kinds: Vec<_> = entries
         .iter()
         .map(|entry| entry.identity.as_str())
@@ -81,10 +83,16 @@ pub(in crate::api) async fn report_billables(
 
     let claim = Arc::new(claim);
     let outcomes = app.writer.append(entries, Some(&claim)).await;
-    for (identity, outcome) in kinds.iter().zip(&outcomes) {
+    assert_eq!(kinds.len(), outcomes.len(), "an outcome for each report");
+    let mut is_any_different = false;
+    for ((identity, given), outcome) in kinds.iter().zip(given).zip(&outcomes) {
         count(identity, outcome);
+        if differs(given, outcome) {
+            METRICS.replays_differing.inc();
+            is_any_different = true;
+        }
     }
-    let batch = BatchResult::of(outcomes, is_batch);
+    let batch = BatchResult::of(outcomes, is_batch, |billable| caller.sees(billable));
     let mut response = match batch.result {
         Ok(billables) => stored(
             response_format,
@@ -97,6 +105,9 @@ pub(in crate::api) async fn report_billables(
         Err(error) => error.into_response(),
     };
     let headers = response.headers_mut();
+    if is_any_different {
+        headers.insert(BILLABLE_DIFFERS, HeaderValue::from_static("occurredAt"));
+    }
     headers.extend(identities(kinds).map(|identities| (BILLABLE_IDENTITY, identities)));
     if is_batch && matches!(style, RouteStyle::Operation { .. }) && batch.items > 0 {
         headers.insert(X_AUTOBATCH_COMPLETED, batch.completed.into());
@@ -148,14 +159,15 @@ fn read(
     Ok(document)
 }
 
-/// Returns the entries if all reports are valid and allowed, else all errors of all reports.
+/// Returns the entries, each with the `occurredAt` that the report gave, if all reports are valid
+/// and allowed, else all errors of all reports.
 fn entries(
     caller: &Caller,
     key: Option<&IdempotencyKey>,
     reports: Vec<RawReport>,
     is_batch: bool,
     now: Timestamp,
-) -> Result<Vec<Entry>, ApiError> {
+) -> Result<Vec<(Entry, Option<Timestamp>)>, ApiError> {
     let mut entries = Vec::with_capacity(reports.len());
     let mut errors = Vec::new();
     for (index, raw) in reports.into_iter().enumerate() {
@@ -166,7 +178,8 @@ fn entries(
                 let identity = Identity::of(key.cloned(), index, &report.reported);
                 let id = identity.id(caller.client(), &report.reported, || random_id(now));
                 let client = caller.client().clone();
-                entries.push(Entry::recorded(id, report, identity, client, now));
+                let given = report.occurred_at;
+                entries.push((Entry::recorded(id, report, identity, client, now), given));
             }
             Err(found) => errors.extend(found.into_iter().map(|error| (index, error))),
         }
@@ -178,12 +191,20 @@ fn entries(
     }
 }
 
+/// Whether a report that was already stored gave another time of the call than the stored one.
+fn differs(given: Option<Timestamp>, outcome: &Result<AppendOutcome, WriteError>) -> bool {
+    match (given, outcome) {
+        (Some(given), Ok(AppendOutcome::Replayed(stored))) => stored.recorded.occurred_at != given,
+        _ => false,
+    }
+}
+
 /// Counts a report if its outcome is known.
 fn count(identity: &'static str, outcome: &Result<AppendOutcome, WriteError>) {
     let outcome = match outcome {
         Ok(AppendOutcome::Stored(_)) => "stored",
         Ok(AppendOutcome::Replayed(_)) => "replayed",
-        Ok(AppendOutcome::Conflict(_)) => "conflict",
+        Ok(AppendOutcome::Conflict(..)) => "conflict",
         Err(_) => return,
     };
     let labels = ReportLabels { identity, outcome };
@@ -209,7 +230,12 @@ struct BatchResult {
 
 impl BatchResult {
     /// An unknown outcome takes precedence over conflicts of other items, because it needs a retry.
-    fn of(outcomes: Vec<Result<AppendOutcome, WriteError>>, is_batch: bool) -> Self {
+    /// The differing fields of a billable that the caller does not see are left out.
+    fn of(
+        outcomes: Vec<Result<AppendOutcome, WriteError>>,
+        is_batch: bool,
+        sees: impl Fn(&Billable) -> bool,
+    ) -> Self {
         let items = outcomes.len();
         // `Full` tells the client that nothing was stored, so it is returned only if every item got
         // it. Otherwise another partition may have stored its part.
@@ -224,9 +250,10 @@ impl BatchResult {
             match outcome {
                 Ok(AppendOutcome::Stored(billable)) => billables.push((billable, false)),
                 Ok(AppendOutcome::Replayed(billable)) => billables.push((billable, true)),
-                Ok(AppendOutcome::Conflict(fields)) => {
+                Ok(AppendOutcome::Conflict(fields, stored)) => {
                     let item = is_batch.then_some(index);
-                    conflicts.extend(fields.into_iter().map(|field| (item, field)));
+                    let shown = if sees(&stored) { fields } else { Vec::new() };
+                    conflicts.push((item, shown));
                     completed.get_or_insert(index);
                 }
                 Err(error) => {
@@ -363,19 +390,22 @@ mod tests {
         let outcomes = || {
             vec![
                 Ok(AppendOutcome::Replayed(billable())),
-                Ok(AppendOutcome::Conflict(vec![Field::CallSid])),
+                Ok(AppendOutcome::Conflict(
+                    vec![Field::CallSid],
+                    Box::new(billable()),
+                )),
                 Ok(AppendOutcome::Stored(billable())),
                 Err(WriteError::Unavailable),
             ]
         };
-        let batch = BatchResult::of(outcomes(), true);
+        let batch = BatchResult::of(outcomes(), true, |_| true);
         assert_eq!((batch.items, batch.completed), (4, 1));
         let error = batch.result.expect_err("an unknown outcome");
         assert_eq!(error.code(), "StoreUnavailable");
         assert_eq!(error.response_status().index, Some(1));
 
         let code = |outcomes| {
-            let batch = BatchResult::of(outcomes, true);
+            let batch = BatchResult::of(outcomes, true, |_| true);
             batch.result.expect_err("a failure").code()
         };
         let full = || Err(WriteError::Full);
@@ -388,7 +418,7 @@ mod tests {
         );
 
         let certain = outcomes().into_iter().take(3).collect();
-        let batch = BatchResult::of(certain, true);
+        let batch = BatchResult::of(certain, true, |_| true);
         assert_eq!(batch.completed, 1);
         let status = batch.result.expect_err("a conflict").response_status();
         assert_eq!(

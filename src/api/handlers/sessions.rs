@@ -14,7 +14,7 @@ use crate::api::resource_id::ResourceId;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::attribution::carry_out;
-use crate::billable::{Attribution, Code, Field, FieldError, Pair, Text, Timestamp};
+use crate::billable::{Attribution, Code, Field, FieldError, Pair, Text};
 use crate::formats::record::Record;
 use crate::formats::value::Value;
 use crate::store::SessionFound;
@@ -46,7 +46,7 @@ pub(in crate::api) async fn attribute_session(
     let limit = app.request_timeout / 2;
     let (mut wanted, _claim): (SessionIn, _) =
         body::read_json(&head, body, &app.budget, caller.client(), limit).await?;
-    let now = Timestamp::now();
+    let now = app.trust.now()?;
     let caller = caller.renewed(&app.tokens, now)?;
     // An attribution may affect the billables of any account.
     if caller.accounts().is_some() {

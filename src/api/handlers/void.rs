@@ -11,7 +11,7 @@ use crate::api::handlers::report::IDEMPOTENT_REPLAYED;
 use crate::api::resource_id::ResourceId;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
-use crate::billable::{Text, Timestamp, Void};
+use crate::billable::{Text, Void};
 use crate::formats::record::Record;
 use crate::token::Scope;
 
@@ -45,7 +45,7 @@ pub(in crate::api) async fn void_billable(
             code,
             message,
         })?;
-    let now = Timestamp::now();
+    let now = app.trust.now()?;
     let caller = caller.renewed(&app.tokens, now)?;
     let billable = find_billable(&app, &caller, &resource_id.or(id, "Id")?).await?;
     let void = Void {

@@ -87,6 +87,9 @@ impl Reading {
         let state = BillableState::from_name(state)
             .ok_or_else(|| "the row's state must be billable, unattributed or voided".to_owned())?;
         let recorded_at = timestamp("recordedAt", required("recordedAt")?)?;
+        if recorded_at > now {
+            return Err("the row's recordedAt is later than now".to_owned());
+        }
         let mut raw = RawReport::default();
         for field in Field::ALL {
             raw.set(

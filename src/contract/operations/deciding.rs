@@ -3,7 +3,9 @@
 use http::Method;
 
 use super::{BILLABLE_ID, DEFAULTS, IDEMPOTENT_REPLAYED, SESSION_ID, ok};
-use crate::contract::errors::{self, ALWAYS, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
+use crate::contract::errors::{
+    self, ALWAYS, OF_TEXTS, WHEN_WRITING, WITH_BODY, WITH_INPUT, WITH_TOKEN,
+};
 use crate::contract::objects;
 use crate::contract::types::{Location, Member, MemberKind};
 use crate::contract::{Access, Answer, Body, Operation, RequestBody, Section, routes};
@@ -40,6 +42,7 @@ pub(super) static VOID_BILLABLE: Operation = Operation {
     }],
     errors: &[
         ALWAYS,
+        WHEN_WRITING,
         WITH_TOKEN,
         WITH_INPUT,
         WITH_BODY,
@@ -80,6 +83,7 @@ pub(super) static ATTRIBUTE_SESSION: Operation = Operation {
     ],
     errors: &[
         ALWAYS,
+        WHEN_WRITING,
         WITH_TOKEN,
         WITH_INPUT,
         WITH_BODY,

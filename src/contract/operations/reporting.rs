@@ -3,7 +3,9 @@
 use http::Method;
 
 use super::{IDEMPOTENT_REPLAYED, header};
-use crate::contract::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
+use crate::contract::errors::{
+    self, ALWAYS, Error, OF_TEXTS, WHEN_WRITING, WITH_BODY, WITH_INPUT, WITH_TOKEN,
+};
 use crate::contract::objects;
 use crate::contract::types::{Member, MemberKind};
 use crate::contract::{Access, Answer, Body, Operation, RequestBody, Section, routes};
@@ -33,6 +35,12 @@ const BILLABLE_IDENTITY: Member = header(
     "call",
     "How repeats are detected: key, call or none; a batch lists each kind once",
 );
+const BILLABLE_DIFFERS: Member = header(
+    "Billable-Differs",
+    MemberKind::String,
+    "occurredAt",
+    "occurredAt: a report that is already stored gave another occurredAt than the stored one, which is kept",
+);
 const PREFERENCE_APPLIED: Member = header(
     "Preference-Applied",
     MemberKind::String,
@@ -49,6 +57,7 @@ const REPORTED: &[Member] = &[
     LOCATION,
     IDEMPOTENT_REPLAYED,
     BILLABLE_IDENTITY,
+    BILLABLE_DIFFERS,
     PREFERENCE_APPLIED,
     X_AUTOBATCH_COMPLETED,
 ];
@@ -110,6 +119,12 @@ pub(super) static NEW_BILLABLE: Operation = Operation {
         },
     ],
     errors: &[
-        ALWAYS, WITH_TOKEN, WITH_INPUT, WITH_BODY, OF_TEXTS, OF_REPORTS,
+        ALWAYS,
+        WHEN_WRITING,
+        WITH_TOKEN,
+        WITH_INPUT,
+        WITH_BODY,
+        OF_TEXTS,
+        OF_REPORTS,
     ],
 };

@@ -1,7 +1,7 @@
 //! Probes and metrics, for operators of the service.
 
 use super::{DEFAULTS, METRICS_TYPE, OPEN_DEFAULTS, ok};
-use crate::contract::errors::{self, ALWAYS, Error, WITH_TOKEN};
+use crate::contract::errors::{self, ALWAYS, Error, WHEN_WRITING, WITH_TOKEN};
 use crate::contract::objects;
 use crate::contract::{Access, Body, Operation, Section, routes};
 use crate::token::Scope;
@@ -31,6 +31,7 @@ pub(super) static GET_READYZ: Operation = Operation {
     errors: &[
         ALWAYS,
         ELSEWHERE,
+        WHEN_WRITING,
         &[errors::STORE_UNAVAILABLE, errors::STOPPING],
     ],
     ..OPEN_DEFAULTS

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::connect_checked;
 use super::insertion::{insert, insert_new};
-use crate::billable::{Entry, LogEntry};
+use crate::billable::{Entry, LogEntry, Timestamp};
 use crate::store::head::begin_locked;
 use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, log_entries};
 use crate::store::{Appended, LogInfo, OpenError, StoreError};
@@ -170,8 +170,35 @@ impl Appender {
             return Ok(connection.begin_with(begin).await?);
         }
         let mut transaction = connection.begin_with(BEGIN).await?;
-        lock_head(&mut transaction, self.partition, count).await?;
+        self.lock_head(&mut transaction, count, None).await?;
         Ok(transaction)
+    }
+
+    /// Takes `count` positions. Returns false if there is no head.
+    pub(in crate::store) async fn lock_head(
+        &self,
+        connection: &mut PgConnection,
+        count: usize,
+        _recorded_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let locked = sqlx::query(
+            "update log_heads set next_position = next_position + $1 where partition = $2",
+        )
+        .bind(i64::try_from(count).expect("a group is bounded"))
+        .bind(self.partition)
+        .execute(connection)
+        .await?;
+        Ok(locked.rows_affected() == 1)
+    }
+
+    /// Does nothing: a commit is durable when PostgreSQL returns.
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "same signature as for SQLite"
+    )]
+    pub(in crate::store) fn confirm(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// Takes the connection out of the appender, so that it is dropped unless the operation
@@ -240,19 +267,4 @@ pub(in crate::store) async fn find(
         .fetch_all(connection)
         .await?;
     entries(rows)
-}
-
-/// Locks the head and takes `count` positions. Returns false if there is no head.
-pub(in crate::store) async fn lock_head(
-    connection: &mut PgConnection,
-    partition: i32,
-    count: usize,
-) -> Result<bool, StoreError> {
-    let locked =
-        sqlx::query("update log_heads set next_position = next_position + $1 where partition = $2")
-            .bind(i64::try_from(count).expect("a group is bounded"))
-            .bind(partition)
-            .execute(connection)
-            .await?;
-    Ok(locked.rows_affected() == 1)
 }

@@ -5,12 +5,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection, FromRow, SqliteConnection};
 use uuid::Uuid;
 
+use super::files::Files;
 use super::insertion::{insert, insert_new};
-use super::{BEGIN, FileId, connect_checked, file_id};
-use crate::billable::{Entry, LogEntry};
-use crate::store::head::begin_locked;
+use super::{BEGIN, connect_checked};
+use crate::billable::{Entry, LogEntry, Timestamp};
+use crate::store::head::begin_locked_at;
 use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, log_entries};
-use crate::store::{Appended, LogInfo, OpenError, StoreError};
+use crate::store::{Appended, LogInfo, OpenError, Origin, StoreError};
 
 /// SQLite has no arrays, so a list is bound as one JSON text.
 pub(in crate::store) const FIND: &str = concat!(
@@ -66,24 +67,27 @@ pub struct Appender {
     log: LogInfo,
     pub(in crate::store) partition: i32,
     pub(in crate::store) connection: Option<SqliteConnection>,
-    /// The id of the file that the connection has open.
-    file: Option<FileId>,
+    files: Files,
+    origin: Origin,
 }
 
 impl Appender {
     pub(super) fn new(
         options: SqliteConnectOptions,
         label: String,
+        files: Files,
         log: LogInfo,
         partition: u32,
+        origin: Origin,
     ) -> Self {
         Self {
+            origin,
             options,
             label,
             log,
             partition: partition.cast_signed(),
             connection: None,
-            file: None,
+            files,
         }
     }
 
@@ -104,11 +108,14 @@ impl Appender {
         entries: &[&Entry],
     ) -> Result<Appended, StoreError> {
         let mut connection = self.take_connection().await?;
-        let begin = begin_locked(BEGIN, self.partition, entries.len());
+        let latest = entries.iter().map(|entry| entry.recorded_at).max();
+        let latest = self.of_server(latest);
+        let begin = begin_locked_at(BEGIN, self.partition, entries.len(), latest);
         let mut transaction = connection.begin_with(begin).await?;
         // Nothing is inserted if the head is missing, which the caller sees from the returned ids.
         let new = insert(&mut transaction, self.partition, entries.len(), entries).await?;
         transaction.commit().await?;
+        self.confirm()?;
         self.connection = Some(connection);
         Ok(new)
     }
@@ -118,35 +125,69 @@ impl Appender {
         entries: &[&Entry],
     ) -> Result<bool, StoreError> {
         let mut connection = self.take_connection().await?;
-        let begin = begin_locked(BEGIN, self.partition, entries.len());
+        let latest = entries.iter().map(|entry| entry.recorded_at).max();
+        let latest = self.of_server(latest);
+        let begin = begin_locked_at(BEGIN, self.partition, entries.len(), latest);
         let mut transaction = connection.begin_with(begin).await?;
         let are_stored = insert_new(&mut transaction, self.partition, entries).await?;
         if are_stored {
-            transaction.commit().await?
+            transaction.commit().await?;
+            self.confirm()?;
         } else {
-            transaction.rollback().await?
+            transaction.rollback().await?;
         }
         self.connection = Some(connection);
         Ok(are_stored)
     }
 
+    /// Takes `count` positions at a time of the server's clock. Returns false if there is no head.
+    pub(in crate::store) async fn lock_head(
+        &self,
+        connection: &mut SqliteConnection,
+        count: usize,
+        recorded_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let locked = sqlx::query(
+            "update log_heads set next_position = next_position + $1,
+                 recorded_at = max(recorded_at, $2)
+             where partition = $3",
+        )
+        .bind(i64::try_from(count).expect("a group is bounded"))
+        .bind(self.of_server(recorded_at))
+        .bind(self.partition)
+        .execute(connection)
+        .await?;
+        Ok(locked.rows_affected() == 1)
+    }
+
+    /// Returns a time if a server's clock gave it, in microseconds since 1970; else 0.
+    fn of_server(&self, recorded_at: Option<Timestamp>) -> i64 {
+        match (self.origin, recorded_at) {
+            (Origin::Server, Some(at)) => at.as_micros(),
+            _ => 0,
+        }
+    }
+
+    /// Checks that what was committed or read may be acknowledged: [`Files::confirm`].
+    pub(in crate::store) fn confirm(&self) -> Result<(), StoreError> {
+        self.files.confirm()
+    }
+
     /// Takes the connection out of the appender, so that it is dropped unless the operation
     /// succeeds.
     ///
-    /// Checks the file and the log each time. If the file was replaced by a backup or removed, no
-    /// other process will ever read what this one writes to it. A restore gives the log a new
-    /// epoch.
+    /// Checks the files and the log each time. A restore gives the log a new epoch.
     pub(in crate::store) async fn take_connection(
         &mut self,
     ) -> Result<SqliteConnection, StoreError> {
-        let file = file_id(self.options.get_filename());
-        let mut connection = match self.connection.take() {
-            Some(connection) if file.is_some() && file == self.file => connection,
-            _ => connect_checked(&self.options, &self.label)
+        let connection = self.connection.take();
+        self.files.recover().await?;
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None => connect_checked(&self.options, &self.label)
                 .await
                 .map_err(OpenError::while_running)?,
         };
-        self.file = file;
         let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut connection).await?;
         if LogInfo::from(log) == self.log {
             Ok(connection)
@@ -168,21 +209,6 @@ pub(in crate::store) async fn find(
         .fetch_all(connection)
         .await?;
     entries(rows)
-}
-
-/// Takes `count` positions. Returns false if there is no head.
-pub(in crate::store) async fn lock_head(
-    connection: &mut SqliteConnection,
-    partition: i32,
-    count: usize,
-) -> Result<bool, StoreError> {
-    let locked =
-        sqlx::query("update log_heads set next_position = next_position + $1 where partition = $2")
-            .bind(i64::try_from(count).expect("a group is bounded"))
-            .bind(partition)
-            .execute(connection)
-            .await?;
-    Ok(locked.rows_affected() == 1)
 }
 
 fn ids_json(ids: &[Uuid]) -> String {

@@ -216,6 +216,8 @@ pub(crate) fn command(database: &Database, arguments: &[&str]) -> Command {
     command
         .env_clear()
         .env("DATABASE_URL", database.url())
+        // The directory for temporary files is in memory on some machines.
+        .env("BILLABLES_ALLOW_VOLATILE", "true")
         .current_dir(std::env::temp_dir())
         .args(arguments)
         .stdin(Stdio::null());

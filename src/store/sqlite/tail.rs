@@ -1,0 +1,134 @@
+//! Compares the end of the log with its indexes, before anything is written to a file that was not
+//! closed properly.
+//!
+//! If a database file is replaced while the WAL of the old one stays beside it, SQLite applies the
+//! old pages to the new file without an error. The pages of the last entries are among them.
+
+use sqlx::SqliteConnection;
+
+/// The number of entries to compare.
+macro_rules! newest {
+    () => {
+        "(select * from entries order by position desc limit 1000)"
+    };
+}
+
+/// An index, and a query that returns whether one of the last entries is missing from it.
+macro_rules! missing {
+    ($index:literal, $entries:literal, $same:literal) => {
+        (
+            $index,
+            concat!(
+                "select exists (select 1 from ",
+                newest!(),
+                " as new where ",
+                $entries,
+                " and not exists (
+                     select 1 from entries as found indexed by ",
+                $index,
+                " where ",
+                $same,
+                " and found.position = new.position))"
+            ),
+        )
+    };
+}
+
+const INDEXES: [(&str, &str); 9] = [
+    missing!(
+        "sqlite_autoindex_entries_1",
+        "true",
+        "found.billable_id = new.billable_id and found.kind = new.kind"
+    ),
+    missing!(
+        "entries_by_time",
+        "true",
+        "found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+    ),
+    missing!(
+        "entries_by_account",
+        "true",
+        "coalesce(found.billed_account_id, found.account_id) is coalesce(new.billed_account_id, new.account_id)
+         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+    ),
+    missing!(
+        "entries_by_account_position",
+        "true",
+        "coalesce(found.billed_account_id, found.account_id) is coalesce(new.billed_account_id, new.account_id)"
+    ),
+    missing!(
+        "entries_by_customer",
+        "true",
+        "found.occurred_at / 86400000000 = new.occurred_at / 86400000000
+         and coalesce(found.billed_customer_id, found.customer_id)
+             is coalesce(new.billed_customer_id, new.customer_id)
+         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+    ),
+    missing!(
+        "entries_by_session",
+        "new.session_id is not null",
+        "found.session_id = new.session_id and found.session_id is not null
+         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+    ),
+    missing!(
+        "entries_by_call_prefix",
+        "new.call_prefix is not null",
+        "found.call_prefix = new.call_prefix and found.call_prefix is not null"
+    ),
+    missing!(
+        "entries_voided",
+        "new.kind = 3",
+        "found.kind = 3 and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+    ),
+    missing!(
+        "entries_without_pair",
+        "new.kind = 1 and new.billed_account_id is null",
+        "found.kind = 1 and found.billed_account_id is null
+         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+    ),
+];
+
+/// A copy that was interrupted has entries, and heads at 0: [`crate::store::copy`].
+const HEAD: &str = "select head.next_position > 1
+         and head.next_position <= (select max(position) from entries)
+     from log_heads as head";
+
+const WATERMARK: &str = "select done.position > head.next_position - 1
+     from log_heads as head join watermarks as done on done.partition = head.partition";
+
+/// Returns what is wrong with the end of the log, if anything is.
+pub(super) async fn find_fault(
+    connection: &mut SqliteConnection,
+) -> Result<Option<String>, sqlx::Error> {
+    let names: Vec<String> =
+        sqlx::query_scalar("select name from sqlite_schema where type in ('table', 'index')")
+            .fetch_all(&mut *connection)
+            .await?;
+    let exists = |name: &str| names.iter().any(|known| known == name);
+    // Files of other versions may lack some of these.
+    if !["entries", "log_heads", "watermarks"]
+        .iter()
+        .all(|table| exists(table))
+    {
+        return Ok(None);
+    }
+    let heads = [
+        (HEAD, "the head is before the last entry"),
+        (WATERMARK, "the watermark is after the head"),
+    ];
+    let indexes = INDEXES.iter().filter(|(index, _)| exists(index));
+    let of_indexes = indexes.map(|(index, statement)| {
+        let fault = format!("an entry is missing from the index {index}");
+        (*statement, fault)
+    });
+    let of_heads = heads.map(|(statement, fault)| (statement, fault.to_owned()));
+    for (statement, fault) in of_heads.into_iter().chain(of_indexes) {
+        let is_wrong: Option<bool> = sqlx::query_scalar(statement)
+            .fetch_optional(&mut *connection)
+            .await?;
+        if is_wrong == Some(true) {
+            return Ok(Some(fault));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,448 @@
+//! Clocks that are wrong, and SQLite files that are moved, replaced or mounted: nothing that may be
+//! lost is acknowledged.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use billables::billable::Timestamp;
+use billables::token::Scope;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::support::clock::Clock;
+use crate::support::server::{command, run, serve, token};
+use crate::support::{Client, Database, Server, on_both_databases};
+use crate::verify::verify;
+
+/// The timeout of every wait. A test that reaches it fails.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+const DAY: i64 = 24 * 3600;
+
+fn report(number: usize) -> Value {
+    json!({"accountId": "acc", "customerId": "cus", "callSid": format!("CA{number}")})
+}
+
+async fn status(client: &Client, number: usize) -> u16 {
+    client.report(&report(number)).await.status
+}
+
+/// Sends new reports, with numbers from `number` on, until one gets this status.
+async fn until_status(client: &Client, number: usize, wanted: u16) {
+    let waiting = async {
+        for number in number.. {
+            if status(client, number).await == wanted {
+                return;
+            }
+        }
+    };
+    timeout(TIMEOUT, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("no report gets {wanted}"));
+}
+
+async fn until_ready(client: &Client, wanted: u16) {
+    let waiting = async { while client.get("/readyz").await.status != wanted {} };
+    timeout(TIMEOUT, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("/readyz does not get {wanted}"));
+}
+
+/// Starts a server with a clock that the test sets.
+async fn start_at(database: &Database, clock: &Clock) -> Server {
+    let environment = clock.environment();
+    let environment = environment
+        .each_ref()
+        .map(|(name, value)| (*name, &**value));
+    Server::start_in(database, &[], &environment).await
+}
+
+fn call_at(database: &Database, clock: &Clock, arguments: &[&str]) -> (i32, String, String) {
+    run(command(database, arguments).envs(clock.environment()))
+}
+
+/// The name of a file that SQLite keeps beside the database.
+fn beside(database: &Database, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", database.file().display()))
+}
+
+/// Starts a server that must not start. Returns its exit code and its messages.
+fn refused(database: &Database) -> (i32, String) {
+    let (code, _, errors) = run(&mut serve(database, &[], &[]));
+    (code, errors)
+}
+
+on_both_databases!(
+    case_07_nothing_is_stored_while_the_clock_is_before_the_programs_commit,
+    async |database: Database| {
+        let clock = Clock::new();
+        let server = start_at(&database, &clock).await;
+        let client = server.client();
+        assert_eq!(status(&client, 1).await, 201);
+        let now = Timestamp::now().as_micros() / 1_000_000;
+        // In 1979, in 1970, and before it.
+        for wrong in [9 * 365 * DAY, 60, -40 * 365 * DAY] {
+            clock.set(wrong - now);
+            let reply = client.report(&report(2)).await;
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (503, "ClockImplausible")
+            );
+            assert!(reply.header("retry-after").is_some());
+            // What is too far from the wrong clock is not the sender's mistake.
+            let mut honest = report(3);
+            honest["occurredAt"] = json!("2026-03-01T12:00:00Z");
+            assert_eq!(client.report(&honest).await.status, 503);
+            let ready = client.get("/readyz").await;
+            assert_eq!(
+                (ready.status, &*ready.error_code()),
+                (503, "ClockImplausible")
+            );
+            assert_eq!(client.get("/livez").await.status, 200);
+            let decision = client.request(reqwest::Method::PUT, "/sessions/S");
+            let decision = decision.json(&json!({"accountId": "a", "customerId": "c"}));
+            assert_eq!(crate::support::client::send(decision).await.status, 503);
+        }
+        clock.set(0);
+        assert_eq!(status(&client, 2).await, 201);
+        until_ready(&client, 200).await;
+        assert_eq!(database.ids().await.len(), 2);
+        assert_eq!(verify(&database).0, 0);
+    }
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_07_a_server_with_a_wrong_clock_starts_and_is_ready_once_it_is_set() {
+    let database = Database::sqlite();
+    let clock = Clock::new();
+    clock.set(-40 * 365 * DAY);
+    let server = start_at(&database, &clock).await;
+    let client = server.client();
+    assert_eq!(client.get("/readyz").await.status, 503);
+    server.until_logged("the clock is implausible").await;
+    clock.set(0);
+    until_ready(&client, 200).await;
+    server.until_logged("the clock is plausible again").await;
+    assert_eq!(status(&client, 1).await, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_07_a_clock_behind_the_log_stores_nothing_until_it_is_set_or_accepted() {
+    let database = Database::sqlite();
+    let clock = Clock::new();
+    // The clock is two years ahead, and is then set right.
+    clock.set(2 * 365 * DAY);
+    let server = start_at(&database, &clock).await;
+    let client = server.client();
+    assert_eq!(status(&client, 1).await, 201);
+    until_ready(&client, 200).await;
+    clock.set(0);
+    until_status(&client, 1000, 503).await;
+    server.until_logged("run `billables clock --accept`").await;
+    // Other servers do the same.
+    let other = start_at(&database, &clock).await;
+    assert_eq!(status(&other.client(), 3).await, 503);
+    // An import with a wrong clock would give its reports a wrong time, too.
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("reports.csv");
+    fs::write(&file, "accountId,customerId,callSid\na,c,CA9\n").unwrap();
+    let (code, _, errors) = call_at(&database, &clock, &["import", file.to_str().unwrap()]);
+    assert_eq!(
+        (code, errors.contains("the clock is implausible")),
+        (1, true),
+        "{errors}"
+    );
+
+    let (code, shown, errors) = call_at(&database, &clock, &["clock"]);
+    assert_eq!(code, 1, "{errors}");
+    assert!(
+        shown.contains("the latest report was recorded: "),
+        "{shown}"
+    );
+    assert!(errors.contains("more than an hour behind"), "{errors}");
+    let (code, shown, errors) = call_at(&database, &clock, &["clock", "--accept"]);
+    assert_eq!((code, shown.ends_with("accepted\n")), (0, true), "{errors}");
+    assert!(
+        errors.contains("this machine's clock was accepted"),
+        "{errors}"
+    );
+    until_status(&client, 100_000, 201).await;
+    until_status(&other.client(), 200_000, 201).await;
+    assert_eq!(call_at(&database, &clock, &["clock"]).0, 0);
+    assert_eq!(verify(&database).0, 0);
+}
+
+/// Otherwise one import from a machine with a wrong clock would stop every server.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_07_an_import_does_not_move_the_clock_of_the_log() {
+    let database = Database::sqlite();
+    let clock = Clock::new();
+    let server = start_at(&database, &clock).await;
+    assert_eq!(status(&server.client(), 1).await, 201);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("reports.csv");
+    fs::write(&file, "accountId,customerId,callSid\na,c,CA9\n").unwrap();
+    clock.set(300 * DAY);
+    let (code, _, errors) = call_at(&database, &clock, &["import", file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{errors}");
+    clock.set(0);
+    assert_eq!(status(&server.client(), 2).await, 201);
+    assert_eq!(call_at(&database, &clock, &["clock"]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_07_a_clock_far_from_postgresqls_stores_nothing() {
+    let database = Database::postgres().await;
+    let clock = Clock::new();
+    let server = start_at(&database, &clock).await;
+    let client = server.client();
+    assert_eq!(status(&client, 1).await, 201);
+    for wrong in [-70, 70] {
+        clock.set(wrong);
+        assert_eq!(status(&client, 2).await, 503, "{wrong} s");
+        let (code, shown, errors) = call_at(&database, &clock, &["clock"]);
+        assert_eq!(code, 1, "{errors}");
+        assert!(shown.contains("the database's clock: "), "{shown}");
+        assert!(errors.contains("by more than a minute"), "{errors}");
+    }
+    let (code, _, errors) = call_at(&database, &clock, &["clock", "--accept"]);
+    assert_eq!(
+        (code, errors.contains("PostgreSQL has a clock of its own")),
+        (2, true),
+        "{errors}"
+    );
+    clock.set(30);
+    assert_eq!(status(&client, 2).await, 201);
+}
+
+on_both_databases!(
+    case_07_a_row_that_was_recorded_later_than_now_is_not_imported,
+    async |database: Database| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("billables.ndjson");
+        let row = |id: u32, recorded_at: &str| {
+            json!({
+                "id": format!("01890000-0000-7000-8000-00000000000{id}"), "accountId": "a", "customerId": "c",
+                "occurredAt": "2026-03-01T12:00:00Z", "recordedAt": recorded_at,
+                "billedAccountId": "a", "billedCustomerId": "c", "state": "billable",
+            })
+        };
+        let rows = [
+            row(1, "2026-03-01T12:00:01Z"),
+            row(2, "2099-03-01T12:00:01Z"),
+        ];
+        fs::write(&file, rows.map(|row| format!("{row}\n")).concat()).unwrap();
+        let (code, shown, errors) =
+            run(&mut command(&database, &["import", file.to_str().unwrap()]));
+        assert_eq!(code, 1, "{errors}");
+        assert!(
+            shown.contains("new 1,") && shown.contains("refused 1"),
+            "{shown}"
+        );
+        assert!(
+            errors.contains("the row's recordedAt is later than now"),
+            "{errors}"
+        );
+    }
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_02_reports_are_refused_when_the_wal_was_renamed_or_removed_and_none_is_lost() {
+    for (suffix, is_renamed) in [("-wal", true), ("-wal", false), ("-shm", false)] {
+        let database = Database::sqlite();
+        let server = Server::start(&database).await;
+        let client = server.client();
+        for number in 0..20 {
+            assert_eq!(status(&client, number).await, 201);
+        }
+        let file = beside(&database, suffix);
+        match is_renamed {
+            true => fs::rename(&file, beside(&database, "-gone")).unwrap(),
+            false => fs::remove_file(&file).unwrap(),
+        }
+        let reply = client.report(&report(100)).await;
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (503, "StoreUnavailable"),
+            "{suffix}"
+        );
+        until_ready(&client, 503).await;
+        server
+            .until_logged("was removed or renamed while this server had it open")
+            .await;
+        server
+            .until_logged("what the removed file held is in the database now")
+            .await;
+        // It stays so, even if the file comes back.
+        if is_renamed {
+            fs::rename(beside(&database, "-gone"), &file).unwrap();
+        }
+        assert_eq!(status(&client, 101).await, 503);
+        server.kill();
+        let again = Server::start(&database).await;
+        for number in 0..20 {
+            assert_eq!(status(&again.client(), number).await, 200, "{suffix}");
+        }
+        assert_eq!(status(&again.client(), 100).await / 100, 2);
+        assert_eq!(verify(&database).0, 0);
+    }
+}
+
+/// The server must not touch a file that another program has put there, not even when it stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_02_a_replaced_wal_is_left_alone_and_the_message_says_where_the_old_one_is() {
+    let database = Database::sqlite();
+    let mut server = Server::start(&database).await;
+    let client = server.client();
+    for number in 0..20 {
+        assert_eq!(status(&client, number).await, 201);
+    }
+    let wal = beside(&database, "-wal");
+    let aside = beside(&database, "-other");
+    fs::write(&aside, "another program's").unwrap();
+    fs::rename(&aside, &wal).unwrap();
+    assert_eq!(status(&client, 100).await, 503);
+    until_ready(&client, 503).await;
+    server
+        .until_logged("was replaced while this server had it open")
+        .await;
+    let log = server.log();
+    let (_, rest) = log.split_once("is only in ").unwrap();
+    let descriptor = rest.split_whitespace().next().unwrap();
+    let held = fs::read(descriptor).unwrap();
+    // The operator's way back, as the manual has it.
+    server.signal("-TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert_eq!(fs::read(&wal).unwrap(), b"another program's");
+    fs::write(&wal, held).unwrap();
+    fs::remove_file(beside(&database, "-shm")).unwrap();
+    let again = Server::start(&database).await;
+    for number in 0..20 {
+        assert_eq!(status(&again.client(), number).await, 200);
+    }
+    assert_eq!(verify(&database).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_04_a_backup_is_only_put_in_place_by_restore() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let client = server.client();
+    for number in 0..50 {
+        assert_eq!(status(&client, number).await, 201);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let backup = directory.path().join("backup.db");
+    let backup_name = backup.to_str().unwrap();
+    assert_eq!(run(&mut command(&database, &["backup", backup_name])).0, 0);
+    for number in 50..100 {
+        assert_eq!(status(&client, number).await, 201);
+    }
+    server.kill();
+    assert!(beside(&database, "-wal").exists());
+    let before = fs::read(beside(&database, "-wal")).unwrap();
+    fs::copy(&backup, database.file()).unwrap();
+    for arguments in [
+        vec!["serve"],
+        vec!["verify"],
+        vec!["export"],
+        vec!["token", "list"],
+        vec!["migrate"],
+        vec!["backup", "/nonexistent/x.db"],
+    ] {
+        let mut refused = command(&database, &arguments);
+        let (code, _, errors) = run(refused.env("BILLABLES_LISTEN", "127.0.0.1:0"));
+        assert_eq!(code, 1, "{arguments:?}: {errors}");
+        assert!(
+            errors.contains("is a backup: put it in place with `billables restore FILE`")
+                || arguments[0] == "backup",
+            "{arguments:?}: {errors}"
+        );
+    }
+    // Nothing was written, so the WAL can still be rescued.
+    assert!(fs::read(beside(&database, "-wal")).unwrap() == before);
+}
+
+/// A copy that SQLite's own tools made has no mark, but the pages of the WAL do not fit it.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_04_a_file_under_the_wal_of_another_is_refused() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let client = server.client();
+    for number in 0..300 {
+        assert_eq!(status(&client, number).await, 201);
+    }
+    let copy = database.copied().await;
+    for number in 300..340 {
+        assert_eq!(status(&client, number).await, 201);
+    }
+    server.kill();
+    fs::copy(copy.file(), database.file()).unwrap();
+    let before = fs::read(beside(&database, "-wal")).unwrap();
+    let (code, errors) = refused(&database);
+    assert_eq!(code, 1, "{errors}");
+    assert!(
+        errors.contains("the WAL beside it belongs to another file"),
+        "{errors}"
+    );
+    assert!(fs::read(beside(&database, "-wal")).unwrap() == before);
+    assert!(fs::read(database.file()).unwrap() == fs::read(copy.file()).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_05_a_file_with_two_names_is_refused_and_a_new_name_is_warned_of() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    assert_eq!(status(&server.client(), 1).await, 201);
+    let other = beside(&database, "-other-name");
+    fs::hard_link(database.file(), &other).unwrap();
+    server.until_logged("has another name (a hard link)").await;
+    assert_eq!(status(&server.client(), 2).await, 201);
+    let linked = database.at(&format!("sqlite://{}", other.display()));
+    for database in [&database, &linked] {
+        let (code, errors) = refused(database);
+        assert_eq!(
+            (code, errors.contains("it has 2 names (hard links)")),
+            (1, true),
+            "{errors}"
+        );
+        let (code, _, errors) = run(&mut command(database, &["export"]));
+        assert_eq!(
+            (code, errors.contains("it has 2 names (hard links)")),
+            (1, true),
+            "{errors}"
+        );
+    }
+    fs::remove_file(other).unwrap();
+    Server::start(&database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_05_a_database_in_memory_is_refused_unless_it_is_allowed() {
+    let memory = Path::new("/dev/shm");
+    let directory = tempfile::tempdir_in(memory).unwrap();
+    let url = format!(
+        "sqlite://{}",
+        directory.path().join("billables.db").display()
+    );
+    let database = Database::sqlite().at(&url);
+    let mut strict = serve(&database, &[], &[("BILLABLES_ALLOW_VOLATILE", "false")]);
+    let (code, _, errors) = run(&mut strict);
+    assert_eq!(
+        (code, errors.contains("the database is in memory (tmpfs)")),
+        (1, true),
+        "{errors}"
+    );
+    let secret = token(&database, "default", &Scope::ALL, None).await;
+    let allowed = serve(
+        &database,
+        &["--allow-volatile"],
+        &[("BILLABLES_ALLOW_VOLATILE", "false")],
+    );
+    let server = Server::spawn(allowed, secret);
+    server
+        .until_logged("the database is in memory (tmpfs)")
+        .await;
+    assert_eq!(status(&server.client(), 1).await, 201);
+}
