@@ -32,7 +32,7 @@ use handlers::{
     billables, billing, check, docs, feed, health, list, metrics, report, sessions, void,
 };
 use layers::context;
-pub use layers::context::FirstByte;
+pub use layers::context::{Cut, FirstByte};
 pub use tokens::Tokens;
 pub use trust::{Trust, check_clock, warn_of_memory};
 

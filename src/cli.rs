@@ -4,6 +4,7 @@ mod arguments;
 mod atomic_file;
 mod backup;
 mod check;
+mod client;
 mod clock;
 mod copy;
 mod export;
@@ -16,6 +17,7 @@ mod rebuild_totals;
 mod records;
 mod restore;
 mod serve;
+mod table;
 mod token;
 mod verify;
 
@@ -57,6 +59,9 @@ enum Command {
     /// Create, rotate, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Command),
+    /// List clients, and change the accounts that they are limited to.
+    #[command(subcommand)]
+    Client(client::Command),
     /// Migrate the database schema and create the log.
     Migrate(migrate::Args),
     /// Export billables as JSON lines or CSV.
@@ -148,6 +153,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(Command::Serve(serve)) => serve::run(&url, serve).await,
             Some(Command::Healthcheck(args)) => healthcheck::run(args).await,
             Some(Command::Token(command)) => token::run(&url, command).await,
+            Some(Command::Client(command)) => client::run(&url, command).await,
             Some(Command::Migrate(args)) => migrate::run(&url, args).await,
             Some(Command::Export(args)) => export::run(&url, args).await,
             Some(Command::Import(args)) => import::run(&url, args).await,

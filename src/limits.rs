@@ -8,6 +8,7 @@ pub mod concurrency;
 pub mod in_flight;
 mod per_client;
 pub mod rate;
+pub mod streams;
 
 pub use bytes::{Budget, Claim};
 

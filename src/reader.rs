@@ -9,11 +9,6 @@ mod feed;
 mod list;
 mod point;
 
-use std::sync::Arc;
-
 pub use feed::{FeedPage, read_feed};
-pub use list::{Filter, List, MAX_OF_CALL};
+pub use list::{Filter, List, MAX_OF_CALL, ReadAhead};
 pub use point::{are_beyond, has_points, points_at};
-
-/// The accounts that a reader is limited to, or `None` for no limit.
-pub type Accounts = Option<Arc<[String]>>;

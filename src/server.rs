@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
-use crate::api::FirstByte;
+use crate::api::{Cut, FirstByte};
 use crate::metrics::{Address, METRICS, as_i64};
 use connection::{Connection, Phase};
 use socket::Socket;
@@ -148,11 +148,15 @@ async fn drive(
         },
     };
     let phase = Phase::default();
+    let cut = CancellationToken::new();
+    let of_requests = cut.clone();
     let connection = Connection::new(stream, phase.clone(), deadline, limits.header_timeout);
     let service = service_fn(move |request: Request<Incoming>| {
         let first_byte = phase.mark_head_read();
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(FirstByte(first_byte));
+        let extensions = request.extensions_mut();
+        extensions.insert(FirstByte(first_byte));
+        extensions.insert(Cut(of_requests.clone()));
         let (app, phase) = (app.clone(), phase.clone());
         async move {
             let response = app.oneshot(request).await;
@@ -168,7 +172,10 @@ async fn drive(
         .max_buf_size(MAX_HEAD)
         .max_header_size(MAX_HEAD)
         .serve_connection(TokioIo::new(connection), service);
-    Ok(watcher.watch(connection).await?)
+    tokio::select! {
+        served = watcher.watch(connection) => Ok(served?),
+        () = cut.cancelled() => Err("cut off".into()),
+    }
 }
 
 /// Pauses after a temporary accept error, such as too many open files. Without the pause the loop

@@ -174,6 +174,16 @@ impl Store {
         }
     }
 
+    /// Returns the entries of these billables that bill one of these accounts, or name it and bill
+    /// none. Others' entries do not leave the database.
+    pub async fn entries_find_of(
+        &self,
+        ids: &[(u32, Uuid)],
+        accounts: &[&str],
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        on_either!(self, entries_find_of(ids, accounts))
+    }
+
     /// Returns a batch of entries in list order.
     pub async fn entries_scan(&self, scan: Scan<'_>) -> Result<Vec<LogEntry>, StoreError> {
         match self {

@@ -172,6 +172,22 @@ impl fmt::Debug for SecretHash {
     }
 }
 
+/// The accounts that a client is limited to; `None` for no limit.
+pub type Accounts = Option<Arc<[String]>>;
+
+/// A client: a sender or reader, which may have several tokens.
+///
+/// The accounts belong to the client and not to its tokens, because the tokens share its idempotency
+/// keys: a token with other accounts could learn what the keys were used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    pub name: ClientName,
+    /// The accounts that all its tokens are limited to.
+    pub accounts: Accounts,
+    /// The number of its valid tokens.
+    pub tokens: u64,
+}
+
 /// The client that a secret belongs to, and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -179,8 +195,8 @@ pub struct Grant {
     pub client: ClientName,
     /// What the client may do.
     pub scopes: Vec<Scope>,
-    /// The accounts that the client is limited to; `None` for no limit.
-    pub accounts: Option<Arc<[String]>>,
+    /// The accounts that the client is limited to.
+    pub accounts: Accounts,
 }
 
 impl Grant {

@@ -1,12 +1,11 @@
--- Secrets are stored as SHA-256 only. A revoked token is kept as a record.
+-- The accounts that a token is limited to belong to its client: see `clients`. Secrets are stored as
+-- SHA-256 only. A revoked token is kept as a record.
 create table tokens (
     id uuid primary key,
     client text collate "C" not null,
     secret_hash bytea not null,
     -- Comma-separated: report, read, bill.
     scopes text collate "C" not null,
-    -- A JSON array of account ids; null for no limit.
-    accounts text collate "C",
     created_at bigint not null,
     expires_at bigint,
     revoked_at bigint,

@@ -1,12 +1,11 @@
--- Secrets are stored as SHA-256 only. A revoked token is kept as a record.
+-- The accounts that a token is limited to belong to its client: see `clients`. Secrets are stored as
+-- SHA-256 only. A revoked token is kept as a record.
 create table tokens (
     id blob primary key,
     client text not null,
     secret_hash blob not null,
     -- Comma-separated: report, read, bill.
     scopes text not null,
-    -- A JSON array of account ids; null for no limit.
-    accounts text,
     created_at integer not null,
     expires_at integer,
     revoked_at integer,

@@ -14,6 +14,7 @@ use super::trust::Trust;
 use crate::limits::Budget;
 use crate::limits::concurrency::ConcurrencyLimit;
 use crate::limits::in_flight::InFlight;
+use crate::limits::streams::StreamLimit;
 use crate::metrics::Limit;
 use crate::store::{LogInfo, Store};
 use crate::writer::Writer;
@@ -67,7 +68,7 @@ pub struct Shared {
     pub(super) in_flight: InFlight,
     pub(super) reads: ConcurrencyLimit,
     pub(super) lookups: ConcurrencyLimit,
-    pub(super) exports: ConcurrencyLimit,
+    pub(super) exports: StreamLimit,
     pub(super) totals: ConcurrencyLimit,
 }
 
@@ -107,7 +108,7 @@ impl App {
             in_flight: InFlight::new(limits.requests),
             reads: ConcurrencyLimit::new(MAX_READS, Limit::Reads),
             lookups: ConcurrencyLimit::new(MAX_LOOKUPS, Limit::Lookups),
-            exports: ConcurrencyLimit::new(MAX_EXPORTS, Limit::Exports),
+            exports: StreamLimit::new(MAX_EXPORTS, Limit::Exports),
             totals: ConcurrencyLimit::new(MAX_TOTALS, Limit::Totals),
         }))
     }

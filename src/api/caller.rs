@@ -1,6 +1,7 @@
 //! The authenticated caller, and its permissions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use base64::Engine;
@@ -8,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Method};
+use tokio::time::sleep;
 
 use crate::api::layers::access_log::KnownClient;
 use crate::api::tokens::Tokens;
@@ -18,8 +20,11 @@ use crate::billable::{
 use crate::contract::routes;
 use crate::limits::concurrency::Permit;
 use crate::limits::in_flight::RequestKind;
-use crate::reader::Accounts;
+use crate::token::Accounts;
 use crate::token::{Grant, Scope, Secret, SecretHash};
+
+/// How often to look whether a token changed while something is sent.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The authenticated caller. A handler without this extractor needs no token.
 #[derive(Clone, Debug)]
@@ -41,6 +46,18 @@ impl Caller {
     pub(super) fn renewed(self, tokens: &Tokens, now: Timestamp) -> Result<Self, ApiError> {
         let (grant, _) = tokens.find(&self.hash, now)?;
         Ok(Self { grant, ..self })
+    }
+
+    /// Returns when the token has been revoked or has expired, or when it allows something else than
+    /// before. What is still being sent to the caller must end then.
+    pub(super) async fn until_changed(&self, tokens: &Tokens) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            let found = tokens.find(&self.hash, Timestamp::now());
+            if !found.is_ok_and(|(grant, _)| *grant == *self.grant) {
+                return;
+            }
+        }
     }
 
     /// The accounts that the token is limited to.

@@ -100,8 +100,8 @@ async fn export(
     let mut progress = Progress::new("exporting", None);
     let mut rows = ExportRows::new(format);
     let mut billables = list.read_ahead(usize::MAX);
-    while let Some(read) = billables.recv().await {
-        for billable in read? {
+    while let Some(read) = billables.next().await? {
+        for billable in read {
             rows.write(&billable);
         }
         to.write_all(rows.take().as_bytes())

@@ -10,7 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::atomic_file::{AtomicFile, failed, with_suffix};
-use super::{Failure, open_log};
+use super::{Failure, open_log, token};
+use crate::billable::Timestamp;
 use crate::store::{self, Store};
 
 /// The backup to restore.
@@ -31,6 +32,9 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
                 "restored {} entries, up to position {}; the log has the new epoch {}",
                 held.entries, held.head, held.log.epoch
             );
+            let (store, _) = open_log(url).await?;
+            print!("{}", live_tokens(&store).await?);
+            store.close().await;
         }
         (Some(_), None) => {
             return Err(Failure::Usage(
@@ -42,11 +46,26 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         (None, _) => {
             let (store, _) = open_log(url).await?;
             let epoch = store.log_renew().await?;
-            store.close().await;
             println!("the log has the new epoch {epoch}");
+            print!("{}", live_tokens(&store).await?);
+            store.close().await;
         }
     }
     Ok(())
+}
+
+/// Lists the tokens that are valid: those that were revoked after the backup are among them.
+async fn live_tokens(store: &Store) -> Result<String, Failure> {
+    let now = Timestamp::now();
+    let mut tokens = token::readable(store).await?;
+    tokens.retain(|token| !token.has_expired(now));
+    if tokens.is_empty() {
+        return Ok("no token is valid in this database\n".to_owned());
+    }
+    Ok(format!(
+        "these tokens are valid, also if they were revoked after the backup; revoke those again with `billables token revoke ID`:\n{}",
+        token::tokens_table(&tokens)
+    ))
 }
 
 /// Copies a backup to the database's path, where no database may exist, checks the copy, and gives

@@ -177,10 +177,11 @@ async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result
         return Ok(());
     }
     let client = ClientName::parse("default").expect("a client name");
+    let accounts = token::client_accounts(store, &client, None).await?;
     let grant = Grant {
         client,
         scopes: Scope::ALL.to_vec(),
-        accounts: None,
+        accounts,
     };
     let issued = token::issue(store, grant, Timestamp::now(), None, None).await?;
     let secret = issued.reveal();

@@ -1,19 +1,21 @@
 //! `billables token`: creates, rotates, lists and revokes tokens.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tracing::warn;
+use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::table::table;
 use super::{Failure, open};
 use crate::billable::identity::random_id;
 use crate::billable::{ClientName, Field, Text, Timestamp};
 use crate::config::duration;
 use crate::store::Store;
 use crate::telemetry::chain;
-use crate::token::{Grant, Rate, Scope, Secret, Token};
+use crate::token::{Accounts, Grant, Rate, Scope, Secret, Token};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -45,7 +47,9 @@ pub(super) struct CreateArgs {
     /// What the token may do: report, read or bill; only report if omitted.
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope, num_args = 1..)]
     scopes: Vec<Scope>,
-    /// Accounts that the token is limited to; no limit if omitted.
+    /// Accounts that the client is limited to, for a client's first token; no limit if omitted.
+    ///
+    /// The limit holds for all tokens of the client. `billables client accounts` changes it.
     #[arg(long = "account", value_name = "ID", value_parser = account, num_args = 1..)]
     accounts: Vec<String>,
     /// Time from now until the token expires, such as 90d; never if omitted.
@@ -100,7 +104,8 @@ async fn create(store: &Store, args: CreateArgs) -> Result<Secret, Failure> {
     scopes.sort_by_key(|scope| Scope::ALL.iter().position(|known| known == scope));
     scopes.dedup();
     let now = Timestamp::now();
-    let accounts = (!accounts.is_empty()).then(|| accounts.into());
+    let wanted = (!accounts.is_empty()).then(|| sorted_accounts(accounts));
+    let accounts = client_accounts(store, &client, wanted).await?;
     let grant = Grant {
         client,
         scopes,
@@ -108,6 +113,45 @@ async fn create(store: &Store, args: CreateArgs) -> Result<Secret, Failure> {
     };
     let expires_at = expires.map(|span| ends(now, span)).transpose()?;
     issue(store, grant, now, expires_at, rate).await
+}
+
+/// Stores the client of a new token, unless there is one, and returns the accounts that it is
+/// limited to. If no accounts are asked for, the stored ones apply.
+pub(super) async fn client_accounts(
+    store: &Store,
+    name: &ClientName,
+    wanted: Accounts,
+) -> Result<Accounts, Failure> {
+    let stored = store.client_ensure(name, wanted.as_deref()).await?;
+    if wanted.is_some() && stored != wanted {
+        return Err(Failure::Failed(format!(
+            "the client {name} is {}, and so are all its tokens: leave --account out, use another client, or change the limit with `billables client accounts {name} ACCOUNT ...`",
+            shown_limit(stored.as_deref())
+        )));
+    }
+    if let (None, Some(accounts)) = (&wanted, &stored) {
+        info!(
+            "the token is {}, like its client",
+            shown_limit(Some(accounts))
+        );
+    }
+    Ok(stored)
+}
+
+/// Shows in a message which accounts a client is limited to.
+pub(super) fn shown_limit(accounts: Option<&[String]>) -> String {
+    match accounts {
+        None => "not limited to accounts".to_owned(),
+        Some([one]) => format!("limited to the account {one}"),
+        Some(several) => format!("limited to the accounts {}", several.join(", ")),
+    }
+}
+
+/// Sorts accounts, so that the same accounts are equal.
+pub(super) fn sorted_accounts(mut accounts: Vec<String>) -> Arc<[String]> {
+    accounts.sort();
+    accounts.dedup();
+    accounts.into()
 }
 
 /// Creates a token for `grant` and returns its secret, which is kept nowhere else.
@@ -190,20 +234,29 @@ fn no_valid_token(id: Uuid) -> Failure {
 }
 
 async fn list(store: &Store, as_json: bool) -> Result<String, Failure> {
-    let found = store.tokens_list().await?.into_iter();
-    let tokens: Vec<Token> = found
-        .filter_map(|found| match found {
-            Ok((_, token)) => Some(token),
-            Err(error) => {
-                warn!(error = chain(&error), "skipping an unreadable token");
-                None
-            }
-        })
-        .collect();
+    let tokens = readable(store).await?;
     if as_json {
         let rows: Vec<_> = tokens.iter().map(row_json).collect();
         return Ok(format!("{:#}\n", json!(rows)));
     }
+    Ok(tokens_table(&tokens))
+}
+
+/// Returns the tokens that are not revoked, and warns of unreadable ones.
+pub(super) async fn readable(store: &Store) -> Result<Vec<Token>, Failure> {
+    let found = store.tokens_list().await?.into_iter();
+    let tokens = found.filter_map(|found| match found {
+        Ok((_, token)) => Some(token),
+        Err(error) => {
+            warn!(error = chain(&error), "skipping an unreadable token");
+            None
+        }
+    });
+    Ok(tokens.collect())
+}
+
+/// Formats tokens as a table, without their secrets.
+pub(super) fn tokens_table(tokens: &[Token]) -> String {
     let heads = [
         "ID",
         "CLIENT",
@@ -214,25 +267,7 @@ async fn list(store: &Store, as_json: bool) -> Result<String, Failure> {
         "EXPIRES",
         "LAST USED",
     ];
-    let rows: Vec<_> = std::iter::once(heads.map(str::to_owned))
-        .chain(tokens.iter().map(row_text))
-        .collect();
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or_default()
-    };
-    let widths: [usize; 8] = std::array::from_fn(width);
-    let lines = rows.iter().map(|row| {
-        let cells: Vec<_> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        format!("{}\n", cells.join("  ").trim_end())
-    });
-    Ok(lines.collect())
+    table(heads, tokens.iter().map(row_text))
 }
 
 fn scopes(token: &Token) -> Vec<&'static str> {
@@ -275,7 +310,7 @@ async fn revoke(store: &Store, id: Uuid) -> Result<String, Failure> {
     Err(no_valid_token(id))
 }
 
-fn client(name: &str) -> Result<ClientName, String> {
+pub(super) fn client(name: &str) -> Result<ClientName, String> {
     match ClientName::parse(name) {
         Some(client) if client.as_str() == "admin" => {
             Err("the name admin is reserved for BILLABLES_ADMIN_TOKEN".to_owned())
@@ -303,7 +338,7 @@ fn overlap(text: &str) -> Result<Duration, String> {
 }
 
 /// Parses an account by the rules for reports, because no billable can have any other value.
-fn account(id: &str) -> Result<String, String> {
+pub(super) fn account(id: &str) -> Result<String, String> {
     if id.trim().is_empty() {
         return Err("must not be blank".to_owned());
     }

@@ -63,6 +63,11 @@ impl ConcurrencyLimit {
             .map_err(|_| self.refuse())
     }
 
+    /// The number of permits that one client may have.
+    pub(super) fn per_client(&self) -> usize {
+        self.count.div_ceil(2)
+    }
+
     /// The number of permits in use.
     pub fn in_use(&self) -> usize {
         self.count.saturating_sub(self.all.available_permits())

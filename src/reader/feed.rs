@@ -1,8 +1,8 @@
 //! The feed: entries in the order of commits within each partition.
 
-use super::Accounts;
 use crate::billable::{LogEntry, LogPoint};
 use crate::store::{AccountFilter, PositionRange, Store, StoreError};
+use crate::token::Accounts;
 
 /// A page of the feed.
 #[derive(Debug)]

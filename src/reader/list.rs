@@ -7,26 +7,24 @@
 //! No index has the billables of a call in order of time. They are read in full, at most
 //! [`MAX_OF_CALL`] entries, and sorted.
 
+mod read_ahead;
+
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::Accounts;
 use crate::billable::entry::partition_of;
 use crate::billable::{
     Billable, BillableState, Entry, EntryKind, ListKey, LogEntry, Text, Timestamp,
 };
 use crate::store::{CallLookup, LogInfo, Scan, ScanIndex, Store, StoreError};
+use crate::token::Accounts;
+
+pub use read_ahead::ReadAhead;
 
 /// The maximum number of entries per read: 2,000 of 600 bytes are 1.2 MB.
 const MAX_SCAN: usize = 2000;
-
-/// The maximum number of entries per query in [`List::read_ahead`]. It is larger than [`MAX_SCAN`],
-/// because one more query costs more than reading some entries too many.
-const MAX_AHEAD: usize = 5000;
 
 /// The maximum number of entries that are read to list or check calls: 20,000 of 600 bytes are
 /// 12 MB.
@@ -120,46 +118,6 @@ impl List {
     /// Where the next read starts, or `None` when everything has been read.
     pub fn after(&self) -> Option<ListKey> {
         self.after
-    }
-
-    /// Reads up to `limit` billables, one batch ahead of the receiver. The channel ends with the
-    /// list or with an error. Dropping the receiver stops the reading.
-    pub fn read_ahead(self, limit: usize) -> mpsc::Receiver<Result<Vec<Billable>, StoreError>> {
-        let (sender, receiver) = mpsc::channel(1);
-        let list = Arc::new(self);
-        tokio::spawn(async move {
-            let batch = (limit.min(MAX_AHEAD) + 4).min(MAX_AHEAD);
-            // The database reads the next entries while billables are assembled from these.
-            let scan = |after| {
-                let list = list.clone();
-                tokio::spawn(async move { list.scan(after, batch).await })
-            };
-            let mut left = limit;
-            let mut scanning = list.after.map(scan);
-            while let Some(scanned) = scanning.take() {
-                let read = async {
-                    let (rows, end) = scanned.await.expect("a scan does not panic")?;
-                    let is_enough = left == 0 || sender.is_closed();
-                    scanning = end.filter(|_| !is_enough).map(scan);
-                    list.listed(rows).await
-                };
-                let mut read = read.await;
-                if let Ok(listed) = &mut read {
-                    listed.truncate(left);
-                    left -= listed.len();
-                    if left == 0 {
-                        scanning = None;
-                    }
-                    if listed.is_empty() {
-                        continue;
-                    }
-                }
-                if sender.send(read).await.is_err() {
-                    return;
-                }
-            }
-        });
-        receiver
     }
 
     /// Reads up to `limit` of the next billables. The result may be empty before the end of the

@@ -50,6 +50,9 @@ pub enum StoreError {
     /// Too many entries would have to be read and sorted.
     #[error("the call has too many entries in the log to list them in order")]
     TooMuch,
+    /// The task that was reading ended without a result.
+    #[error("a read ended without a result")]
+    ReadLost,
     /// A stored row has a value that this program does not write.
     #[error("invalid value in column {column} of table {table}, row {key:?}")]
     Corrupt {
@@ -73,6 +76,7 @@ impl StoreError {
             | Self::Refused(_)
             | Self::NotStored(_)
             | Self::TooMuch
+            | Self::ReadLost
             | Self::Corrupt { .. } => false,
         }
     }

@@ -8,7 +8,7 @@ mod tests {
     use crate::store::feed::AT;
     use crate::store::scan::ENDS;
     use crate::store::sqlite::calls::{OF_PREFIXES, OF_RANGES};
-    use crate::store::sqlite::entries::{FIND, FIND_IN_PARTITIONS};
+    use crate::store::sqlite::entries::{FIND, FIND_IN_PARTITIONS, FIND_OF_ACCOUNTS};
     use crate::store::totals::compare::WITH_LOG;
     use crate::store::totals::{SQLITE_ROLL, TAIL};
     use crate::store::void_attribute::SQLITE_OF_SESSION;
@@ -79,6 +79,13 @@ mod tests {
             assert!(!plan.is_empty(), "{statement}");
             assert!(plan.iter().all(is_searched), "{statement}: {plan:?}");
         }
+        assert_eq!(
+            plan(&store, FIND_OF_ACCOUNTS).await,
+            [
+                "SEARCH entries USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH next USING COVERING INDEX sqlite_autoindex_entries_1 (billable_id>?)"
+            ]
+        );
         let scanned = plan(&store, "select * from entries where reason = 'x'").await;
         assert_eq!(scanned, ["SCAN entries"], "a scan is recognised");
     }

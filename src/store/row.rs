@@ -1,5 +1,7 @@
 //! Rows as both databases return them, and their conversion to domain types.
 
+use std::sync::Arc;
+
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -8,7 +10,7 @@ use crate::billable::{
     Attribution, ClientName, Entry, EntryKind, FirstPart, IdempotencyKey, Identity, LogEntry, Pair,
     Reported, Text, Timestamp,
 };
-use crate::token::{Grant, Rate, Scope, SecretHash, Token};
+use crate::token::{Accounts, Client, Grant, Rate, Scope, SecretHash, Token};
 
 /// The columns of [`EntryRow`], and `call_prefix` for verification, for `concat!` into a statement.
 macro_rules! entry_columns {
@@ -26,7 +28,8 @@ pub(super) use entry_columns;
 /// The columns of [`TokenRow`].
 macro_rules! token_columns {
     () => {
-        "id, client, secret_hash, scopes, accounts, created_at, expires_at, rate, last_used_at"
+        "tokens.id, tokens.client, tokens.secret_hash, tokens.scopes, clients.client as stored_client, \
+         clients.accounts, tokens.created_at, tokens.expires_at, tokens.rate, tokens.last_used_at"
     };
 }
 pub(super) use token_columns;
@@ -266,6 +269,8 @@ pub(super) struct TokenRow {
     client: String,
     secret_hash: Vec<u8>,
     scopes: String,
+    /// Null if the client has no row, which would leave its accounts unknown.
+    stored_client: Option<String>,
     accounts: Option<String>,
     created_at: i64,
     expires_at: Option<i64>,
@@ -282,6 +287,7 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
             client,
             secret_hash,
             scopes,
+            stored_client,
             accounts,
             created_at,
             expires_at,
@@ -293,14 +299,8 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
             column,
             key: id.to_string(),
         };
-        let accounts = match accounts {
-            Some(json) => {
-                let accounts: Vec<String> =
-                    serde_json::from_str(&json).map_err(|_| corrupt("accounts"))?;
-                Some(accounts.into())
-            }
-            None => None,
-        };
+        stored_client.ok_or_else(|| corrupt("client"))?;
+        let accounts = accounts_of(accounts).map_err(|()| corrupt("accounts"))?;
         let scopes: Option<Vec<Scope>> = scopes.split(',').map(Scope::from_name).collect();
         let timestamp = |micros: Option<i64>, column| {
             let parse = |micros| Timestamp::from_micros(micros).ok_or_else(|| corrupt(column));
@@ -336,12 +336,45 @@ pub(super) fn scopes_column(grant: &Grant) -> String {
     names.join(",")
 }
 
-/// Formats a token's accounts for the column.
-pub(super) fn accounts_column(grant: &Grant) -> Option<String> {
-    grant
-        .accounts
-        .as_ref()
-        .map(|accounts| serde_json::json!(**accounts).to_string())
+/// Formats a client's accounts for the column.
+pub(super) fn accounts_column(accounts: Option<&[String]>) -> Option<String> {
+    accounts.map(|accounts| serde_json::json!(accounts).to_string())
+}
+
+/// Parses the column of a client's accounts.
+pub(super) fn accounts_of(column: Option<String>) -> Result<Accounts, ()> {
+    let parse = |json: String| serde_json::from_str::<Vec<String>>(&json).map_err(|_| ());
+    Ok(column.map(parse).transpose()?.map(Arc::from))
+}
+
+/// A row of `clients`, with the number of the client's valid tokens.
+#[derive(sqlx::FromRow)]
+pub(super) struct ClientRow {
+    client: String,
+    accounts: Option<String>,
+    tokens: i64,
+}
+
+impl TryFrom<ClientRow> for Client {
+    type Error = StoreError;
+
+    fn try_from(row: ClientRow) -> Result<Self, StoreError> {
+        let ClientRow {
+            client,
+            accounts,
+            tokens,
+        } = row;
+        let corrupt = |column| StoreError::Corrupt {
+            table: "clients",
+            column,
+            key: client.clone(),
+        };
+        Ok(Self {
+            name: ClientName::parse(&client).ok_or_else(|| corrupt("client"))?,
+            accounts: accounts_of(accounts).map_err(|()| corrupt("accounts"))?,
+            tokens: tokens.unsigned_abs(),
+        })
+    }
 }
 
 /// Reads the log's one row.

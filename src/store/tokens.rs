@@ -1,15 +1,22 @@
-//! Tokens. Both databases use the same statements; only the connections differ.
+//! Clients and their tokens. Both databases use the same statements; only the connections differ.
 
-use super::row::{TokenRow, accounts_column, scopes_column, token_columns};
+use super::row::{ClientRow, TokenRow, accounts_column, accounts_of, scopes_column, token_columns};
 use super::{Store, StoreError, TokenFound, in_time, postgres, sqlite};
-use crate::billable::Timestamp;
-use crate::token::{SecretHash, Token};
+use crate::billable::{ClientName, Timestamp};
+use crate::token::{Accounts, Client, SecretHash, Token};
 
 use uuid::Uuid;
 
 const INSERT: &str =
-    "insert into tokens (id, client, secret_hash, scopes, accounts, created_at, expires_at, rate)
-     values ($1, $2, $3, $4, $5, $6, $7, $8)";
+    "insert into tokens (id, client, secret_hash, scopes, created_at, expires_at, rate)
+     values ($1, $2, $3, $4, $5, $6, $7)";
+
+/// Selects clients, each with the number of its tokens that are valid at `$1`.
+const CLIENTS: &str = "select client, accounts,
+         (select count(*) from tokens
+          where tokens.client = clients.client and revoked_at is null
+              and (expires_at is null or expires_at > $1)) as tokens
+     from clients order by client";
 
 macro_rules! insert {
     ($token:expr, $hash:expr) => {
@@ -18,7 +25,6 @@ macro_rules! insert {
             .bind($token.grant.client.as_str())
             .bind($hash.as_bytes())
             .bind(scopes_column(&$token.grant))
-            .bind(accounts_column(&$token.grant))
             .bind($token.created_at.as_micros())
             .bind($token.expires_at.map(Timestamp::as_micros))
             .bind($token.rate.map(|rate| rate.to_string()))
@@ -35,11 +41,57 @@ macro_rules! token_operations {
 
             pub(super) async fn tokens_list(&self) -> Result<Vec<TokenFound>, StoreError> {
                 let rows: Vec<TokenRow> = sqlx::query_as(concat!(
-                    "select ", token_columns!(), " from tokens where revoked_at is null order by created_at, id"
+                    "select ", token_columns!(), " from tokens
+                     left join clients on clients.client = tokens.client
+                     where revoked_at is null order by created_at, id"
                 ))
                 .fetch_all(&self.control)
                 .await?;
                 Ok(rows.into_iter().map(TryFrom::try_from).collect())
+            }
+
+            pub(super) async fn clients_list(&self, now: Timestamp) -> Result<Vec<Client>, StoreError> {
+                let rows: Vec<ClientRow> = sqlx::query_as(CLIENTS)
+                    .bind(now.as_micros())
+                    .fetch_all(&self.control)
+                    .await?;
+                rows.into_iter().map(TryFrom::try_from).collect()
+            }
+
+            pub(super) async fn client_ensure(
+                &self,
+                name: &ClientName,
+                accounts: Option<&[String]>,
+            ) -> Result<Accounts, StoreError> {
+                sqlx::query(
+                    "insert into clients (client, accounts) values ($1, $2) on conflict (client) do nothing",
+                )
+                .bind(name.as_str())
+                .bind(accounts_column(accounts))
+                .execute(&self.control)
+                .await?;
+                let stored = sqlx::query_scalar("select accounts from clients where client = $1")
+                    .bind(name.as_str())
+                    .fetch_one(&self.control)
+                    .await?;
+                accounts_of(stored).map_err(|()| StoreError::Corrupt {
+                    table: "clients",
+                    column: "accounts",
+                    key: name.to_string(),
+                })
+            }
+
+            pub(super) async fn client_limit(
+                &self,
+                name: &ClientName,
+                accounts: Option<&[String]>,
+            ) -> Result<bool, StoreError> {
+                let done = sqlx::query("update clients set accounts = $2 where client = $1")
+                    .bind(name.as_str())
+                    .bind(accounts_column(accounts))
+                    .execute(&self.control)
+                    .await?;
+                Ok(done.rows_affected() == 1)
             }
 
             pub(super) async fn tokens_exist(&self) -> Result<bool, StoreError> {
@@ -99,7 +151,33 @@ token_operations!(postgres);
 token_operations!(sqlite);
 
 impl Store {
-    /// Stores a token.
+    /// Returns all clients that ever had a token, by name, with their tokens that are valid at
+    /// `now`.
+    pub async fn clients_list(&self, now: Timestamp) -> Result<Vec<Client>, StoreError> {
+        on_either!(self, clients_list(now))
+    }
+
+    /// Stores a client with these accounts unless there is one of this name. Returns the accounts
+    /// of the stored one.
+    pub async fn client_ensure(
+        &self,
+        name: &ClientName,
+        accounts: Option<&[String]>,
+    ) -> Result<Accounts, StoreError> {
+        on_either!(self, client_ensure(name, accounts))
+    }
+
+    /// Limits all tokens of a client to accounts; `None` for no limit. Returns false if there is no
+    /// such client.
+    pub async fn client_limit(
+        &self,
+        name: &ClientName,
+        accounts: Option<&[String]>,
+    ) -> Result<bool, StoreError> {
+        on_either!(self, client_limit(name, accounts))
+    }
+
+    /// Stores a token of a client that is stored. The client's accounts are not changed.
     pub async fn token_insert(&self, token: &Token, hash: &SecretHash) -> Result<(), StoreError> {
         on_either!(self, token_insert(token, hash))
     }

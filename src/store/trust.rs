@@ -37,6 +37,7 @@ impl sqlite::Store {
     }
 
     async fn clock_accept(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.recover().await?;
         let mut transaction = self.control.begin_with(sqlite::BEGIN).await?;
         sqlx::query("update log_heads set recorded_at = $1")
             .bind(now.as_micros())

@@ -5,8 +5,10 @@ use std::time::Duration;
 use billables::token::Scope;
 use reqwest::Method;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::support::client::send;
+use crate::support::raw::Raw;
 use crate::support::server::{command, run, token};
 use crate::support::{Database, Server, on_both_databases};
 
@@ -309,7 +311,7 @@ on_both_databases!(
             ]
         );
         assert!(
-            lines[1].contains("  pbx-1   report,read  a1,a 2    unlimited  "),
+            lines[1].contains("  pbx-1   report,read  a 2,a1    unlimited  "),
             "{table}"
         );
         assert!(lines[1].ends_with("  never    never"), "{table}");
@@ -579,5 +581,190 @@ on_both_databases!(
         );
         let own = format!("http://{}", server.address());
         assert_eq!(send(post().header("Origin", own)).await.status, 200);
+    }
+);
+
+on_both_databases!(
+    case_13_the_tokens_of_a_client_are_limited_to_the_same_accounts,
+    async |database: Database| {
+        let create = |arguments: &[&str]| {
+            let all = [&["token", "create", "--client", "pbx"], arguments].concat();
+            run(&mut command(&database, &all))
+        };
+        let (_, first, errors) = create(&["--scope", "report", "read", "--account", "a1"]);
+        assert!(first.starts_with("bil_"), "{errors}");
+        // Another limit would let one token learn what the other's keys were used for.
+        for other in [&["--account", "a2"][..], &["--account", "a1", "a2"]] {
+            let (code, shown, errors) = create(other);
+            assert_eq!((code, &*shown), (1, ""), "{errors}");
+            assert!(
+                errors.contains(
+                    "the client pbx is limited to the account a1, and so are all its tokens"
+                ) && errors.contains("`billables client accounts pbx ACCOUNT ...`"),
+                "{errors}"
+            );
+        }
+        // Without the argument, the client's limit applies.
+        let (code, second, errors) = create(&["--scope", "report", "read"]);
+        assert_eq!(code, 0, "{errors}");
+        assert!(
+            errors.contains("the token is limited to the account a1, like its client"),
+            "{errors}"
+        );
+        assert_eq!(create(&["--account", "a1"]).0, 0);
+
+        let server = Server::start(&database).await;
+        let clients = [first, second].map(|secret| server.client_of(secret.trim()));
+        let report = |account: &str, call: &str| json!({"accountId": account, "sessionId": "S", "callSid": call});
+        for client in &clients {
+            assert_eq!(client.report(&report("a2", "CA0")).await.status, 403);
+            assert!([200, 201].contains(&client.report(&report("a1", "CA1")).await.status));
+        }
+        let (code, shown, errors) = run(&mut command(
+            &database,
+            &["client", "accounts", "pbx", "a2", "a3"],
+        ));
+        assert_eq!(code, 0, "{errors}");
+        assert_eq!(shown, "the client pbx is limited to the accounts a2, a3\n");
+        let (_, shown, _) = run(&mut command(&database, &["client", "list"]));
+        let line = shown.lines().find(|line| line.starts_with("pbx ")).unwrap();
+        assert_eq!(
+            line.split_whitespace().collect::<Vec<_>>(),
+            ["pbx", "a2,a3", "3"]
+        );
+        for client in &clients {
+            let applied =
+                async { while client.report(&report("a2", "CA2")).await.status == 403 {} };
+            timeout(Duration::from_secs(5), applied)
+                .await
+                .expect("every token is limited again within 5 s");
+            assert_eq!(client.report(&report("a1", "CA1")).await.status, 403);
+        }
+        let (code, shown, _) = run(&mut command(
+            &database,
+            &["client", "accounts", "pbx", "--all"],
+        ));
+        assert_eq!(
+            (code, &*shown),
+            (0, "the client pbx is not limited to accounts\n")
+        );
+        let (code, _, errors) = run(&mut command(
+            &database,
+            &["client", "accounts", "nobody", "a1"],
+        ));
+        assert_eq!(
+            (code, errors.contains("there is no client nobody")),
+            (1, true),
+            "{errors}"
+        );
+        assert_eq!(
+            run(&mut command(&database, &["client", "accounts", "pbx"])).0,
+            2
+        );
+    }
+);
+
+on_both_databases!(
+    case_13_a_conflict_names_no_fields_to_a_client_that_may_not_see_the_billable,
+    async |database: Database| {
+        let scopes = [Scope::Report, Scope::Read];
+        let secret = token(&database, "pbx", &scopes, Some(&["a1"])).await;
+        let server = Server::start(&database).await;
+        let client = server.client_of(&secret);
+        let report = |account: &str, customer: &str| json!({"accountId": account, "customerId": customer, "callSid": "CA1"});
+        assert_eq!(
+            client.report_keyed("k", &report("a1", "c1")).await.status,
+            201
+        );
+        let shown = client.report_keyed("k", &report("a1", "c2")).await;
+        assert_eq!(
+            (shown.status, &*shown.error_code()),
+            (422, "IdempotencyConflict")
+        );
+        assert!(shown.body.contains("CustomerId"), "{}", shown.body);
+        // The client is given other accounts; its keys stay.
+        let (code, _, errors) = run(&mut command(
+            &database,
+            &["client", "accounts", "pbx", "a2"],
+        ));
+        assert_eq!(code, 0, "{errors}");
+        let hidden = async {
+            loop {
+                let reply = client.report_keyed("k", &report("a2", "guess")).await;
+                if reply.status != 403 {
+                    return reply;
+                }
+            }
+        };
+        let hidden = timeout(Duration::from_secs(5), hidden).await.unwrap();
+        assert_eq!(
+            (hidden.status, &*hidden.error_code()),
+            (422, "IdempotencyConflict")
+        );
+        let status = &hidden.json()["responseStatus"];
+        assert_eq!(status["errors"], json!([]));
+        for field in ["account", "customer", "c1", "a1"] {
+            assert!(!hidden.body.contains(field), "{}", hidden.body);
+        }
+        let batch = send(
+            client
+                .post("/billables")
+                .header("Idempotency-Key", "k2")
+                .json(&[report("a2", "c1"), report("a2", "c1")]),
+        )
+        .await;
+        assert_eq!(batch.status, 201);
+    }
+);
+
+/// A slow reader of an export, whose token is revoked meanwhile.
+async fn until_cut(database: &Database, server: &Server, secret: &str, path: &str) {
+    let mut reader = Raw::connect_narrow(server.address()).await;
+    reader
+        .send(format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n\r\n"
+        ))
+        .await;
+    let head = reader.until("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    database
+        .execute("update tokens set revoked_at = 1 where client = 'reader'")
+        .await;
+    timeout(
+        Duration::from_secs(5),
+        server.until_logged("its token was revoked or changed"),
+    )
+    .await
+    .expect("the stream ends within 5 s");
+    let rest = timeout(Duration::from_secs(5), reader.rest_bytes()).await;
+    let rest = rest.expect("the connection is closed");
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(
+        !rest.ends_with("0\r\n\r\n") && !rest.contains("row-count"),
+        "the export is cut"
+    );
+}
+
+on_both_databases!(
+    case_16_an_export_ends_when_its_token_is_revoked,
+    async |database: Database| {
+        let secret = token(&database, "reader", &[Scope::Read], None).await;
+        let server = Server::start(&database).await;
+        let long = "x".repeat(200);
+        for batch in 0..3 {
+            let reports: Vec<_> = (0..5000)
+                .map(|number| json!({"accountId": long, "customerId": long, "callSid": format!("{long}-{batch}-{number}")}))
+                .collect();
+            let reply = send(
+                server
+                    .client()
+                    .post("/billables")
+                    .header("Prefer", "return=minimal")
+                    .json(&reports),
+            )
+            .await;
+            assert_eq!(reply.status, 204);
+        }
+        until_cut(&database, &server, &secret, "/billables?format=ndjson").await;
     }
 );

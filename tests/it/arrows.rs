@@ -16,7 +16,7 @@ const ARROWS: [(&str, &str); 19] = [
     ("limits", "billable metrics token"),
     ("store", "billable token"),
     ("writer", "billable limits metrics store telemetry"),
-    ("reader", "billable store"),
+    ("reader", "billable store token"),
     ("totals", "metrics store telemetry"),
     ("attribution", "billable store telemetry writer"),
     ("docs", "billable contract formats"),

@@ -41,6 +41,7 @@
 //! **For every input**
 //! - `properties`: properties of parsers and ids
 //! - `model`: random histories; every read agrees with a model in memory
+//! - `leaks`: random histories; a limited client gets the answers of a log without the others
 //!
 //! **The project itself**
 //! - `arrows`: which module may use which, and the remaining cycles
@@ -71,6 +72,7 @@ mod faults;
 mod feed;
 mod import_export;
 mod input;
+mod leaks;
 mod limits;
 mod list;
 mod logs;

@@ -137,7 +137,7 @@ fn the_token_commands_work() {
         assert!(!output.is_empty());
         ran += 1;
     }
-    assert_eq!(ran, 6);
+    assert_eq!(ran, 8);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::json;
 
-use crate::support::client::send;
+use crate::support::client::{Reply, send};
 use crate::support::{Database, Server, on_both_databases};
 
 /// The sample in Evo Voice's documentation, verbatim.
@@ -366,5 +366,52 @@ on_both_databases!(
             404
         );
         assert_eq!(one.report(&report("a1")).await.status, 200);
+    }
+);
+
+on_both_databases!(
+    case_08_a_replay_with_another_time_of_the_call_says_so,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let at = |time: &str| json!({"accountId": "a", "customerId": "c", "callSid": "CA1", "occurredAt": time});
+        let differs = |reply: &Reply| reply.header("billable-differs").map(str::to_owned);
+        // The client that sends first decides the time. The billed party could be the first.
+        let first = client.report(&at("1980-03-01T12:00:00Z")).await;
+        assert_eq!((first.status, differs(&first)), (201, None));
+        let other = client.report(&at("2026-03-01T12:00:00Z")).await;
+        assert_eq!(
+            (other.status, differs(&other)),
+            (200, Some("occurredAt".to_owned()))
+        );
+        assert_eq!(other.json()["occurredAt"], "1980-03-01T12:00:00.000000Z");
+        // The same time in other words, and a report that gives none, do not differ.
+        let same = client
+            .report(&at("1980-03-01T13:00:00.0000001+01:00"))
+            .await;
+        assert_eq!((same.status, differs(&same)), (200, None));
+        let none = client
+            .report(&json!({"accountId": "a", "customerId": "c", "callSid": "CA1"}))
+            .await;
+        assert_eq!((none.status, differs(&none)), (200, None));
+        // Within a batch, the first report counts, too.
+        let batch = [
+            json!({"accountId": "a", "customerId": "c", "callSid": "CA2"}),
+            {
+                let mut again = at("2026-03-01T12:00:00Z");
+                again["callSid"] = json!("CA2");
+                again
+            },
+        ];
+        let reply = send(client.post("/billables").json(&batch)).await;
+        assert_eq!(
+            (reply.status, differs(&reply)),
+            (201, Some("occurredAt".to_owned()))
+        );
+        let metrics = client.get("/metrics").await.body;
+        assert!(
+            metrics.contains("billables_replays_differing_total 2\n"),
+            "{metrics}"
+        );
     }
 );

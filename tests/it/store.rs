@@ -8,7 +8,7 @@ use billables::billable::{
     RawReport, RawValue, Report, Text, Timestamp,
 };
 use billables::store::{Appended, OpenError, Origin, Store, StoreError};
-use billables::token::{Grant, Rate, Scope, Secret, Token};
+use billables::token::{Client, Grant, Rate, Scope, Secret, Token};
 use uuid::Uuid;
 
 use crate::support::{Database, on_both_databases};
@@ -319,6 +319,28 @@ on_both_databases!(tokens_are_stored_and_revoked, async |database: Database| {
         last_used_at: None,
     };
     store.token_insert(&token, &secret.hash()).await.unwrap();
+    // A token whose client has no row is not used, because its accounts are unknown.
+    let listed = store.tokens_list().await.unwrap();
+    assert!(matches!(
+        &*listed,
+        [Err(StoreError::Corrupt {
+            column: "client",
+            ..
+        })]
+    ));
+    let Grant {
+        client, accounts, ..
+    } = &token.grant;
+    let stored = store.client_ensure(client, accounts.as_deref()).await;
+    assert_eq!(stored.unwrap(), *accounts);
+    let stored = store.client_ensure(client, None).await;
+    assert_eq!(stored.unwrap(), *accounts);
+    let client = Client {
+        name: client.clone(),
+        accounts: accounts.clone(),
+        tokens: 1,
+    };
+    assert_eq!(store.clients_list(now).await.unwrap(), [client]);
     let listed: Result<Vec<_>, _> = store.tokens_list().await.unwrap().into_iter().collect();
     assert_eq!(listed.unwrap(), [(secret.hash(), token.clone())]);
     assert!(store.token_revoke(token.id, now).await.unwrap());

@@ -24,7 +24,7 @@ const SECRET: &str = "bil_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// The schema of version 0.1.0, the first that has data. A schema before it is only left by an
 /// interrupted migration of a new database.
-const FIRST: i64 = 20;
+const FIRST: i64 = 21;
 
 fn call(database: &Database, arguments: &[&str]) -> (i32, String, String) {
     run(&mut command(database, arguments))
@@ -168,8 +168,9 @@ async fn fill(database: &Database, version: i64) {
     let mut statements = format!(
         "insert into log (id, epoch, partitions, created_at) values (1, {}, 1, 1772355600000000);
          insert into log_heads (partition, next_position) values (0, 8);
-         insert into tokens (id, client, secret_hash, scopes, accounts, created_at, expires_at, revoked_at)
-         values ({}, 'default', {}, 'report,read,bill', null, 1772355600000000, null, null);",
+         insert into clients (client, accounts) values ('default', null);
+         insert into tokens (id, client, secret_hash, scopes, created_at, expires_at, revoked_at)
+         values ({}, 'default', {}, 'report,read,bill', 1772355600000000, null, null);",
         sql.uuid(epoch),
         sql.uuid(Uuid::new_v8([8; 16])),
         sql.bytes(Secret::new(SECRET.to_owned()).hash().as_bytes()),

@@ -37,6 +37,7 @@ mod multi_server;
 mod outages;
 mod reply_lost;
 mod trace;
+mod trust;
 mod upgrade;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,6 +61,7 @@ const CASES: &[(u32, &str)] = &[
     (7, "trace"),
     (8, "hostile"),
     (9, "upgrade"),
+    (10, "trust"),
 ];
 
 /// The parameters of a case.
@@ -113,6 +115,7 @@ async fn run(torture: Torture, case: u32) {
         7 => trace::run(&torture).await,
         8 => hostile::run(&torture).await,
         9 => upgrade::run(&torture).await,
+        10 => trust::run(&torture).await,
         _ => unreachable!("a case of the table"),
     }
 }

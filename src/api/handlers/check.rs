@@ -164,12 +164,7 @@ async fn check_calls(
             return Err(TOO_MUCH);
         }
         if accounts.is_some() {
-            // If a billable was attributed later, only some of its entries are the account's.
-            let ids: BTreeSet<_> = found
-                .iter()
-                .map(|log_entry| log_entry.entry.billable_id)
-                .collect();
-            found = app.store.entries_find(&with_partitions(app, ids)).await?;
+            found = find_whole(app, found).await?;
         }
         let mut by_call: HashMap<&str, Vec<&Billable>> = HashMap::new();
         let billables = seen(caller, found);
@@ -195,12 +190,34 @@ async fn check_ids(
     ids: BTreeSet<Uuid>,
 ) -> Result<HashMap<Uuid, Answer>, ApiError> {
     let mut answers = HashMap::new();
+    let accounts = caller.accounts();
     for ids in with_partitions(app, ids).chunks(LOOKUP_BATCH) {
-        let billables = seen(caller, app.store.entries_find(ids).await?);
+        let found = match &accounts {
+            None => app.store.entries_find(ids).await?,
+            Some(accounts) => {
+                let accounts: Vec<_> = accounts.iter().map(String::as_str).collect();
+                let own = app.store.entries_find_of(ids, &accounts).await?;
+                find_whole(app, own).await?
+            }
+        };
+        let billables = seen(caller, found);
         let found = billables.iter();
         answers.extend(found.map(|(id, billable)| (*id, Answer::of(&[billable]))));
     }
     Ok(answers)
+}
+
+/// Returns all entries of the billables that some entries belong to. If a billable was attributed
+/// later, only some of its entries are of an account.
+async fn find_whole(app: &App, some: Vec<LogEntry>) -> Result<Vec<LogEntry>, ApiError> {
+    let ids: BTreeSet<_> = some
+        .iter()
+        .map(|log_entry| log_entry.entry.billable_id)
+        .collect();
+    if ids.is_empty() {
+        return Ok(some);
+    }
+    Ok(app.store.entries_find(&with_partitions(app, ids)).await?)
 }
 
 /// Returns the ids with their partitions.

@@ -62,6 +62,7 @@ pub(in crate::api) async fn read_log(
             said = app.writer.heads().other_than(&heads) => heads = said,
             () = sleep_until(deadline) => {}
             () = app.stop.cancelled() => {}
+            () = caller.until_changed(&app.tokens) => {}
         }
         // The token's grant can change while the request waits.
         caller

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Version};
@@ -13,7 +14,7 @@ use crate::api::caller::Caller;
 use crate::api::handlers::export;
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
-use crate::api::{ApiError, App};
+use crate::api::{ApiError, App, Cut};
 use crate::formats::record::{Record, page};
 use crate::reader::{List, are_beyond, has_points, points_at};
 use crate::token::Scope;
@@ -29,6 +30,7 @@ pub(in crate::api) async fn list_billables(
     State(app): State<App>,
     caller: Caller,
     response_format: ResponseFormat,
+    cut: Option<Extension<Cut>>,
     version: Version,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
@@ -69,7 +71,8 @@ pub(in crate::api) async fn list_billables(
         }
         return export::stream(
             &app,
-            caller.client(),
+            caller,
+            cut.map(|Extension(cut)| cut),
             list,
             limit,
             response_format,

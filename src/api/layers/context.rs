@@ -13,6 +13,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span};
 
 use crate::api::layers::access_log::{AccessLog, KnownClient};
@@ -35,6 +36,10 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// When the first byte of a request arrived. The server puts it into the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstByte(pub Instant);
+
+/// Cuts the connection of a request. The server puts it into the request's extensions.
+#[derive(Clone, Debug)]
+pub struct Cut(pub CancellationToken);
 
 /// Marks a response that keeps its body, whatever its status.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! Copies everything except entries: the cursor key, tokens and sessions' attributions.
+//! Copies everything except entries: the cursor key, clients, tokens and sessions' attributions.
 //! A resumed copy copies them again, because they may have changed.
 
 use sqlx::{Postgres, QueryBuilder, Sqlite};
@@ -17,12 +17,18 @@ struct TokenCopy {
     client: String,
     secret_hash: Vec<u8>,
     scopes: String,
-    accounts: Option<String>,
     created_at: i64,
     expires_at: Option<i64>,
     revoked_at: Option<i64>,
     rate: Option<String>,
     last_used_at: Option<i64>,
+}
+
+/// A client's row as stored.
+#[derive(sqlx::FromRow)]
+struct ClientCopy {
+    client: String,
+    accounts: Option<String>,
 }
 
 /// A decision's row as stored.
@@ -69,7 +75,7 @@ macro_rules! metadata_operations {
 
             async fn tokens_read(&self) -> Result<Vec<TokenCopy>, StoreError> {
                 let rows = sqlx::query_as(
-                    "select id, client, secret_hash, scopes, accounts, created_at, expires_at, revoked_at, rate, last_used_at
+                    "select id, client, secret_hash, scopes, created_at, expires_at, revoked_at, rate, last_used_at
                      from tokens order by created_at, id",
                 )
                 .fetch_all(&self.control)
@@ -81,8 +87,8 @@ macro_rules! metadata_operations {
                 let mut transaction = self.control.begin_with($begin).await?;
                 for token in tokens {
                     sqlx::query(
-                        "insert into tokens (id, client, secret_hash, scopes, accounts, created_at, expires_at, revoked_at, rate, last_used_at)
-                         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                        "insert into tokens (id, client, secret_hash, scopes, created_at, expires_at, revoked_at, rate, last_used_at)
+                         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
                          on conflict (id) do update set
                              expires_at = excluded.expires_at, revoked_at = excluded.revoked_at",
                     )
@@ -90,12 +96,33 @@ macro_rules! metadata_operations {
                     .bind(&*token.client)
                     .bind(&*token.secret_hash)
                     .bind(&*token.scopes)
-                    .bind(token.accounts.as_deref())
                     .bind(token.created_at)
                     .bind(token.expires_at)
                     .bind(token.revoked_at)
                     .bind(token.rate.as_deref())
                     .bind(token.last_used_at)
+                    .execute(&mut *transaction)
+                    .await?;
+                }
+                Ok(transaction.commit().await?)
+            }
+
+            async fn clients_read(&self) -> Result<Vec<ClientCopy>, StoreError> {
+                let rows = sqlx::query_as("select client, accounts from clients order by client")
+                    .fetch_all(&self.control)
+                    .await?;
+                Ok(rows)
+            }
+
+            async fn clients_write(&self, clients: &[ClientCopy]) -> Result<(), StoreError> {
+                let mut transaction = self.control.begin_with($begin).await?;
+                for ClientCopy { client, accounts } in clients {
+                    sqlx::query(
+                        "insert into clients (client, accounts) values ($1, $2)
+                         on conflict (client) do update set accounts = excluded.accounts",
+                    )
+                    .bind(client)
+                    .bind(accounts.as_deref())
                     .execute(&mut *transaction)
                     .await?;
                 }
@@ -176,11 +203,14 @@ metadata_operations!(postgres::Store, Postgres, postgres::BEGIN);
 metadata_operations!(sqlite::Store, Sqlite, sqlite::BEGIN);
 
 impl Store {
-    /// Copies the cursor key and the tokens, revoked ones included, from another database.
+    /// Copies the cursor key, the clients and their tokens, revoked ones included, from another
+    /// database.
     pub async fn secrets_copy(&self, from: &Self) -> Result<(), StoreError> {
         if let Some(key) = on_either!(from, cursor_key_find())? {
             on_either!(self, cursor_key_set(&key))?;
         }
+        let clients = on_either!(from, clients_read())?;
+        on_either!(self, clients_write(&clients))?;
         let tokens = on_either!(from, tokens_read())?;
         on_either!(self, tokens_write(&tokens))
     }

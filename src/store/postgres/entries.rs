@@ -28,7 +28,38 @@ const FIND_IN_PARTITIONS: &str = concat!(
      join entries on entries.partition = wanted.partition and entries.billable_id = wanted.billable_id"
 );
 
+/// Selects the entries of accounts, and reads three entries for each id, whether the id exists or
+/// not: the time that a check takes must not tell whether another account has an id. A billable has
+/// at most three entries.
+const FIND_OF_ACCOUNTS: &str = concat!(
+    "select ",
+    entry_columns!(),
+    " from unnest($1::integer[], $2::uuid[]) as wanted (partition, billable_id)
+     cross join lateral (
+         select * from entries
+         where entries.partition = wanted.partition and entries.billable_id >= wanted.billable_id
+         order by entries.billable_id, entries.kind limit 3
+     ) as entries
+     where entries.billable_id = wanted.billable_id
+       and coalesce(billed_account_id, account_id) = any($3)"
+);
+
 impl super::Store {
+    pub(in crate::store) async fn entries_find_of(
+        &self,
+        ids: &[(u32, Uuid)],
+        accounts: &[&str],
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        let (partitions, ids) = unzipped(ids);
+        let rows: Vec<EntryRow> = sqlx::query_as(FIND_OF_ACCOUNTS)
+            .bind(partitions)
+            .bind(ids)
+            .bind(accounts)
+            .fetch_all(&self.read)
+            .await?;
+        log_entries(rows)
+    }
+
     pub(in crate::store) async fn entries_find(
         &self,
         ids: &[(u32, Uuid)],
@@ -46,16 +77,20 @@ impl super::Store {
         &self,
         ids: &[(u32, Uuid)],
     ) -> Result<Vec<PgRow>, StoreError> {
-        let (partitions, ids): (Vec<_>, Vec<_>) = ids
-            .iter()
-            .map(|(partition, id)| (partition.cast_signed(), *id))
-            .unzip();
+        let (partitions, ids) = unzipped(ids);
         let rows = sqlx::query(FIND_IN_PARTITIONS)
             .bind(partitions)
             .bind(ids)
             .fetch_all(&self.read);
         Ok(rows.await?)
     }
+}
+
+/// Returns the partitions and the ids as two arrays.
+fn unzipped(ids: &[(u32, Uuid)]) -> (Vec<i32>, Vec<Uuid>) {
+    let ids = ids.iter();
+    ids.map(|(partition, id)| (partition.cast_signed(), *id))
+        .unzip()
 }
 
 /// Begins a writing transaction. It sets everything itself, because a connection pooler may run

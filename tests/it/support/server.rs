@@ -245,14 +245,21 @@ pub(crate) async fn token(
     let store = Store::open(database.url(), 1).await.unwrap();
     store.migrate().await.unwrap();
     let secret = Secret::generate().unwrap();
-    let accounts = accounts.map(|accounts| {
+    let accounts: Option<Arc<[String]>> = accounts.map(|accounts| {
         accounts
             .iter()
             .map(|account| (*account).to_owned())
             .collect()
     });
+    let client = ClientName::parse(client).unwrap();
+    let stored = store.client_ensure(&client, accounts.as_deref()).await;
+    assert_eq!(
+        stored.unwrap(),
+        accounts,
+        "the tokens of a client have the same accounts"
+    );
     let grant = Grant {
-        client: ClientName::parse(client).unwrap(),
+        client,
         scopes: scopes.to_vec(),
         accounts,
     };

@@ -1,0 +1,93 @@
+//! `billables client`: lists clients and changes the accounts that they are limited to.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::table::table;
+use super::token::{account, client, shown_limit, sorted_accounts};
+use super::{Failure, open};
+use crate::billable::{ClientName, Timestamp};
+use crate::store::Store;
+use crate::token::Client;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List the clients that ever had a token.
+    List {
+        /// Print a JSON array instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change the accounts that all tokens of a client are limited to; every server applies it
+    /// within 5 seconds.
+    Accounts(AccountsArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AccountsArgs {
+    /// Name of the client.
+    #[arg(value_parser = client)]
+    client: ClientName,
+    /// Accounts that the client is limited to from now on.
+    #[arg(value_name = "ACCOUNT", value_parser = account, required_unless_present = "all")]
+    accounts: Vec<String>,
+    /// Do not limit the client.
+    #[arg(long, conflicts_with = "accounts")]
+    all: bool,
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+pub(super) async fn run(url: &str, command: Command) -> Result<(), Failure> {
+    let store = open(url).await?;
+    store.migrate().await?;
+    match command {
+        Command::List { json } => print!("{}", list(&store, json).await?),
+        Command::Accounts(args) => println!("{}", limit(&store, args).await?),
+    }
+    store.close().await;
+    Ok(())
+}
+
+async fn limit(store: &Store, args: AccountsArgs) -> Result<String, Failure> {
+    let AccountsArgs {
+        client: name,
+        accounts,
+        all,
+    } = args;
+    let accounts: Option<Arc<[String]>> = (!all).then(|| sorted_accounts(accounts));
+    if !store.client_limit(&name, accounts.as_deref()).await? {
+        return Err(Failure::Failed(format!(
+            "there is no client {name}; see `billables client list`"
+        )));
+    }
+    let limit = shown_limit(accounts.as_deref());
+    Ok(format!("the client {name} is {limit}"))
+}
+
+async fn list(store: &Store, as_json: bool) -> Result<String, Failure> {
+    let clients = store.clients_list(Timestamp::now()).await?;
+    if as_json {
+        let rows: Vec<_> = clients.iter().map(row_json).collect();
+        return Ok(format!("{:#}\n", json!(rows)));
+    }
+    let rows = clients.iter().map(row_text);
+    Ok(table(["CLIENT", "ACCOUNTS", "TOKENS"], rows))
+}
+
+fn row_json(client: &Client) -> serde_json::Value {
+    json!({
+        "client": client.name.as_str(),
+        "accounts": client.accounts.as_deref(),
+        "tokens": client.tokens,
+    })
+}
+
+fn row_text(client: &Client) -> [String; 3] {
+    let accounts = client.accounts.as_ref();
+    [
+        client.name.to_string(),
+        accounts.map_or_else(|| "all".to_owned(), |accounts| accounts.join(",")),
+        client.tokens.to_string(),
+    ]
+}
