@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Error};
 use tokio::sync::Mutex;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::place;
 use crate::store::StoreError;
@@ -235,7 +235,7 @@ impl super::Store {
     pub(in crate::store) async fn trust_check(&self) -> Result<(), StoreError> {
         let recovered = self.files.recover().await;
         if self.files.rescue().await? {
-            info!("what the removed file held is in the database now");
+            warn!("what the removed file held is in the database now: restart the server");
             self.close_pools().await;
         }
         recovered
