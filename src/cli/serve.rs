@@ -18,7 +18,7 @@ use crate::attribution;
 use crate::billable::{ClientName, Timestamp};
 use crate::config::{self, ServeArgs};
 use crate::server::{self, Limits, Tls};
-use crate::store::{Origin, Store};
+use crate::store::{LogInfo, Origin, Store};
 use crate::telemetry::chain;
 use crate::token::{Grant, Scope};
 use crate::totals;
@@ -39,19 +39,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     let admin = config::admin_token().map_err(Failure::Usage)?;
     let tls = load_tls(&args)?;
     reload_on_signal(tls.clone())?;
-    let store = Store::open(url, args.read_connections).await?;
-    if store.is_volatile() {
-        if !args.allow_volatile {
-            store.close().await;
-            return Err(Failure::Failed(
-                "the database is in memory (tmpfs), so a restart of the machine loses everything: move it to a disk, or allow this with --allow-volatile"
-                    .to_owned(),
-            ));
-        }
-        api::warn_of_memory();
-    }
-    store.migrate().await?;
-    let log = store.log_prepare(None, Timestamp::now()).await?;
+    let (store, log) = open_log(url, &args).await?;
 
     let (listener, address) = listen(&args.listen.listen).await?;
     let probes = match args.listen.admin_listen() {
@@ -66,8 +54,8 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     }
 
     let tokens = Tokens::load(&store, log, admin.as_ref()).await?;
-    let (writer, mut writer_tasks) =
-        Writer::start(&store, log, args.max_queue as usize, Origin::Server);
+    let queue = args.max_queue as usize;
+    let (writer, mut writer_tasks) = Writer::start(&store, log, queue, Origin::Server);
     let trust = Trust::load(&store).await;
     let cursors = Cursors::load(&store, log).await?;
     let mut background = JoinSet::new();
@@ -77,11 +65,8 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     background.spawn(writer.heads().clone().keep_asking(store.clone(), log));
     background.spawn(totals::keep_rolling(store.clone()));
     background.spawn(totals::keep_watching(store.clone()));
-    background.spawn(attribution::keep_finishing(
-        store.clone(),
-        log,
-        writer.clone(),
-    ));
+    let finishing = attribution::keep_finishing(store.clone(), log, writer.clone());
+    background.spawn(finishing);
     let stop = stop_on_signal()?;
     let app = App::new(
         store.clone(),
@@ -158,6 +143,25 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     let _ = timeout(args.shutdown_timeout, store.close()).await;
     info!("stopped");
     Ok(())
+}
+
+/// Opens the database and creates the log if there is none. Refuses a database in memory, unless
+/// that is allowed.
+async fn open_log(url: &str, args: &ServeArgs) -> Result<(Store, LogInfo), Failure> {
+    let store = Store::open(url, args.read_connections).await?;
+    if store.is_volatile() {
+        if !args.allow_volatile {
+            store.close().await;
+            return Err(Failure::Failed(
+                "the database is in memory (tmpfs), so a restart of the machine loses everything: move it to a disk, or allow this with --allow-volatile"
+                    .to_owned(),
+            ));
+        }
+        api::warn_of_memory();
+    }
+    store.migrate().await?;
+    let log = store.log_prepare(None, Timestamp::now()).await?;
+    Ok((store, log))
 }
 
 fn warn_of_plain_http() {

@@ -118,12 +118,7 @@ impl Store {
     }
 
     /// Does nothing: PostgreSQL recovers by itself.
-    #[expect(
-        clippy::unused_self,
-        clippy::unused_async,
-        clippy::unnecessary_wraps,
-        reason = "same signature as for SQLite"
-    )]
+    #[expect(clippy::unused_async, reason = "same signature as for SQLite")]
     pub(super) async fn recover(&self) -> Result<(), StoreError> {
         Ok(())
     }

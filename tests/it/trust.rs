@@ -257,9 +257,10 @@ async fn case_02_reports_are_refused_when_the_wal_was_renamed_or_removed_and_non
             assert_eq!(status(&client, number).await, 201);
         }
         let file = beside(&database, suffix);
-        match is_renamed {
-            true => fs::rename(&file, beside(&database, "-gone")).unwrap(),
-            false => fs::remove_file(&file).unwrap(),
+        if is_renamed {
+            fs::rename(&file, beside(&database, "-gone")).unwrap();
+        } else {
+            fs::remove_file(&file).unwrap();
         }
         let reply = client.report(&report(100)).await;
         assert_eq!(

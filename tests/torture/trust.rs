@@ -31,7 +31,7 @@ fn beside(database: &Database, suffix: &str) -> PathBuf {
 
 /// Files that SQLite keeps beside the database are renamed or removed under load.
 async fn removed(torture: &Torture) {
-    let rounds = torture.rounds(6, 60);
+    let rounds = torture.rounds(4, 60);
     let database = Database::sqlite();
     let mut random = torture.random("removed");
     let mut server = start(&database);
@@ -43,9 +43,10 @@ async fn removed(torture: &Torture) {
         let is_renamed = random.once_in(2);
         for suffix in *files {
             let file = beside(&database, suffix);
-            match is_renamed {
-                true => fs::rename(&file, beside(&database, &format!("{suffix}-gone"))).unwrap(),
-                false => fs::remove_file(&file).unwrap(),
+            if is_renamed {
+                fs::rename(&file, beside(&database, &format!("{suffix}-gone"))).unwrap();
+            } else {
+                fs::remove_file(&file).unwrap();
             }
         }
         load.until_refused().await;
@@ -67,7 +68,7 @@ async fn removed(torture: &Torture) {
 
 /// After a kill, an older copy is put beside the WAL, and later the right file again.
 async fn copied_over(torture: &Torture) {
-    let rounds = torture.rounds(4, 40);
+    let rounds = torture.rounds(2, 40);
     let database = Database::sqlite();
     let mut random = torture.random("copied over");
     let mut server = start(&database);
@@ -98,20 +99,17 @@ async fn copied_over(torture: &Torture) {
             call(server.env("BILLABLES_LISTEN", "256.0.0.1:0"))
         });
         // With the right pages, the server fails only to listen.
-        match errors.contains("belongs to another file") {
-            true => {
-                assert!(!is_same && code == 1, "{errors}");
-                assert!(fs::read(beside(&database, "-wal")).unwrap() == wal);
-                fs::rename(&kept, database.file()).unwrap();
-                refused += 1;
-            }
-            false => {
-                assert!(
-                    is_same,
-                    "pages that do not fit the WAL are refused: {errors}"
-                );
-                whole += 1;
-            }
+        if errors.contains("belongs to another file") {
+            assert!(!is_same && code == 1, "{errors}");
+            assert!(fs::read(beside(&database, "-wal")).unwrap() == wal);
+            fs::rename(&kept, database.file()).unwrap();
+            refused += 1;
+        } else {
+            assert!(
+                is_same,
+                "pages that do not fit the WAL are refused: {errors}"
+            );
+            whole += 1;
         }
         server = start(&database);
         load.aim(vec![client(&server)]);
@@ -169,7 +167,7 @@ fn succeeds(command: &mut Command) -> bool {
 /// Flushes of the WAL fail while a reader keeps it from being copied, and then the power is cut: only
 /// pages that a flush confirmed are left.
 async fn power_cuts(torture: &Torture, shim: &Shim) {
-    let rounds = torture.rounds(8, 100);
+    let rounds = torture.rounds(5, 100);
     let database = Database::sqlite();
     let mut random = torture.random("power cuts");
     let environment = shim.environment();
@@ -183,15 +181,14 @@ async fn power_cuts(torture: &Torture, shim: &Shim) {
     let (mut failed, mut readers) = (0, 0);
     for _ in 0..rounds {
         load.until_acknowledged(20 + random.below(60)).await;
-        let reader = match random.once_in(2) {
-            true => {
-                readers += 1;
-                let mut reader = SqliteConnection::connect(database.url()).await.unwrap();
-                let read = "begin; select count(*) from entries";
-                sqlx::raw_sql(read).execute(&mut reader).await.unwrap();
-                Some(reader)
-            }
-            false => None,
+        let reader = if random.once_in(2) {
+            readers += 1;
+            let mut reader = SqliteConnection::connect(database.url()).await.unwrap();
+            let read = "begin; select count(*) from entries";
+            sqlx::raw_sql(read).execute(&mut reader).await.unwrap();
+            Some(reader)
+        } else {
+            None
         };
         let every = 1 + random.below(5);
         let file = random.of(&["billables.db-wal", "billables.db"]);
