@@ -34,7 +34,7 @@ use handlers::{
 use layers::context;
 pub use layers::context::{Cut, FirstByte};
 pub use tokens::Tokens;
-pub use trust::{Trust, check_clock, warn_of_memory};
+pub use trust::{Trust, check_clock, is_after_commit, warn_of_memory};
 
 impl App {
     /// Returns a router with all routes, for a single address.

@@ -5,5 +5,10 @@ create table log_heads (
     next_position integer not null,
     -- The latest recorded_at that a server wrote, in microseconds since 1970; 0 for none. A server
     -- whose clock is far behind it stores nothing. Imports do not change it.
-    recorded_at integer not null default 0
+    recorded_at integer not null default 0,
+    -- A random number for each start of a server. The WAL has it with every commit, and the file since
+    -- the WAL was first copied into it. If they differ, the WAL belongs to another file.
+    generation integer not null default 0,
+    -- The one that the file had before, until it has the present one.
+    previous_generation integer not null default 0
 ) strict;

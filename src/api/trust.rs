@@ -94,10 +94,12 @@ impl Trust {
             Ok(reference) => Some((reference, Instant::now())),
             Err(_) => self.read().reference,
         };
-        let is_unfit = matches!(
-            checked,
-            Err(StoreError::Unfit(_) | StoreError::Distrusted(_) | StoreError::WalFailed)
-        );
+        // On PostgreSQL other errors are outages, during which each write fails by itself.
+        let is_unfit = match &checked {
+            Ok(()) => false,
+            Err(StoreError::Unfit(_)) => true,
+            Err(_) => store.is_embedded(),
+        };
         let fault = fault_of(
             Timestamp::now(),
             reference.map(|(reference, at)| (reference, at.elapsed())),
@@ -155,9 +157,8 @@ impl Trust {
 /// Compares a time of the clock with the program's commit and with a reference that was read some
 /// time ago.
 fn fault_of(now: Timestamp, reference: Option<(ClockReference, Duration)>) -> Option<ClockFault> {
-    let committed = commit_time();
-    if now < committed {
-        return Some(ClockFault::BeforeCommit(committed));
+    if !is_after_commit(now) {
+        return Some(ClockFault::BeforeCommit(commit_time()));
     }
     match reference? {
         (ClockReference::Now(database), age) => {
@@ -180,6 +181,11 @@ fn commit_time() -> Timestamp {
 /// Warns that a restart of the machine loses everything.
 pub fn warn_of_memory() {
     warn!("the database is in memory (tmpfs): a restart of the machine loses everything");
+}
+
+/// Whether a time is after the commit that this program was built from. No clock before it is right.
+pub fn is_after_commit(now: Timestamp) -> bool {
+    now >= commit_time()
 }
 
 /// Compares a time of this machine's clock with what the database says. Returns that, and why the

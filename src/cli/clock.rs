@@ -4,7 +4,7 @@
 use tracing::warn;
 
 use super::{Failure, open_log};
-use crate::api::check_clock;
+use crate::api::{check_clock, is_after_commit};
 use crate::billable::Timestamp;
 use crate::store::ClockReference;
 
@@ -32,6 +32,11 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         ClockReference::Latest(None) => println!("no report was recorded yet"),
     }
     if args.accept {
+        if !is_after_commit(now) {
+            return Err(Failure::Failed(
+                "this machine's clock is before the program was written: set it".to_owned(),
+            ));
+        }
         if !store.clock_accept(now).await? {
             return Err(Failure::Usage(
                 "PostgreSQL has a clock of its own: set the clocks of both machines".to_owned(),

@@ -161,6 +161,7 @@ async fn open_log(url: &str, args: &ServeArgs) -> Result<(Store, LogInfo), Failu
     }
     store.migrate().await?;
     let log = store.log_prepare(None, Timestamp::now()).await?;
+    store.generation_begin().await?;
     Ok((store, log))
 }
 

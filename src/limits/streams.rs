@@ -1,13 +1,13 @@
 //! Limits concurrent streams. A stream whose client reads slowly keeps its place only until another
 //! client needs it.
 
-use std::future::ready;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 
 use super::Overloaded;
 use super::concurrency::{ConcurrencyLimit, Permit};
@@ -16,6 +16,9 @@ use crate::metrics::Limit;
 
 /// How long a stream may have waited for its client in total before it may lose its place.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a waiting client looks for a slow stream.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The places of streams. A clone is a handle to the same ones.
 #[derive(Clone, Debug)]
@@ -35,8 +38,9 @@ pub struct Place {
 struct Stream {
     client: ClientName,
     waited: Mutex<Waited>,
-    /// Notified when another client needs the place.
-    is_taken: Notify,
+    /// Whether another client was given the place, and the notification of that.
+    is_taken: AtomicBool,
+    taken: Notify,
 }
 
 /// How long a stream has waited for its client.
@@ -75,18 +79,20 @@ impl StreamLimit {
     /// [`Overloaded`] if no place was released in time.
     pub async fn acquire(&self, client: &ClientName) -> Result<Place, Overloaded> {
         let mut permit = pin!(self.places.acquire(client));
-        let permit = tokio::select! {
-            biased;
-            permit = &mut permit => permit,
-            () = ready(()) => {
-                self.take_slowest(client);
-                permit.await
+        let mut looks = interval(LOOK_EVERY);
+        let mut has_taken = false;
+        let permit = loop {
+            tokio::select! {
+                biased;
+                permit = &mut permit => break permit?,
+                _ = looks.tick(), if !has_taken => has_taken = self.take_slowest(client),
             }
-        }?;
+        };
         let stream = Arc::new(Stream {
             client: client.clone(),
             waited: Mutex::default(),
-            is_taken: Notify::new(),
+            is_taken: AtomicBool::new(false),
+            taken: Notify::new(),
         });
         let mut streams = self.streams.lock().expect("nothing panics under this lock");
         streams.retain(|stream| stream.strong_count() > 0);
@@ -98,8 +104,8 @@ impl StreamLimit {
     }
 
     /// Takes the place of the slowest stream. If the client has all the places that it may have,
-    /// only one of its own helps.
-    fn take_slowest(&self, client: &ClientName) {
+    /// only one of its own helps. Returns whether there was one to take.
+    fn take_slowest(&self, client: &ClientName) -> bool {
         let streams = self.streams.lock().expect("nothing panics under this lock");
         let streams: Vec<_> = streams.iter().filter_map(Weak::upgrade).collect();
         let own = streams.iter().filter(|stream| stream.client == *client);
@@ -107,12 +113,16 @@ impl StreamLimit {
         let slowest = streams
             .iter()
             .filter(|stream| !is_full || stream.client == *client)
+            .filter(|stream| !stream.is_taken.load(Ordering::Relaxed))
             .map(|stream| (stream.waited().total(), stream))
             .filter(|(waited, _)| *waited >= PATIENCE)
             .max_by_key(|(waited, _)| *waited);
-        if let Some((_, stream)) = slowest {
-            stream.is_taken.notify_one();
-        }
+        let Some((_, stream)) = slowest else {
+            return false;
+        };
+        stream.is_taken.store(true, Ordering::Relaxed);
+        stream.taken.notify_one();
+        true
     }
 }
 
@@ -137,7 +147,7 @@ impl Place {
 
     /// Returns when the place was given to another client.
     pub async fn taken(&self) {
-        self.stream.is_taken.notified().await;
+        self.stream.taken.notified().await;
     }
 }
 
@@ -167,8 +177,10 @@ mod tests {
         // They have not waited for long yet.
         assert!(limit.acquire(&client("three")).await.is_err());
         tokio::time::sleep(PATIENCE).await;
-        let _third = limit.acquire(&client("three")).await.expect("a place");
-        let _fourth = limit.acquire(&client("four")).await.expect("a place");
+        // Each of them takes another's place.
+        let (three, four) = (client("three"), client("four"));
+        let (third, fourth) = tokio::join!(limit.acquire(&three), limit.acquire(&four));
+        assert!(third.is_ok() && fourth.is_ok());
         tokio::task::yield_now().await;
         let ended = slow.iter().filter(|slow| slow.is_finished()).count();
         assert_eq!(ended, 2);

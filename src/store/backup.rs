@@ -18,6 +18,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// Reports at most 20 problems of a damaged file.
 const INTEGRITY: &str = "pragma integrity_check(20)";
 
+/// The same without comparing indexes with tables.
+const QUICK: &str = "pragma quick_check(20)";
+
 const RENEW: &str = "update log set epoch = $1 where id = 1";
 
 /// The contents of an SQLite file.
@@ -39,8 +42,14 @@ pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError
         label: from.display().to_string(),
         source,
     };
-    sqlite::refuse_backup(from, &sqlite::label(from))?;
-    let mut connection = file_open(from).await?;
+    let label = sqlite::label(from);
+    // The handle is open until the copy is done: closing it would drop SQLite's locks.
+    let handle = sqlite::place::open(from, &label)?;
+    if sqlite::has_wal(from) {
+        sqlite::check_tail(from, &label).await?;
+    }
+    // It only reads: a connection that may write would copy the WAL when it is closed.
+    let mut connection = file_open(from, true).await?;
     contents(&mut connection, from).await?;
     let to_text = to.to_str().ok_or_else(|| {
         let reason = "the name of the copy is not UTF-8";
@@ -53,7 +62,16 @@ pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError
         .await
         .map_err(failed)?;
     connection.close().await.map_err(failed)?;
-    let mut copy = file_open(to).await?;
+    drop(handle);
+    let mut copy = file_open(to, false).await?;
+    if let Some(reason) = problems(&mut copy, QUICK)
+        .await
+        .map_err(failed)?
+        .into_iter()
+        .next()
+    {
+        return Err(OpenError::Damaged { label, reason });
+    }
     let held = contents(&mut copy, to).await?;
     sqlx::query(sqlite::MARK)
         .execute(&mut copy)
@@ -69,8 +87,8 @@ pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError
 /// # Errors
 /// [`OpenError::Damaged`]; or the file is not a database or has no log.
 pub async fn file_check_and_renew(file: &Path, named: &Path) -> Result<FileContents, OpenError> {
-    let mut connection = file_open(file).await?;
-    let found = problems(&mut connection).await;
+    let mut connection = file_open(file, false).await?;
+    let found = problems(&mut connection, INTEGRITY).await;
     if let Some(reason) = found.map_err(OpenError::Prepare)?.into_iter().next() {
         let label = sqlite::label(named);
         return Err(OpenError::Damaged { label, reason });
@@ -97,9 +115,10 @@ pub(super) fn fresh_epoch() -> Result<Uuid, OpenError> {
 }
 
 /// Opens an existing file without changing its settings.
-async fn file_open(file: &Path) -> Result<SqliteConnection, OpenError> {
+async fn file_open(file: &Path, is_read_only: bool) -> Result<SqliteConnection, OpenError> {
     let options = SqliteConnectOptions::new()
         .filename(file)
+        .read_only(is_read_only)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
     options
@@ -142,8 +161,11 @@ async fn contents(
 }
 
 /// Returns the problems that SQLite finds in a file.
-async fn problems(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
-    let found: Result<Vec<String>, _> = sqlx::query_scalar(INTEGRITY).fetch_all(connection).await;
+async fn problems(
+    connection: &mut SqliteConnection,
+    check: &'static str,
+) -> Result<Vec<String>, sqlx::Error> {
+    let found: Result<Vec<String>, _> = sqlx::query_scalar(check).fetch_all(connection).await;
     match found {
         Ok(mut found) => {
             found.retain(|line| line != "ok");
@@ -206,7 +228,7 @@ impl Store {
             Self::Sqlite(store) => {
                 // A read-only connection would not verify the tables' check constraints.
                 let mut connection = store.control.acquire().await?;
-                Ok(problems(&mut connection).await?)
+                Ok(problems(&mut connection, INTEGRITY).await?)
             }
         }
     }

@@ -24,10 +24,11 @@ pub enum StoreError {
     /// before a restart.
     #[error("nothing can be stored any more")]
     Distrusted(#[source] Distrust),
-    /// A write to SQLite's WAL, or its flush, failed, and the WAL could not be copied into the
-    /// database yet. As with [`Self::Unavailable`], the write may or may not be stored.
-    #[error("a write to the WAL failed, and the WAL is not copied into the database yet")]
-    WalFailed,
+    /// A write to SQLite's WAL, or its flush, failed in this process or in one that was killed, and
+    /// the WAL could not be copied into the database yet. As with [`Self::Unavailable`], the write
+    /// may or may not be stored.
+    #[error("the WAL may not be on the disk, and is not copied into the database yet")]
+    WalInDoubt,
     /// The database can be reached but fails a check. As with [`Self::Unavailable`], the write may
     /// or may not be stored.
     #[error("the database cannot be used")]
@@ -70,7 +71,7 @@ impl StoreError {
             | Self::TimedOut
             | Self::WrongLog
             | Self::Distrusted(_)
-            | Self::WalFailed
+            | Self::WalInDoubt
             | Self::Unfit(_) => true,
             Self::NoHead { .. }
             | Self::Refused(_)

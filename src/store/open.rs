@@ -78,6 +78,24 @@ pub enum OpenError {
     /// The file is a backup, which may be older than what this log has acknowledged.
     #[error("{0} is a backup: put it in place with `billables restore FILE`")]
     IsBackup(String),
+    /// What was committed lately is in a WAL whose database is missing.
+    #[error(
+        "{label} is missing or empty, but there is {rest}: put the database back, or move the -wal and the -shm away"
+    )]
+    Orphan {
+        label: String,
+        /// The WAL or its index.
+        rest: String,
+    },
+    /// Another process has the file open, with a WAL that is not beside it.
+    #[error(
+        "{label} is in use by the process {processes}, whose WAL is not beside it: the file or its WAL was moved; stop that process"
+    )]
+    Detached {
+        label: String,
+        /// The processes, with their ids and names.
+        processes: String,
+    },
     /// The pages in the WAL do not fit the file: the file or the WAL was replaced.
     #[error(
         "{label} or its WAL is damaged, or the WAL beside it belongs to another file ({reason}): see \"A replaced WAL\" in the operations manual; nothing was changed"
@@ -90,6 +108,8 @@ pub enum OpenError {
     /// The database has no log, because no server has used it yet.
     #[error("{0} has no log")]
     NoLog(String),
+    #[error("cannot note the start of the server in the log")]
+    Begin(#[source] StoreError),
     #[error("cannot give the log a new epoch")]
     Renew(#[source] StoreError),
     #[error("cannot get random bytes from the operating system")]

@@ -4,11 +4,12 @@ pub(super) mod calls;
 pub(super) mod entries;
 pub(super) mod files;
 pub(super) mod insertion;
-mod place;
+mod locks;
+pub(super) mod place;
 mod tail;
 pub(super) mod totals;
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -30,7 +31,7 @@ use crate::billable::Timestamp;
 
 pub(super) use entries::Appender;
 use files::Files;
-pub(super) use place::{MARK, UNMARK, refuse_backup};
+pub(super) use place::{MARK, UNMARK};
 
 /// Begins a writing transaction, which takes the only write lock immediately.
 pub(super) const BEGIN: &str = "begin immediate";
@@ -61,6 +62,9 @@ const WAL_PAGES: &str = "4096";
 
 /// How long to wait for another process to finish migrating, which may be indexing a large log.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// How long a try to copy the WAL waits for readers. Other writers wait meanwhile.
+const ANCHOR_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The number of SQLite's steps between two looks at whether a read must end.
 const STEPS: i32 = 10_000;
@@ -94,28 +98,37 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         let label = label(path);
-        place::refuse_backup(path, &label)?;
-        // Only the owner may access a new file and the files that SQLite creates next to it,
-        // because they hold all billing data. If the file cannot be created, connecting reports
-        // why.
-        let _ = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path);
+        let existing = place::open(path, &label)?;
+        if existing.is_none() {
+            // Only the owner may access a new file and the files that SQLite creates next to it,
+            // because they hold all billing data. If the file cannot be created, connecting reports
+            // why.
+            let _ = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path);
+        }
         place::check(path, &label)?;
+        refuse_detached(path, existing.as_ref(), &label).await?;
         if has_wal(path) {
             check_tail(path, &label).await?;
             // If a process is killed between writing a commit to the WAL and flushing it, the next
             // process sees the commit although it is not on disk yet. Nothing is acknowledged
             // before the WAL is copied into the database, which flushes both.
-            faults::set_wal_failed(true);
+            faults::doubt_wal();
         }
-        let anchor = connect_first(&options, &label).await?;
-        let files = Files::begin(path, anchor).map_err(|source| OpenError::Connect {
+        let failed = |source| OpenError::Connect {
             label: label.clone(),
             source,
-        })?;
+        };
+        let handle = match existing {
+            Some(handle) => handle,
+            None => File::open(path).map_err(|error| failed(error.into()))?,
+        };
+        let anchor_options = options.clone().busy_timeout(ANCHOR_TIMEOUT);
+        let anchor = connect_first(&anchor_options, &label).await?;
+        let files = Files::begin(path, handle, anchor).map_err(failed)?;
         // From here on, no file is created: a file that is removed under a running server stays
         // missing.
         let options = options.create_if_missing(false);
@@ -190,6 +203,30 @@ impl Store {
             .await?;
         transaction.commit().await?;
         Ok(log.into())
+    }
+
+    /// Gives the WAL and the file a new generation, by which the next start knows that they belong
+    /// together.
+    pub(super) async fn generation_begin(&self, fresh: i64) -> Result<(), StoreError> {
+        // Without the present generation, the next start could not tell: the old one stays then.
+        let Ok(in_file) = tail::generation_in_file(self.options.get_filename()).await else {
+            return Ok(());
+        };
+        let mut transaction = self.control.begin_with(BEGIN).await?;
+        sqlx::query("update log_heads set generation = $1, previous_generation = $2")
+            .bind(fresh)
+            .bind(in_file)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        if self.files.copy_now().await? {
+            let mut transaction = self.control.begin_with(BEGIN).await?;
+            sqlx::query("update log_heads set previous_generation = generation")
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+        }
+        Ok(())
     }
 
     /// Checks that the files are the ones that were opened: [`Files::check`].
@@ -297,8 +334,30 @@ fn is_busy(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code.parse().is_ok_and(|code: i32| code & 0xff == 5))
 }
 
+/// Refuses a file that another process has open under another name, or whose WAL was removed. A
+/// process that is just opening or closing the file is waited for.
+async fn refuse_detached(path: &Path, file: Option<&File>, label: &str) -> Result<(), OpenError> {
+    let deadline = tokio::time::Instant::now() + BUSY_TIMEOUT;
+    let Some(file) = file else {
+        return Ok(());
+    };
+    loop {
+        let users = place::detached_users(path, file);
+        if users.is_empty() {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(OpenError::Detached {
+                label: label.to_owned(),
+                processes: users.join(", "),
+            });
+        }
+        tokio::time::sleep(BUSY_PAUSE).await;
+    }
+}
+
 /// Returns whether an earlier process left something in the WAL, or another one is using it.
-fn has_wal(path: &Path) -> bool {
+pub(super) fn has_wal(path: &Path) -> bool {
     let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let wal = files::beside(&resolved, "-wal");
     fs::metadata(wal).is_ok_and(|file| file.len() > 0)
@@ -306,7 +365,7 @@ fn has_wal(path: &Path) -> bool {
 
 /// Refuses a file whose WAL belongs to another one. It reads only, because a connection that may
 /// write would copy the WAL into the file when it is closed.
-async fn check_tail(path: &Path, label: &str) -> Result<(), OpenError> {
+pub(super) async fn check_tail(path: &Path, label: &str) -> Result<(), OpenError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
@@ -314,7 +373,7 @@ async fn check_tail(path: &Path, label: &str) -> Result<(), OpenError> {
         .disable_statement_logging();
     let found = async {
         let mut connection = options.connect().await?;
-        let fault = tail::find_fault(&mut connection).await?;
+        let fault = tail::find_fault(&mut connection, path).await?;
         connection.close().await?;
         Ok(fault)
     };

@@ -1,7 +1,8 @@
 //! Whether what a database acknowledges can be relied on, and what its contents say of the time.
 
-use super::{Store, StoreError, in_time, postgres, sqlite};
+use super::{OpenError, Store, StoreError, in_time, postgres, sqlite};
 use crate::billable::Timestamp;
+use crate::token::random_bytes;
 
 /// What a server's clock is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,20 @@ impl Store {
             Self::Postgres(store) => in_time(store.trust_check()).await,
             Self::Sqlite(store) => in_time(store.trust_check()).await,
         }
+    }
+
+    /// Notes that a server starts, so that the next start can tell whether SQLite's files belong
+    /// together.
+    ///
+    /// # Errors
+    /// The database failed, or the operating system gave no random bytes.
+    pub async fn generation_begin(&self) -> Result<(), OpenError> {
+        let Self::Sqlite(store) = self else {
+            return Ok(());
+        };
+        let fresh = random_bytes().map_err(OpenError::Randomness)?;
+        let begun = store.generation_begin(i64::from_be_bytes(fresh)).await;
+        begun.map_err(OpenError::Begin)
     }
 
     /// Returns what to compare this machine's clock with.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use billables::billable::Timestamp;
 use billables::token::Scope;
 use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
 use tokio::time::timeout;
 
 use crate::support::clock::Clock;
@@ -161,6 +162,13 @@ async fn case_07_a_clock_behind_the_log_stores_nothing_until_it_is_set_or_accept
         "{shown}"
     );
     assert!(errors.contains("more than an hour behind"), "{errors}");
+    clock.set(-40 * 365 * DAY);
+    let (code, _, errors) = call_at(&database, &clock, &["clock", "--accept"]);
+    assert!(
+        code == 1 && errors.contains("before the program was written"),
+        "{errors}"
+    );
+    clock.set(0);
     let (code, shown, errors) = call_at(&database, &clock, &["clock", "--accept"]);
     assert_eq!((code, shown.ends_with("accepted\n")), (0, true), "{errors}");
     assert!(
@@ -292,7 +300,7 @@ async fn case_02_reports_are_refused_when_the_wal_was_renamed_or_removed_and_non
 
 /// The server must not touch a file that another program has put there, not even when it stops.
 #[tokio::test(flavor = "multi_thread")]
-async fn case_02_a_replaced_wal_is_left_alone_and_the_message_says_where_the_old_one_is() {
+async fn case_02_a_replaced_wal_is_left_alone_and_the_old_one_is_kept() {
     let database = Database::sqlite();
     let mut server = Server::start(&database).await;
     let client = server.client();
@@ -308,16 +316,147 @@ async fn case_02_a_replaced_wal_is_left_alone_and_the_message_says_where_the_old
     server
         .until_logged("was replaced while this server had it open")
         .await;
-    let log = server.log();
-    let (_, rest) = log.split_once("is only in ").unwrap();
-    let descriptor = rest.split_whitespace().next().unwrap();
-    let held = fs::read(descriptor).unwrap();
-    // The operator's way back, as the manual has it.
+    let kept = beside(&database, &format!("-wal-kept-{}", server.id()));
+    server.until_logged(kept.to_str().unwrap()).await;
     server.signal("-TERM");
     assert_eq!(server.wait(), Some(0));
     assert_eq!(fs::read(&wal).unwrap(), b"another program's");
-    fs::write(&wal, held).unwrap();
+    // The operator's way back, as the manual has it.
+    fs::rename(&kept, &wal).unwrap();
     fs::remove_file(beside(&database, "-shm")).unwrap();
+    let again = Server::start(&database).await;
+    for number in 0..20 {
+        assert_eq!(status(&again.client(), number).await, 200);
+    }
+    assert_eq!(verify(&database).0, 0);
+}
+
+/// SQLite deletes a WAL that it finds beside an empty database.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_02_no_command_touches_a_wal_whose_database_is_missing() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    for number in 0..20 {
+        assert_eq!(status(&server.client(), number).await, 201);
+    }
+    let file = database.file().to_owned();
+    let moved = beside(&database, "-moved");
+    // Beside a running server, and after a kill.
+    for is_killed in [false, true] {
+        fs::rename(&file, &moved).unwrap();
+        let before = fs::read(beside(&database, "-wal")).unwrap();
+        for content in [None, Some("")] {
+            if let Some(content) = content {
+                fs::write(&file, content).unwrap();
+            }
+            for arguments in [
+                vec!["serve"],
+                vec!["token", "create", "--client", "x"],
+                vec!["client", "list"],
+                vec!["migrate"],
+                vec!["verify"],
+                vec!["export"],
+                vec!["clock"],
+                vec!["backup", "/nonexistent/x.db"],
+            ] {
+                let mut refused = command(&database, &arguments);
+                let (code, _, errors) = run(refused.env("BILLABLES_LISTEN", "127.0.0.1:0"));
+                assert_eq!(code, 1, "{arguments:?}: {errors}");
+                assert!(
+                    errors.contains("is missing or empty, but there is")
+                        || arguments[0] == "backup",
+                    "{arguments:?}: {errors}"
+                );
+            }
+            assert!(
+                fs::read(beside(&database, "-wal")).unwrap() == before,
+                "{is_killed}"
+            );
+        }
+        fs::remove_file(&file).unwrap();
+        fs::rename(&moved, &file).unwrap();
+        if !is_killed {
+            until_ready(&server.client(), 200).await;
+            assert_eq!(status(&server.client(), 100).await, 201);
+            server.signal("-KILL");
+        }
+    }
+    drop(server);
+    let again = Server::start(&database).await;
+    for number in (0..20).chain([100]) {
+        assert_eq!(status(&again.client(), number).await, 200);
+    }
+}
+
+/// Otherwise a command would make another WAL, with which it sees nothing of the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_02_a_file_in_use_without_its_wal_is_refused_under_every_name() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    for number in 0..20 {
+        assert_eq!(status(&server.client(), number).await, 201);
+    }
+    let other = beside(&database, "-other");
+    fs::rename(database.file(), &other).unwrap();
+    let renamed = database.at(&format!("sqlite://{}", other.display()));
+    let (code, errors) = refused(&renamed);
+    assert_eq!(code, 1, "{errors}");
+    assert!(
+        errors.contains("is in use by the process ")
+            && errors.contains("whose WAL is not beside it"),
+        "{errors}"
+    );
+    fs::rename(&other, database.file()).unwrap();
+    until_ready(&server.client(), 200).await;
+    // The WAL is removed, and a command comes before the server has copied it.
+    fs::remove_file(beside(&database, "-wal")).unwrap();
+    let (code, _, errors) = run(&mut command(&database, &["token", "list"]));
+    assert!(
+        code == 1 && errors.contains("whose WAL is not beside it"),
+        "{errors}"
+    );
+    server
+        .until_logged("what the removed file held is in the database now")
+        .await;
+    drop(server);
+    let again = Server::start(&database).await;
+    for number in 0..20 {
+        assert_eq!(status(&again.client(), number).await, 200);
+    }
+}
+
+/// A reader of another process keeps the removed WAL from being copied.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_02_a_removed_wal_that_cannot_be_copied_is_kept_at_the_stop() {
+    let database = Database::sqlite();
+    let mut server = Server::start(&database).await;
+    let client = server.client();
+    assert_eq!(status(&client, 0).await, 201);
+    let mut reader = SqliteConnection::connect(database.url()).await.unwrap();
+    let read = "begin; select count(*) from entries";
+    sqlx::raw_sql(read).execute(&mut reader).await.unwrap();
+    for number in 1..20 {
+        assert_eq!(status(&client, number).await, 201);
+    }
+    let wal = beside(&database, "-wal");
+    fs::remove_file(&wal).unwrap();
+    server.until_logged("do not stop this server before").await;
+    server
+        .until_logged("another process keeps the WAL from being copied")
+        .await;
+    let kept = beside(&database, &format!("-wal-kept-{}", server.id()));
+    server.signal("-TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert!(
+        server.log().contains(kept.to_str().unwrap()),
+        "{}",
+        server.log()
+    );
+    reader.close().await.unwrap();
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(beside(&database, suffix));
+    }
+    fs::rename(&kept, &wal).unwrap();
     let again = Server::start(&database).await;
     for number in 0..20 {
         assert_eq!(status(&again.client(), number).await, 200);
@@ -388,7 +527,80 @@ async fn case_04_a_file_under_the_wal_of_another_is_refused() {
         "{errors}"
     );
     assert!(fs::read(beside(&database, "-wal")).unwrap() == before);
+    let (code, _, errors) = run(&mut command(&database, &["backup", "/nonexistent/x.db"]));
+    assert_eq!(code, 1, "{errors}");
+    let aside = tempfile::tempdir().unwrap();
+    let backup = aside.path().join("x.db");
+    let (code, _, errors) = run(&mut command(
+        &database,
+        &["backup", backup.to_str().unwrap()],
+    ));
+    assert_eq!(code, 1, "{errors}");
+    assert!(
+        errors.contains("the WAL beside it belongs to another file"),
+        "{errors}"
+    );
+    assert!(fs::read(beside(&database, "-wal")).unwrap() == before);
     assert!(fs::read(database.file()).unwrap() == fs::read(copy.file()).unwrap());
+}
+
+/// The pages of an older copy may fit those of the WAL well enough, but it is of another run.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_04_an_older_copy_of_the_same_file_under_the_newer_wal_is_refused() {
+    let database = Database::sqlite();
+    let copy = beside(&database, "-copy");
+    let mut next = 0;
+    let mut begin = async |count: usize| {
+        let server = Server::start(&database).await;
+        for number in next..next + count {
+            assert_eq!(status(&server.client(), number).await, 201);
+        }
+        next += count;
+        server
+    };
+    let mut first = begin(30).await;
+    first.signal("-TERM");
+    assert_eq!(first.wait(), Some(0));
+    fs::copy(database.file(), &copy).unwrap();
+    let mut second = begin(10).await;
+    second.signal("-TERM");
+    assert_eq!(second.wait(), Some(0));
+    begin(5).await.kill();
+    let current = fs::read(database.file()).unwrap();
+    let before = fs::read(beside(&database, "-wal")).unwrap();
+    fs::copy(&copy, database.file()).unwrap();
+    let (code, errors) = refused(&database);
+    assert_eq!(code, 1, "{errors}");
+    assert!(
+        errors.contains("the file is not the one that the WAL was begun for"),
+        "{errors}"
+    );
+    assert!(fs::read(beside(&database, "-wal")).unwrap() == before);
+    fs::write(database.file(), current).unwrap();
+    let again = Server::start(&database).await;
+    for number in 0..45 {
+        assert_eq!(status(&again.client(), number).await, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_04_nothing_is_acknowledged_after_a_backup_was_written_over_the_database() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    assert_eq!(status(&server.client(), 1).await, 201);
+    let aside = tempfile::tempdir().unwrap();
+    let backup = aside.path().join("x.db");
+    let (code, _, errors) = run(&mut command(
+        &database,
+        &["backup", backup.to_str().unwrap()],
+    ));
+    assert_eq!(code, 0, "{errors}");
+    // In place, so that the file keeps its inode, as `cp` does.
+    fs::write(database.file(), fs::read(&backup).unwrap()).unwrap();
+    assert_eq!(status(&server.client(), 2).await, 503);
+    server
+        .until_logged("a backup was written over the database")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

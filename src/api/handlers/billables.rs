@@ -36,7 +36,16 @@ pub(in crate::api) async fn find_billable(
 ) -> Result<Billable, ApiError> {
     let id: Uuid = id.parse().map_err(|_| ApiError::NotFound)?;
     let partition = partition_of(id, app.log.partitions);
-    let found = app.store.entries_find(&[(partition, id)]).await?;
+    let wanted = [(partition, id)];
+    if let Some(accounts) = caller.accounts() {
+        // Others' billables are left out by the same query as those that do not exist.
+        let accounts: Vec<_> = accounts.iter().map(String::as_str).collect();
+        let own = app.store.entries_find_of(&wanted, &accounts).await?;
+        if own.is_empty() {
+            return Err(ApiError::NotFound);
+        }
+    }
+    let found = app.store.entries_find(&wanted).await?;
     let billable = Billable::assemble(found.into_iter().map(|log_entry| log_entry.entry))
         .remove(&id)
         .filter(|billable| caller.sees(billable));

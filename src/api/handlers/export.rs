@@ -81,7 +81,7 @@ pub(in crate::api) async fn stream(
                 return;
             }
             () = place.taken() => "its client reads slowly, and another needed its place",
-            () = caller.until_changed(&tokens) => "its token was revoked or changed",
+            () = caller.until_changed(&tokens) => "its token was revoked or changed, or the tokens cannot be read",
         };
         warn!(reason, "an export was cut off");
         // The client may be reading slowly what was sent before.

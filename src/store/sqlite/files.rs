@@ -2,30 +2,40 @@
 //!
 //! A commit is acknowledged only if the file, its WAL and its shared memory are still the ones that
 //! this process opened. Otherwise no other process, and no later start, would see the commit. The
-//! files are compared by device and inode, and never opened: closing a file that SQLite has open
-//! drops SQLite's locks on it.
+//! files are compared by device and inode. They are never opened here, because closing a file that
+//! SQLite has open drops SQLite's locks on it; one handle to the database is open from before to
+//! after.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Error};
 use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
 use tracing::{error, warn};
 
-use super::place;
+use super::{locks, place};
 use crate::store::StoreError;
 use crate::store::faults::{self, Distrust};
 
 /// A file's device and inode numbers, which identify it regardless of its name.
-type FileId = (u64, u64);
+pub(super) type FileId = (u64, u64);
 
 /// The files that SQLite keeps beside the database, by the end of their names.
-const BESIDE: [&str; 2] = ["-wal", "-shm"];
+pub(super) const BESIDE: [&str; 2] = ["-wal", "-shm"];
+
+/// The pause between two tries to copy the WAL. Other writers wait during a try.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// How long this server's reads may keep the WAL from being copied after a failed write.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The files that this process has open, and what became of them. Clones share it.
 #[derive(Clone, Debug)]
@@ -38,16 +48,27 @@ struct Shared {
     /// The database and the files beside it, under the names that SQLite uses, which follow links.
     names: [PathBuf; 3],
     opened: [FileId; 3],
+    /// A handle to the database, to read whether a backup was written over it.
+    handle: File,
     /// A connection that lives as long as this. It keeps SQLite from deleting the WAL, and copies
     /// it into the database after an error.
     anchor: Mutex<Option<SqliteConnection>>,
-    /// Set once, for the rest of the process's life.
-    lost: OnceLock<Distrust>,
+    /// Stays for the rest of the process's life.
+    lost: std::sync::Mutex<Option<Distrust>>,
     /// Whether the removed WAL was copied into the database.
     is_rescued: AtomicBool,
+    tries: std::sync::Mutex<Tries>,
     /// Whether statements of the pool `read` end with an error, because they keep the WAL from
     /// being copied.
     ends_readers: Arc<AtomicBool>,
+}
+
+/// The tries to copy the WAL that a reader or a writer prevented.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    last: Option<Instant>,
+    blocked_since: Option<Instant>,
+    is_logged: bool,
 }
 
 /// Returns the id of the file that has this name now.
@@ -64,11 +85,16 @@ pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
 }
 
 impl Files {
-    /// Notes the files that `anchor`, which has read from the database, has open.
+    /// Notes the files that `anchor`, which has read from the database, has open. `handle` was
+    /// opened before it.
     ///
     /// # Errors
     /// One of them has been removed in the meantime.
-    pub(super) fn begin(path: &Path, anchor: SqliteConnection) -> Result<Self, Error> {
+    pub(super) fn begin(
+        path: &Path,
+        handle: File,
+        anchor: SqliteConnection,
+    ) -> Result<Self, Error> {
         let resolved = fs::canonicalize(path)?;
         let [wal, shared_memory] = BESIDE.map(|suffix| beside(&resolved, suffix));
         let names = [resolved, wal, shared_memory];
@@ -81,9 +107,11 @@ impl Files {
             path: path.to_owned(),
             names,
             opened,
+            handle,
             anchor: Mutex::new(Some(anchor)),
-            lost: OnceLock::new(),
+            lost: std::sync::Mutex::default(),
             is_rescued: AtomicBool::new(false),
+            tries: std::sync::Mutex::default(),
             ends_readers: Arc::default(),
         })))
     }
@@ -95,21 +123,21 @@ impl Files {
     /// [`StoreError::Distrusted`], which stays until a restart, or [`StoreError::WrongLog`] while
     /// the database has another name.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        if let Some(reason) = faults::damage() {
-            self.lose(Distrust::Damaged(reason));
+        if let Some(distrust) = self.lost() {
+            return Err(StoreError::Distrusted(distrust));
         }
-        if let Some(distrust) = self.0.lost.get() {
-            return Err(StoreError::Distrusted(distrust.clone()));
+        if let Some(reason) = faults::damage() {
+            return Err(self.lose(Distrust::Damaged(reason)));
+        }
+        if place::is_backup(&self.0.handle) {
+            return Err(self.lose(Distrust::Overwritten));
         }
         if file_id(&self.0.path) != Some(self.0.opened[0]) {
             return Err(StoreError::WrongLog);
         }
         match self.missing() {
             None => Ok(()),
-            Some(distrust) => {
-                self.lose(distrust.clone());
-                Err(StoreError::Distrusted(distrust))
-            }
+            Some(distrust) => Err(self.lose(distrust)),
         }
     }
 
@@ -117,26 +145,32 @@ impl Files {
     fn missing(&self) -> Option<Distrust> {
         let Shared { names, opened, .. } = &*self.0;
         let mut removed = None;
+        let mut is_in_use = false;
         for (name, opened) in names.iter().zip(opened).skip(1) {
-            let path = name.display().to_string();
-            match file_id(name) {
-                Some(found) if found == *opened => {}
-                None => removed = Some(Distrust::Removed(path)),
-                Some(_) => {
-                    let descriptor = descriptor(*opened);
-                    return Some(Distrust::Replaced { path, descriptor });
+            match fs::metadata(name) {
+                Ok(file) if (file.dev(), file.ino()) == *opened => continue,
+                // A command that failed to open the database leaves empty files.
+                Ok(file) => {
+                    is_in_use |= file.len() > 0 || !locks::holders(self.0.opened[0]).is_empty()
                 }
+                Err(_) => {}
             }
+            removed = Some(name.display().to_string());
         }
-        removed
+        let path = removed?;
+        Some(if is_in_use {
+            Distrust::Replaced(path)
+        } else {
+            Distrust::Removed(path)
+        })
     }
 
     /// Checks what [`Self::check`] does, and that no write has failed since the WAL was last copied
     /// into the database.
     pub(super) fn confirm(&self) -> Result<(), StoreError> {
         self.check()?;
-        if faults::wal_failed() {
-            return Err(StoreError::WalFailed);
+        if faults::wal_doubt().is_some() {
+            return Err(StoreError::WalInDoubt);
         }
         Ok(())
     }
@@ -146,37 +180,66 @@ impl Files {
     /// flush that succeeds would not tell.
     ///
     /// # Errors
-    /// It failed, or a reader keeps it from being complete. The server's own readers are ended, so
-    /// the next attempt succeeds unless another process reads.
+    /// It failed, or a reader keeps it from being complete. After a while the server's own readers
+    /// are ended, so it then succeeds unless another process reads.
     pub(super) async fn recover(&self) -> Result<(), StoreError> {
         self.check()?;
-        if !faults::wal_failed() {
+        if faults::wal_doubt().is_none() {
             return Ok(());
         }
         let mut anchor = self.0.anchor.lock().await;
-        let Some(connection) = &mut *anchor else {
-            return Err(StoreError::WalFailed);
+        // Another task may have done it. An error that comes from here on is another doubt.
+        let Some(doubt) = faults::wal_doubt() else {
+            return Ok(());
         };
-        // Cleared first, so that an error that comes in the meantime is not forgotten.
-        faults::set_wal_failed(false);
-        let copied = copy_wal(connection).await;
-        if !matches!(copied, Ok(true)) {
-            faults::set_wal_failed(true);
-        }
-        if copied? {
-            self.0.ends_readers.store(false, Ordering::Relaxed);
+        let connection = anchor.as_mut().ok_or(StoreError::WalInDoubt)?;
+        if self.try_copy(connection).await? {
+            faults::settle(doubt);
             return Ok(());
         }
-        if self.0.ends_readers.swap(true, Ordering::Relaxed) {
-            let holders = lock_holders(self.0.opened[2]);
-            error!(
-                processes = holders,
-                "another process reads the database, so that its WAL cannot be copied after an error"
-            );
-        } else {
-            warn!("ending this server's reads, so that the WAL can be copied after an error");
+        Err(StoreError::WalInDoubt)
+    }
+
+    /// Copies the WAL into the database if nothing prevents it at once. Returns whether it did.
+    pub(super) async fn copy_now(&self) -> Result<bool, StoreError> {
+        let mut anchor = self.0.anchor.lock().await;
+        match anchor.as_mut() {
+            Some(connection) => copy_wal(connection).await,
+            None => Ok(false),
         }
-        Err(StoreError::WalFailed)
+    }
+
+    /// Tries to copy the WAL into the database and to empty it, at most once in [`TRY_EVERY`].
+    /// Returns false if a reader or a writer prevented it.
+    async fn try_copy(&self, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+        let last = self.tries().last;
+        if let Some(last) = last {
+            sleep_until(last + TRY_EVERY).await;
+        }
+        self.tries().last = Some(Instant::now());
+        if copy_wal(connection).await? {
+            *self.tries() = Tries::default();
+            self.0.ends_readers.store(false, Ordering::Relaxed);
+            return Ok(true);
+        }
+        let mut tries = self.tries();
+        let since = *tries.blocked_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < PATIENCE {
+            return Ok(false);
+        }
+        self.0.ends_readers.store(true, Ordering::Relaxed);
+        if !tries.is_logged {
+            tries.is_logged = true;
+            error!(
+                processes = locks::holders(self.0.opened[2]).join(", "),
+                "another process keeps the WAL from being copied into the database; nothing is acknowledged before it ends"
+            );
+        }
+        Ok(false)
+    }
+
+    fn tries(&self) -> MutexGuard<'_, Tries> {
+        self.0.tries.lock().expect("nothing panics under this lock")
     }
 
     /// A flag that ends the statements of the pool `read` while it is set.
@@ -187,16 +250,19 @@ impl Files {
     /// If the WAL or the shared memory was removed, copies the WAL, which this process still has
     /// open, into the database. Returns whether that was done now.
     pub(super) async fn rescue(&self) -> Result<bool, StoreError> {
-        let is_removed = matches!(self.0.lost.get(), Some(Distrust::Removed(_)));
+        let is_removed = matches!(self.lost(), Some(Distrust::Removed(_)));
         if !is_removed || self.0.is_rescued.load(Ordering::Relaxed) {
             return Ok(false);
         }
         let mut anchor = self.0.anchor.lock().await;
-        let Some(connection) = &mut *anchor else {
+        let connection = anchor.as_mut().ok_or(StoreError::WalInDoubt)?;
+        if let Some(Distrust::Replaced(path)) = self.missing() {
+            // Another program has begun with a WAL of its own.
+            self.lose(Distrust::Replaced(path));
             return Ok(false);
-        };
-        if !copy_wal(connection).await? {
-            return Err(StoreError::WalFailed);
+        }
+        if !self.try_copy(connection).await? {
+            return Err(StoreError::WalInDoubt);
         }
         self.0.is_rescued.store(true, Ordering::Relaxed);
         Ok(true)
@@ -211,21 +277,44 @@ impl Files {
         let Some(mut connection) = self.0.anchor.lock().await.take() else {
             return;
         };
-        match self.0.lost.get().cloned().or_else(|| self.missing()) {
-            None => drop(connection.close().await),
-            Some(distrust) => {
-                if let Distrust::Removed(_) = distrust {
-                    let _ = copy_wal(&mut connection).await;
+        let is_rescued = self.0.is_rescued.load(Ordering::Relaxed);
+        match (self.lost(), self.missing()) {
+            (None, None) => drop(connection.close().await),
+            (_, Some(Distrust::Removed(_))) if !is_rescued => {
+                if !matches!(copy_wal(&mut connection).await, Ok(true)) {
+                    self.keep_wal();
                 }
                 std::mem::forget(connection);
             }
+            _ => std::mem::forget(connection),
         }
     }
 
-    fn lose(&self, distrust: Distrust) {
-        let message = distrust.to_string();
-        if self.0.lost.set(distrust).is_ok() {
-            error!("{message}");
+    fn lost(&self) -> Option<Distrust> {
+        let lost = self.0.lost.lock().expect("nothing panics under this lock");
+        lost.clone()
+    }
+
+    /// Notes why nothing is acknowledged any more, and says it once.
+    fn lose(&self, distrust: Distrust) -> StoreError {
+        let mut lost = self.0.lost.lock().expect("nothing panics under this lock");
+        if lost.as_ref() != Some(&distrust) {
+            error!("{distrust}");
+            if let Distrust::Replaced(_) = distrust {
+                self.keep_wal();
+            }
+            *lost = Some(distrust.clone());
+        }
+        StoreError::Distrusted(distrust)
+    }
+
+    /// Copies the WAL that this process has open, and that has no name any more, to a file beside
+    /// the database.
+    fn keep_wal(&self) {
+        let kept = beside(&self.0.names[0], &format!("-wal-kept-{}", process::id()));
+        match copy_open_file(self.0.opened[1], &kept) {
+            Ok(()) => warn!("what the WAL held is kept in {}", kept.display()),
+            Err(error) => error!("cannot keep the WAL in {}: {error}", kept.display()),
         }
     }
 }
@@ -261,39 +350,23 @@ async fn copy_wal(connection: &mut SqliteConnection) -> Result<bool, StoreError>
     Ok(busy == 0)
 }
 
-/// Returns the name under which an open file of this process can still be read.
-fn descriptor(opened: FileId) -> String {
-    let own = format!("/proc/{}/fd", process::id());
-    let found = fs::read_dir(&own).ok().and_then(|entries| {
-        let mut paths = entries.flatten().map(|entry| entry.path());
-        paths.find(|path| file_id(path) == Some(opened))
-    });
-    found.map_or(own, |path| path.display().to_string())
+/// Copies a file that this process has open, by the name that Linux gives to open files.
+fn copy_open_file(opened: FileId, to: &Path) -> io::Result<()> {
+    let own = fs::read_dir(format!("/proc/{}/fd", process::id()))?;
+    let mut paths = own.flatten().map(|entry| entry.path());
+    let path = paths
+        .find(|path| file_id(path) == Some(opened))
+        .ok_or(io::ErrorKind::NotFound)?;
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create_new(true).mode(0o600);
+    let mut kept = options.open(to)?;
+    io::copy(&mut File::open(path)?, &mut kept)?;
+    kept.sync_all()
 }
 
-/// Returns the other processes that hold a lock on a file, as far as the system tells.
-fn lock_holders(file: FileId) -> String {
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let own = process::id().to_string();
-    let mut holders: Vec<String> = locks
-        .lines()
-        .filter_map(|line| {
-            // Number, class, mode, access, process, device and inode, first and last byte.
-            let mut words = line.split_whitespace().skip(4);
-            let (process, file_of_lock) = (words.next()?, words.next()?);
-            let inode = file_of_lock.rsplit(':').next()?;
-            let is_other = process != own && inode == file.1.to_string();
-            is_other.then(|| {
-                let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
-                format!("{process} {}", name.trim_end())
-            })
-        })
-        .collect();
-    holders.sort();
-    holders.dedup();
-    if holders.is_empty() {
-        "unknown".to_owned()
-    } else {
-        holders.join(", ")
-    }
+/// Reads bytes of an open file.
+pub(super) fn read_at<const N: usize>(file: &File, offset: u64) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    file.read_exact_at(&mut bytes, offset).ok()?;
+    Some(bytes)
 }

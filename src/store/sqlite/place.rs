@@ -1,10 +1,12 @@
 //! Where a database file is, and what kind of file it is. Some places lose what was committed.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::files::{BESIDE, beside, file_id, read_at};
+use super::locks;
 use crate::store::OpenError;
 
 /// The `application_id` of a backup, `Bbak` in ASCII. A database has 0.
@@ -16,25 +18,59 @@ pub(in crate::store) const MARK: &str = "pragma application_id = 1113743723";
 /// Makes a restored backup a database.
 pub(in crate::store) const UNMARK: &str = "pragma application_id = 0";
 
-/// The bytes of SQLite's header that hold the `application_id`, big-endian.
-const APPLICATION_ID: std::ops::Range<usize> = 68..72;
+/// The place of the `application_id` in SQLite's header, where it is big-endian.
+const APPLICATION_ID: u64 = 68;
+
+/// The place of the byte in SQLite's header that says how the file is written, and its value in WAL
+/// mode.
+const WRITE_VERSION: u64 = 18;
+const WAL_MODE: u8 = 2;
 
 /// Returns whether a file is a backup that `billables backup` wrote.
 ///
 /// It reads the file itself, because SQLite would read the first page from a WAL that another
-/// database left. No connection of this process may have the file open.
-fn is_backup(path: &Path) -> bool {
-    let mut header = [0; 100];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    read.is_ok() && header[APPLICATION_ID] == BACKUP.to_be_bytes()
+/// database left.
+pub(super) fn is_backup(file: &File) -> bool {
+    read_at(file, APPLICATION_ID) == Some(BACKUP.to_be_bytes())
 }
 
-/// Refuses a backup, which only `billables restore` may put in place.
-pub(in crate::store) fn refuse_backup(path: &Path, label: &str) -> Result<(), OpenError> {
-    if is_backup(path) {
+/// Opens an existing file that is to be a database. The handle must be open for as long as SQLite
+/// has the file open.
+///
+/// # Errors
+/// There is no database, but a WAL that belongs to one; or the file is a backup; or another process
+/// has it open under another name. `Ok(None)` if there is no file, or an empty one.
+pub(in crate::store) fn open(path: &Path, label: &str) -> Result<Option<File>, OpenError> {
+    let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // Looked for first: a process that creates a database writes to it before it makes a WAL.
+    let rest = BESIDE.map(|suffix| beside(&resolved, suffix));
+    let rest = rest.iter().find(|file| file.exists());
+    let file = File::open(path).ok();
+    let size = file.as_ref().and_then(|file| file.metadata().ok());
+    let Some(file) = file.filter(|_| size.is_some_and(|file| file.len() > 0)) else {
+        return match rest {
+            None => Ok(None),
+            Some(rest) => Err(OpenError::Orphan {
+                label: label.to_owned(),
+                rest: rest.display().to_string(),
+            }),
+        };
+    };
+    if is_backup(&file) {
         return Err(OpenError::IsBackup(label.to_owned()));
     }
-    Ok(())
+    Ok(Some(file))
+}
+
+/// Returns the other processes that have the database open, if there is no WAL beside it: they have
+/// one under another name.
+pub(super) fn detached_users(path: &Path, file: &File) -> Vec<String> {
+    let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let is_in_wal_mode = read_at(file, WRITE_VERSION) == Some([WAL_MODE]);
+    match file_id(path) {
+        Some(id) if is_in_wal_mode && !beside(&resolved, "-wal").exists() => locks::holders(id),
+        _ => Vec::new(),
+    }
 }
 
 /// Refuses a file with a second name or that is mounted by itself: the WAL beside one name is not

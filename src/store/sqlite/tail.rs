@@ -4,7 +4,10 @@
 //! If a database file is replaced while the WAL of the old one stays beside it, SQLite applies the
 //! old pages to the new file without an error. The pages of the last entries are among them.
 
-use sqlx::SqliteConnection;
+use std::path::Path;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 /// The number of entries to compare.
 macro_rules! newest {
@@ -96,9 +99,37 @@ const HEAD: &str = "select head.next_position > 1
 const WATERMARK: &str = "select done.position > head.next_position - 1
      from log_heads as head join watermarks as done on done.partition = head.partition";
 
+const GENERATIONS: &str =
+    "select generation, previous_generation from log_heads where partition = 0";
+
+/// Returns the generation in the file itself, whatever the WAL has; 0 if the file has none yet.
+///
+/// # Errors
+/// The file could not be read, perhaps because another process is writing to it.
+pub(super) async fn generation_in_file(path: &Path) -> Result<i64, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .immutable(true)
+        .disable_statement_logging();
+    let mut connection = options.connect().await?;
+    let has_heads: bool =
+        sqlx::query_scalar("select exists (select 1 from sqlite_schema where name = 'log_heads')")
+            .fetch_one(&mut connection)
+            .await?;
+    let found: Option<(i64, i64)> = if has_heads {
+        let found = sqlx::query_as(GENERATIONS).fetch_optional(&mut connection);
+        found.await?
+    } else {
+        None
+    };
+    connection.close().await?;
+    Ok(found.map_or(0, |(generation, _)| generation))
+}
+
 /// Returns what is wrong with the end of the log, if anything is.
 pub(super) async fn find_fault(
     connection: &mut SqliteConnection,
+    path: &Path,
 ) -> Result<Option<String>, sqlx::Error> {
     let names: Vec<String> =
         sqlx::query_scalar("select name from sqlite_schema where type in ('table', 'index')")
@@ -111,6 +142,17 @@ pub(super) async fn find_fault(
         .all(|table| exists(table))
     {
         return Ok(None);
+    }
+    let found: Option<(i64, i64)> = sqlx::query_as(GENERATIONS)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some((generation, previous)) = found {
+        let in_file = generation_in_file(path).await?;
+        if in_file != generation && in_file != previous {
+            return Ok(Some(
+                "the file is not the one that the WAL was begun for".to_owned(),
+            ));
+        }
     }
     let heads = [
         (HEAD, "the head is before the last entry"),
