@@ -45,8 +45,8 @@ pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError
     let label = sqlite::label(from);
     // The handle is open until the copy is done: closing it would drop SQLite's locks.
     let handle = sqlite::place::open(from, &label)?;
-    if sqlite::has_wal(from) {
-        sqlite::check_tail(from, &label).await?;
+    if sqlite::connect::has_wal(from) {
+        sqlite::connect::check_tail(from, &label).await?;
     }
     // It only reads: a connection that may write would copy the WAL when it is closed.
     let mut connection = file_open(from, true).await?;

@@ -5,9 +5,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection, FromRow, SqliteConnection};
 use uuid::Uuid;
 
+use super::BEGIN;
+use super::connect::connect_checked;
 use super::files::Files;
 use super::insertion::{insert, insert_new};
-use super::{BEGIN, connect_checked};
 use crate::billable::{Entry, LogEntry, Timestamp};
 use crate::store::head::begin_locked_at;
 use crate::store::row::{EntryRow, LOG, LogRow, entries, entry_columns, log_entries};

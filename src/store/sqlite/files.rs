@@ -8,7 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,15 +21,10 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, warn};
 
+use super::paths::{BESIDE, FileId, beside, file_id};
 use super::{locks, place};
 use crate::store::StoreError;
 use crate::store::faults::{self, Distrust};
-
-/// A file's device and inode numbers, which identify it regardless of its name.
-pub(super) type FileId = (u64, u64);
-
-/// The files that SQLite keeps beside the database, by the end of their names.
-pub(super) const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
 /// The pause between two tries to copy the WAL. Other writers wait during a try.
 const TRY_EVERY: Duration = Duration::from_secs(1);
@@ -69,19 +64,6 @@ struct Tries {
     last: Option<Instant>,
     blocked_since: Option<Instant>,
     is_logged: bool,
-}
-
-/// Returns the id of the file that has this name now.
-pub(super) fn file_id(path: &Path) -> Option<FileId> {
-    let file = fs::metadata(path).ok()?;
-    Some((file.dev(), file.ino()))
-}
-
-/// Returns the name of a file that SQLite keeps beside the database.
-pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 impl Files {
@@ -362,11 +344,4 @@ fn copy_open_file(opened: FileId, to: &Path) -> io::Result<()> {
     let mut kept = options.open(to)?;
     io::copy(&mut File::open(path)?, &mut kept)?;
     kept.sync_all()
-}
-
-/// Reads bytes of an open file.
-pub(super) fn read_at<const N: usize>(file: &File, offset: u64) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    file.read_exact_at(&mut bytes, offset).ok()?;
-    Some(bytes)
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process;
 
-use super::files::FileId;
+use super::paths::FileId;
 
 /// Returns the other processes that hold a lock on a file, each with its id and name. It may miss
 /// some: other systems than Linux do not list them, and neither does a container list those of

@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::files::{BESIDE, beside, file_id, read_at};
 use super::locks;
+use super::paths::{BESIDE, beside, file_id, read_at};
 use crate::store::OpenError;
 
 /// The `application_id` of a backup, `Bbak` in ASCII. A database has 0.
