@@ -45,6 +45,7 @@ pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError
     let label = sqlite::label(from);
     // The handle is open until the copy is done: closing it would drop SQLite's locks.
     let handle = sqlite::place::open(from, &label)?;
+    sqlite::connect::refuse_detached(from, handle.as_ref(), &label).await?;
     if sqlite::connect::has_wal(from) {
         sqlite::connect::check_tail(from, &label).await?;
     }

@@ -20,6 +20,12 @@ pub enum StoreError {
     /// something else. As with [`Self::Unavailable`], the write may or may not be stored.
     #[error("the database contains a different log than when this server started")]
     WrongLog,
+    /// The SQLite file has another name than when it was opened. As with [`Self::Unavailable`], the
+    /// write may or may not be stored.
+    #[error(
+        "the database file was renamed, removed or replaced while this server had it open: put it back, or stop this server"
+    )]
+    Moved,
     /// SQLite's files are not the ones that were opened, or are damaged. Nothing is acknowledged
     /// before a restart.
     #[error("nothing can be stored any more")]
@@ -70,6 +76,7 @@ impl StoreError {
             Self::Unavailable(_)
             | Self::TimedOut
             | Self::WrongLog
+            | Self::Moved
             | Self::Distrusted(_)
             | Self::WalInDoubt
             | Self::Unfit(_) => true,

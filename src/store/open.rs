@@ -87,6 +87,15 @@ pub enum OpenError {
         /// The WAL or its index.
         rest: String,
     },
+    /// A server that lost the name of its WAL kept what it held.
+    #[error(
+        "what was stored in {label} lately is in {kept}: see \"A replaced WAL\" in the operations manual, and move that file when it is done"
+    )]
+    KeptWal {
+        label: String,
+        /// The file.
+        kept: String,
+    },
     /// Another process has the file open, with a WAL that is not beside it.
     #[error(
         "{label} is in use by the process {processes}, whose WAL is not beside it: the file or its WAL was moved; stop that process"

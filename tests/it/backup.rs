@@ -292,7 +292,7 @@ async fn a_database_file_moved_under_a_running_server_is_not_written_to() {
     assert_eq!(call(&database, &["restore", file.to_str().unwrap()]).0, 0);
     assert_eq!(report_status(&client, 2).await, 503);
     server
-        .until_logged("the database contains a different log")
+        .until_logged("the database file was renamed, removed or replaced")
         .await;
     let again = Server::start(&database).await;
     assert_eq!(report_status(&again.client(), 1).await, 200);

@@ -406,6 +406,16 @@ async fn case_02_a_file_in_use_without_its_wal_is_refused_under_every_name() {
             && errors.contains("whose WAL is not beside it"),
         "{errors}"
     );
+    let aside = tempfile::tempdir().unwrap();
+    let backup = aside.path().join("x.db");
+    let (code, _, errors) = run(&mut command(
+        &renamed,
+        &["backup", backup.to_str().unwrap()],
+    ));
+    assert!(
+        code == 1 && errors.contains("whose WAL is not beside it"),
+        "{errors}"
+    );
     fs::rename(&other, database.file()).unwrap();
     until_ready(&server.client(), 200).await;
     // The WAL is removed, and a command comes before the server has copied it.
@@ -420,6 +430,29 @@ async fn case_02_a_file_in_use_without_its_wal_is_refused_under_every_name() {
         .await;
     drop(server);
     let again = Server::start(&database).await;
+    for number in 0..20 {
+        assert_eq!(status(&again.client(), number).await, 200);
+    }
+}
+
+/// SQLite leaves the WAL of a renamed file where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_02_a_server_whose_file_was_renamed_leaves_it_whole_when_it_stops() {
+    let database = Database::sqlite();
+    let mut server = Server::start(&database).await;
+    for number in 0..20 {
+        assert_eq!(status(&server.client(), number).await, 201);
+    }
+    let other = beside(&database, "-other");
+    fs::rename(database.file(), &other).unwrap();
+    assert_eq!(status(&server.client(), 100).await, 503);
+    server
+        .until_logged("the database file was renamed, removed or replaced")
+        .await;
+    server.signal("-TERM");
+    assert_eq!(server.wait(), Some(0));
+    let renamed = database.at(&format!("sqlite://{}", other.display()));
+    let again = Server::start(&renamed).await;
     for number in 0..20 {
         assert_eq!(status(&again.client(), number).await, 200);
     }
@@ -453,6 +486,11 @@ async fn case_02_a_removed_wal_that_cannot_be_copied_is_kept_at_the_stop() {
         server.log()
     );
     reader.close().await.unwrap();
+    let (code, errors) = refused(&database);
+    assert!(
+        code == 1 && errors.contains(kept.to_str().unwrap()),
+        "{errors}"
+    );
     for suffix in ["-wal", "-shm"] {
         let _ = fs::remove_file(beside(&database, suffix));
     }

@@ -43,7 +43,7 @@ fn is_busy(error: &sqlx::Error) -> bool {
 
 /// Refuses a file that another process has open under another name, or whose WAL was removed. A
 /// process that is just opening or closing the file is waited for.
-pub(super) async fn refuse_detached(
+pub(in crate::store) async fn refuse_detached(
     path: &Path,
     file: Option<&File>,
     label: &str,

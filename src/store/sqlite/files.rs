@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, warn};
 
-use super::paths::{BESIDE, FileId, beside, file_id};
+use super::paths::{BESIDE, FileId, KEPT, beside, file_id};
 use super::{locks, place};
 use crate::store::StoreError;
 use crate::store::faults::{self, Distrust};
@@ -102,7 +102,7 @@ impl Files {
     /// damage. After a commit, nothing may be acknowledged before this succeeds.
     ///
     /// # Errors
-    /// [`StoreError::Distrusted`], which stays until a restart, or [`StoreError::WrongLog`] while
+    /// [`StoreError::Distrusted`], which stays until a restart, or [`StoreError::Moved`] while
     /// the database has another name.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         if let Some(distrust) = self.lost() {
@@ -114,13 +114,18 @@ impl Files {
         if place::is_backup(&self.0.handle) {
             return Err(self.lose(Distrust::Overwritten));
         }
-        if file_id(&self.0.path) != Some(self.0.opened[0]) {
-            return Err(StoreError::WrongLog);
+        if !self.is_in_place() {
+            return Err(StoreError::Moved);
         }
         match self.missing() {
             None => Ok(()),
             Some(distrust) => Err(self.lose(distrust)),
         }
+    }
+
+    /// Whether the database still has the name in the settings.
+    fn is_in_place(&self) -> bool {
+        file_id(&self.0.path) == Some(self.0.opened[0])
     }
 
     /// Returns which of the WAL and the shared memory has lost its name, and how.
@@ -261,7 +266,13 @@ impl Files {
         };
         let is_rescued = self.0.is_rescued.load(Ordering::Relaxed);
         match (self.lost(), self.missing()) {
-            (None, None) => drop(connection.close().await),
+            (None, None) => {
+                if !self.is_in_place() {
+                    // SQLite does not copy the WAL of a file that was renamed when it closes it.
+                    let _ = copy_wal(&mut connection).await;
+                }
+                drop(connection.close().await);
+            }
             (_, Some(Distrust::Removed(_))) if !is_rescued => {
                 if !matches!(copy_wal(&mut connection).await, Ok(true)) {
                     self.keep_wal();
@@ -293,7 +304,7 @@ impl Files {
     /// Copies the WAL that this process has open, and that has no name any more, to a file beside
     /// the database.
     fn keep_wal(&self) {
-        let kept = beside(&self.0.names[0], &format!("-wal-kept-{}", process::id()));
+        let kept = beside(&self.0.names[0], &format!("{KEPT}{}", process::id()));
         match copy_open_file(self.0.opened[1], &kept) {
             Ok(()) => warn!("what the WAL held is kept in {}", kept.display()),
             Err(error) => error!("cannot keep the WAL in {}: {error}", kept.display()),

@@ -10,6 +10,9 @@ pub(super) type FileId = (u64, u64);
 /// The files that SQLite keeps beside the database, by the end of their names.
 pub(super) const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
+/// The end of the name of a WAL that was kept, before the id of the process that kept it.
+pub(super) const KEPT: &str = "-wal-kept-";
+
 /// Returns the id of the file that has this name now.
 pub(super) fn file_id(path: &Path) -> Option<FileId> {
     let file = fs::metadata(path).ok()?;

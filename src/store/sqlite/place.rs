@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::locks;
-use super::paths::{BESIDE, beside, file_id, read_at};
+use super::paths::{BESIDE, KEPT, beside, file_id, read_at};
 use crate::store::OpenError;
 
 /// The `application_id` of a backup, `Bbak` in ASCII. A database has 0.
@@ -59,7 +59,24 @@ pub(in crate::store) fn open(path: &Path, label: &str) -> Result<Option<File>, O
     if is_backup(&file) {
         return Err(OpenError::IsBackup(label.to_owned()));
     }
+    if let Some(kept) = kept_wal(&resolved) {
+        return Err(OpenError::KeptWal {
+            label: label.to_owned(),
+            kept,
+        });
+    }
     Ok(Some(file))
+}
+
+/// Returns the name of a WAL that a server kept because it could not copy it into the database.
+fn kept_wal(database: &Path) -> Option<String> {
+    let start = beside(database, KEPT);
+    let start = start.to_str()?;
+    let siblings = fs::read_dir(database.parent()?).ok()?;
+    let mut names = siblings
+        .flatten()
+        .map(|sibling| sibling.path().display().to_string());
+    names.find(|name| name.starts_with(start))
 }
 
 /// Returns the other processes that have the database open, if there is no WAL beside it: they have
