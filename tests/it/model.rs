@@ -650,7 +650,7 @@ fn all_reads_agree_with_the_model_on_postgres() {
 
 #[test]
 fn all_reads_agree_with_the_model_on_four_partitions() {
-    check(4, async || {
+    check(2, async || {
         let database = Database::postgres().await;
         database.store_with(4).await.0.close().await;
         database

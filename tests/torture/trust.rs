@@ -31,7 +31,7 @@ fn beside(database: &Database, suffix: &str) -> PathBuf {
 
 /// Files that SQLite keeps beside the database are renamed or removed under load.
 async fn removed(torture: &Torture) {
-    let rounds = torture.rounds(4, 60);
+    let rounds = torture.rounds(3, 60);
     let database = Database::sqlite();
     let mut random = torture.random("removed");
     let mut server = start(&database);
@@ -167,7 +167,7 @@ fn succeeds(command: &mut Command) -> bool {
 /// Flushes of the WAL fail while a reader keeps it from being copied, and then the power is cut: only
 /// pages that a flush confirmed are left.
 async fn power_cuts(torture: &Torture, shim: &Shim) {
-    let rounds = torture.rounds(5, 100);
+    let rounds = torture.rounds(4, 100);
     let database = Database::sqlite();
     let mut random = torture.random("power cuts");
     let environment = shim.environment();
