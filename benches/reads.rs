@@ -58,7 +58,7 @@ impl Bench {
             .fetch_one(&self.pool)
             .await
             .unwrap();
-        assert_eq!(row.get::<Uuid, _>("id"), *id);
+        assert_eq!(row.get::<Uuid, _>("billable_id"), *id);
         start.elapsed()
     }
 
@@ -88,6 +88,37 @@ impl Bench {
         println!(
             "| {name} | {} | {key:.1?} | {write:.1?} | {read:.1?} | {times:.1} | ≤ 5 |",
             rows / ROUNDS
+        );
+    }
+
+    /// Compares a check, by a client that is limited to other accounts, of ids that exist with one of
+    /// ids that do not.
+    async fn check_of_others(&self) {
+        let statement = "select billable_id from entries where kind = 1 limit 10000";
+        let existing: Vec<Uuid> = sqlx::query_scalar(statement)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap();
+        let changed = |id: &Uuid| (0, Uuid::from_u128(id.as_u128() ^ 1));
+        let missing: Vec<_> = existing.iter().map(changed).collect();
+        let existing: Vec<_> = existing.into_iter().map(|id| (0, id)).collect();
+        let timed = async |ids: &[(u32, Uuid)]| {
+            let start = Instant::now();
+            for ids in ids.chunks(500) {
+                let found = self.store.entries_find_of(ids, &["of nobody"]).await;
+                assert!(found.unwrap().is_empty());
+            }
+            start.elapsed()
+        };
+        let (mut of_others, mut of_nobody) = (Vec::new(), Vec::new());
+        for _ in 0..30 {
+            of_others.push(timed(&existing).await);
+            of_nobody.push(timed(&missing).await);
+        }
+        let (of_others, of_nobody) = (median(of_others), median(of_nobody));
+        let times = of_others.as_secs_f64() / of_nobody.as_secs_f64();
+        println!(
+            "| 10,000 ids of other accounts, and 10,000 missing ones | {of_others:.1?} | {of_nobody:.1?} | {times:.2} | 0.9 to 1.1 |"
         );
     }
 
@@ -217,5 +248,8 @@ async fn main() {
     println!("\n| totals | from buckets | group by over the entries | times faster | goal |");
     println!("|---|---|---|---|---|");
     bench.totals("account-001").await;
+    println!("\n| check | of others | missing | ratio | goal |");
+    println!("|---|---|---|---|---|");
+    bench.check_of_others().await;
     bench.store.close().await;
 }

@@ -210,6 +210,7 @@ impl Writer {
                 return outcomes.into_iter().map(|_| Err(error)).collect();
             }
         };
+        assert_eq!(rooms.len(), batches.len(), "room for each partition");
         let mut waiting = Vec::new();
         for (room, PartitionBatch { indexes, items }) in
             rooms.into_iter().zip(batches.into_values())

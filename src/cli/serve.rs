@@ -161,7 +161,13 @@ async fn open_log(url: &str, args: &ServeArgs) -> Result<(Store, LogInfo), Failu
     }
     store.migrate().await?;
     let log = store.log_prepare(None, Timestamp::now()).await?;
-    store.generation_begin().await?;
+    // A full disk does not keep the server from serving reads.
+    if let Err(error) = store.generation_begin().await {
+        warn!(
+            error = chain(&error),
+            "the next start cannot tell whether the database belongs to its WAL"
+        );
+    }
     Ok((store, log))
 }
 

@@ -139,7 +139,7 @@ impl Store {
         check_server(&mut connection, &label(&self.options))
             .await
             .map_err(OpenError::while_running)?;
-        check_workers(&mut connection)
+        check_workers(&mut connection, false)
             .await
             .map_err(OpenError::while_running)
     }
@@ -238,7 +238,7 @@ async fn connect_checked(options: &PgConnectOptions) -> Result<PgConnection, Ope
     let checked = async {
         let mut connection = options.connect().await.map_err(failed)?;
         check_server(&mut connection, &label(options)).await?;
-        check_workers(&mut connection).await?;
+        check_workers(&mut connection, true).await?;
         Ok(connection)
     };
     timeout(ACQUIRE_TIMEOUT, checked)
@@ -284,8 +284,12 @@ async fn is_citus(connection: &mut PgConnection) -> Result<bool, OpenError> {
         .map_err(OpenError::Prepare)
 }
 
-/// Checks the same settings on the workers of Citus, which hold the rows.
-async fn check_workers(connection: &mut PgConnection) -> Result<(), OpenError> {
+/// Checks the same settings on the workers of Citus, which hold the rows. Unless all must answer, a
+/// worker that does not is left out: a write to it fails by itself.
+async fn check_workers(
+    connection: &mut PgConnection,
+    must_all_answer: bool,
+) -> Result<(), OpenError> {
     if !is_citus(connection).await? {
         return Ok(());
     }
@@ -299,6 +303,9 @@ async fn check_workers(connection: &mut PgConnection) -> Result<(), OpenError> {
         .await
         .map_err(OpenError::Prepare)?;
         for (host, port, success, result) in workers {
+            if !(success || must_all_answer) {
+                continue;
+            }
             let value = if success {
                 result
             } else {

@@ -1,10 +1,12 @@
 //! `POST /billables/check`, and `billables check` with a carrier's list.
 
+use billables::token::Scope;
 use serde_json::json;
 
 use crate::import_export::{Files, call, report, void};
 use crate::list::report_calls;
 use crate::support::client::send;
+use crate::support::server::token;
 use crate::support::{Database, Server, on_both_databases};
 
 on_both_databases!(a_check_returns_each_state, async |database: Database| {
@@ -179,5 +181,36 @@ on_both_databases!(
         );
         assert_eq!(check("other\n1\n").0, 2);
         assert_eq!(check("call\n1,2\n").0, 1);
+    }
+);
+
+on_both_databases!(
+    case_14_ids_of_others_are_missing_however_often_they_are_given,
+    async |database: Database| {
+        let secret = token(&database, "own", &[Scope::Read], Some(&["own"])).await;
+        let server = Server::start(&database).await;
+        let (client, limited) = (server.client(), server.client_of(&secret));
+        let report = |account: &str, call: &str| json!({"accountId": account, "customerId": "c", "callSid": call});
+        let own = client.report(&report("own", "CA1")).await.id();
+        let other = client.report(&report("other", "CA1")).await.id();
+        // A billable that names nobody and is attributed later has only one entry of the account.
+        let session = client
+            .report(&json!({"sessionId": "S", "callSid": "CA2"}))
+            .await
+            .id();
+        let pair = json!({"accountId": "own", "customerId": "c"});
+        let decision = client
+            .request(reqwest::Method::PUT, "/sessions/S")
+            .json(&pair);
+        assert_eq!(send(decision).await.status, 200);
+        let mut ids = vec![other.to_string(); 9_998];
+        ids.extend([own.to_string(), session.to_string()]);
+        let reply = send(limited.post("/billables/check").json(&json!({"ids": ids}))).await;
+        assert_eq!(reply.status, 200);
+        let items = reply.json()["items"].as_array().unwrap().clone();
+        assert_eq!(items.len(), 10_000);
+        let states = |state: &str| items.iter().filter(|item| item["state"] == state).count();
+        assert_eq!((states("missing"), states("present")), (9_998, 2));
+        assert_eq!(items[9_999]["ids"], json!([session.to_string()]));
     }
 );

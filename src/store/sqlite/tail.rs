@@ -126,6 +126,28 @@ pub(super) async fn generation_in_file(path: &Path) -> Result<i64, sqlx::Error> 
     Ok(found.map_or(0, |(generation, _)| generation))
 }
 
+/// Returns whether the file has the generation of the WAL, or the one before it. Looks again if not:
+/// a server may be starting at this moment.
+async fn have_same_generation(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<bool, sqlx::Error> {
+    for _ in 0..3 {
+        let found: Option<(i64, i64)> = sqlx::query_as(GENERATIONS)
+            .fetch_optional(&mut *connection)
+            .await?;
+        // If the file cannot be read without its WAL, the other checks decide.
+        let (Some((generation, previous)), Ok(in_file)) = (found, generation_in_file(path).await)
+        else {
+            return Ok(true);
+        };
+        if in_file == generation || in_file == previous {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Returns what is wrong with the end of the log, if anything is.
 pub(super) async fn find_fault(
     connection: &mut SqliteConnection,
@@ -143,16 +165,10 @@ pub(super) async fn find_fault(
     {
         return Ok(None);
     }
-    let found: Option<(i64, i64)> = sqlx::query_as(GENERATIONS)
-        .fetch_optional(&mut *connection)
-        .await?;
-    if let Some((generation, previous)) = found {
-        let in_file = generation_in_file(path).await?;
-        if in_file != generation && in_file != previous {
-            return Ok(Some(
-                "the file is not the one that the WAL was begun for".to_owned(),
-            ));
-        }
+    if !have_same_generation(connection, path).await? {
+        return Ok(Some(
+            "the file is not the one that the WAL was begun for".to_owned(),
+        ));
     }
     let heads = [
         (HEAD, "the head is before the last entry"),
