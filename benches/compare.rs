@@ -85,7 +85,9 @@ fn session(number: usize) -> String {
 fn batch(number: usize, fields: fn(usize) -> String) -> String {
     let first = number * BATCH;
     let count: usize = variable("BENCH_REPORTS").parse().unwrap();
-    let seconds = |number: usize| (number as u64 * 365 * 86_400 / count as u64).cast_signed();
+    // The last load may send more than `count`, which must not come to lie in the future.
+    let seconds =
+        |number: usize| ((number % count) as u64 * 365 * 86_400 / count as u64).cast_signed();
     let reports: Vec<_> = (first..first + BATCH)
         .map(|number| {
             let start: jiff::Timestamp = "2025-11-01T00:00:00Z".parse().unwrap();
