@@ -65,7 +65,7 @@ impl ConcurrencyLimit {
 
     /// The number of permits that one client may have.
     pub(super) fn per_client(&self) -> usize {
-        self.count.div_ceil(2)
+        self.clients.permits
     }
 
     /// The number of permits in use.

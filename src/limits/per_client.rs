@@ -12,7 +12,7 @@ use crate::billable::ClientName;
 /// Their number is bounded, because the clients come from the tokens.
 #[derive(Clone, Debug)]
 pub(super) struct PerClient {
-    permits: usize,
+    pub(super) permits: usize,
     semaphores: Arc<Mutex<HashMap<ClientName, Arc<Semaphore>>>>,
 }
 
