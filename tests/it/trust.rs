@@ -368,10 +368,10 @@ async fn case_02_no_command_touches_a_wal_whose_database_is_missing() {
                     "{arguments:?}: {errors}"
                 );
             }
-            assert!(
-                fs::read(beside(&database, "-wal")).unwrap() == before,
-                "{is_killed}"
-            );
+            // The running server's roller may have appended to it.
+            let after = fs::read(beside(&database, "-wal")).unwrap();
+            assert!(after.starts_with(&before), "{is_killed}");
+            assert!(!is_killed || after.len() == before.len());
         }
         fs::remove_file(&file).unwrap();
         fs::rename(&moved, &file).unwrap();
