@@ -5,7 +5,12 @@
 //! programs are then measured alternately, each time after a checkpoint, so that the first change of
 //! a page after it is in the WAL in full.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a measurement"
+)]
 
 #[path = "support/load.rs"]
 mod load;

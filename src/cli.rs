@@ -113,25 +113,31 @@ impl From<StoreError> for Failure {
 
 /// Runs the command that the process's arguments, environment and `.env` specify.
 pub fn main() -> ExitCode {
+    let code = match settle() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    };
+    telemetry::flush();
+    code
+}
+
+fn settle() -> Result<(), Failure> {
     // The error's own message would repeat the line, which may hold a secret.
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
-        return report(&Failure::Usage(
+        return Err(Failure::Usage(
             "cannot read .env: each line must be NAME=VALUE or a comment".to_owned(),
         ));
     }
     let mut arguments = std::env::args_os();
     if arguments.any(|argument| config::has_password(&argument.to_string_lossy())) {
-        return report(&Failure::Usage(
+        return Err(Failure::Usage(
             "a password must not be an argument, because other users of the machine can see it: set DATABASE_URL, or put the password into PGPASSWORD or ~/.pgpass"
                 .to_owned(),
         ));
     }
-    match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => report(&failure),
-    }
+    run(Cli::parse())
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
@@ -177,7 +183,7 @@ fn report(failure: &Failure) -> ExitCode {
         Failure::Usage(text) => (text, 2),
         Failure::Failed(text) => (text, 1),
     };
-    eprintln!("billables: {text}");
+    telemetry::print_line(&format!("billables: {text}"));
     ExitCode::from(code)
 }
 

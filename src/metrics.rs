@@ -174,6 +174,7 @@ pub struct Metrics {
     state_age_seconds: Seconds,
     state: Mutex<State>,
     pub tokens_age_seconds: Seconds,
+    pub log_lines_lost: Counter,
     pub pool_connections: Family<Pooled, Gauge>,
     pub pool_connections_limit: Family<Pool, Gauge>,
 }
@@ -211,6 +212,7 @@ impl Metrics {
                 lag: 0,
             }),
             tokens_age_seconds: Seconds::default(),
+            log_lines_lost: Counter::default(),
             pool_connections: Family::default(),
             pool_connections_limit: Family::default(),
         };
@@ -263,6 +265,7 @@ impl Metrics {
             roller_lag_entries: "Log positions after the watermarks, not yet rolled into the totals"
             state_age_seconds: "Time since the unattributed billables and the roller's lag were last read"
             tokens_age_seconds: "Time since the tokens were last read; above 5 seconds all clients are refused"
+            log_lines_lost: "Log lines that did not fit into memory or could not be written"
             pool_connections: "Database connections in a pool; each partition's writer has another one outside the pools"
             pool_connections_limit: "Maximum number of connections in a pool"
         }

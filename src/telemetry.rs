@@ -1,10 +1,16 @@
-//! Logging to standard error, as text or JSON, at the level that `RUST_LOG` sets.
+//! Logging to standard error, as text or JSON, at the level that `RUST_LOG` sets. Whatever happens
+//! to standard error, nothing waits for it, and nothing fails with it.
+
+mod lines;
 
 use std::error::Error;
 use std::io::IsTerminal;
+use std::panic;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+
+use lines::{ByLevel, LINES};
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,7 +21,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `filter` is in the syntax of `RUST_LOG`.
+/// Starts logging, once for the process. `filter` is in the syntax of `RUST_LOG`.
 ///
 /// # Errors
 /// The filter is invalid.
@@ -26,12 +32,30 @@ pub fn start(
     let logs = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse(filter)?)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        // They would be printed to standard error, which waits and may panic.
+        .log_internal_errors(false)
+        .with_writer(ByLevel);
     match format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().flatten_event(true).with_span_list(false).init(),
     }
+    // The hook of the standard library prints to standard error as well.
+    panic::set_hook(Box::new(|panicked| {
+        let location = panicked.location().map(ToString::to_string);
+        let message = panicked.payload_as_str().unwrap_or("an unknown reason");
+        tracing::error!(location, "a thread panicked: {message}");
+    }));
     Ok(())
+}
+
+/// Prints a line of a command to standard error, in order with warnings and errors.
+pub fn print_line(text: &str) {
+    LINES.write_later(format!("{text}\n").as_bytes(), true);
+}
+
+/// Waits until all lines are written, for at most a second.
+pub fn flush() {
+    LINES.flush();
 }
 
 /// Formats an error and its causes on one line.

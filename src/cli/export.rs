@@ -13,6 +13,7 @@ use crate::billable::{BillableState, Text, Timestamp};
 use crate::formats::Format;
 use crate::formats::record::ExportRows;
 use crate::reader::{Filter, List};
+use crate::telemetry::print_line;
 
 /// What to export, and where to write it.
 #[derive(Debug, clap::Args)]
@@ -83,7 +84,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         None => {
             let stdout = io::stdout().lock();
             let exported = export(list, format, stdout, "standard output").await?;
-            eprintln!("{exported}");
+            print_line(&exported);
         }
     }
     store.close().await;

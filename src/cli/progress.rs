@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::telemetry::print_line;
+
 /// How long a command runs before it shows progress.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -61,7 +63,8 @@ impl Progress {
                 .total
                 .filter(|total| *total > 0)
                 .map(|total| format!(" ({}%)", done.min(total) * 100 / total));
-            eprintln!("{}: {rows} rows{}", self.doing, share.unwrap_or_default());
+            let share = share.unwrap_or_default();
+            print_line(&format!("{}: {rows} rows{share}", self.doing));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `billables serve`: starts the server, serves requests and shuts down.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::billable::{ClientName, Timestamp};
 use crate::config::{self, ServeArgs};
 use crate::server::{self, Limits, Tls};
 use crate::store::{LogInfo, Origin, Store};
-use crate::telemetry::chain;
+use crate::telemetry::{self, chain};
 use crate::token::{Grant, Scope};
 use crate::totals;
 use crate::writer::Writer;
@@ -179,7 +179,6 @@ fn warn_of_plain_http() {
 
 /// On the first start with SQLite on a loopback address, creates a token to try the service with.
 /// Elsewhere it only warns, because creating a token is a deliberate decision.
-#[expect(clippy::print_stdout, reason = "shown once, at the first start")]
 async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result<(), Failure> {
     if !(store.is_embedded() && address.ip().is_loopback()) {
         warn!(
@@ -199,7 +198,7 @@ async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result
     // A certificate names a host and hardly ever a loopback address, so curl would reject it.
     let insecure = if is_tls { "-k " } else { "" };
     let scheme = scheme(is_tls);
-    println!(
+    let text = format!(
         "First start: this is a token for the client 'default'. It is shown only once.\n\n  {secret}\n\n\
          Try it with a call of a customer that is never invoiced, because billables are permanent:\n\n  \
          curl -i {insecure}{scheme}://{address}/billables -H 'Authorization: Bearer {secret}' \
@@ -209,6 +208,9 @@ async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result
          curl -i {insecure}-X POST {scheme}://{address}/billables/ID/void -H 'Authorization: Bearer {secret}' \
          -H 'Content-Type: application/json' -d '{{\"reason\":\"a test\"}}'\n"
     );
+    if let Err(error) = writeln!(io::stdout(), "{text}") {
+        warn!(%error, "cannot print the first token; create one with: billables token create");
+    }
     Ok(())
 }
 
@@ -301,6 +303,7 @@ fn stop_on_signal() -> Result<CancellationToken, Failure> {
             }
             if is_second {
                 warn!("exiting immediately");
+                telemetry::flush();
                 std::process::exit(1);
             }
             cancelled.cancel();

@@ -7,8 +7,8 @@ use crate::tidy::{code, sources};
 /// The other modules that each module of the crate may use. Every module has one line.
 const ARROWS: [(&str, &str); 19] = [
     ("billable", ""),
-    ("telemetry", ""),
     ("metrics", ""),
+    ("telemetry", "metrics"),
     ("token", "billable"),
     ("config", "telemetry token"),
     ("contract", "billable token"),

@@ -1,11 +1,15 @@
 //! The access log has one line per request, and no log contains a secret.
 
+use std::ops::Range;
+
+use billables::token::Scope;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::support::client::send;
 use crate::support::raw::Raw;
-use crate::support::server::{command, run};
+use crate::support::server::{command, run, serve, token};
 use crate::support::{Database, Server, on_both_databases};
 
 on_both_databases!(
@@ -135,6 +139,80 @@ on_both_databases!(
         );
     }
 );
+
+/// Sends reports over eight connections, with long lines in the log. All of them must be stored.
+async fn store_all(server: &Server, numbers: Range<usize>) {
+    let mut sending = JoinSet::new();
+    for worker in 0..8 {
+        let (client, numbers) = (server.client(), numbers.clone());
+        sending.spawn(async move {
+            for number in numbers.skip(worker).step_by(8) {
+                let id = format!("{number}-{}", "x".repeat(50));
+                let report = json!({"sessionId": "S", "callSid": number.to_string()});
+                let reply = send(
+                    client
+                        .post("/billables")
+                        .header("X-Request-Id", id)
+                        .json(&report),
+                )
+                .await;
+                assert_eq!(reply.status, 201);
+            }
+        });
+    }
+    sending.join_all().await;
+}
+
+async fn lost_lines(server: &Server) -> u64 {
+    let metrics = server.client().get("/metrics").await.body;
+    let count = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("billables_log_lines_lost_total "));
+    count.unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_09_a_server_stores_and_stops_while_its_log_is_closed() {
+    let database = Database::sqlite();
+    let secret = token(&database, "default", &Scope::ALL, None).await;
+    let (mut server, log) = Server::spawn_unread(serve(&database, &[], &[]), secret);
+    drop(log);
+    store_all(&server, 0..200).await;
+    assert_eq!(server.client().get("/livez").await.status, 200);
+    while lost_lines(&server).await == 0 {}
+    server.signal("-TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert_eq!(database.ids().await.len(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_09_a_server_stores_while_nobody_reads_its_log_and_says_what_it_lost() {
+    let database = Database::sqlite();
+    let secret = token(&database, "default", &Scope::ALL, None).await;
+    let (server, mut log) =
+        Server::spawn_unread(serve(&database, &[], &[("RUST_LOG", "trace")]), secret);
+    let mut stored = 0;
+    while lost_lines(&server).await == 0 {
+        store_all(&server, stored..stored + 100).await;
+        stored += 100;
+        assert!(stored < 50_000, "the queue is bounded");
+    }
+    let found = log.find(|line| line.as_ref().unwrap().contains("log lines were lost"));
+    assert!(found.is_some());
+    drop(server);
+    assert_eq!(database.ids().await.len(), stored);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_09_a_stop_waits_a_second_for_a_log_that_nobody_reads() {
+    let database = Database::sqlite();
+    let secret = token(&database, "default", &Scope::ALL, None).await;
+    let (mut server, log) = Server::spawn_unread(serve(&database, &[], &[]), secret);
+    store_all(&server, 0..1000).await;
+    server.signal("-TERM");
+    assert_eq!(server.wait(), Some(0));
+    drop(log);
+}
 
 on_both_databases!(
     secrets_appear_in_no_output_and_no_log,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::cli::Failure;
+use crate::telemetry::print_line;
 
 /// Maximum number of reasons shown if there is no file for them.
 const SHOWN: u64 = 10;
@@ -45,7 +46,7 @@ impl Refusals {
         self.count += 1;
         let Some(path) = &self.path else {
             if self.count <= SHOWN {
-                eprintln!("{file}:{line}: {reason}");
+                print_line(&format!("{file}:{line}: {reason}"));
             }
             return Ok(());
         };

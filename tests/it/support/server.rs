@@ -1,8 +1,8 @@
 //! The real program, started as a user starts it, on a free port.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Lines, Read};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -69,7 +69,23 @@ impl Server {
     }
 
     /// Starts a server by a command that [`serve`] made.
-    pub(crate) fn spawn(mut command: Command, secret: String) -> Self {
+    pub(crate) fn spawn(command: Command, secret: String) -> Self {
+        let (mut server, lines) = Self::spawn_unread(command, secret);
+        let kept = server.log.clone();
+        let reading = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                kept.lock().unwrap().push_str(&format!("{line}\n"));
+            }
+        });
+        server.reading = Some(reading);
+        server
+    }
+
+    /// Like [`Self::spawn`]. Also returns the rest of the server's log, which nobody reads.
+    pub(crate) fn spawn_unread(
+        mut command: Command,
+        secret: String,
+    ) -> (Self, Lines<BufReader<ChildStderr>>) {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -87,20 +103,15 @@ impl Server {
         });
         let address =
             address.unwrap_or_else(|| panic!("the server does not start: {}", log.lock().unwrap()));
-        let kept = log.clone();
-        let reading = std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                kept.lock().unwrap().push_str(&format!("{line}\n"));
-            }
-        });
-        Self {
+        let server = Self {
             child,
             address,
             admin_address,
             log,
-            reading: Some(reading),
+            reading: None,
             secret,
-        }
+        };
+        (server, lines)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -168,7 +179,9 @@ impl Server {
     /// Waits for the server to exit; returns the exit code.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         let status = self.child.wait().unwrap();
-        self.reading.take().unwrap().join().unwrap();
+        if let Some(reading) = self.reading.take() {
+            reading.join().unwrap();
+        }
         status.code()
     }
 
