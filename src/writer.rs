@@ -12,6 +12,7 @@
 mod group;
 mod head_watcher;
 mod task;
+mod writable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,9 +32,13 @@ use crate::metrics::{Limit, METRICS, as_i64};
 use crate::store::{LogInfo, Origin, Store};
 
 pub use head_watcher::HeadWatcher;
+use writable::Writable;
 
 /// How long a caller waits for its commit, including the time in the queue.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a probe of the partitions waits.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The outcome of one entry.
 #[derive(Debug)]
@@ -66,6 +71,7 @@ pub enum WriteError {
 #[derive(Clone, Debug)]
 pub struct Writer {
     queues: Vec<mpsc::Sender<Command>>,
+    writable: Vec<Writable>,
     heads: HeadWatcher,
 }
 
@@ -104,6 +110,8 @@ enum Command {
     Void(Vec<Void>, Reply<VoidOutcomes>),
     /// Take one step of an attribution.
     Attribute(Box<Attribution>, Option<ListKey>, Reply<Option<ListKey>>),
+    /// Check that the partition can be written.
+    Probe(Reply<()>),
 }
 
 /// Voided billables, each with whether it was already voided; `None` if there is no billable that
@@ -146,16 +154,22 @@ impl Writer {
             .build()
             .expect("the system can create the writer threads");
         let mut tasks = JoinSet::new();
-        let mut queues = Vec::new();
+        let (mut queues, mut writable) = (Vec::new(), Vec::new());
         let heads = HeadWatcher::new();
         for partition in 0..log.partitions {
             let (sender, receiver) = mpsc::channel(queue);
             let appender = store.appender(log, partition, origin);
-            let group = group::Group::new(appender, heads.clone());
+            let written = Writable::default();
+            let group = group::Group::new(appender, heads.clone(), written.clone());
             tasks.spawn_on(task::run(group, receiver), runtime.handle());
             queues.push(sender);
+            writable.push(written);
         }
-        let writer = Self { queues, heads };
+        let writer = Self {
+            queues,
+            writable,
+            heads,
+        };
         let writer_tasks = WriterTasks {
             tasks,
             runtime: Some(runtime),
@@ -166,6 +180,29 @@ impl Writer {
     /// The last positions of the log, as this process knows them.
     pub fn heads(&self) -> &HeadWatcher {
         &self.heads
+    }
+
+    /// Returns how many of how many partitions can be written: each has just committed something, or
+    /// can commit a transaction that changes nothing within [`PROBE_TIMEOUT`].
+    pub async fn writable(&self) -> (usize, usize) {
+        let deadline = Instant::now() + PROBE_TIMEOUT;
+        let (mut count, mut probing) = (0, Vec::new());
+        for (queue, writable) in self.queues.iter().zip(&self.writable) {
+            if writable.is_recent() {
+                count += 1;
+            } else if let Ok(room) = queue.try_reserve() {
+                let (reply, outcome) = oneshot::channel();
+                room.send(Command::Probe(reply));
+                probing.push(outcome);
+            }
+        }
+        for outcome in probing {
+            count += usize::from(matches!(
+                timeout_at(deadline, outcome).await,
+                Ok(Ok(Ok(())))
+            ));
+        }
+        (count, self.queues.len())
     }
 
     /// Sets the metrics of the queue's length and limit.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cursor::Cursors;
+use super::handlers::health::Readiness;
 use super::tokens::Tokens;
 use super::trust::Trust;
 use crate::limits::Budget;
@@ -36,7 +37,7 @@ const MAX_EXPORTS: usize = 8;
 const MAX_TOTALS: usize = 4;
 
 /// The time and result of the last readiness check.
-pub(super) type Readiness = Arc<Mutex<Option<(Instant, bool)>>>;
+pub(super) type LastReadiness = Arc<Mutex<Option<(Instant, Readiness)>>>;
 
 /// The limits of requests.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +64,7 @@ pub struct Shared {
     pub(super) cursors: Cursors,
     pub(super) request_timeout: Duration,
     pub(super) stop: CancellationToken,
-    pub(super) readiness: Readiness,
+    pub(super) readiness: LastReadiness,
     pub(super) budget: Budget,
     pub(super) in_flight: InFlight,
     pub(super) reads: ConcurrencyLimit,
@@ -103,7 +104,7 @@ impl App {
             cursors,
             request_timeout: limits.timeout,
             stop,
-            readiness: Readiness::default(),
+            readiness: LastReadiness::default(),
             budget: Budget::new(),
             in_flight: InFlight::new(limits.requests),
             reads: ConcurrencyLimit::new(MAX_READS, Limit::Reads),

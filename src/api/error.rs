@@ -81,6 +81,8 @@ pub(super) enum ApiError {
     TooManyRequests(Duration),
     /// The store is unavailable or did not confirm in time.
     StoreUnavailable,
+    /// None of the log's partitions, of which there are this many, can be written.
+    NoWritablePartition(usize),
     /// The store failed. The reason is logged and not shown to the client.
     Store(Arc<StoreError>),
     /// The server's clock is implausible, so nothing was stored.
@@ -196,6 +198,12 @@ impl ApiError {
                 errors::STORE_UNAVAILABLE,
                 "the database is unavailable; a write may or may not have been stored; retry later",
             ),
+            Self::NoWritablePartition(partitions) => {
+                let message = format!(
+                    "none of the log's {partitions} partition(s) can be written; the server's log has the cause; retry later"
+                );
+                return (errors::STORE_UNAVAILABLE, message);
+            }
             Self::ClockImplausible => (
                 errors::CLOCK_IMPLAUSIBLE,
                 "the server's clock is wrong, so nothing was stored; its operator must set it; retry later",

@@ -9,9 +9,10 @@ use std::time::Duration;
 use axum::body::Bytes;
 use http::header::HOST;
 use http::{Request, StatusCode};
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Collected, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -29,6 +30,9 @@ use super::Failure;
 use crate::config::{self, ListenArgs};
 use crate::server::read_certificates;
 use crate::telemetry::chain;
+
+/// The largest body that is read, in bytes.
+const MAX_BODY: usize = 64 * 1024;
 
 /// The server to ask, and how long to wait.
 #[derive(Clone, Debug, clap::Args)]
@@ -52,11 +56,14 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         None => (&*listen.listen, listen.tls_cert()),
     };
     let reason = match timeout(patience, ask(address, certificate)).await {
-        Ok(Ok(StatusCode::OK)) => {
-            println!("the server on {address} is ready");
+        Ok(Ok((StatusCode::OK, body))) => {
+            println!("the server on {address} is ready{}", limits(&body));
             return Ok(());
         }
-        Ok(Ok(status)) => format!("it answers {status}"),
+        Ok(Ok((status, body))) => match body["responseStatus"]["message"].as_str() {
+            Some(message) => format!("it answers {status}: {message}"),
+            None => format!("it answers {status}"),
+        },
         Ok(Err(error)) => chain(&*error),
         Err(_) => format!(
             "no response within {}",
@@ -68,8 +75,20 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     )))
 }
 
-/// Returns the status of `GET /readyz`.
-async fn ask(address: &str, certificate: Option<&Path>) -> Result<StatusCode, Box<dyn Error>> {
+/// Says how many partitions can be written, if that is not all of them.
+fn limits(body: &Value) -> String {
+    let [writable, partitions] = ["writablePartitions", "partitions"].map(|name| &body[name]);
+    if writable == partitions {
+        return String::new();
+    }
+    format!(", but only {writable} of its {partitions} partitions can be written")
+}
+
+/// Returns the status of `GET /readyz`, and its body; null if that is not JSON.
+async fn ask(
+    address: &str,
+    certificate: Option<&Path>,
+) -> Result<(StatusCode, Value), Box<dyn Error>> {
     let addresses: Vec<_> = lookup_host(address).await?.flat_map(reachable).collect();
     let stream = TcpStream::connect(&*addresses).await?;
     let stream = match certificate {
@@ -85,7 +104,11 @@ async fn ask(address: &str, certificate: Option<&Path>) -> Result<StatusCode, Bo
     let request = Request::get("/readyz")
         .header(HOST, address)
         .body(Empty::<Bytes>::new())?;
-    Ok(requests.send_request(request).await?.status())
+    let response = requests.send_request(request).await?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
+    let body = body.map_or_else(|_| Bytes::new(), Collected::to_bytes);
+    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
 }
 
 /// Returns the addresses at which a server that listens on `address` can be reached from this

@@ -305,10 +305,19 @@ pub const TIME_ZONE: Member = maybe(
 pub static HEALTH: Type = Type {
     name: "Health",
     text: "The health of the service",
-    members: &[always(
-        "status",
-        MemberKind::Choice(&["ok"]),
-        "ok",
-        "Always ok",
-    )],
+    members: &[
+        always("status", MemberKind::Choice(&["ok"]), "ok", "Always ok"),
+        maybe(
+            "writablePartitions",
+            MemberKind::Number(1, 256),
+            "1",
+            "How many partitions of the log can be written; only in GetReadyz",
+        ),
+        maybe(
+            "partitions",
+            MemberKind::Number(1, 256),
+            "1",
+            "How many partitions the log has; only in GetReadyz",
+        ),
+    ],
 };

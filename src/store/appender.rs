@@ -84,6 +84,16 @@ impl Appender {
         }
     }
 
+    /// Commits a transaction that changes nothing, to learn whether the partition can be written.
+    /// Inserts `sample`, if given, and rolls that back: PostgreSQL keeps the space of such a row
+    /// until it is vacuumed.
+    pub async fn probe(&mut self, sample: Option<&Entry>) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(appender) => appender.probe(sample).await,
+            Self::Sqlite(appender) => appender.probe(sample).await,
+        }
+    }
+
     /// Reads at most [`super::STEP`] of the session's entries in this partition and attributes
     /// their billables, unless they do not [accept](Entry::accepts) the pair, in one durable
     /// transaction.

@@ -66,6 +66,26 @@ macro_rules! void_attribute_operations {
                 Ok(billables)
             }
 
+            /// Commits a transaction that changes nothing. Inserts `sample`, if given, and rolls that
+            /// back.
+            pub(in crate::store) async fn probe(&mut self, sample: Option<&Entry>) -> Result<(), StoreError> {
+                let mut connection = self.take_connection().await?;
+                let mut transaction = connection.begin_with($dialect::BEGIN).await?;
+                if !self.lock_head(&mut transaction, 0, None).await? {
+                    return Err(StoreError::NoHead { table: "log_heads", partition: self.partition });
+                }
+                if let Some(sample) = sample {
+                    let mut inner = transaction.begin().await?;
+                    self.lock_head(&mut inner, 1, None).await?;
+                    $dialect::insertion::insert(&mut inner, self.partition, 1, &[sample]).await?;
+                    inner.rollback().await?;
+                }
+                transaction.commit().await?;
+                self.confirm()?;
+                self.connection = Some(connection);
+                Ok(())
+            }
+
             /// Writes the partition's copy of a decision. Reads at most [`STEP`] of the session's
             /// entries and attributes their billables.
             pub(in crate::store) async fn entries_attribute(

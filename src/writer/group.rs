@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
+use super::writable::Writable;
 use super::{AppendOutcome, HeadWatcher};
 use crate::billable::{Attribution, Billable, Entry, ListKey, Pair, Void};
 use crate::metrics::METRICS;
@@ -34,6 +35,7 @@ const EXPECT_KNOWN: Duration = Duration::from_millis(100);
 pub(super) struct Group {
     appender: Appender,
     heads: HeadWatcher,
+    writable: Writable,
     retry: RetryState,
     /// When a group last had an entry that was already stored. The next group is then likely to
     /// have one too. The first lookup that finds none after [`EXPECT_KNOWN`] clears it.
@@ -59,10 +61,11 @@ struct CommitResult {
 }
 
 impl Group {
-    pub(super) fn new(appender: Appender, heads: HeadWatcher) -> Self {
+    pub(super) fn new(appender: Appender, heads: HeadWatcher, writable: Writable) -> Self {
         Self {
             appender,
             heads,
+            writable,
             retry: RetryState::default(),
             known_at: None,
         }
@@ -81,9 +84,9 @@ impl Group {
         self.retry.begin();
         loop {
             let done = in_time(self.appender.entries_void(voids)).await;
-            if let Some(done) = self.retry.settle(done).await {
+            if let Some(done) = self.settle(done).await {
                 let voided = done?;
-                self.heads.committed();
+                self.committed();
                 return Ok(voided);
             }
         }
@@ -98,12 +101,38 @@ impl Group {
         self.retry.begin();
         loop {
             let done = in_time(self.appender.entries_attribute(attribution, after)).await;
-            if let Some(done) = self.retry.settle(done).await {
+            if let Some(done) = self.settle(done).await {
                 let step = done?;
-                self.heads.committed();
+                self.committed();
                 return Ok(step);
             }
         }
+    }
+
+    /// Checks that the partition can be written: something was just committed, or a transaction that
+    /// changes nothing can be. After a failure, that transaction also inserts an entry and rolls it
+    /// back. There is one attempt.
+    pub(super) async fn probe(&mut self) -> Result<(), StoreError> {
+        if self.writable.is_recent() {
+            return Ok(());
+        }
+        let sample = (!self.writable.is_known()).then(Entry::sample);
+        let done = in_time(self.appender.probe(sample.as_ref())).await;
+        self.writable.note(done.is_ok());
+        done
+    }
+
+    fn committed(&self) {
+        self.writable.note(true);
+        self.heads.committed();
+    }
+
+    /// Decides whether to retry; see [`RetryState::settle`].
+    async fn settle<T>(&mut self, done: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
+        if done.is_err() {
+            self.writable.note(false);
+        }
+        self.retry.settle(done).await
     }
 
     /// Commits the entries of all commands in one transaction and returns the outcomes of each.
@@ -129,7 +158,7 @@ impl Group {
         self.retry.begin();
         let result = loop {
             let done = in_time(self.store(&distinct)).await;
-            if let Some(done) = self.retry.settle(done).await {
+            if let Some(done) = self.settle(done).await {
                 break done?;
             }
         };
@@ -194,7 +223,7 @@ impl Group {
         if let Some(lost) = missed.into_iter().find(|id| !known.contains_key(id)) {
             return Err(StoreError::NotStored(lost));
         }
-        self.heads.committed();
+        self.committed();
         Ok(CommitResult { known, new })
     }
 

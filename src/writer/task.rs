@@ -69,6 +69,7 @@ impl OverloadDetector {
 struct Batch {
     appends: Vec<Append>,
     voids: Vec<(Vec<Void>, Reply<VoidOutcomes>)>,
+    probes: Vec<Reply<()>>,
     /// A step of an attribution, which gets a separate transaction.
     step: Option<Command>,
     entries: usize,
@@ -86,6 +87,7 @@ impl Batch {
                 self.entries += voids.len();
                 self.voids.push((voids, reply));
             }
+            Command::Probe(reply) => self.probes.push(reply),
             step @ Command::Attribute(..) => self.step = Some(step),
         }
         self.entries < MAX_GROUP && self.step.is_none()
@@ -115,6 +117,7 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
         let Batch {
             mut appends,
             mut voids,
+            probes,
             step,
             ..
         } = batch;
@@ -135,6 +138,10 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
         {
             let done = group.attribute(&attribution, after).await;
             let _ = reply.send(done.map_err(|error| failed(&error)));
+        }
+        for reply in probes.into_iter().filter(|reply| !reply.is_closed()) {
+            let probed = group.probe().await;
+            let _ = reply.send(probed.map_err(|error| failed(&error)));
         }
         overload.done(started.elapsed());
     }

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::support::client::{Client, Reply, send};
+use crate::support::server::{command, run};
 use crate::support::{Cluster, Database, Server};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,6 +53,25 @@ fn assert_unavailable(reply: &Reply) {
     );
 }
 
+/// The status of `/readyz`, and what the health check says.
+async fn readiness(server: &Server, database: &Database) -> (u16, String) {
+    let ready = send(server.client().bare(Method::GET, "/readyz")).await;
+    let listen = server.address().to_string();
+    let mut command = command(database, &["healthcheck"]);
+    let (code, output, errors) = run(command.env("BILLABLES_LISTEN", listen));
+    assert_eq!(code == 0, ready.status == 200, "{ready:?} {output}{errors}");
+    (ready.status, output + &errors)
+}
+
+/// Returns when `/readyz` answers this, which it learns without any report.
+async fn until_readiness_is(status: u16, server: &Server) {
+    let is = async {
+        let client = server.client();
+        while send(client.bare(Method::GET, "/readyz")).await.status != status {}
+    };
+    timeout(TIMEOUT, is).await.expect("the readiness changes");
+}
+
 /// Limits the size of files that a server writes, which looks to it much like a full disk.
 fn limit_files(server: &Server, bytes: &str) {
     let limit = format!("--fsize={bytes}:");
@@ -63,7 +83,7 @@ fn limit_files(server: &Server, bytes: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_are_refused_while_the_sqlite_file_cannot_grow() {
+async fn case_10_reports_are_refused_while_the_sqlite_file_cannot_grow() {
     let database = Database::sqlite();
     // Without this trap, reaching the limit kills the process.
     let server = Server::start_under(&database, "trap '' XFSZ").await;
@@ -72,6 +92,8 @@ async fn reports_are_refused_while_the_sqlite_file_cannot_grow() {
     limit_files(&server, "300000");
     let (stored, refused) = until_refused(&client, 1).await;
     assert_unavailable(&refused);
+    until_readiness_is(503, &server).await;
+    assert_eq!(readiness(&server, &database).await.0, 503);
     // Stored entries can still be read.
     assert_eq!(client.get("/billables").await.status, 200);
     let ids = database.ids().await.len();
@@ -95,6 +117,7 @@ async fn reports_are_refused_while_the_sqlite_file_cannot_grow() {
         }
     }
     limit_files(&server, "unlimited");
+    until_readiness_is(200, &server).await;
     // The server notices within a second.
     let again = async { while decide(0).await.status != 200 {} };
     timeout(TIMEOUT, again).await.expect("sessions are decided");
@@ -103,7 +126,7 @@ async fn reports_are_refused_while_the_sqlite_file_cannot_grow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_are_refused_while_the_disk_of_postgresql_is_full() {
+async fn case_10_reports_are_refused_while_the_disk_of_postgresql_is_full() {
     let database = Database::postgres().await;
     let server = Server::start(&database).await;
     let client = server.client();
@@ -118,13 +141,22 @@ async fn reports_are_refused_while_the_disk_of_postgresql_is_full() {
     let (_, refused) = until_refused(&client, 1).await;
     assert_unavailable(&refused);
     assert_eq!(client.report(&call(0)).await.status, 200);
+    until_readiness_is(503, &server).await;
+    let (status, said) = readiness(&server, &database).await;
+    assert_eq!(status, 503);
+    assert!(
+        said.contains("none of the log's 1 partition(s) can be written"),
+        "{said}"
+    );
     database.execute("drop trigger fill on entries").await;
+    until_readiness_is(200, &server).await;
+    assert_eq!(readiness(&server, &database).await.0, 200);
     until_stored(&client, 1).await;
     assert_eq!(database.ids().await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_are_refused_while_postgresql_is_a_standby_or_read_only() {
+async fn case_10_reports_are_refused_while_postgresql_is_a_standby_or_read_only() {
     let cluster = Cluster::start(&[]);
     let database = Database::created_on(&cluster.url(), "").await;
     let server = Server::start(&database).await;
@@ -136,7 +168,9 @@ async fn reports_are_refused_while_postgresql_is_a_standby_or_read_only() {
     let (stored, refused) = until_refused(&client, 1).await;
     assert_eq!(stored, 1);
     assert_unavailable(&refused);
+    until_readiness_is(503, &server).await;
     database.execute("select pg_promote()").await;
+    until_readiness_is(200, &server).await;
     until_stored(&client, 1).await;
     // A primary that is set to accept no writes, as before a switchover.
     database
@@ -145,12 +179,65 @@ async fn reports_are_refused_while_postgresql_is_a_standby_or_read_only() {
     database.execute("select pg_reload_conf()").await;
     let (stored, refused) = until_refused(&client, 2).await;
     assert_unavailable(&refused);
+    until_readiness_is(503, &server).await;
     database
         .execute("alter system reset default_transaction_read_only")
         .await;
     database.execute("select pg_reload_conf()").await;
+    until_readiness_is(200, &server).await;
     until_stored(&client, stored).await;
     assert_eq!(database.ids().await.len(), stored + 1);
+}
+
+/// A server that receives no reports is asked, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_10_an_idle_server_says_how_many_partitions_can_be_written() {
+    let database = Database::postgres().await;
+    let (store, _) = database.store_with(4).await;
+    store.close().await;
+    let server = Server::start(&database).await;
+    let (status, said) = readiness(&server, &database).await;
+    assert_eq!(
+        (status, said.trim().ends_with("is ready")),
+        (200, true),
+        "{said}"
+    );
+    let lock = "begin; select 1 from log_heads where partition = 2 for update";
+    let lock = database.lock_with(lock).await;
+    let limited = async {
+        loop {
+            let ready = send(server.client().bare(Method::GET, "/readyz")).await;
+            if ready.json()["writablePartitions"] == 3 {
+                break ready;
+            }
+        }
+    };
+    let limited = timeout(TIMEOUT, limited)
+        .await
+        .expect("a partition is lost");
+    assert_eq!(
+        (limited.status, limited.json()),
+        (
+            200,
+            json!({"status": "ok", "writablePartitions": 3, "partitions": 4})
+        )
+    );
+    let said = loop {
+        let (_, said) = readiness(&server, &database).await;
+        if said.contains("but") {
+            break said;
+        }
+    };
+    assert!(
+        said.contains("is ready, but only 3 of its 4 partitions can be written"),
+        "{said}"
+    );
+    let _others = database
+        .lock_with("begin; select 1 from log_heads where partition <> 2 for update")
+        .await;
+    until_readiness_is(503, &server).await;
+    drop(lock);
+    until_readiness_is(200, &server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

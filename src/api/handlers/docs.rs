@@ -62,7 +62,7 @@ pub(in crate::api) async fn get_front_page(
     State(app): State<App>,
     BaseUrl(base): BaseUrl,
 ) -> Response {
-    let is_ready = !app.stop.is_cancelled() && health::is_ready(&app).await;
+    let is_ready = !app.stop.is_cancelled() && health::readiness(&app).await.is_ready();
     page(pages::front(is_ready, &base))
 }
 

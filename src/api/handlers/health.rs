@@ -1,4 +1,8 @@
 //! `GET /livez` and `GET /readyz`: liveness for the orchestrator, readiness for the load balancer.
+//!
+//! Readiness is asked of the writers. A writer that has not committed anything in the last second
+//! commits a transaction that changes nothing, so a full disk and a read-only database are noticed,
+//! and so is their end, without any report.
 
 use std::time::Duration;
 
@@ -10,6 +14,7 @@ use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::formats::record::Record;
 use crate::formats::value::Value;
+use crate::metrics::as_i64;
 
 /// How long a result is reused: however many probes arrive, the store is asked once a second.
 const CACHED: Duration = Duration::from_secs(1);
@@ -18,11 +23,26 @@ const CACHED: Duration = Duration::from_secs(1);
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(in crate::api) async fn get_livez(response_format: ResponseFormat) -> Response {
-    healthy(response_format)
+    healthy(response_format, &[])
 }
 
-/// Succeeds if the store answers, the tokens are fresh, the clock is plausible and the server is not
-/// stopping.
+/// What a report would meet now.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::api) struct Readiness {
+    /// Whether the store answers with this server's log, and the tokens are fresh.
+    is_available: bool,
+    writable_partitions: usize,
+    partitions: usize,
+}
+
+impl Readiness {
+    /// Whether a report could be stored now, in one partition at least.
+    pub(in crate::api) fn is_ready(self) -> bool {
+        self.is_available && self.writable_partitions > 0
+    }
+}
+
+/// Succeeds if a report could be stored now, in one partition at least.
 pub(in crate::api) async fn get_readyz(
     State(app): State<App>,
     response_format: ResponseFormat,
@@ -31,32 +51,52 @@ pub(in crate::api) async fn get_readyz(
         return Err(ApiError::Stopping);
     }
     app.trust.now()?;
-    if is_ready(&app).await {
-        Ok(healthy(response_format))
-    } else {
-        Err(ApiError::StoreUnavailable)
+    let readiness = readiness(&app).await;
+    let Readiness {
+        is_available,
+        writable_partitions,
+        partitions,
+    } = readiness;
+    if readiness.is_ready() {
+        let number = |count| Value::Number(as_i64(count));
+        return Ok(healthy(
+            response_format,
+            &[
+                ("writablePartitions", number(writable_partitions)),
+                ("partitions", number(partitions)),
+            ],
+        ));
     }
+    if is_available {
+        return Err(ApiError::NoWritablePartition(partitions));
+    }
+    Err(ApiError::StoreUnavailable)
 }
 
-/// Whether the store answers with this server's log, and the tokens are fresh.
-pub(in crate::api) async fn is_ready(app: &App) -> bool {
+/// Returns what a report would meet now.
+pub(in crate::api) async fn readiness(app: &App) -> Readiness {
     let mut last = app.readiness.lock().await;
     match *last {
-        Some((at, is_ready)) if at.elapsed() < CACHED => is_ready,
+        Some((at, readiness)) if at.elapsed() < CACHED => readiness,
         _ => {
-            let asked = timeout(READY_TIMEOUT, app.store.log_check(app.log)).await;
-            let is_ready = matches!(asked, Ok(Ok(_))) && app.tokens.are_fresh();
-            *last = Some((Instant::now(), is_ready));
-            is_ready
+            let asked = timeout(READY_TIMEOUT, app.store.log_check(app.log));
+            let (asked, (writable_partitions, partitions)) =
+                tokio::join!(asked, app.writer.writable());
+            let readiness = Readiness {
+                is_available: matches!(asked, Ok(Ok(_))) && app.tokens.are_fresh(),
+                writable_partitions,
+                partitions,
+            };
+            *last = Some((Instant::now(), readiness));
+            readiness
         }
     }
 }
 
-fn healthy(response_format: ResponseFormat) -> Response {
+fn healthy(response_format: ResponseFormat, counts: &[(&'static str, Value<'static>)]) -> Response {
+    let mut members = vec![("status", Value::text(Some("ok")))];
+    members.extend_from_slice(counts);
     response_format
-        .record(Record::new(
-            "Health",
-            vec![("status", Value::text(Some("ok")))],
-        ))
+        .record(Record::new("Health", members))
         .into_response()
 }
