@@ -8,7 +8,7 @@
 use billables::billable::{
     ClientName, Field, Identity, RawReport, RawValue, Report, Reported, Timestamp,
 };
-use billables::formats::negotiation::{Wishes, negotiate, wants_problem};
+use billables::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_error_in};
 use billables::formats::parameters::Parameters;
 use billables::formats::record::{Record, list};
 use billables::formats::{Binding, BodyFormat, Format};
@@ -166,14 +166,14 @@ fn check_negotiation(data: &[u8]) {
         request: Format::from_content_type(content_type),
     };
     let negotiated = negotiate(wishes);
-    let is_problem = wants_problem(wishes);
+    let is_problem = wants_error_in(wishes, PROBLEM);
     for suffix in Format::ALL {
         let suffixed = Wishes {
             suffix: Some(suffix),
             ..wishes
         };
         assert_eq!(negotiate(suffixed), suffix);
-        assert!(!wants_problem(suffixed));
+        assert!(!wants_error_in(suffixed, PROBLEM));
     }
     let alone = Wishes {
         accept: Some(negotiated.content_type()),

@@ -8,8 +8,10 @@ mod error;
 mod handlers;
 mod layers;
 mod path;
+mod peer;
 mod prefer;
 mod query;
+mod refusals;
 mod resource_id;
 mod response_format;
 mod tokens;
@@ -28,11 +30,13 @@ pub use app::{App, RequestLimits};
 pub use cursor::Cursors;
 use error::ApiError;
 pub use handlers::docs::Scheme;
+use handlers::refusals::list_refusals;
 use handlers::{
     billables, billing, check, docs, feed, health, list, metrics, report, sessions, void,
 };
 use layers::context;
 pub use layers::context::{Cut, FirstByte};
+pub use peer::{BehindProxy, Peer};
 pub use tokens::Tokens;
 pub use trust::{Trust, check_clock, is_after_commit, warn_of_memory};
 
@@ -65,7 +69,8 @@ impl App {
                 get(sessions::get_session).put(sessions::attribute_session),
             )
             .route(routes::BILLING, get(billing::get_billing))
-            .route(routes::LOG, get(feed::read_log));
+            .route(routes::LOG, get(feed::read_log))
+            .route(routes::REFUSALS, get(list_refusals));
         let by_name = Router::new()
             .route(routes::NEW_BILLABLE, post(report::report_billables))
             .route(routes::NEW_BILLABLES, post(report::report_billables))
@@ -76,7 +81,8 @@ impl App {
             .route(routes::ATTRIBUTE_SESSION, put(sessions::attribute_session))
             .route(routes::GET_SESSION, get(sessions::get_session))
             .route(routes::GET_BILLING, get(billing::get_billing))
-            .route(routes::READ_LOG, get(feed::read_log));
+            .route(routes::READ_LOG, get(feed::read_log))
+            .route(routes::LIST_REFUSALS, get(list_refusals));
         resources.merge(by_name).merge(Self::documentation())
     }
 

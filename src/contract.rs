@@ -57,7 +57,7 @@ pub enum Section {
     Reading,
     /// Voiding billables and attributing sessions.
     Deciding,
-    /// Probes and metrics, for operators of the service.
+    /// Probes, metrics and refused requests, for operators of the service.
     Running,
     Documentation,
 }
@@ -77,7 +77,7 @@ impl Section {
             Self::Reporting => "Reporting",
             Self::Reading => "Reading",
             Self::Deciding => "Voiding and attribution",
-            Self::Running => "Health and metrics",
+            Self::Running => "Operation",
             Self::Documentation => "Documentation",
         }
     }

@@ -58,6 +58,15 @@ pub struct ReportLabels {
     pub outcome: &'static str,
 }
 
+/// The labels of a refused request.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RefusalLabels {
+    /// The client, `(other)` for further clients, or empty without a valid token.
+    pub client: String,
+    /// The error's code.
+    pub code: &'static str,
+}
+
 /// A limit on requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
@@ -160,6 +169,7 @@ pub struct Metrics {
     pub request_bytes: Family<BudgetClass, Gauge>,
     pub request_bytes_limit: Family<BudgetClass, Gauge>,
     refused: Family<Refused, Counter>,
+    refusals: Family<RefusalLabels, Counter>,
     pub reports: Family<ReportLabels, Counter>,
     pub replays_differing: Counter,
     pub commit_duration_seconds: Histogram,
@@ -193,6 +203,7 @@ impl Metrics {
             request_bytes: Family::default(),
             request_bytes_limit: Family::default(),
             refused: Family::default(),
+            refusals: Family::default(),
             reports: Family::default(),
             replays_differing: Counter::default(),
             commit_duration_seconds: durations(),
@@ -252,6 +263,7 @@ impl Metrics {
             request_bytes: "Bytes held by requests, from the first byte of the body to the response"
             request_bytes_limit: "Maximum number of bytes held by requests"
             refused: "Requests refused because a limit was reached"
+            refusals: "Requests refused, by client and error code; GET /refusals lists the last ones"
             reports: "Reports processed in a confirmed transaction"
             replays_differing: "Reports that were already stored with another occurredAt"
             commit_duration_seconds: "Duration of a group commit, including retries"
@@ -275,6 +287,13 @@ impl Metrics {
     /// Counts a request that was refused because of a limit.
     pub fn refused(&self, limit: Limit) {
         self.of_limit(limit).inc();
+    }
+
+    /// Counts a refused request. The caller bounds the number of clients.
+    pub fn refusal(&self, client: &str, code: &'static str) {
+        let client = client.to_owned();
+        let labels = RefusalLabels { client, code };
+        self.refusals.get_or_create_owned(&labels).inc();
     }
 
     fn of_limit(&self, limit: Limit) -> Counter {

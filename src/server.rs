@@ -10,6 +10,7 @@ mod tls;
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
-use crate::api::{Cut, FirstByte};
+use crate::api::{Cut, FirstByte, Peer};
 use crate::metrics::{Address, METRICS, as_i64};
 use connection::{Connection, Phase};
 use socket::Socket;
@@ -89,8 +90,8 @@ pub async fn serve(
             next = next => next,
             () = stop.cancelled() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 pause_after(&error).await;
                 continue;
@@ -101,8 +102,8 @@ pub async fn serve(
         tokio::spawn(async move {
             open.inc();
             tokio::select! {
-                ended = drive(stream, tls, app, limits, watcher, stop) => if let Err(error) = ended {
-                    debug!(error, "a connection ended with an error");
+                ended = drive(stream, peer, tls, app, limits, watcher, stop) => if let Err(error) = ended {
+                    debug!(%peer, error, "a connection ended with an error");
                 },
                 () = abort.cancelled() => {}
             }
@@ -132,6 +133,7 @@ pub async fn serve(
 /// Serves the requests of one connection, one after the other.
 async fn drive(
     stream: TcpStream,
+    peer: SocketAddr,
     tls: Option<Tls>,
     app: Router,
     limits: Limits,
@@ -157,6 +159,7 @@ async fn drive(
         let extensions = request.extensions_mut();
         extensions.insert(FirstByte(first_byte));
         extensions.insert(Cut(of_requests.clone()));
+        extensions.insert(Peer(peer));
         let (app, phase) = (app.clone(), phase.clone());
         async move {
             let response = app.oneshot(request).await;

@@ -58,6 +58,24 @@ pub fn flush() {
     LINES.flush();
 }
 
+/// Returns a text on one line, cut at `max` characters, with escapes for the characters that a
+/// terminal interprets.
+pub fn printable(text: &str, max: usize) -> String {
+    let mut shown = String::new();
+    let mut characters = text.chars();
+    for character in characters.by_ref().take(max) {
+        match character {
+            '\n' => shown.push(' '),
+            '"' | '\'' | '\\' => shown.push(character),
+            other => shown.extend(other.escape_debug()),
+        }
+    }
+    if characters.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Formats an error and its causes on one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -68,4 +86,20 @@ pub fn chain(error: &dyn Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printable_text_has_one_line_and_no_control_characters() {
+        let text = "a \"b\"\n\u{1b}[31m é\u{202e}\u{9b}";
+        assert_eq!(
+            printable(text, 100),
+            "a \"b\" \\u{1b}[31m é\\u{202e}\\u{9b}"
+        );
+        assert_eq!(printable("ééé", 3), "ééé");
+        assert_eq!(printable("éééé", 3), "ééé…");
+    }
 }

@@ -36,10 +36,12 @@ pub enum Scope {
     Read,
     /// Void billables and attribute sessions.
     Bill,
+    /// See refused requests. Never together with an account limit.
+    Admin,
 }
 
 impl Scope {
-    pub const ALL: [Self; 3] = [Self::Report, Self::Read, Self::Bill];
+    pub const ALL: [Self; 4] = [Self::Report, Self::Read, Self::Bill, Self::Admin];
 
     /// The name on the command line and in the store.
     pub fn as_str(self) -> &'static str {
@@ -47,6 +49,7 @@ impl Scope {
             Self::Report => "report",
             Self::Read => "read",
             Self::Bill => "bill",
+            Self::Admin => "admin",
         }
     }
 
@@ -200,8 +203,10 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Whether the client may do this. `admin` does not count for a client that is limited to
+    /// accounts.
     pub fn has(&self, scope: Scope) -> bool {
-        self.scopes.contains(&scope)
+        self.scopes.contains(&scope) && (scope != Scope::Admin || self.accounts.is_none())
     }
 
     /// Whether the client may see this account and act for it.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cursor::Cursors;
-use super::handlers::health::Readiness;
+use super::refusals::Refusals;
 use super::tokens::Tokens;
 use super::trust::Trust;
 use crate::limits::Budget;
@@ -35,6 +35,22 @@ const MAX_EXPORTS: usize = 8;
 
 /// The maximum number of concurrent totals requests, each of which may take 100 MB.
 const MAX_TOTALS: usize = 4;
+
+/// What a report would meet now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readiness {
+    /// Whether the store answers with this server's log, and the tokens are fresh.
+    pub(super) is_available: bool,
+    pub(super) writable_partitions: usize,
+    pub(super) partitions: usize,
+}
+
+impl Readiness {
+    /// Whether a report could be stored now, in one partition at least.
+    pub(super) fn is_ready(self) -> bool {
+        self.is_available && self.writable_partitions > 0
+    }
+}
 
 /// The time and result of the last readiness check.
 pub(super) type LastReadiness = Arc<Mutex<Option<(Instant, Readiness)>>>;
@@ -65,6 +81,7 @@ pub struct Shared {
     pub(super) request_timeout: Duration,
     pub(super) stop: CancellationToken,
     pub(super) readiness: LastReadiness,
+    pub(super) refusals: Refusals,
     pub(super) budget: Budget,
     pub(super) in_flight: InFlight,
     pub(super) reads: ConcurrencyLimit,
@@ -105,6 +122,7 @@ impl App {
             request_timeout: limits.timeout,
             stop,
             readiness: LastReadiness::default(),
+            refusals: Refusals::default(),
             budget: Budget::new(),
             in_flight: InFlight::new(limits.requests),
             reads: ConcurrencyLimit::new(MAX_READS, Limit::Reads),

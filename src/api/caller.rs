@@ -12,6 +12,7 @@ use http::{HeaderMap, Method};
 use tokio::time::sleep;
 
 use crate::api::layers::access_log::KnownClient;
+use crate::api::query::refuse_unknown_parameters;
 use crate::api::tokens::Tokens;
 use crate::api::{ApiError, App};
 use crate::billable::{
@@ -127,12 +128,13 @@ impl FromRequestParts<App> for Caller {
             .ok_or(ApiError::Unauthorized)?
             .hash();
         let now = Timestamp::now();
-        let (grant, usage) = app.tokens.find(&hash, now)?;
+        let (grant, usage) = app.tokens.find_or_reload(&hash, now).await?;
         KnownClient::set(&parts.extensions, &grant.client);
         usage.count_request(now)?;
         let permit = app
             .in_flight
             .enter(kind_of(&parts.method, parts.uri.path()), &grant.client)?;
+        refuse_unknown_parameters(parts)?;
         Ok(Self {
             hash,
             grant,

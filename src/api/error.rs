@@ -30,6 +30,8 @@ pub(super) enum ApiError {
         code: Code,
         message: String,
     },
+    /// The route has no such parameter, or there is no such format; the message names the nearest.
+    UnknownParameter(String),
     /// This service did not issue the cursor for this request.
     InvalidCursor,
     /// The cursor's log, or the part of it that the cursor points to, no longer exists.
@@ -104,6 +106,7 @@ impl ApiError {
             Self::Parameter { code, message, .. } => {
                 return (Error::of_field(*code), message.clone());
             }
+            Self::UnknownParameter(message) => (errors::UNKNOWN_PARAMETER, &**message),
             Self::InvalidCursor => (
                 errors::INVALID_CURSOR,
                 "the cursor must be one that this service issued for the same request",

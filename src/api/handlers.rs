@@ -9,6 +9,7 @@ pub(super) mod feed;
 pub(super) mod health;
 pub(super) mod list;
 pub(super) mod metrics;
+pub(super) mod refusals;
 pub(super) mod report;
 pub(super) mod sessions;
 pub(super) mod void;

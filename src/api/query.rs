@@ -1,16 +1,83 @@
-//! The query parameters of reading routes, and the validation of most of them. Unknown parameters
-//! are ignored, an empty one counts as absent, and the first value of a repeated one counts.
+//! The query parameters of reading routes, and the validation of most of them. An empty parameter
+//! counts as absent, and the first value of a repeated one counts.
+//!
+//! A resource route refuses parameters that it does not know: a misspelt filter would return, and
+//! bill, what it should leave out.
+
+use axum::extract::MatchedPath;
+use http::Method;
+use http::request::Parts;
+use strsim::damerau_levenshtein;
 
 use crate::api::ApiError;
+use crate::api::path::RouteStyle;
 use crate::billable::{BillableState, Field, FieldError, Text, Timestamp};
+use crate::contract::OPERATIONS;
+use crate::contract::types::Location;
+use crate::formats::Format;
+use crate::formats::negotiation::named;
 use crate::formats::parameters::Parameters;
 use crate::reader::Filter;
+use crate::telemetry::printable;
 
 /// The longest wait of a feed reader, in seconds.
 const MAX_WAIT: usize = 60;
 
 /// The maximum number of items in a page.
 const MAX_LIMIT: usize = 1000;
+
+/// Parameters that a resource route allows without reading them, as ServiceStack's clients and
+/// scripts in browsers send them.
+const IGNORED: [&str; 3] = ["jsconfig", "debug", "_"];
+
+/// The longest name or value that a message repeats, in characters.
+const MAX_SHOWN: usize = 40;
+
+/// Refuses parameters, and formats, that a reading resource route does not know. Routes by name are
+/// as lenient as ServiceStack's.
+pub(super) fn refuse_unknown_parameters(head: &Parts) -> Result<(), ApiError> {
+    let style = head.extensions.get::<RouteStyle>();
+    let is_read = matches!(head.method, Method::GET | Method::HEAD);
+    let route = head.extensions.get().map(MatchedPath::as_str);
+    let mut operations = OPERATIONS.into_iter();
+    let operation =
+        operations.find(|one| one.method == Method::GET && Some(one.path) == route && is_read);
+    let (Some(operation), Some(RouteStyle::Resource { .. })) = (operation, style) else {
+        return Ok(());
+    };
+    let query = Parameters::parse(head.uri.query().unwrap_or_default())?;
+    let members = operation.members.iter();
+    let known: Vec<_> = members
+        .filter(|member| member.location == Location::Query)
+        .map(|member| member.name)
+        .chain(operation.has_formats().then_some("format"))
+        .collect();
+    for name in query.names() {
+        let mut allowed = known.iter().chain(&IGNORED);
+        if !allowed.any(|known| known.eq_ignore_ascii_case(name)) {
+            return Err(unknown("parameter", name, &known));
+        }
+    }
+    match query.get("format").filter(|format| !format.is_empty()) {
+        Some(format) if named(format).is_none() => {
+            let names = Format::ALL.map(Format::name);
+            Err(unknown("format", format, &names))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unknown(thing: &str, name: &str, known: &[&str]) -> ApiError {
+    let lower = name.to_lowercase();
+    let distance = |known: &&&str| damerau_levenshtein(&lower, &known.to_lowercase());
+    let nearest = known.iter().min_by_key(distance);
+    let name = printable(name, MAX_SHOWN);
+    let hint = match nearest {
+        Some(nearest) => format!("did you mean {nearest}? Known are: {}", known.join(", ")),
+        None => format!("this route has no {thing}s"),
+    };
+    ApiError::UnknownParameter(format!("there is no {thing} {name}; {hint}"))
+}
 
 /// A request's query.
 pub(super) struct Query(Parameters);

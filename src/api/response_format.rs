@@ -3,19 +3,33 @@
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, REFERRER_POLICY,
+};
 use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
 
 use super::ApiError;
 use super::path::RouteStyle;
+use crate::contract::operations::HTML;
+use crate::docs::pages;
 use crate::formats::Format;
-use crate::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_problem};
+use crate::formats::negotiation::{PAGE, PROBLEM, Wishes, accepts, negotiate, wants_error_in};
 use crate::formats::parameters::Parameters;
 use crate::formats::record::Record;
 
 /// The size of a frame of a long body, in bytes.
 const FRAME: usize = 16 * 1024;
+
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+/// Adds the headers of a page, which may load nothing from other sites and sends no `Referer`.
+pub(in crate::api) fn add_page_headers(headers: &mut HeaderMap) {
+    let policy = HeaderValue::from_static(pages::content_security_policy());
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+}
 
 /// The format of a response.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +38,15 @@ pub(in crate::api) struct ResponseFormat {
     pub(in crate::api) format: Format,
     /// Whether errors are written as problem details instead.
     is_problem: bool,
+    /// Whether errors are written as pages instead, because a browser asked.
+    is_page: bool,
 }
 
 impl ResponseFormat {
     const DEFAULT: Self = Self {
         format: Format::Json,
         is_problem: false,
+        is_page: false,
     };
 
     /// Negotiates the format of the response to `request`. A resource route uses the suffix, the
@@ -62,9 +79,13 @@ impl ResponseFormat {
                 request: content_type.and_then(Format::from_content_type),
             },
         };
+        let format = negotiate(wishes);
+        // A browser would save an error as a file of rows.
+        let is_page = wants_error_in(wishes, PAGE) || format.is_rows() && accepts(&accept, PAGE);
         Self {
-            format: negotiate(wishes),
-            is_problem: wants_problem(wishes),
+            format,
+            is_problem: wants_error_in(wishes, PROBLEM),
+            is_page: is_page && *request.method() == Method::GET,
         }
     }
 
@@ -107,7 +128,11 @@ impl ResponseFormat {
     /// Writes an error. Returns its media type and its body.
     pub(super) fn error(self, error: &ApiError, status: StatusCode) -> (&'static str, String) {
         let response_status = error.response_status();
-        if self.is_problem {
+        if self.is_page {
+            let title = status.canonical_reason().unwrap_or_default();
+            let page = pages::error(status.as_u16(), title, &response_status);
+            (HTML, page)
+        } else if self.is_problem {
             let title = status.canonical_reason().unwrap_or_default();
             let body = response_status.write_problem(status.as_u16(), title);
             (PROBLEM, body)

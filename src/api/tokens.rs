@@ -1,16 +1,20 @@
 //! The tokens that are not revoked, in memory.
 //!
-//! They are reloaded every 2 s, so no request waits for a query, and a new or revoked token takes
-//! effect on every server within 5 s. If they could not be reloaded for 5 s, all requests with a
-//! token are refused, so that a revoked token does not stay valid while the database is
-//! unreachable. A background task records when tokens were last used.
+//! They are reloaded every 2 s, so requests do not wait for a query, and a revoked token is refused
+//! by every server within 5 s. If they could not be reloaded for 5 s, all requests with a token are
+//! refused, so that a revoked token does not stay valid while the database is unreachable. A
+//! background task records when tokens were last used.
+//!
+//! An unknown token may be new: its request waits until the tokens were reloaded, which happens at
+//! most ten times a second, however many such requests there are.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -25,6 +29,12 @@ const REFRESH_EVERY: Duration = Duration::from_secs(2);
 /// After a failure, retry sooner: requests are refused once the tokens are too old.
 const REFRESH_AGAIN_AFTER: Duration = Duration::from_millis(250);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
+/// The minimum time between the starts of two reloads.
+const REFRESH_AT_MOST_EVERY: Duration = Duration::from_millis(100);
+/// How long a request with an unknown token waits: for a reload that is under way, and the next one.
+const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often to warn of reloads that fail.
+const WARN_EVERY: Duration = Duration::from_secs(5);
 const MAX_AGE: Duration = Duration::from_secs(5);
 
 /// How often to record the uses of tokens.
@@ -37,6 +47,16 @@ const MIN_RECORD_GAP: i64 = 60_000_000;
 #[derive(Clone, Debug)]
 pub struct Tokens {
     snapshot: Arc<RwLock<Snapshot>>,
+    /// Notified by a request with an unknown token.
+    wanted: Arc<Notify>,
+    last_reload: watch::Sender<Reload>,
+}
+
+/// A reload that has ended.
+#[derive(Clone, Copy, Debug)]
+struct Reload {
+    begun: Instant,
+    is_done: bool,
 }
 
 #[derive(Debug)]
@@ -61,30 +81,49 @@ impl Tokens {
         admin: Option<&Secret>,
     ) -> Result<Self, StoreError> {
         let snapshot = Snapshot::read(store, log, admin, &HashMap::new()).await?;
+        let (last_reload, _) = watch::channel(Reload {
+            begun: snapshot.read_at,
+            is_done: true,
+        });
         Ok(Self {
             snapshot: Arc::new(RwLock::new(snapshot)),
+            wanted: Arc::default(),
+            last_reload,
         })
     }
 
-    /// Reloads the tokens periodically. Never returns.
+    /// Reloads the tokens periodically, and when a request has an unknown one. Never returns.
     pub async fn keep_fresh(self, store: Store, log: LogInfo, admin: Option<Secret>) {
         let mut pause = REFRESH_EVERY;
+        let mut begun = Instant::now();
+        let mut warned_at: Option<Instant> = None;
         loop {
-            sleep(pause).await;
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.wanted.notified() => sleep_until(begun + REFRESH_AT_MOST_EVERY).await,
+            }
+            begun = Instant::now();
             let usages = self.read().usages();
-            match Snapshot::read(&store, log, admin.as_ref(), &usages).await {
+            let read = Snapshot::read(&store, log, admin.as_ref(), &usages).await;
+            let is_done = read.is_ok();
+            match read {
                 Ok(snapshot) => {
                     *self
                         .snapshot
                         .write()
                         .expect("nothing panics under this lock") = snapshot;
                     pause = REFRESH_EVERY;
+                    warned_at = None;
                 }
                 Err(error) => {
-                    warn!(error = chain(&error), "cannot read the tokens");
+                    if warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                        warn!(error = chain(&error), "cannot read the tokens");
+                        warned_at = Some(Instant::now());
+                    }
                     pause = REFRESH_AGAIN_AFTER;
                 }
             }
+            self.last_reload.send_replace(Reload { begun, is_done });
         }
     }
 
@@ -129,6 +168,31 @@ impl Tokens {
     /// Whether the tokens are recent enough to rely on.
     pub(super) fn are_fresh(&self) -> bool {
         self.age() < MAX_AGE
+    }
+
+    /// Works like [`Self::find`], but before it refuses an unknown token, it waits until the tokens
+    /// were reloaded after the request came.
+    ///
+    /// # Errors
+    /// The token is unknown or has expired, the tokens could not be reloaded, or the loaded ones
+    /// are too old to rely on.
+    pub(super) async fn find_or_reload(
+        &self,
+        hash: &SecretHash,
+        now: Timestamp,
+    ) -> Result<(Arc<Grant>, Arc<Usage>), ApiError> {
+        let came_at = Instant::now();
+        let found = self.find(hash, now);
+        if !matches!(found, Err(ApiError::Unauthorized)) {
+            return found;
+        }
+        let mut last_reload = self.last_reload.subscribe();
+        self.wanted.notify_one();
+        let reloaded = last_reload.wait_for(|reload| reload.begun >= came_at);
+        match timeout(UNKNOWN_TIMEOUT, reloaded).await {
+            Ok(Ok(reload)) if reload.is_done => self.find(hash, now),
+            _ => Err(ApiError::StoreUnavailable),
+        }
     }
 
     /// Returns the token's current grant, and its usage.

@@ -180,22 +180,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry that no report makes, to try whether entries can be inserted. It is never
-    /// committed.
-    pub fn sample() -> Self {
-        Self {
-            billable_id: Uuid::nil(),
-            kind: EntryKind::Recorded,
-            reported: Reported::default(),
-            pair: None,
-            occurred_at: Timestamp::MIN,
-            recorded_at: Timestamp::MIN,
-            client: ClientName::parse("probe").expect("a client name"),
-            identity: Identity::None,
-            reason: None,
-        }
-    }
-
     /// Creates the entry that records a report, billed to the reported pair if both ids are given.
     pub fn recorded(
         id: Uuid,

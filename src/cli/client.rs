@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::table::table;
-use super::token::{account, client, shown_limit, sorted_accounts};
+use super::token::{self, account, client, shown_limit, sorted_accounts};
 use super::{Failure, open};
 use crate::billable::{ClientName, Timestamp};
 use crate::store::Store;
-use crate::token::Client;
+use crate::token::{Client, Scope, Token};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -56,6 +56,13 @@ async fn limit(store: &Store, args: AccountsArgs) -> Result<String, Failure> {
         all,
     } = args;
     let accounts: Option<Arc<[String]>> = (!all).then(|| sorted_accounts(accounts));
+    let is_admin =
+        |token: &Token| token.grant.client == name && token.grant.scopes.contains(&Scope::Admin);
+    if !all && token::readable(store).await?.iter().any(is_admin) {
+        return Err(Failure::Failed(format!(
+            "the client {name} has a token with the scope admin, which is for clients without a limit; revoke that token first"
+        )));
+    }
     if !store.client_limit(&name, accounts.as_deref()).await? {
         return Err(Failure::Failed(format!(
             "there is no client {name}; see `billables client list`"

@@ -21,7 +21,7 @@ use self::seen::{Seen, other_content};
 use super::arguments::{RowFormat, assignment};
 use super::progress::Progress;
 use super::records::FileRows;
-use super::{Failure, open};
+use super::{Failure, open, token};
 use crate::api::check_clock;
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, ClientName, Entry, Timestamp, Void};
@@ -385,6 +385,8 @@ fn format_of(path: &Path, told: Option<RowFormat>) -> Result<RowFormat, Failure>
 }
 
 pub(super) fn client(name: &str) -> Result<ClientName, String> {
-    ClientName::parse(name)
-        .ok_or_else(|| "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -".to_owned())
+    match ClientName::parse(name) {
+        Some(client) if client.as_str() == "import" => Ok(client),
+        _ => token::client(name),
+    }
 }

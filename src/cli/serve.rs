@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Failure, token};
-use crate::api::{self, App, Cursors, RequestLimits, Tokens, Trust};
+use crate::api::{self, App, BehindProxy, Cursors, RequestLimits, Tokens, Trust};
 use crate::attribution;
 use crate::billable::{ClientName, Timestamp};
 use crate::config::{self, ServeArgs};
@@ -105,7 +105,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
             app
         }
     };
-    let app = with_scheme(app, tls.is_some() || args.behind_proxy);
+    let app = with_surroundings(app, tls.is_some(), args.behind_proxy);
     info!(
         listen = %address, epoch = %log.epoch, partitions = log.partitions, version = env!("CARGO_PKG_VERSION"),
         "listening on {}://{address}", scheme(tls.is_some())
@@ -214,9 +214,15 @@ async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result
     Ok(())
 }
 
-/// Makes pages show addresses with the scheme that clients use.
-fn with_scheme(app: Router, is_secure: bool) -> Router {
-    app.layer(Extension(api::Scheme(scheme(is_secure))))
+/// Makes pages show addresses with the scheme that clients use, and believes a proxy about the
+/// addresses of clients.
+fn with_surroundings(app: Router, is_tls: bool, is_behind_proxy: bool) -> Router {
+    let app = app.layer(Extension(api::Scheme(scheme(is_tls || is_behind_proxy))));
+    if is_behind_proxy {
+        app.layer(Extension(BehindProxy))
+    } else {
+        app
+    }
 }
 
 fn scheme(is_tls: bool) -> &'static str {

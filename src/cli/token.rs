@@ -44,7 +44,7 @@ pub(super) struct CreateArgs {
     /// Idempotency keys belong to the client, so use the same name for a client's next token.
     #[arg(long, value_parser = client)]
     client: ClientName,
-    /// What the token may do: report, read or bill; only report if omitted.
+    /// What the token may do: report, read, bill or admin; only report if omitted.
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope, num_args = 1..)]
     scopes: Vec<Scope>,
     /// Accounts that the client is limited to, for a client's first token; no limit if omitted.
@@ -106,6 +106,12 @@ async fn create(store: &Store, args: CreateArgs) -> Result<Secret, Failure> {
     let now = Timestamp::now();
     let wanted = (!accounts.is_empty()).then(|| sorted_accounts(accounts));
     let accounts = client_accounts(store, &client, wanted).await?;
+    if accounts.is_some() && scopes.contains(&Scope::Admin) {
+        return Err(Failure::Failed(format!(
+            "the client {client} is {}, and the scope admin is for clients without a limit",
+            shown_limit(accounts.as_deref())
+        )));
+    }
     let grant = Grant {
         client,
         scopes,
@@ -315,13 +321,16 @@ pub(super) fn client(name: &str) -> Result<ClientName, String> {
         Some(client) if client.as_str() == "admin" => {
             Err("the name admin is reserved for BILLABLES_ADMIN_TOKEN".to_owned())
         }
+        Some(client) if client.as_str() == "import" => {
+            Err("the name import is reserved for `billables import`".to_owned())
+        }
         Some(client) => Ok(client),
         None => Err("must be 1 to 64 of the characters A-Z a-z 0-9 . _ -".to_owned()),
     }
 }
 
 fn scope(name: &str) -> Result<Scope, String> {
-    Scope::from_name(name).ok_or_else(|| "must be report, read or bill".to_owned())
+    Scope::from_name(name).ok_or_else(|| "must be report, read, bill or admin".to_owned())
 }
 
 fn rate(text: &str) -> Result<Rate, String> {

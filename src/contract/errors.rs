@@ -29,6 +29,7 @@ errors! {
     INVALID_INSTANT = 400 Code::InvalidInstant.as_str() => "A timestamp is not in RFC 3339 format.";
     INCLUSIVE_BETWEEN = 400 Code::InclusiveBetween.as_str() => "A timestamp is before 1980 or more than 24 hours in the future.";
     PREDICATE = 400 Code::Predicate.as_str() => "A parameter violates a rule, which the message names.";
+    UNKNOWN_PARAMETER = 400 "UnknownParameter" => "The route has no such query parameter, or there is no such format; the message names the nearest.";
     INVALID_IDEMPOTENCY_KEY = 400 "InvalidIdempotencyKey" => "Idempotency-Key is not 1 to 255 visible ASCII characters, or is given more than once.";
     INVALID_CURSOR = 400 "InvalidCursor" => "The cursor was not issued for this request, or was altered.";
     UNAUTHORIZED = 401 "Unauthorized" => "The token is missing, unknown, expired or revoked.";
@@ -72,6 +73,9 @@ pub const WITH_BODY: &[Error] = &[REQUEST_TIMEOUT, PAYLOAD_TOO_LARGE, UNSUPPORTE
 
 /// Errors of every operation that writes.
 pub const WHEN_WRITING: &[Error] = &[CLOCK_IMPLAUSIBLE];
+
+/// Errors of every operation that reads resources. Routes by name ignore unknown parameters.
+pub const WHEN_READING: &[Error] = &[UNKNOWN_PARAMETER];
 
 /// Errors of strings.
 pub const OF_TEXTS: &[Error] = &[LENGTH, INVALID_CHARACTER];

@@ -1,6 +1,9 @@
 //! The objects of requests and responses.
 
+mod running;
+
 use super::types::{Location, Member, MemberKind, Type, always, maybe};
+pub use running::{HEALTH, LIST_OF_REFUSAL, READINESS, REFUSAL};
 
 /// The id of the billable in the examples.
 pub const ID: &str = "d1719a49-b256-8620-b8ed-069900bed70a";
@@ -301,23 +304,3 @@ pub const TIME_ZONE: Member = maybe(
     "Europe/Rome",
     "The IANA time zone of the days. Defaults to UTC",
 );
-
-pub static HEALTH: Type = Type {
-    name: "Health",
-    text: "The health of the service",
-    members: &[
-        always("status", MemberKind::Choice(&["ok"]), "ok", "Always ok"),
-        maybe(
-            "writablePartitions",
-            MemberKind::Number(1, 256),
-            "1",
-            "How many partitions of the log can be written; only in GetReadyz",
-        ),
-        maybe(
-            "partitions",
-            MemberKind::Number(1, 256),
-            "1",
-            "How many partitions the log has; only in GetReadyz",
-        ),
-    ],
-};

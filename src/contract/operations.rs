@@ -85,7 +85,7 @@ const OPEN_DEFAULTS: Operation = Operation {
 };
 
 /// Every operation in the order of the documentation, with more specific routes before others.
-pub static OPERATIONS: [&Operation; 20] = [
+pub static OPERATIONS: [&Operation; 21] = [
     &reporting::NEW_BILLABLE,
     &reading::LIST_BILLABLES,
     &reading::CHECK_BILLABLES,
@@ -98,6 +98,7 @@ pub static OPERATIONS: [&Operation; 20] = [
     &running::GET_LIVEZ,
     &running::GET_READYZ,
     &running::GET_METRICS,
+    &running::LIST_REFUSALS,
     &documentation::GET_FRONT_PAGE,
     &documentation::GET_MANUAL,
     &documentation::GET_MANUAL_PAGE,

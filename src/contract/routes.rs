@@ -23,6 +23,13 @@ pub const ATTRIBUTE_SESSION: &str = "/api/AttributeSession";
 pub const GET_SESSION: &str = "/api/GetSession";
 pub const GET_BILLING: &str = "/api/GetBilling";
 pub const READ_LOG: &str = "/api/ReadLog";
+pub const LIST_REFUSALS: &str = "/api/ListRefusals";
+
+/// Where users of ServiceStack and of other APIs look for the documentation.
+pub const MANUAL_ALIASES: [&str; 3] = ["/ui", "/swagger", "/swagger-ui"];
+
+/// The last refused requests.
+pub const REFUSALS: &str = "/refusals";
 
 /// Whether the process is alive.
 pub const LIVEZ: &str = "/livez";

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::contract::routes;
 pub use front::front;
-pub use index::{index, missing};
+pub use index::{error, index};
 pub use operation::{FORMATS, operation};
 pub(super) use parts::{code, table};
 

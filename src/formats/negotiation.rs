@@ -2,7 +2,10 @@
 
 use super::{Format, essence};
 
-/// The media type of problem details.
+/// The media type of pages, which browsers name in `Accept`.
+pub const PAGE: &str = "text/html";
+
+/// The media type of problem details (RFC 9457).
 pub const PROBLEM: &str = "application/problem+json";
 
 /// What a request says about the format of its response.
@@ -30,15 +33,15 @@ pub fn negotiate(wishes: Wishes<'_>) -> Format {
     // A batch in NDJSON gets a JSON array, unless the client asks for NDJSON.
     let request = request.filter(|format| *format != Format::Ndjson);
     suffix
-        .or_else(|| named(format))
+        .or_else(|| named(format?))
         .or_else(|| accepted(accept?, request))
         .or(request)
         .unwrap_or(Format::Json)
 }
 
-/// Returns the format that `?format=` names.
-fn named(format: Option<&str>) -> Option<Format> {
-    let value = format?.split('.').next()?.to_ascii_lowercase();
+/// Returns the format that a value of `?format=` names.
+pub fn named(format: &str) -> Option<Format> {
+    let value = format.split('.').next()?.to_ascii_lowercase();
     Format::from_name(&value)
 }
 
@@ -71,11 +74,11 @@ fn accepted(accept: &str, request: Option<Format>) -> Option<Format> {
         .map(|(_, format)| format)
 }
 
-/// Whether the client asks for errors as problem details (RFC 9457): `Accept` names their media
-/// type with a weight above zero, and neither the suffix nor `?format=` names a format.
-pub fn wants_problem(wishes: Wishes<'_>) -> bool {
-    let is_named = wishes.suffix.is_some() || named(wishes.format).is_some();
-    !is_named && accepts(wishes.accept.unwrap_or_default(), PROBLEM)
+/// Whether the client asks for errors in this media type: `Accept` names it with a weight above
+/// zero, and neither the suffix nor `?format=` names a format.
+pub fn wants_error_in(wishes: Wishes<'_>, media_type: &str) -> bool {
+    let is_named = wishes.suffix.is_some() || wishes.format.and_then(named).is_some();
+    !is_named && accepts(wishes.accept.unwrap_or_default(), media_type)
 }
 
 /// Whether `Accept` names exactly this media type, with a weight above zero.
@@ -209,11 +212,12 @@ mod tests {
     #[test]
     fn problem_details_are_asked_for_by_name() {
         let wants = |accept, format| {
-            wants_problem(Wishes {
+            let wishes = Wishes {
                 accept: Some(accept),
                 format,
                 ..Wishes::default()
-            })
+            };
+            wants_error_in(wishes, PROBLEM)
         };
         assert!(wants("application/problem+json", None));
         assert!(wants(

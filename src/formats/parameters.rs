@@ -51,6 +51,11 @@ impl Parameters {
             .map(|(_, value)| &**value)
     }
 
+    /// Returns the names of all parameters, as sent.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| &**name)
+    }
+
     /// Returns every value of a parameter, in order.
     pub(super) fn get_all(&self, name: &str) -> Vec<&str> {
         let named = self.0.iter();

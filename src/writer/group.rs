@@ -10,7 +10,10 @@ use uuid::Uuid;
 
 use super::writable::Writable;
 use super::{AppendOutcome, HeadWatcher};
-use crate::billable::{Attribution, Billable, Entry, ListKey, Pair, Void};
+use crate::billable::{
+    Attribution, Billable, ClientName, Entry, EntryKind, Identity, ListKey, Pair, Reported,
+    Timestamp, Void,
+};
 use crate::metrics::METRICS;
 use crate::store::{Appender, StoreError};
 use crate::telemetry::chain;
@@ -116,7 +119,7 @@ impl Group {
         if self.writable.is_recent() {
             return Ok(());
         }
-        let sample = (!self.writable.is_known()).then(Entry::sample);
+        let sample = (!self.writable.is_known()).then(sample);
         let done = in_time(self.appender.probe(sample.as_ref())).await;
         self.writable.note(done.is_ok());
         done
@@ -238,6 +241,22 @@ impl Group {
 
     async fn find(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, Billable>, StoreError> {
         Ok(Billable::assemble(self.appender.entries_find(ids).await?))
+    }
+}
+
+/// Returns an entry that no report makes, to try whether entries can be inserted. It is never
+/// committed.
+fn sample() -> Entry {
+    Entry {
+        billable_id: Uuid::nil(),
+        kind: EntryKind::Recorded,
+        reported: Reported::default(),
+        pair: None,
+        occurred_at: Timestamp::MIN,
+        recorded_at: Timestamp::MIN,
+        client: ClientName::parse("probe").expect("a client name"),
+        identity: Identity::None,
+        reason: None,
     }
 }
 

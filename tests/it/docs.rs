@@ -11,6 +11,7 @@ use billables::docs::dto::{self, Language};
 use billables::docs::samples::http::{laid_out_body, media_type};
 use billables::docs::{pages, samples};
 use billables::formats::Format;
+use billables::formats::status::ResponseStatus;
 use reqwest::Method;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -149,9 +150,15 @@ fn the_pages_contain_the_whole_contract() {
             }
         }
     }
+    let said = ResponseStatus {
+        error_code: "NotFound",
+        message: "there is no operation <Nope>".to_owned(),
+        errors: Vec::new(),
+        index: None,
+    };
     for page in [
         pages::index(),
-        pages::missing("There is no operation <Nope>"),
+        pages::error(404, "Not Found", &said),
         pages::front(true, base),
         pages::front(false, base),
     ] {

@@ -516,3 +516,85 @@ on_both_databases!(
         assert_eq!(database.ids().await.len(), 1);
     }
 );
+
+/// A filter that is misspelt must not return, and bill, what it should leave out.
+#[tokio::test]
+async fn case_31_a_reading_route_refuses_parameters_that_it_does_not_know() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let client = server.client();
+    let days = "startDate=2026-03-01&endDate=2026-03-31";
+    for (path, said) in [
+        (
+            "/billables?account=gamma".to_owned(),
+            "there is no parameter account; did you mean accountId?",
+        ),
+        (
+            format!("/billing?account=acc&{days}"),
+            "there is no parameter account; did you mean accountId?",
+        ),
+        (
+            format!("/billing?accountId=acc&customer=c&{days}"),
+            "there is no parameter customer; did you mean customerId?",
+        ),
+        (
+            "/billables?form=2026-03-01T00:00:00Z".to_owned(),
+            "there is no parameter form; did you mean from?",
+        ),
+        (
+            "/log?accountId=a".to_owned(),
+            "there is no parameter accountId;",
+        ),
+        (
+            "/billables?format=xlsx".to_owned(),
+            "there is no format xlsx; did you mean xml? Known are: json, ",
+        ),
+        (
+            "/billables.csv?callsid2=x".to_owned(),
+            "did you mean callSid?",
+        ),
+        (
+            "/sessions/S?x%0a%1b%5b=1".to_owned(),
+            "there is no parameter x \\u{1b}[; did you mean format?",
+        ),
+        (
+            "/metrics?name=x".to_owned(),
+            "there is no parameter name; this route has no parameters",
+        ),
+        (
+            "/refusals?client=x".to_owned(),
+            "there is no parameter client;",
+        ),
+    ] {
+        let reply = client.get(&path).await;
+        assert_eq!(
+            (reply.status, reply.error_code()),
+            (400, "UnknownParameter".to_owned()),
+            "{path}: {reply:?}"
+        );
+        let escaped = said.replace('\\', "\\\\");
+        assert!(
+            reply.body.contains(said) || reply.body.contains(&escaped),
+            "{reply:?}"
+        );
+    }
+    // Letter case, empty parameters, and what ServiceStack's clients and browsers send.
+    for path in [
+        "/billables?ACCOUNTID=a&Format=JSON&format=",
+        "/billables?jsconfig=EmitCamelCaseNames:false&debug&_=1764489600000",
+        "/billables?format=json.x",
+    ] {
+        assert_eq!(client.get(path).await.status, 200, "{path}");
+    }
+    // Routes by name, and posts, are lenient.
+    let by_name = "/api/ListBillables?account=gamma&format=other";
+    assert_eq!(client.get(by_name).await.status, 200);
+    let report = json!({"sessionId": "S"});
+    let posted = client
+        .post("/billables?account=x&format=other")
+        .json(&report);
+    assert_eq!(send(posted).await.status, 201);
+    // A request without a valid token learns nothing.
+    let unknown = server.client_of("bil_unknown");
+    assert_eq!(unknown.get("/billables?account=gamma").await.status, 401);
+}

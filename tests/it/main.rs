@@ -14,6 +14,8 @@
 //! - `void`, `sessions`: decisions about billables: voiding and attribution
 //! - `responses`: content negotiation, `Prefer`, request ids, the shape of errors
 //! - `access`: tokens, scopes, accounts
+//! - `refusals`: refused requests can be found: in the log, the metrics and `GET /refusals`
+//! - `browsers`: what a browser gets: pages for errors, and the way to the documentation
 //! - `docs`, `openapi`: the documentation; `support/description.rs` checks every reply against it
 //! - `probes`, `metrics`, `logs`: what the operator sees
 //! - `vectors`: the requests and responses that existing clients rely on
@@ -62,6 +64,7 @@ mod arrows;
 mod backup;
 mod batch;
 mod billing;
+mod browsers;
 mod calls;
 mod check;
 mod connections;
@@ -85,6 +88,7 @@ mod plans;
 mod probes;
 mod properties;
 mod recovery;
+mod refusals;
 mod report;
 mod responses;
 mod senders;

@@ -4,35 +4,25 @@ use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, Path, RawQuery, State};
 use axum::response::{Html, IntoResponse, Response};
-use http::header::{
-    ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderMap, HeaderName, REFERRER_POLICY,
-};
+use http::header::{CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
 
 use crate::api::handlers::health;
-use crate::api::layers::access_log::RequestOutcome;
-use crate::api::layers::context::RawBody;
 use crate::api::query::Query;
 use crate::api::resource_id::ResourceId;
+use crate::api::response_format::add_page_headers;
 use crate::api::{ApiError, App};
 use crate::contract::operations::LANGUAGES;
-use crate::contract::{OPERATIONS, Operation, errors};
+use crate::contract::{OPERATIONS, Operation};
 use crate::docs::dto::{self, Language};
 use crate::docs::{manual, openapi, pages};
 use crate::formats::Format;
-use crate::formats::negotiation::accepts;
 
 /// The host to show if the request has no usable `Host` header.
 const DEFAULT_HOST: &str = "127.0.0.1:8080";
 
-/// The media type of pages.
-const PAGE: &str = "text/html";
-
 /// The longest host that is shown on a page.
 const MAX_HOST: usize = 255;
-
-const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// `https` if clients use TLS, with this process or with the proxy in front of it. It is in the
 /// extensions of requests.
@@ -67,29 +57,26 @@ pub(in crate::api) async fn get_front_page(
 }
 
 /// The manual's first page.
-pub(in crate::api) async fn get_manual(headers: HeaderMap) -> Result<Response, ApiError> {
-    manual_page("", &headers)
+pub(in crate::api) async fn get_manual() -> Result<Response, ApiError> {
+    manual_page("")
 }
 
 pub(in crate::api) async fn get_manual_page(
     Path(page): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    manual_page(&page, &headers)
+    manual_page(&page)
 }
 
 pub(in crate::api) async fn get_manual_subpage(
     Path((section, page)): Path<(String, String)>,
-    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    manual_page(&format!("{section}/{page}"), &headers)
+    manual_page(&format!("{section}/{page}"))
 }
 
-fn manual_page(path: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
-    match manual::page(path) {
-        Some(html) => Ok(page(html)),
-        None => missing(headers, "page", path, &manual::paths().collect::<Vec<_>>()),
-    }
+fn manual_page(path: &str) -> Result<Response, ApiError> {
+    manual::page(path)
+        .map(page)
+        .ok_or_else(|| not_described("page", path, &manual::paths().collect::<Vec<_>>()))
 }
 
 pub(in crate::api) async fn get_metadata() -> Response {
@@ -100,29 +87,24 @@ pub(in crate::api) async fn get_operation_metadata(
     resource_id: ResourceId,
     RawQuery(query): RawQuery,
     BaseUrl(base): BaseUrl,
-    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let format = resource_id.or(None, "Format")?;
     let mut formats = pages::FORMATS.into_iter();
     let Some(format) = formats.find(|known| known.name().eq_ignore_ascii_case(&format)) else {
-        return missing(
-            &headers,
-            "format",
-            &format,
-            &pages::FORMATS.map(Format::name),
-        );
+        let names = pages::FORMATS.map(Format::name);
+        return Err(not_described("format", &format, &names));
     };
     let query = Query::parse(query.as_deref())?;
     let name = query.get("op").unwrap_or_default();
     let Some(operation) = Operation::find(name) else {
         let names = OPERATIONS.map(|operation| operation.name);
-        return missing(&headers, "operation", name, &names);
+        return Err(not_described("operation", name, &names));
     };
     let language = query
         .get("lang")
         .map(|name| (name, Language::from_name(name)));
     if let Some((name, None)) = language {
-        return missing(&headers, "language", name, LANGUAGES);
+        return Err(not_described("language", name, LANGUAGES));
     }
     let language = language.and_then(|(_, language)| language);
     Ok(page(pages::operation(operation, format, language, &base)))
@@ -150,46 +132,21 @@ pub(in crate::api) async fn get_openapi() -> Response {
     ([(CONTENT_TYPE, media_type)], openapi::text()).into_response()
 }
 
-/// Returns a 404: a page with all operations if the client accepts HTML, else an error that lists
-/// `available`.
-fn missing(
-    headers: &HeaderMap,
-    thing: &str,
-    name: &str,
-    available: &[&str],
-) -> Result<Response, ApiError> {
-    let mut accepted = headers.get_all(ACCEPT).iter();
-    let is_browser = accepted.any(|ranges| accepts(ranges.to_str().unwrap_or_default(), PAGE));
-    if !is_browser {
-        return Err(not_described(thing, name, available));
-    }
-    let mut response = page(pages::missing(&format!("There is no {thing} {name}")));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    let extensions = response.extensions_mut();
-    extensions.insert(RawBody);
-    extensions.insert(RequestOutcome(errors::NOT_FOUND.code));
-    Ok(response)
-}
-
 fn not_described(thing: &str, name: &str, available: &[&str]) -> ApiError {
     let names = available.join(", ");
     ApiError::NotDescribed(format!("there is no {thing} {name}; use one of: {names}"))
 }
 
-/// Returns a page that may load nothing from other sites and sends no `Referer`.
 fn page(html: String) -> Response {
-    let policy = HeaderValue::from_static(pages::content_security_policy());
-    let headers = [
-        (CONTENT_SECURITY_POLICY, policy),
-        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-        (OPENER_POLICY, HeaderValue::from_static("same-origin")),
-    ];
-    (headers, Html(html)).into_response()
+    let mut response = Html(html).into_response();
+    add_page_headers(response.headers_mut());
+    response
 }
 
 #[cfg(test)]
 mod tests {
     use axum::extract::Request;
+    use http::HeaderValue;
 
     use super::*;
 

@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use tokio::time::{Instant, timeout};
 
+use crate::api::app::Readiness;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::formats::record::Record;
@@ -23,23 +24,8 @@ const CACHED: Duration = Duration::from_secs(1);
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(in crate::api) async fn get_livez(response_format: ResponseFormat) -> Response {
-    healthy(response_format, &[])
-}
-
-/// What a report would meet now.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::api) struct Readiness {
-    /// Whether the store answers with this server's log, and the tokens are fresh.
-    is_available: bool,
-    writable_partitions: usize,
-    partitions: usize,
-}
-
-impl Readiness {
-    /// Whether a report could be stored now, in one partition at least.
-    pub(in crate::api) fn is_ready(self) -> bool {
-        self.is_available && self.writable_partitions > 0
-    }
+    let members = vec![("status", Value::text(Some("ok")))];
+    response_format.record(Record::new("Health", members))
 }
 
 /// Succeeds if a report could be stored now, in one partition at least.
@@ -59,13 +45,12 @@ pub(in crate::api) async fn get_readyz(
     } = readiness;
     if readiness.is_ready() {
         let number = |count| Value::Number(as_i64(count));
-        return Ok(healthy(
-            response_format,
-            &[
-                ("writablePartitions", number(writable_partitions)),
-                ("partitions", number(partitions)),
-            ],
-        ));
+        let members = vec![
+            ("status", Value::text(Some("ok"))),
+            ("writablePartitions", number(writable_partitions)),
+            ("partitions", number(partitions)),
+        ];
+        return Ok(response_format.record(Record::new("Readiness", members)));
     }
     if is_available {
         return Err(ApiError::NoWritablePartition(partitions));
@@ -91,12 +76,4 @@ pub(in crate::api) async fn readiness(app: &App) -> Readiness {
             readiness
         }
     }
-}
-
-fn healthy(response_format: ResponseFormat, counts: &[(&'static str, Value<'static>)]) -> Response {
-    let mut members = vec![("status", Value::text(Some("ok")))];
-    members.extend_from_slice(counts);
-    response_format
-        .record(Record::new("Health", members))
-        .into_response()
 }

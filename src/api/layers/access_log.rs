@@ -1,15 +1,19 @@
-//! The access log: one line per request, and its metrics.
+//! The access log: one line per request, and its metrics. The line of a refused request is a
+//! warning and says why; probes are logged at the level `debug`.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::response::Response;
 use http::{Extensions, Method, StatusCode};
 use tokio::time::Instant;
-use tracing::info;
 
+use crate::api::ApiError;
 use crate::api::layers::trace::TraceParent;
-use crate::billable::ClientName;
+use crate::api::refusals::{Refusal, Refusals};
+use crate::billable::{ClientName, Timestamp};
+use crate::contract::routes;
 use crate::metrics::{Answered, METRICS, Route};
 
 /// The outcome of a request that has no `ApiError`, in the extensions of its response.
@@ -44,26 +48,27 @@ pub(in crate::api) struct AccessLog<'a> {
     pub(in crate::api) route: &'static str,
     pub(in crate::api) path: String,
     pub(in crate::api) client: KnownClient,
+    pub(in crate::api) peer: Option<IpAddr>,
+    pub(in crate::api) refusals: &'a Refusals,
     pub(in crate::api) started: Instant,
     pub(in crate::api) is_answered: bool,
 }
 
 impl AccessLog<'_> {
-    /// Logs and counts the response. `error` is its error code.
-    pub(in crate::api) fn answered(mut self, response: &Response, error: Option<&'static str>) {
+    /// Logs and counts the response, and keeps a refusal. `error` is the error that it carries.
+    pub(in crate::api) fn answered(mut self, response: &Response, error: Option<&ApiError>) {
         let said = response
             .extensions()
             .get()
             .map(|RequestOutcome(said)| *said);
-        self.end(response.status(), error.or(said).unwrap_or("ok"));
+        let code = error.map(ApiError::code);
+        self.end(response.status(), code.or(said).unwrap_or("ok"), error);
         self.is_answered = true;
     }
 
-    fn end(&self, status: StatusCode, outcome: &'static str) {
+    fn end(&self, status: StatusCode, outcome: &'static str, error: Option<&ApiError>) {
         let took = self.started.elapsed();
-        let Self {
-            request_id, route, ..
-        } = *self;
+        let route = self.route;
         let method = match self.method {
             Method::GET => "GET",
             Method::HEAD => "HEAD",
@@ -71,19 +76,49 @@ impl AccessLog<'_> {
             Method::PUT => "PUT",
             _ => "other",
         };
-        info!(
-            request.id = request_id,
-            trace_id = self.trace.map(|trace| trace.trace_id),
-            parent_id = self.trace.map(|trace| trace.parent_id),
-            client = self.client.get().map(ClientName::as_str),
-            http.method = %format_args!("{:.20}", self.method.as_str()),
-            http.route = route,
-            http.path = %self.path.chars().take(200).collect::<String>().escape_default(),
-            http.status = status.as_u16(),
-            outcome,
-            duration_us = as_micros(took),
-            "answered"
-        );
+        // The macro needs its level at compile time.
+        macro_rules! log {
+            ($level:ident $(, $name:ident = $value:expr)*) => {
+                tracing::$level!(
+                    request.id = self.request_id,
+                    trace_id = self.trace.map(|trace| trace.trace_id),
+                    parent_id = self.trace.map(|trace| trace.parent_id),
+                    client = self.client.get().map(ClientName::as_str),
+                    http.method = %format_args!("{:.20}", self.method.as_str()),
+                    http.route = route,
+                    http.path = %self.path.chars().take(200).collect::<String>().escape_default(),
+                    http.status = status.as_u16(),
+                    outcome,
+                    $($name = $value,)*
+                    duration_us = as_micros(took),
+                    "answered"
+                )
+            };
+        }
+        match error.filter(|_| !is_probe(route)) {
+            Some(error) => {
+                let (field, message) = Refusal::message_of(error);
+                let peer = self.peer.map(tracing::field::display);
+                let is_warned = self.refusals.add(Refusal {
+                    at: Timestamp::now(),
+                    peer: self.peer,
+                    client: self.client.get().cloned(),
+                    request_id: self.request_id.to_owned(),
+                    route,
+                    status: status.as_u16(),
+                    code: outcome,
+                    field,
+                    message: message.clone(),
+                });
+                if is_warned {
+                    log!(warn, peer = peer, field = field, error = message);
+                } else {
+                    log!(info, peer = peer, field = field, error = message);
+                }
+            }
+            None if is_probe(route) || route == routes::METRICS => log!(debug),
+            None => log!(info),
+        }
         let answered = Answered {
             route,
             method,
@@ -98,12 +133,17 @@ impl AccessLog<'_> {
     }
 }
 
+/// Whether a route is asked all the time, and not by clients.
+fn is_probe(route: &str) -> bool {
+    matches!(route, routes::LIVEZ | routes::READYZ)
+}
+
 impl Drop for AccessLog<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
             // The client has disconnected; 499 is the usual status for that.
             let status = StatusCode::from_u16(499).expect("a status");
-            self.end(status, "Abandoned");
+            self.end(status, "Abandoned", None);
         }
     }
 }

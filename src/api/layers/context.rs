@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, VARY,
     X_CONTENT_TYPE_OPTIONS,
@@ -19,11 +19,13 @@ use tracing::{Instrument, error, info_span};
 use crate::api::layers::access_log::{AccessLog, KnownClient};
 use crate::api::layers::trace::TraceParent;
 use crate::api::path::{self, Canonical, RouteStyle};
+use crate::api::peer::peer;
 use crate::api::query::Query;
-use crate::api::response_format::ResponseFormat;
+use crate::api::response_format::{ResponseFormat, add_page_headers};
 use crate::api::{ApiError, App};
 use crate::billable::identity::random_id;
 use crate::billable::{ClientName, Timestamp};
+use crate::contract::operations::HTML;
 use crate::contract::routes;
 use crate::limits::{Budget, Claim};
 use crate::telemetry::chain;
@@ -40,10 +42,6 @@ pub struct FirstByte(pub Instant);
 /// Cuts the connection of a request. The server puts it into the request's extensions.
 #[derive(Clone, Debug)]
 pub struct Cut(pub CancellationToken);
-
-/// Marks a response that keeps its body, whatever its status.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::api) struct RawBody;
 
 /// The outermost layer: around every request, whatever its route.
 pub(in crate::api) async fn middleware(
@@ -75,6 +73,8 @@ pub(in crate::api) async fn middleware(
         route,
         path: request.uri().path().to_owned(),
         client,
+        peer: peer(request.extensions(), &headers),
+        refusals: &app.refusals,
         started,
         is_answered: false,
     };
@@ -86,7 +86,13 @@ pub(in crate::api) async fn middleware(
     let deadline = first_byte + app.request_timeout + wait(&request);
     let run = async {
         if canonical.is_none() {
-            return ApiError::NotFound.into_response();
+            let path = request.uri().path().trim_end_matches('/');
+            let mut aliases = routes::MANUAL_ALIASES.into_iter();
+            return if aliases.any(|alias| alias.eq_ignore_ascii_case(path)) {
+                Redirect::temporary(routes::MANUAL).into_response()
+            } else {
+                ApiError::NotFound.into_response()
+            };
         }
         let response = timeout_at(deadline, next.run(request)).await;
         let response = response.unwrap_or_else(|_| ApiError::Timeout.into_response());
@@ -99,19 +105,19 @@ pub(in crate::api) async fn middleware(
     let file = file_name(route);
     let client = access_log.client.get();
     let (mut response, error) = finish(response, response_format, file, &app.budget, client);
-    access_log.answered(&response, error);
+    access_log.answered(&response, error.as_ref());
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response
 }
 
-/// Adds the body to an error and the headers to every response. Also returns the error's code.
+/// Adds the body to an error and the headers to every response. Also returns the error.
 fn finish(
     response: Response,
     response_format: ResponseFormat,
     file: &str,
     budget: &Budget,
     client: Option<&ClientName>,
-) -> (Response, Option<&'static str>) {
+) -> (Response, Option<ApiError>) {
     let (mut response, error) = match error_of(response) {
         (response, Some(error)) => {
             let (response, error) = with_body(response, error, response_format, budget, client);
@@ -121,7 +127,8 @@ fn finish(
     };
     let headers = response.headers_mut();
     let content_type = headers.get(CONTENT_TYPE);
-    if response_format.format.is_rows()
+    if error.is_none()
+        && response_format.format.is_rows()
         && content_type
             .is_none_or(|content_type| content_type == response_format.format.content_type())
     {
@@ -140,7 +147,7 @@ fn finish(
     headers.insert(VARY, HeaderValue::from_static(vary));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    (response, error.as_ref().map(ApiError::code))
+    (response, error)
 }
 
 /// Returns the file name, without extension, under which a browser saves a response of rows.
@@ -171,7 +178,7 @@ fn error_of(mut response: Response) -> (Response, Option<ApiError>) {
     }
     let status = response.status();
     let is_success = !status.is_client_error() && !status.is_server_error();
-    if is_success || response.extensions().get::<RawBody>().is_some() {
+    if is_success {
         return (response, None);
     }
     let error = ApiError::from_status(status);
@@ -221,6 +228,9 @@ fn with_body(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.remove(CONTENT_LENGTH);
+    if content_type == HTML {
+        add_page_headers(headers);
+    }
     (response, error)
 }
 

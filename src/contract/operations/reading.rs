@@ -3,7 +3,9 @@
 use http::Method;
 
 use super::{BILLABLE_ID, DEFAULTS, SESSION_ID, header, ok, query};
-use crate::contract::errors::{self, ALWAYS, Error, OF_TEXTS, WITH_BODY, WITH_INPUT, WITH_TOKEN};
+use crate::contract::errors::{
+    self, ALWAYS, Error, OF_TEXTS, WHEN_READING, WITH_BODY, WITH_INPUT, WITH_TOKEN,
+};
 use crate::contract::objects;
 use crate::contract::types::{Location, Member, MemberKind};
 use crate::contract::{Answer, Body, Operation, RequestBody, routes};
@@ -93,6 +95,7 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
     errors: &[
         ALWAYS,
         WITH_TOKEN,
+        WHEN_READING,
         WITH_INPUT,
         OF_TEXTS,
         OF_CURSORS,
@@ -157,6 +160,7 @@ pub(super) static GET_BILLABLE: Operation = Operation {
     errors: &[
         ALWAYS,
         WITH_TOKEN,
+        WHEN_READING,
         WITH_INPUT,
         &[errors::NOT_EMPTY, errors::NOT_FOUND],
     ],
@@ -193,6 +197,7 @@ pub(super) static GET_BILLING: Operation = Operation {
     errors: &[
         ALWAYS,
         WITH_TOKEN,
+        WHEN_READING,
         WITH_INPUT,
         OF_TEXTS,
         &[errors::PREDICATE, errors::NOT_EMPTY, errors::TOO_MUCH],
@@ -229,7 +234,7 @@ pub(super) static READ_LOG: Operation = Operation {
         body: Body::One(&objects::LIST_OF_LOG_ENTRY),
         headers: &[NEXT_CURSOR],
     }],
-    errors: &[ALWAYS, WITH_TOKEN, WITH_INPUT, OF_CURSORS],
+    errors: &[ALWAYS, WITH_TOKEN, WHEN_READING, WITH_INPUT, OF_CURSORS],
     ..DEFAULTS
 };
 
@@ -246,6 +251,7 @@ pub(super) static GET_SESSION: Operation = Operation {
     errors: &[
         ALWAYS,
         WITH_TOKEN,
+        WHEN_READING,
         WITH_INPUT,
         OF_TEXTS,
         &[errors::NOT_EMPTY, errors::NOT_FOUND],

@@ -1,7 +1,7 @@
-//! Probes and metrics, for operators of the service.
+//! Probes, metrics and refused requests, for operators of the service.
 
 use super::{DEFAULTS, METRICS_TYPE, OPEN_DEFAULTS, ok};
-use crate::contract::errors::{self, ALWAYS, Error, WHEN_WRITING, WITH_TOKEN};
+use crate::contract::errors::{self, ALWAYS, Error, WHEN_READING, WHEN_WRITING, WITH_TOKEN};
 use crate::contract::objects;
 use crate::contract::{Access, Body, Operation, Section, routes};
 use crate::token::Scope;
@@ -25,7 +25,7 @@ pub(super) static GET_READYZ: Operation = Operation {
     summary: "Check that the service can store reports",
     path: routes::READYZ,
     answers: &[ok(
-        Body::One(&objects::HEALTH),
+        Body::One(&objects::READINESS),
         "The service can store reports",
     )],
     errors: &[
@@ -48,6 +48,25 @@ pub(super) static GET_METRICS: Operation = Operation {
         Body::Document(&[METRICS_TYPE]),
         "All metrics, with their descriptions",
     )],
-    errors: &[ALWAYS, WITH_TOKEN, ELSEWHERE],
+    errors: &[ALWAYS, WITH_TOKEN, WHEN_READING, ELSEWHERE],
+    ..DEFAULTS
+};
+
+pub(super) static LIST_REFUSALS: Operation = Operation {
+    name: "ListRefusals",
+    section: Section::Running,
+    summary: "List the last refused requests, newest first",
+    notes: &[
+        "The last 100 of each client, the last 100 without a valid token, and 1,000 in all. They are in the memory of the server that refused them.",
+    ],
+    access: Access::Scope(Scope::Admin),
+    path: routes::REFUSALS,
+    takes_suffix: true,
+    by_name: Some(routes::LIST_REFUSALS),
+    answers: &[ok(
+        Body::One(&objects::LIST_OF_REFUSAL),
+        "The refused requests",
+    )],
+    errors: &[ALWAYS, WITH_TOKEN, WHEN_READING],
     ..DEFAULTS
 };

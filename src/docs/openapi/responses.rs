@@ -72,22 +72,15 @@ pub(super) fn of_errors() -> Map<String, Value> {
             429 | 503 => &["Retry-After"],
             _ => &[],
         };
-        let has_page = status == errors::NOT_FOUND.status;
         let said: Vec<_> = errors
             .iter()
             .map(|error| format!("{}: {}", error.code, error.means))
             .collect();
-        let mut description = said.join("\n\n");
-        if has_page {
-            description.push_str(
-                "\n\nAn HTML page and the headers of pages are returned only by operations that return pages.",
-            );
-        }
-        description.push_str(OF_SOME);
+        let description = said.join("\n\n") + OF_SOME;
         let response = json!({
             "description": description,
-            "headers": described_headers(optional_error_headers(has_page), further),
-            "content": error_content(&errors, has_page),
+            "headers": described_headers(optional_error_headers(), further),
+            "content": error_content(&errors),
         });
         (status.to_string(), response)
     });
@@ -96,21 +89,22 @@ pub(super) fn of_errors() -> Map<String, Value> {
 
 /// Notes on codes and headers that only some operations return, although they share the response.
 const OF_SOME: &str = "\n\nAn operation returns only the codes that its own description names. \
-Only NewBillable returns Billable-Identity and X-AutoBatch-Completed, and ServiceStack routes return no \
-problem details.";
+Only NewBillable returns Billable-Identity and X-AutoBatch-Completed. ServiceStack routes return no \
+problem details and no pages; other routes return an HTML page, with the headers of pages, to the GET of \
+a browser, which accepts text/html.";
 
 /// Headers of NewBillable's success responses that its error responses may also have.
 const OF_REPORTS: [&str; 2] = ["Billable-Identity", "X-AutoBatch-Completed"];
 
 /// Returns the optional headers of error responses: NewBillable's if the report could be parsed,
 /// and the page headers if the error is a page.
-fn optional_error_headers(has_page: bool) -> impl Iterator<Item = Member> {
+fn optional_error_headers() -> impl Iterator<Item = Member> {
     let headers = |name| {
         let operation = Operation::find(name).expect("an operation");
         operation.answers[0].headers.iter()
     };
     let of_reports = headers("NewBillable").filter(|header| OF_REPORTS.contains(&header.name));
-    let of_pages = headers("GetMetadata").filter(move |_| has_page);
+    let of_pages = headers("GetMetadata");
     of_reports.chain(of_pages).map(|header| Member {
         is_required: false,
         ..*header
@@ -184,7 +178,7 @@ fn documents(media_types: &[&str]) -> Value {
     Value::Object(described.collect())
 }
 
-fn error_content(errors: &[Error], has_page: bool) -> Value {
+fn error_content(errors: &[Error]) -> Value {
     let codes: Vec<_> = errors.iter().map(|error| error.code).collect();
     let coded =
         json!({"properties": {"responseStatus": {"properties": {"errorCode": {"enum": codes}}}}});
@@ -193,15 +187,13 @@ fn error_content(errors: &[Error], has_page: bool) -> Value {
             "schema": {"allOf": [reference("ErrorResponse"), coded]},
             "examples": error_examples(errors),
         },
-        // ServiceStack routes return no problem details, because they ignore Accept.
+        // ServiceStack routes return no problem details and no pages, because they ignore Accept.
         "application/problem+json": {"schema": {"allOf": [reference("Problem"), coded]}},
     });
     for format in schemas::FORMATS_WITHOUT_SCHEMA {
         content[format.content_type()] = schemas::text(None);
     }
-    if has_page {
-        content["text/html"] = schemas::text(None);
-    }
+    content["text/html"] = schemas::text(None);
     content
 }
 

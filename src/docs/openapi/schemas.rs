@@ -26,7 +26,7 @@ pub(super) const ALWAYS: [&str; 5] = [
 const TEXT_PATTERN: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F\\uFFFE\\uFFFF]*$";
 
 /// Every object that has a schema.
-static OBJECTS: [&Type; 10] = [
+static OBJECTS: [&Type; 13] = [
     &objects::BILLABLE,
     &objects::LIST_OF_BILLABLE,
     &objects::CHECKED_BILLABLE,
@@ -37,6 +37,9 @@ static OBJECTS: [&Type; 10] = [
     &objects::BILLING_CUSTOMER_INFO,
     &objects::BILLING_INFO,
     &objects::HEALTH,
+    &objects::READINESS,
+    &objects::REFUSAL,
+    &objects::LIST_OF_REFUSAL,
 ];
 
 /// The schemas of all objects, of requests and of errors.

@@ -4,9 +4,10 @@ use maud::{Markup, html};
 
 use super::layout;
 use super::operation::{FORMATS, path_of};
-use crate::contract::{OPERATIONS, Operation, Section, routes};
+use crate::contract::{OPERATIONS, Operation, Section, errors, routes};
 use crate::docs::dto::Language;
 use crate::formats::Format;
+use crate::formats::status::ResponseStatus;
 
 /// The page with every operation under its heading.
 pub fn index() -> String {
@@ -19,15 +20,23 @@ pub fn index() -> String {
     layout("All operations – Billables", routes::METADATA, &content)
 }
 
-/// The 404 page shows the message and the available operations.
-pub fn missing(message: &str) -> String {
+/// The page of an error. If the path does not exist, it shows the available operations.
+pub fn error(status: u16, title: &str, said: &ResponseStatus) -> String {
+    let mut lines = said.message.lines();
     let content = html! {
-        h1 { (message) }
-        p.lead { "These operations are available:" }
-        (operations())
-        (types())
+        h1 { (status) " " (title) }
+        p.lead { (lines.next().unwrap_or_default()) }
+        @if lines.next().is_some() {
+            ul { @for error in &said.errors { li { (error.field_name) ": " (error.message) } } }
+        }
+        p { "Error code: " code { (said.error_code) } }
+        @if status == errors::NOT_FOUND.status {
+            p { "These operations are available:" }
+            (operations())
+            (types())
+        }
     };
-    layout("Not found – Billables", "", &content)
+    layout(&format!("{title} – Billables"), "", &content)
 }
 
 fn operations() -> Markup {

@@ -140,6 +140,10 @@ impl Reply {
                 let (_, rest) = self.body.split_once("<ResponseStatus><ErrorCode>").unwrap();
                 rest.split('<').next().unwrap().to_owned()
             }
+            "text/html; charset=utf-8" => {
+                let (_, rest) = self.body.split_once("Error code: <code>").unwrap();
+                rest.split('<').next().unwrap().to_owned()
+            }
             "application/jsv" | "text/csv" => {
                 let (_, rest) = self.body.split_once("{errorCode:").unwrap();
                 rest.split(',').next().unwrap().to_owned()
