@@ -169,6 +169,8 @@ async fn drive(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // ServiceStack's Java client looks for `Content-Type` in this letter case.
+        .title_case_headers(true)
         .header_read_timeout(limits.idle_timeout)
         // `max_header_size` is also set, because `max_buf_size` accepts a longer head that arrives
         // in few reads.

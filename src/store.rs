@@ -59,7 +59,9 @@ pub use feed::{AccountFilter, PositionRange};
 pub use open::OpenError;
 pub use scan::{Scan, ScanIndex};
 pub use state::{LogState, PoolState};
-pub use totals::{BucketRange, Compared, Level, Totals, TotalsQuery, TotalsRow};
+pub use totals::{
+    BucketRange, Compared, Level, QUARTER_HOUR, Totals, TotalsKey, TotalsQuery, TotalsRow,
+};
 pub use trust::ClockReference;
 pub use verify::{EntryRead, SessionRead};
 pub use void_attribute::{STEP, Voided};
@@ -280,12 +282,16 @@ impl Store {
         }
     }
 
-    /// Reads totals in one snapshot. Returns `None` if they have too many rows.
+    /// Reads totals in one snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError::FarBehind`] if too many entries have not been rolled into buckets, or were
+    /// since the cut.
     pub async fn totals_read(
         &self,
         log: LogInfo,
         query: &TotalsQuery<'_>,
-    ) -> Result<Option<Totals>, StoreError> {
+    ) -> Result<Totals, StoreError> {
         match self {
             Self::Postgres(store) => store.totals_read(log, query).await,
             Self::Sqlite(store) => store.totals_read(log, query).await,

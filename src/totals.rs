@@ -12,22 +12,32 @@ mod watch;
 
 use std::collections::BTreeMap;
 
-use crate::store::{LogInfo, Store, StoreError, TotalsQuery, TotalsRow};
+use crate::billable::Text;
+use crate::store::{
+    BucketRange, LogInfo, QUARTER_HOUR, Store, StoreError, TotalsKey, TotalsQuery, TotalsRow,
+};
 
 pub use calendar::{Days, DaysError, Zone};
 pub use compare::compare;
 pub use roller::{keep_rolling, rebuild};
 pub use watch::keep_watching;
 
+/// The maximum number of totals in a page. 100,000 of some 150 bytes are 15 MB.
+const PAGE: usize = 100_000;
+
+/// The width of the tail's rows if there is one for each customer: more than any time.
+const ALL_DAYS: i64 = i64::MAX;
+
+/// What to count.
 #[derive(Clone, Debug)]
-pub struct TotalsOf<'a> {
-    pub days: &'a Days,
+pub struct TotalsOf {
+    pub days: Days,
     /// Whether to return a total for each day.
     pub by_day: bool,
     /// Only this account.
-    pub account: Option<&'a str>,
+    pub account: Option<Text>,
     /// Only this customer.
-    pub customer: Option<&'a str>,
+    pub customer: Option<Text>,
     /// Whether to count unattributed billables.
     pub with_unattributed: bool,
 }
@@ -44,73 +54,143 @@ pub struct Total {
     pub voided_count: i64,
 }
 
-/// Totals, and the log positions at which they are exact.
-#[derive(Clone, Debug)]
-pub struct Totals {
-    /// Ordered by day, account and customer. Customers without billables are left out.
-    pub customers: Vec<Total>,
-    /// The number of unattributed billables in the range, whatever their account; 0 unless requested.
-    pub unattributed_count: i64,
-    /// The last included position of each partition.
-    pub heads: Vec<i64>,
+/// Totals, read in pages, each in a snapshot of its own. All pages are exact at the positions that
+/// the first one fixes.
+#[derive(Debug)]
+pub struct TotalsPages {
+    store: Store,
+    log: LogInfo,
+    of: TotalsOf,
+    boundaries: Vec<i64>,
+    ranges: Vec<BucketRange>,
+    cut: Option<Vec<i64>>,
+    after: TotalsKey,
+    unattributed_count: i64,
+    is_done: bool,
 }
 
-/// Reads totals in one snapshot. Returns `None` if they have too many rows.
-pub async fn read_totals(
-    store: &Store,
-    log: LogInfo,
-    of: TotalsOf<'_>,
-) -> Result<Option<Totals>, StoreError> {
-    let boundaries = of.days.boundaries(of.by_day);
-    let ranges = calendar::ranges(&boundaries);
-    let (Some(from), Some(until)) = (boundaries.first(), boundaries.last()) else {
-        unreachable!("a range of days has two ends");
-    };
-    let query = TotalsQuery {
-        ranges: &ranges,
-        from: *from,
-        until: *until,
-        account: of.account,
-        customer: of.customer,
-        with_unattributed: of.with_unattributed,
-    };
-    let Some(read) = store.totals_read(log, &query).await? else {
-        return Ok(None);
-    };
-    let mut totals: BTreeMap<(usize, String, String), (i64, i64)> = BTreeMap::new();
-    let mut add = |day: usize, row: TotalsRow| {
-        let total = totals
-            .entry((day, row.account_id, row.customer_id))
-            .or_default();
-        total.0 += row.billable_count;
-        total.1 += row.voided_count;
-    };
-    for row in read.bucketed {
-        add(usize::try_from(row.group_key).unwrap_or_default(), row);
-    }
-    for row in read.tail {
-        // The day of this quarter of an hour is the last one that begins at or before it.
-        let begun = boundaries.partition_point(|boundary| *boundary <= row.group_key);
-        add(begun - 1, row);
-    }
-    let mut unattributed_count = 0;
-    let mut customers = Vec::new();
-    for ((day, account_id, customer_id), (billable_count, voided_count)) in totals {
-        if account_id.is_empty() {
-            unattributed_count += billable_count;
-        } else if (billable_count, voided_count) != (0, 0) {
-            customers.push(Total {
-                day,
-                account_id,
-                customer_id,
-                billable_count,
-                voided_count,
-            });
+impl TotalsPages {
+    /// Reads nothing yet.
+    pub fn new(store: Store, log: LogInfo, of: TotalsOf) -> Self {
+        let boundaries = of.days.boundaries(of.by_day);
+        let ranges = calendar::ranges(&boundaries);
+        Self {
+            store,
+            log,
+            of,
+            boundaries,
+            ranges,
+            cut: None,
+            after: TotalsKey::START,
+            unattributed_count: 0,
+            is_done: false,
         }
     }
-    Ok(Some(Totals {
-        customers,
-        unattributed_count,
-        heads: read.heads,
-    }))
+
+    /// The last included position of each partition, once a page was read.
+    pub fn cut(&self) -> &[i64] {
+        self.cut.as_deref().unwrap_or_default()
+    }
+
+    /// The number of unattributed billables in the pages read so far, whatever their account; 0
+    /// unless requested.
+    pub fn unattributed_count(&self) -> i64 {
+        self.unattributed_count
+    }
+
+    /// Whether all pages were read.
+    pub fn are_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Reads the next page, ordered by day, account and customer. Customers without billables are
+    /// left out.
+    ///
+    /// # Errors
+    /// See [`Store::totals_read`].
+    pub async fn next(&mut self) -> Result<Vec<Total>, StoreError> {
+        let (Some(from), Some(until)) = (self.boundaries.first(), self.boundaries.last()) else {
+            unreachable!("a range of days has two ends");
+        };
+        self.ranges.retain(|range| range.row >= self.after.row);
+        let query = TotalsQuery {
+            ranges: &self.ranges,
+            from: *from,
+            until: *until,
+            account: self.of.account.as_ref().map(Text::as_str),
+            customer: self.of.customer.as_ref().map(Text::as_str),
+            with_unattributed: self.of.with_unattributed,
+            cut: self.cut.as_deref(),
+            after: &self.after,
+            limit: PAGE,
+            tail_width: if self.of.by_day {
+                QUARTER_HOUR
+            } else {
+                ALL_DAYS
+            },
+        };
+        let read = self.store.totals_read(self.log, &query).await?;
+        // A full page ends with its last key; the tail may have later ones.
+        let last = read.bucketed.last().filter(|_| read.bucketed.len() == PAGE);
+        let last = last.map(|row| TotalsKey {
+            row: row.group_key,
+            account_id: row.account_id.clone(),
+            customer_id: row.customer_id.clone(),
+        });
+        let mut totals: BTreeMap<TotalsKey, (i64, i64)> = BTreeMap::new();
+        let mut add = |row: i64, added: TotalsRow| {
+            let key = TotalsKey {
+                row,
+                account_id: added.account_id,
+                customer_id: added.customer_id,
+            };
+            let total = totals.entry(key).or_default();
+            total.0 += added.billable_count;
+            total.1 += added.voided_count;
+        };
+        for row in read.bucketed {
+            add(row.group_key, row);
+        }
+        for row in read.tail {
+            add(self.row_of_tail(row.group_key), row);
+        }
+        totals.retain(|key, _| *key > self.after && last.as_ref().is_none_or(|last| key <= last));
+        self.cut = Some(read.cut);
+        self.is_done = last.is_none();
+        if let Some(last) = last {
+            self.after = last;
+        }
+        let mut page = Vec::new();
+        for (key, (billable_count, voided_count)) in totals {
+            let TotalsKey {
+                row,
+                account_id,
+                customer_id,
+            } = key;
+            if account_id.is_empty() {
+                self.unattributed_count += billable_count;
+            } else if (billable_count, voided_count) != (0, 0) {
+                page.push(Total {
+                    day: usize::try_from(row).unwrap_or_default(),
+                    account_id,
+                    customer_id,
+                    billable_count,
+                    voided_count,
+                });
+            }
+        }
+        Ok(page)
+    }
+
+    /// Returns the row of the result that a row of the tail belongs to: the last day that begins at
+    /// or before it.
+    fn row_of_tail(&self, group_key: i64) -> i64 {
+        if !self.of.by_day {
+            return 0;
+        }
+        let begun = self
+            .boundaries
+            .partition_point(|boundary| *boundary <= group_key);
+        i64::try_from(begun).unwrap_or(i64::MAX) - 1
+    }
 }

@@ -12,4 +12,5 @@ pub(super) mod metrics;
 pub(super) mod refusals;
 pub(super) mod report;
 pub(super) mod sessions;
+mod stream;
 pub(super) mod void;

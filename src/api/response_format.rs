@@ -81,7 +81,8 @@ impl ResponseFormat {
         };
         let format = negotiate(wishes);
         // A browser would save an error as a file of rows.
-        let is_page = wants_error_in(wishes, PAGE) || format.is_rows() && accepts(&accept, PAGE);
+        let is_page = wants_error_in(wishes, PAGE)
+            || format.is_rows() && accepts(wishes.accept.unwrap_or_default(), PAGE);
         Self {
             format,
             is_problem: wants_error_in(wishes, PROBLEM),

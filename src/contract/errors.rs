@@ -50,7 +50,7 @@ errors! {
     CLOCK_IMPLAUSIBLE = 503 "ClockImplausible" => "The server's clock is wrong, so nothing was stored; retry after Retry-After seconds.";
     STOPPING = 503 "Stopping" => "The server is stopping; retry after Retry-After seconds.";
     TIMEOUT = 503 "Timeout" => "The request timed out. A write may or may not have been stored; retry after Retry-After seconds.";
-    HTTP_VERSION_NOT_SUPPORTED = 505 "HttpVersionNotSupported" => "Exports require HTTP/1.1, so that a truncated response can be detected.";
+    HTTP_VERSION_NOT_SUPPORTED = 505 "HttpVersionNotSupported" => "Exports and long totals require HTTP/1.1, so that a truncated response can be detected.";
 }
 
 /// Errors of every operation. 405 is not listed, because a method that the path does not support

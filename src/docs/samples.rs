@@ -75,7 +75,7 @@ pub fn answer(operation: &Operation, answer: &Answer, format: Format) -> Option<
     };
     let reason = operation.fields().find(|member| member.name == "reason");
     if ptr::eq(of, &objects::BILLING_INFO) {
-        return Some(billing().pieces(format).collect());
+        return Some(billing(format));
     }
     let Some(MemberKind::List(item)) = member(of, "items").map(|items| items.kind) else {
         return Some(with_record(of, reason, |record| record.write(format)));
@@ -195,25 +195,26 @@ fn checked(input: &'static Member) -> Record<'static> {
 }
 
 /// Totals as the sample request asks for them: of one account, for each day.
-fn billing() -> BillingInfo {
+fn billing(format: Format) -> String {
     let text = |name| example(&objects::BILLING_INFO, name).to_owned();
     let of_customer = |name| example(&objects::BILLING_CUSTOMER_INFO, name);
     let count = |example: &str| example.parse().expect("a number");
-    BillingInfo {
+    let info = BillingInfo {
         account_id: Some(text("accountId")),
         start_date: text("startDate"),
         end_date: text("endDate"),
         time_zone: text("timeZone"),
         as_of: text("asOf"),
-        customers: vec![BillingCustomerInfo {
-            account_id: None,
-            customer_id: of_customer("customerId").to_owned(),
-            date: Some(of_customer("date").to_owned()),
-            billable_count: count(of_customer("billableCount")),
-            voided_count: count(of_customer("voidedCount")),
-        }],
-        unattributed_count: Some(count(&text("unattributedCount"))),
-    }
+    };
+    let customer = BillingCustomerInfo {
+        account_id: None,
+        customer_id: of_customer("customerId").to_owned(),
+        date: Some(of_customer("date").to_owned()),
+        billable_count: count(of_customer("billableCount")),
+        voided_count: count(of_customer("voidedCount")),
+    };
+    let unattributed_count = Some(count(&text("unattributedCount")));
+    info.start(format) + &customer.write_item(format, true) + &info.end(unattributed_count, format)
 }
 
 #[cfg(test)]

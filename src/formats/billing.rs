@@ -17,9 +17,6 @@ pub struct BillingInfo {
     pub time_zone: String,
     /// The feed cursor at which the totals are exact.
     pub as_of: String,
-    pub customers: Vec<BillingCustomerInfo>,
-    /// Billables without a pair; `None` if the caller may not see this count.
-    pub unattributed_count: Option<i64>,
 }
 
 /// Totals of one customer, for one day or for all days.
@@ -36,6 +33,11 @@ pub struct BillingCustomerInfo {
 }
 
 impl BillingCustomerInfo {
+    /// Writes it as an item of a list.
+    pub fn write_item(&self, format: Format, is_first: bool) -> String {
+        self.record().write_item(format, is_first)
+    }
+
     fn record(&self) -> Record<'_> {
         let Self {
             account_id,
@@ -60,22 +62,55 @@ impl BillingCustomerInfo {
 }
 
 impl BillingInfo {
-    /// Returns the body piece by piece. Row formats contain only the customers.
-    pub fn pieces(self, format: Format) -> impl Iterator<Item = String> {
-        let (start, end) = match format {
-            Format::Json => self.json_frame(),
-            Format::Jsv => self.jsv_frame(),
-            Format::Xml => self.xml_frame(),
-            Format::Csv | Format::Ndjson => (String::new(), String::new()),
-        };
-        let rows = self
-            .customers
-            .into_iter()
-            .enumerate()
-            .map(move |(index, row)| row.record().write_item(format, index == 0));
-        std::iter::once(start)
-            .chain(rows)
-            .chain(std::iter::once(end))
+    /// Returns the text before the customers. Row formats contain only the customers.
+    pub fn start(&self, format: Format) -> String {
+        match format {
+            Format::Json => {
+                let mut start = Value::Object(self.head()).to_json();
+                start.pop();
+                start + ",\"customers\":["
+            }
+            Format::Jsv => {
+                let mut start = Value::Object(self.head()).to_jsv();
+                start.pop();
+                start + ",customers:["
+            }
+            // Members are in alphabetical order, as in data contracts.
+            Format::Xml => {
+                let mut start = xml::open("BillingInfo", xml::NAMESPACE);
+                xml::member(&mut start, "AccountId", self.account_id.as_deref());
+                xml::member(&mut start, "AsOf", Some(&self.as_of));
+                start + "<Customers>"
+            }
+            Format::Csv | Format::Ndjson => String::new(),
+        }
+    }
+
+    /// Returns the text after the customers. `unattributed_count` is the number of billables without
+    /// a pair; `None` if the caller may not see it.
+    pub fn end(&self, unattributed_count: Option<i64>, format: Format) -> String {
+        match format {
+            Format::Json => {
+                let count =
+                    unattributed_count.map(|count| format!(",\"unattributedCount\":{count}"));
+                format!("]{}}}", count.unwrap_or_default())
+            }
+            Format::Jsv => {
+                let count = unattributed_count.map(|count| format!(",unattributedCount:{count}"));
+                format!("]{}}}", count.unwrap_or_default())
+            }
+            Format::Xml => {
+                let mut end = "</Customers>".to_owned();
+                xml::member(&mut end, "EndDate", Some(&self.end_date));
+                xml::member(&mut end, "StartDate", Some(&self.start_date));
+                xml::member(&mut end, "TimeZone", Some(&self.time_zone));
+                let count = unattributed_count.map(|count| count.to_string());
+                xml::member(&mut end, "UnattributedCount", count.as_deref());
+                xml::close(&mut end, "BillingInfo");
+                end
+            }
+            Format::Csv | Format::Ndjson => String::new(),
+        }
     }
 
     fn head(&self) -> Vec<(&'static str, Value<'_>)> {
@@ -87,54 +122,13 @@ impl BillingInfo {
             ("asOf", Value::text(Some(&*self.as_of))),
         ]
     }
-
-    /// Returns the text before and after the rows.
-    fn json_frame(&self) -> (String, String) {
-        let mut start = Value::Object(self.head()).to_json();
-        start.pop();
-        let count = self
-            .unattributed_count
-            .map(|count| format!(",\"unattributedCount\":{count}"));
-        (
-            start + ",\"customers\":[",
-            format!("]{}}}", count.unwrap_or_default()),
-        )
-    }
-
-    fn jsv_frame(&self) -> (String, String) {
-        let mut start = Value::Object(self.head()).to_jsv();
-        start.pop();
-        let count = self
-            .unattributed_count
-            .map(|count| format!(",unattributedCount:{count}"));
-        (
-            start + ",customers:[",
-            format!("]{}}}", count.unwrap_or_default()),
-        )
-    }
-
-    /// Writes members in alphabetical order, as data contracts do.
-    fn xml_frame(&self) -> (String, String) {
-        let mut start = xml::open("BillingInfo", xml::NAMESPACE);
-        xml::member(&mut start, "AccountId", self.account_id.as_deref());
-        xml::member(&mut start, "AsOf", Some(&self.as_of));
-        start.push_str("<Customers>");
-        let mut end = "</Customers>".to_owned();
-        xml::member(&mut end, "EndDate", Some(&self.end_date));
-        xml::member(&mut end, "StartDate", Some(&self.start_date));
-        xml::member(&mut end, "TimeZone", Some(&self.time_zone));
-        let count = self.unattributed_count.map(|count| count.to_string());
-        xml::member(&mut end, "UnattributedCount", count.as_deref());
-        xml::close(&mut end, "BillingInfo");
-        (start, end)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn info() -> BillingInfo {
+    fn body(format: Format) -> String {
         let row = |customer: &str, voided_count| BillingCustomerInfo {
             account_id: None,
             customer_id: customer.to_owned(),
@@ -142,20 +136,24 @@ mod tests {
             billable_count: 2,
             voided_count,
         };
-        BillingInfo {
+        let info = BillingInfo {
             account_id: Some("a,b".to_owned()),
             start_date: "2026-03-01".to_owned(),
             end_date: "2026-03-31".to_owned(),
             time_zone: "UTC".to_owned(),
             as_of: "c-1".to_owned(),
-            customers: vec![row("=1", 0), row("x&y", 1)],
-            unattributed_count: Some(3),
-        }
+        };
+        let rows = [row("=1", 0), row("x&y", 1)];
+        let rows = rows.iter().enumerate();
+        let rows: String = rows
+            .map(|(index, row)| row.write_item(format, index == 0))
+            .collect();
+        info.start(format) + &rows + &info.end(Some(3), format)
     }
 
     #[test]
     fn totals_are_written_in_every_format() {
-        let write = |format| info().pieces(format).collect::<String>();
+        let write = body;
         assert_eq!(
             write(Format::Json),
             concat!(

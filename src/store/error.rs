@@ -57,6 +57,9 @@ pub enum StoreError {
     /// Too many entries would have to be read and sorted.
     #[error("the call has too many entries in the log to list them in order")]
     TooMuch,
+    /// The totals are too far behind the log to add the entries that they lack.
+    #[error("the totals are too far behind the log")]
+    FarBehind,
     /// The task that was reading ended without a result.
     #[error("a read ended without a result")]
     ReadLost,
@@ -84,6 +87,7 @@ impl StoreError {
             | Self::Refused(_)
             | Self::NotStored(_)
             | Self::TooMuch
+            | Self::FarBehind
             | Self::ReadLost
             | Self::Corrupt { .. } => false,
         }

@@ -44,6 +44,25 @@ pub struct BucketRange {
     pub sign: i64,
 }
 
+/// Where a page of totals begins: after this row of the result, account and customer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TotalsKey {
+    /// The row of the result.
+    pub row: i64,
+    /// Empty for billables that are not billed to any pair yet.
+    pub account_id: String,
+    pub customer_id: String,
+}
+
+impl TotalsKey {
+    /// The key before all others.
+    pub const START: Self = Self {
+        row: -1,
+        account_id: String::new(),
+        customer_id: String::new(),
+    };
+}
+
 #[derive(Clone, Debug)]
 pub struct TotalsQuery<'a> {
     /// The ranges of buckets that make up the rows.
@@ -58,6 +77,15 @@ pub struct TotalsQuery<'a> {
     pub customer: Option<&'a str>,
     /// Whether to count billables that are not billed to any pair yet.
     pub with_unattributed: bool,
+    /// The last included position of each partition; the last one of the log if `None`.
+    pub cut: Option<&'a [i64]>,
+    /// Only the totals after this key.
+    pub after: &'a TotalsKey,
+    /// The maximum number of rows from buckets.
+    pub limit: usize,
+    /// The width of the quarter hours of the tail, in microseconds, or more than any time to make it
+    /// one row for each customer.
+    pub tail_width: i64,
 }
 
 impl TotalsQuery<'_> {
@@ -65,7 +93,20 @@ impl TotalsQuery<'_> {
     pub(super) fn nobody(&self) -> Option<&'static str> {
         self.with_unattributed.then_some("")
     }
+
+    /// The first account that the tail may have. If there is one row for each customer, the accounts
+    /// before the key's are left out.
+    fn first_account(&self) -> &str {
+        if self.tail_width > QUARTER_HOUR {
+            &self.after.account_id
+        } else {
+            ""
+        }
+    }
 }
+
+/// The width of the finest buckets, in microseconds.
+pub const QUARTER_HOUR: i64 = 900_000_000;
 
 /// A row that adds to a total. The account and the customer are empty for billables that are not
 /// billed to any pair yet.
@@ -80,15 +121,17 @@ pub struct TotalsRow {
     pub voided_count: i64,
 }
 
-/// Totals as rows, and the heads at which they are exact.
+/// Totals as rows, and the positions at which they are exact.
 #[derive(Clone, Debug)]
 pub struct Totals {
-    /// Rows from buckets; `group_key` is the row.
+    /// Rows from buckets, in the order of their keys; `group_key` is the row.
     pub bucketed: Vec<TotalsRow>,
-    /// Rows from the entries after the watermarks; `group_key` is the start of a quarter hour.
+    /// Rows from the entries between the watermarks and the cut, in no particular order;
+    /// `group_key` is the start of a quarter hour, or 0. Those that the buckets have beyond the cut
+    /// are negative.
     pub tail: Vec<TotalsRow>,
-    /// The last position of each partition.
-    pub heads: Vec<i64>,
+    /// The last included position of each partition.
+    pub cut: Vec<i64>,
 }
 
 /// What each kind of entry adds, as rows of four columns: the kind; 1 for the billed pair or 0 for
@@ -131,14 +174,16 @@ macro_rules! roll {
 
 /// Selects the rows of a partition's tail. `$1` is the partition, `$2` and `$3` the positions, `$4`
 /// and `$5` the times, `$6` and `$7` the account and the customer, or null, `$8` the limit, and
-/// `$9` the account that stands for unattributed billables, or null.
+/// `$9` the account that stands for unattributed billables, or null; `$10` is what each entry counts,
+/// `$11` the width of the quarter hours and `$12` the first account.
 pub(super) const TAIL: &str = concat!(
     "with delta (kind, to_pair, billable, voided) as ",
     deltas!(),
     "select group_key, account_id, customer_id,
-         cast(sum(billable) as bigint) as billable_count, cast(sum(voided) as bigint) as voided_count
+         cast($10 * sum(billable) as bigint) as billable_count,
+         cast($10 * sum(voided) as bigint) as voided_count
      from (
-         select occurred_at - occurred_at % 900000000 as group_key,
+         select occurred_at - occurred_at % cast($11 as bigint) as group_key,
              case when delta.to_pair = 1 then coalesce(billed_account_id, '') else '' end as account_id,
              case when delta.to_pair = 1 then coalesce(billed_customer_id, '') else '' end as customer_id,
              delta.billable, delta.voided
@@ -147,12 +192,13 @@ pub(super) const TAIL: &str = concat!(
      ) as tail
      where (cast($6 as text) is null or account_id = $6 or account_id = $9)
        and (cast($7 as text) is null or customer_id = $7 or account_id = '')
+       and account_id >= $12
      group by group_key, account_id, customer_id limit $8"
 );
 
-/// A read is refused if its buckets or its tail give this many rows. 400,000 rows of some 150 bytes
-/// are 60 MB.
-pub(super) const MAX_ROWS: usize = 400_000;
+/// A read is refused if its tail gives this many rows: the totals are far behind. 400,000 rows of
+/// some 150 bytes are 60 MB.
+const MAX_TAIL: usize = 400_000;
 
 /// Selects the partitions that have entries after their watermark.
 const BEHIND: &str = "select log_heads.partition from log_heads
@@ -160,9 +206,9 @@ const BEHIND: &str = "select log_heads.partition from log_heads
      where watermarks.position < log_heads.next_position - 1 order by log_heads.partition";
 
 /// Sums up the buckets in the ranges, which have the columns of [`BucketRange`]. `$1` is the
-/// account and `$2` the customer, or null.
+/// account and `$2` the customer, or null. `$after` is the key that the rows are after.
 macro_rules! bucketed {
-    ($account:expr, $ranges:literal, $limit:literal) => {
+    ($account:expr, $ranges:literal, $after:literal, $limit:literal) => {
         concat!(
             "select wanted.group_key, account_id, customer_id,
                  cast(sum(wanted.sign * billable_count) as bigint) as billable_count,
@@ -174,7 +220,10 @@ macro_rules! bucketed {
              where ",
             $account,
             " and (cast($2 as text) is null or customer_id = $2 or account_id = '')
-             group by wanted.group_key, account_id, customer_id limit ",
+               and (wanted.group_key, account_id, customer_id) > ",
+            $after,
+            " group by wanted.group_key, account_id, customer_id
+             order by wanted.group_key, account_id, customer_id limit ",
             $limit
         )
     };
@@ -183,11 +232,12 @@ pub(super) use bucketed;
 
 /// The two forms of [`bucketed`], with and without an account.
 macro_rules! bucketed_forms {
-    ($ranges:literal, $limit:literal, $nobody:literal) => {
+    ($ranges:literal, $after:literal, $limit:literal, $nobody:literal) => {
         [
             $crate::store::totals::bucketed!(
                 concat!("account_id in ($1, ", $nobody, ")"),
                 $ranges,
+                $after,
                 $limit
             ),
             $crate::store::totals::bucketed!(
@@ -197,6 +247,7 @@ macro_rules! bucketed_forms {
                     ")"
                 ),
                 $ranges,
+                $after,
                 $limit
             ),
         ]
@@ -276,7 +327,7 @@ macro_rules! totals_operations {
                 &self,
                 log: LogInfo,
                 query: &TotalsQuery<'_>,
-            ) -> Result<Option<Totals>, StoreError> {
+            ) -> Result<Totals, StoreError> {
                 self.check_files()?;
                 let mut transaction = self.read.begin_with($dialect::BEGIN_SNAPSHOT).await?;
                 let found: LogRow = sqlx::query_as(LOG).fetch_one(&mut *transaction).await?;
@@ -291,38 +342,46 @@ macro_rules! totals_operations {
                     .fetch_all(&mut *transaction)
                     .await?;
                 let watermarks = by_partition("watermarks", rows, log)?;
+                let cut = match query.cut {
+                    None => heads,
+                    Some(cut) if cut.iter().zip(&heads).all(|(cut, head)| cut <= head) => {
+                        cut.to_vec()
+                    }
+                    // The log has lost its last entries.
+                    Some(_) => return Err(StoreError::WrongLog),
+                };
                 let bucketed = $dialect::totals::bucketed(&mut transaction, query).await?;
-                if bucketed.len() == MAX_ROWS {
-                    return Ok(None);
-                }
                 let mut tail = Vec::new();
-                for (partition, (head, watermark)) in heads.iter().zip(watermarks).enumerate() {
-                    if watermark < *head {
+                for (partition, (cut, watermark)) in cut.iter().zip(watermarks).enumerate() {
+                    if watermark != *cut {
                         let partition = i32::try_from(partition).expect("at most 256");
                         let rows: Vec<TotalsRow> = sqlx::query_as(TAIL)
                             .bind(partition)
-                            .bind(watermark)
-                            .bind(head)
+                            .bind(watermark.min(*cut))
+                            .bind(watermark.max(*cut))
                             .bind(query.from)
                             .bind(query.until)
                             .bind(query.account)
                             .bind(query.customer)
-                            .bind(i64::try_from(MAX_ROWS).expect("a small number"))
+                            .bind(i64::try_from(MAX_TAIL).expect("a small number"))
                             .bind(query.nobody())
+                            .bind((*cut - watermark).signum())
+                            .bind(query.tail_width)
+                            .bind(query.first_account())
                             .fetch_all(&mut *transaction)
                             .await?;
                         tail.extend(rows);
-                        if tail.len() >= MAX_ROWS {
-                            return Ok(None);
+                        if tail.len() >= MAX_TAIL {
+                            return Err(StoreError::FarBehind);
                         }
                     }
                 }
                 transaction.commit().await?;
-                Ok(Some(Totals {
+                Ok(Totals {
                     bucketed,
                     tail,
-                    heads,
-                }))
+                    cut,
+                })
             }
         }
     };

@@ -17,7 +17,7 @@ const ARROWS: [(&str, &str); 19] = [
     ("store", "billable token"),
     ("writer", "billable limits metrics store telemetry"),
     ("reader", "billable store token"),
-    ("totals", "metrics store telemetry"),
+    ("totals", "billable metrics store telemetry"),
     ("attribution", "billable store telemetry writer"),
     ("docs", "billable contract formats"),
     (

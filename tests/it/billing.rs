@@ -1,9 +1,10 @@
 //! `GET /billing`: totals.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::send;
-use crate::support::{Database, Server, on_both_databases};
+use crate::support::raw::Raw;
+use crate::support::{Client, Database, Server, on_both_databases};
 
 on_both_databases!(
     billing_returns_totals_in_three_formats_and_rejects_invalid_parameters,
@@ -82,3 +83,130 @@ on_both_databases!(
         assert_eq!(new_entries["items"].as_array().unwrap().len(), 1);
     }
 );
+
+/// One billable of each of 130,000 customers of the account m, on the 2nd of March.
+async fn insert_customers(database: &Database) {
+    let (id, numbers) = if database.is_postgres() {
+        (
+            "('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid",
+            "generate_series(1::bigint, 130000) as made (n)",
+        )
+    } else {
+        (
+            "unhex(printf('00000000000070008000%012x', n))",
+            "(with recursive made (n) as (values (1) union all select n + 1 from made where n < 130000) select n from made)",
+        )
+    };
+    database
+        .execute_owned(format!(
+            "insert into entries (partition, position, kind, billable_id, account_id, customer_id,
+                 billed_account_id, billed_customer_id, occurred_at, recorded_at, client)
+             select 0, n, 1, {id}, 'm', 'c' || n, 'm', 'c' || n, 1772409600000000, 1772409600000000, 'many'
+             from {numbers};
+             update log_heads set next_position = 130001"
+        ))
+        .await;
+}
+
+// The totals of all accounts are written page by page, and all pages are of one moment.
+on_both_databases!(
+    case_11_very_many_customers_do_not_keep_anybody_from_the_totals,
+    async |database: Database| {
+        let (store, _) = database.store().await;
+        store.close().await;
+        insert_customers(&database).await;
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let report = |account: &str, call: &str| json!({"accountId": account, "customerId": "x", "callSid": call, "occurredAt": "2026-03-02T12:00:00Z"});
+        for account in ["a", "z"] {
+            let reply = client.report(&report(account, "1")).await;
+            assert_eq!(reply.status, 201);
+        }
+        let none = json!({"sessionId": "S", "callSid": "1", "occurredAt": "2026-03-02T12:00:00Z"});
+        assert_eq!(client.report(&none).await.status, 201);
+
+        let path = "/billing?startDate=2026-03-01&endDate=2026-03-31";
+        for query in ["", "&groupBy=day"] {
+            // The client reads nothing until further reports are in the totals.
+            let mut raw = Raw::connect_narrow(server.address()).await;
+            raw.send(format!(
+                "GET {path}{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+                server.secret()
+            ))
+            .await;
+            raw.until_readable().await;
+            let before = client.get(&format!("{path}&accountId=z")).await.json();
+            for number in 0..20 {
+                for account in ["a", "m", "z"] {
+                    let call = format!("{query}-{number}");
+                    assert_eq!(client.report(&report(account, &call)).await.status, 201);
+                }
+            }
+            until_rolled(&client).await;
+            let body = body_of(&raw.rest().await);
+            let billing: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(billing["unattributedCount"], 1);
+            let customers = billing["customers"].as_array().unwrap();
+            let keys: Vec<_> = customers
+                .iter()
+                .map(|row| {
+                    (
+                        row["accountId"].as_str().unwrap(),
+                        row["customerId"].as_str().unwrap(),
+                    )
+                })
+                .collect();
+            assert!(keys.is_sorted() && keys.windows(2).all(|pair| pair[0] != pair[1]));
+            let count = |account: &str| -> i64 {
+                let of = customers.iter().filter(|row| row["accountId"] == account);
+                of.map(|row| row["billableCount"].as_i64().unwrap()).sum()
+            };
+            let expected = before["customers"][0]["billableCount"].as_i64().unwrap();
+            assert_eq!((count("a"), count("z")), (expected, expected), "{query}");
+            assert_eq!(count("m"), 130_000 + expected - 1);
+        }
+        // The account itself, and rows.
+        let of_account = client.get(&format!("{path}&accountId=m")).await.json();
+        assert_eq!(of_account["customers"].as_array().unwrap().len(), 130_001);
+        let csv = client.get(&format!("{path}&format=csv")).await.body;
+        assert_eq!(csv.lines().count(), 1 + 2 + 130_001);
+
+        let mut old = Raw::connect(server.address()).await;
+        old.send(format!(
+            "GET {path} HTTP/1.0\r\nAuthorization: Bearer {}\r\n\r\n",
+            server.secret()
+        ))
+        .await;
+        assert!(old.rest().await.starts_with("HTTP/1.0 505 "));
+    }
+);
+
+/// Returns when the totals have caught up with the log.
+async fn until_rolled(client: &Client) {
+    let rolled = async {
+        while !client
+            .get("/metrics")
+            .await
+            .body
+            .contains("billables_roller_lag_entries 0\n")
+        {}
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), rolled)
+        .await
+        .expect("the totals catch up");
+}
+
+/// Joins the chunks of a response.
+fn body_of(response: &str) -> String {
+    let (_, mut rest) = response.split_once("\r\n\r\n").unwrap();
+    let mut body = String::new();
+    loop {
+        let (size, after) = rest.split_once("\r\n").unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.push_str(&after[..size]);
+        rest = &after[size + 2..];
+    }
+}

@@ -115,7 +115,7 @@ on_both_databases!(
                 < 12_000
         );
         assert!(!text.ends_with("0\r\n\r\n"), "the last chunk is never sent");
-        server.until_logged("an export was cut off").await;
+        server.until_logged("a response was cut off").await;
     }
 );
 

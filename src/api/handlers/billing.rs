@@ -1,20 +1,29 @@
-//! `GET /billing`: totals of whole days by customer, as in Evo Voice's `GetBilling`.
+//! `GET /billing`: totals of whole days by customer, as in Evo Voice's `GetBilling`. Totals that
+//! do not fit into one page are written page by page, while the client reads.
 
+use std::{iter, mem};
+
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
+use http::Version;
 
 use crate::api::caller::{Caller, account_required};
+use crate::api::handlers::stream;
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
-use crate::api::{ApiError, App};
+use crate::api::{ApiError, App, Cut};
 use crate::billable::Field;
 use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
 use crate::reader::points_at;
 use crate::token::Scope;
-use crate::totals::{Days, DaysError, Total, TotalsOf, Zone, read_totals};
+use crate::totals::{Days, DaysError, Total, TotalsOf, TotalsPages, Zone};
 
 /// The maximum number of days with groupBy=day: ten years.
 const MAX_DAYS: usize = 3660;
+
+/// The size of a frame of totals that are written page by page, in bytes.
+const FRAME: usize = 64 * 1024;
 
 const BAD_DATE: &str = "must be a date from 1980-01-01 to 2999-12-31, such as 2026-03-01";
 
@@ -23,6 +32,8 @@ pub(in crate::api) async fn get_billing(
     State(app): State<App>,
     caller: Caller,
     response_format: ResponseFormat,
+    cut: Option<Extension<Cut>>,
+    version: Version,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
@@ -50,55 +61,96 @@ pub(in crate::api) async fn get_billing(
             format!("must not make the range longer than {MAX_DAYS} days with groupBy=day"),
         ));
     }
-    let of = TotalsOf {
-        days: &days,
-        by_day,
-        account: account.as_ref().map(|text| text.as_str()),
-        customer: customer.as_ref().map(|text| text.as_str()),
-        with_unattributed: !is_limited,
-    };
-    let permit = app.totals.acquire(caller.client()).await?;
-    let totals = read_totals(&app.store, app.log, of)
-        .await?
-        .ok_or(ApiError::TooMuch(
-            "the totals have too many rows for one response; request fewer days or one account",
-        ))?;
-    let as_of = points_at(&app.store, &totals.heads).await?;
     let dates: Vec<_> = if by_day {
         days.dates().map(|date| date.to_string()).collect()
     } else {
         Vec::new()
     };
-    let has_account = account.is_some();
-    let customers = totals.customers.into_iter().map(|total| {
-        let Total {
-            day,
-            account_id,
-            customer_id,
-            billable_count,
-            voided_count,
-        } = total;
-        BillingCustomerInfo {
-            account_id: (!has_account).then_some(account_id),
-            customer_id,
-            date: dates.get(day).cloned(),
-            billable_count,
-            voided_count,
-        }
-    });
-    let info = BillingInfo {
-        account_id: account.map(|text| text.as_str().to_owned()),
+    let mut info = BillingInfo {
+        account_id: account.as_ref().map(|text| text.as_str().to_owned()),
         start_date: days.first().to_string(),
         end_date: days.last().to_string(),
         time_zone: days.zone().name().to_owned(),
-        as_of: app.cursors.seal_feed(&as_of)?,
-        customers: customers.collect(),
-        unattributed_count: (!is_limited).then_some(totals.unattributed_count),
+        as_of: String::new(),
     };
-    let pieces = info.pieces(response_format.format).inspect(move |_| {
-        let _held = &permit;
+    let has_account = account.is_some();
+    let of = TotalsOf {
+        days,
+        by_day,
+        account,
+        customer,
+        with_unattributed: !is_limited,
+    };
+    let mut pages = TotalsPages::new(app.store.clone(), app.log, of);
+    let permit = app.totals.acquire(caller.client()).await?;
+    let first = pages.next().await?;
+    let as_of = points_at(&app.store, pages.cut()).await?;
+    info.as_of = app.cursors.seal_feed(&as_of)?;
+    let format = response_format.format;
+    let row = move |(is_first, total)| {
+        customer_info(total, has_account, &dates).write_item(format, is_first)
+    };
+    let unattributed = move |pages: &TotalsPages| (!is_limited).then(|| pages.unattributed_count());
+    let start = info.start(format);
+    if pages.are_done() {
+        let end = info.end(unattributed(&pages), format);
+        let rows = first
+            .into_iter()
+            .enumerate()
+            .map(move |(index, total)| row((index == 0, total)));
+        let pieces = iter::once(start).chain(rows).chain(iter::once(end));
+        return Ok(response_format.pieces(pieces.inspect(move |_| {
+            let _held = &permit;
+        })));
+    }
+    // An HTTP/1.0 body ends with the connection, so a truncated one looks complete.
+    if version < Version::HTTP_11 {
+        return Err(ApiError::OldVersion);
+    }
+    let place = app.exports.acquire(caller.client()).await?;
+    drop(permit);
+    let cut = cut.map(|Extension(cut)| cut);
+    let body = stream::body(&app, caller, cut, place, |output| async move {
+        let mut page = Some(first);
+        let mut text = start;
+        let mut is_first = true;
+        while let Some(totals_of_page) = page {
+            for total in totals_of_page {
+                text.push_str(&row((mem::take(&mut is_first), total)));
+                if text.len() >= FRAME && output.send(mem::take(&mut text)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            page = if pages.are_done() {
+                None
+            } else {
+                Some(pages.next().await?)
+            };
+        }
+        text.push_str(&info.end(unattributed(&pages), format));
+        if output.send(text).await.is_ok() {
+            output.end(None).await;
+        }
+        Ok(())
     });
-    Ok(response_format.pieces(pieces))
+    Ok(response_format.text(body))
+}
+
+fn customer_info(total: Total, has_account: bool, dates: &[String]) -> BillingCustomerInfo {
+    let Total {
+        day,
+        account_id,
+        customer_id,
+        billable_count,
+        voided_count,
+    } = total;
+    BillingCustomerInfo {
+        account_id: (!has_account).then_some(account_id),
+        customer_id,
+        date: dates.get(day).cloned(),
+        billable_count,
+        voided_count,
+    }
 }
 
 fn days(query: &Query) -> Result<Days, ApiError> {

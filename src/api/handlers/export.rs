@@ -1,52 +1,29 @@
-//! Streams everything that matches as rows, in constant memory. It holds no transaction and no
-//! database connection while the client reads.
+//! Streams everything that matches as rows, in constant memory.
 //!
 //! The body ends with trailers that give the number of rows and the SHA-256 of their uncompressed
-//! bytes. An export that cannot be completed is cut: the last chunk is never sent, so that no client
-//! mistakes a part for the whole. So is one whose token was revoked, and one whose client reads so
-//! slowly that it keeps another from its place.
+//! bytes.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use axum::body::{Body, Bytes};
 use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures_util::{Stream, stream};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body_util::StreamBody;
-use hyper::body::Frame;
-use tokio::sync::mpsc;
-use tracing::{Instrument, error, warn};
 
 use crate::api::caller::Caller;
+use crate::api::handlers::stream::{self, Output};
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, Cut};
 use crate::billable::Billable;
 use crate::formats::Format;
 use crate::formats::negotiation::accepts_gzip;
 use crate::formats::record::ExportRows;
-use crate::limits::streams::Place;
 use crate::reader::{List, ReadAhead};
 use crate::store::StoreError;
-use crate::telemetry::chain;
-
-/// The number of finished frames that may wait for the client.
-const AHEAD: usize = 1;
-
-/// The largest frame, in bytes. A client that reads a frame is not slow.
-const FRAME: usize = 256 * 1024;
 
 const ROW_COUNT: HeaderName = HeaderName::from_static("row-count");
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("content-sha256");
-
-/// A part of the body.
-enum Part {
-    Frame(Frame<Bytes>),
-    /// The end, which is sent explicitly: a body is cut if the task that writes it is lost.
-    End,
-}
 
 /// Streams a list, at most `most` billables.
 ///
@@ -69,28 +46,11 @@ pub(in crate::api) async fn stream(
         .get_all(ACCEPT_ENCODING)
         .iter()
         .any(|value| accepts_gzip(value.to_str().unwrap_or_default()));
-    let (sender, receiver) = mpsc::channel(AHEAD);
     let format = response_format.format;
-    let tokens = app.tokens.clone();
-    let write = async move {
-        let reason = tokio::select! {
-            written = write(first, billables, format, is_gzip, &sender, &place) => {
-                if let Err(error) = written {
-                    error!(error = chain(&error), "an export was cut off");
-                }
-                return;
-            }
-            () = place.taken() => "its client reads slowly, and another needed its place",
-            () = caller.until_changed(&tokens) => "its token was revoked or changed, or the tokens cannot be read",
-        };
-        warn!(reason, "an export was cut off");
-        // The client may be reading slowly what was sent before.
-        if let Some(Cut(cut)) = cut {
-            cut.cancel();
-        }
-    };
-    tokio::spawn(write.in_current_span());
-    let mut response = Response::new(Body::new(StreamBody::new(frames(receiver))));
+    let body = stream::body(app, caller, cut, place, |output| async move {
+        write(first, billables, format, is_gzip, &output).await
+    });
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,
@@ -106,26 +66,13 @@ pub(in crate::api) async fn stream(
     Ok(response)
 }
 
-/// Returns the frames up to the explicit end, or an error if it does not come.
-fn frames(receiver: mpsc::Receiver<Part>) -> impl Stream<Item = io::Result<Frame<Bytes>>> {
-    stream::unfold(Some(receiver), async |receiver| {
-        let mut receiver = receiver?;
-        match receiver.recv().await {
-            Some(Part::Frame(frame)) => Some((Ok(frame), Some(receiver))),
-            Some(Part::End) => None,
-            None => Some((Err(io::Error::other("the export was cut off")), None)),
-        }
-    })
-}
-
 /// Writes the rows until the end, or until the client disconnects.
 async fn write(
     first: Option<Vec<Billable>>,
     mut others: ReadAhead,
     format: Format,
     is_gzip: bool,
-    sender: &mpsc::Sender<Part>,
-    place: &Place,
+    output: &Output,
 ) -> Result<(), StoreError> {
     let mut rows = ExportRows::new(format);
     let mut encoder = is_gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
@@ -135,7 +82,7 @@ async fn write(
             rows.write(billable);
         }
         next = others.next().await?;
-        if sender.is_closed() {
+        if output.is_closed() {
             return Ok(());
         }
         let text = rows.take();
@@ -151,45 +98,14 @@ async fn write(
                 std::mem::take(encoder.get_mut())
             }
         };
-        let mut bytes = Bytes::from(bytes);
-        while !bytes.is_empty() {
-            let frame = bytes.split_to(bytes.len().min(FRAME));
-            let sent = place.wait(sender.send(Part::Frame(Frame::data(frame))));
-            if sent.await.is_err() {
-                return Ok(());
-            }
+        if output.send(bytes).await.is_err() {
+            return Ok(());
         }
     }
     let mut trailers = HeaderMap::new();
     trailers.insert(ROW_COUNT, rows.count().into());
     let sha256 = HeaderValue::from_str(&rows.sha256()).expect("hexadecimal digits");
     trailers.insert(CONTENT_SHA256, sha256);
-    for part in [Part::Frame(Frame::trailers(trailers)), Part::End] {
-        let _ = place.wait(sender.send(part)).await;
-    }
+    output.end(Some(trailers)).await;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::StreamExt;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn case_27_a_lost_task_is_a_cut_export() {
-        for is_lost in [false, true] {
-            let (sender, receiver) = mpsc::channel(AHEAD);
-            let task = tokio::spawn(async move {
-                let frame = Frame::data(Bytes::from_static(b"a row\n"));
-                let _ = sender.send(Part::Frame(frame)).await;
-                assert!(!is_lost, "a fault");
-                let _ = sender.send(Part::End).await;
-            });
-            let read: Vec<_> = frames(receiver).collect().await;
-            assert_eq!(task.await.is_err(), is_lost);
-            assert_eq!(read.len(), if is_lost { 2 } else { 1 });
-            assert_eq!(read.last().is_some_and(Result::is_err), is_lost);
-        }
-    }
 }

@@ -200,7 +200,12 @@ pub(super) static GET_BILLING: Operation = Operation {
         WHEN_READING,
         WITH_INPUT,
         OF_TEXTS,
-        &[errors::PREDICATE, errors::NOT_EMPTY, errors::TOO_MUCH],
+        &[
+            errors::PREDICATE,
+            errors::NOT_EMPTY,
+            errors::TOO_MUCH,
+            errors::HTTP_VERSION_NOT_SUPPORTED,
+        ],
     ],
     ..DEFAULTS
 };

@@ -3,13 +3,14 @@
 use sqlx::PgConnection;
 
 use crate::store::StoreError;
-use crate::store::totals::{BucketRange, MAX_ROWS, TotalsQuery, TotalsRow, bucketed_forms};
+use crate::store::totals::{BucketRange, TotalsQuery, TotalsRow, bucketed_forms};
 
 const BUCKETED: [&str; 2] = bucketed_forms!(
     "unnest($3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[])
          as wanted (group_key, level, starts_from, starts_until, sign)",
-    "$8",
-    "$9"
+    "($8, $9, $10)",
+    "$11",
+    "$12"
 );
 
 pub(in crate::store) async fn bucketed(
@@ -31,7 +32,10 @@ pub(in crate::store) async fn bucketed(
         .bind(column(|range| range.from))
         .bind(column(|range| range.until))
         .bind(column(|range| range.sign))
-        .bind(i64::try_from(MAX_ROWS).expect("a small number"))
+        .bind(query.after.row)
+        .bind(&query.after.account_id)
+        .bind(&query.after.customer_id)
+        .bind(i64::try_from(query.limit).expect("a small number"))
         .bind(query.nobody())
         .fetch_all(connection)
         .await?;

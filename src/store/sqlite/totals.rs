@@ -4,13 +4,14 @@ use serde_json::json;
 use sqlx::SqliteConnection;
 
 use crate::store::StoreError;
-use crate::store::totals::{MAX_ROWS, TotalsQuery, TotalsRow, bucketed_forms};
+use crate::store::totals::{TotalsQuery, TotalsRow, bucketed_forms};
 
 const BUCKETED: [&str; 2] = bucketed_forms!(
     "(select value ->> 0 as group_key, value ->> 1 as level, value ->> 2 as starts_from,
              value ->> 3 as starts_until, value ->> 4 as sign from json_each($3)) as wanted",
-    "$4",
-    "$5"
+    "($4, $5, $6)",
+    "$7",
+    "$8"
 );
 
 pub(in crate::store) async fn bucketed(
@@ -34,7 +35,10 @@ pub(in crate::store) async fn bucketed(
         .bind(query.account)
         .bind(query.customer)
         .bind(json!(ranges).to_string())
-        .bind(i64::try_from(MAX_ROWS).expect("a small number"))
+        .bind(query.after.row)
+        .bind(&query.after.account_id)
+        .bind(&query.after.customer_id)
+        .bind(i64::try_from(query.limit).expect("a small number"))
         .bind(query.nobody())
         .fetch_all(connection)
         .await?;
