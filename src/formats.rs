@@ -195,7 +195,8 @@ impl BodyFormat {
     }
 }
 
-/// Decodes a body as UTF-8 and drops a byte order mark.
+/// Decodes a body as UTF-8 and drops a byte order mark, and NUL at the end: clients in C may count
+/// the end of a string.
 fn text(body: &[u8]) -> Result<&str, ReadError> {
     let text = std::str::from_utf8(body).map_err(|error| {
         ReadError::Malformed(format!(
@@ -203,6 +204,7 @@ fn text(body: &[u8]) -> Result<&str, ReadError> {
             error.valid_up_to()
         ))
     })?;
+    let text = text.trim_end_matches('\0');
     Ok(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))
 }
 

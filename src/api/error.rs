@@ -19,6 +19,8 @@ use crate::token::Scope;
 /// An error of the API.
 #[derive(Clone, Debug)]
 pub(super) enum ApiError {
+    /// The request violates HTTP, so its connection is closed.
+    BadRequest(&'static str),
     /// The body or the query could not be parsed.
     Malformed(String),
     /// Fields violate rules, including the token's account limit. All of them are listed, with the
@@ -101,6 +103,7 @@ impl ApiError {
     #[expect(clippy::too_many_lines, reason = "a table with one row per error")]
     fn parts(&self) -> (Error, String) {
         let (error, message) = match self {
+            Self::BadRequest(reason) => (errors::BAD_REQUEST, *reason),
             Self::Malformed(reason) => (errors::MALFORMED, &**reason),
             Self::Invalid(errors) => return invalid(errors),
             Self::Parameter { code, message, .. } => {

@@ -69,9 +69,32 @@ impl IdempotencyKey {
         (visible && (1..=255).contains(&key.len())).then(|| Self(text.into()))
     }
 
+    /// Works like [`Self::parse`], for the value of a header: a quoted one is a string of RFC 9651,
+    /// as the IETF's draft of `Idempotency-Key` has it, and the key is what is quoted.
+    pub fn parse_header(value: &[u8]) -> Option<Self> {
+        match quoted(value) {
+            Some(key) => Self::parse(&key),
+            None => Self::parse(value),
+        }
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Returns the content of a quoted string, or `None` if the value is not one.
+fn quoted(value: &[u8]) -> Option<Vec<u8>> {
+    let mut inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?.iter();
+    let mut content = Vec::new();
+    while let Some(byte) = inner.next() {
+        match byte {
+            b'"' => return None,
+            b'\\' => content.push(*inner.next().filter(|byte| matches!(byte, b'"' | b'\\'))?),
+            byte => content.push(*byte),
+        }
+    }
+    Some(content)
 }
 
 /// How repeats of a report are detected.

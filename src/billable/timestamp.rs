@@ -68,7 +68,7 @@ impl Timestamp {
     }
 }
 
-/// Whether a text is `[.digits]`, followed by `Z` or `±hh:mm`.
+/// Whether a text is `[.digits]`, followed by `Z` or `±hh:mm`, from 00:00 to 23:59.
 fn is_fraction_and_offset(rest: &str) -> bool {
     let offset = match rest.strip_prefix('.') {
         Some(fraction) => {
@@ -82,7 +82,8 @@ fn is_fraction_and_offset(rest: &str) -> bool {
     };
     matches!(offset, "Z" | "z")
         || matches!(offset.as_bytes(), [b'+' | b'-', a, b, b':', c, d]
-            if [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()))
+            if [a, b, c, d].iter().all(|byte| byte.is_ascii_digit())
+                && [*a, *b] <= *b"23" && *c <= b'5')
 }
 
 impl fmt::Display for Timestamp {
@@ -130,6 +131,8 @@ mod tests {
             "2026-03-01T09:30:00,5Z",
             "2026-03-01T09:30:00.Z",
             "1772357400",
+            "2026-03-01T09:30:00+24:00",
+            "2026-03-01T09:30:00-01:60",
             "2026-03-01T09:30:00Zé",
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");

@@ -320,8 +320,14 @@ impl Import {
         assert_eq!(rows.len(), outcomes.len(), "an outcome for each row");
         for ((row, is_new), outcome) in rows.into_iter().zip(outcomes) {
             match outcome.map_err(|error| unsure(&error))? {
-                AppendOutcome::Stored(_) | AppendOutcome::Replayed(_) => {}
+                AppendOutcome::Stored(_) => {}
                 // Another process has stored the id since the comparison.
+                AppendOutcome::Replayed(_) => {
+                    if is_new {
+                        self.counts.new -= 1;
+                        self.counts.known += 1;
+                    }
+                }
                 AppendOutcome::Conflict(fields, _) => {
                     if is_new {
                         self.counts.new -= 1

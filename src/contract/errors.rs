@@ -21,6 +21,7 @@ macro_rules! errors {
 }
 
 errors! {
+    BAD_REQUEST = 400 "BadRequest" => "The request violates HTTP/1.1: it has no or several Host headers, or a Transfer-Encoding other than chunked.";
     MALFORMED = 400 "SerializationException" => "The body or the query could not be parsed.";
     NOT_EMPTY = 400 Code::NotEmpty.as_str() => "A required value is missing.";
     LENGTH = 400 Code::Length.as_str() => "A string is empty or longer than 256 characters.";
@@ -55,7 +56,7 @@ errors! {
 
 /// Errors of every operation. 405 is not listed, because a method that the path does not support
 /// belongs to no operation.
-pub const ALWAYS: &[Error] = &[INTERNAL_SERVER_ERROR, TIMEOUT];
+pub const ALWAYS: &[Error] = &[BAD_REQUEST, INTERNAL_SERVER_ERROR, TIMEOUT];
 
 /// Errors of every operation that requires a token.
 pub const WITH_TOKEN: &[Error] = &[

@@ -16,6 +16,8 @@ const MAX_PART_HEAD: usize = 8 * 1024;
 /// # Errors
 /// The decoded form is not UTF-8, has too many fields, or has an invalid `cdr`.
 pub(super) fn read(text: &str) -> Result<Document, ReadError> {
+    // Some clients end a form like a line. A line end that belongs to a value is escaped.
+    let text = text.trim_end_matches(['\r', '\n']);
     document(&Parameters::parse(text)?)
 }
 

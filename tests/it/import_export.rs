@@ -529,3 +529,36 @@ fn commands_that_need_a_log_do_not_create_one() {
         assert!(errors.contains("the database has no log yet"), "{errors}");
     }
 }
+
+on_both_databases!(
+    case_23_of_two_imports_at_once_only_one_counts_a_row_as_new,
+    async |database: Database| {
+        let (store, _) = database.store().await;
+        store.close().await;
+        let files = Files::new();
+        let rows: String = (0..3000).map(|number| format!("S,{number}\n")).collect();
+        let file = files.with("calls.csv", &format!("SessionId,CallSid\n{rows}"));
+        let begun: Vec<_> = (0..3)
+            .map(|_| {
+                let mut command = command(&database, &["import", &file]);
+                command
+                    .stdout(std::process::Stdio::piped())
+                    .stderr(std::process::Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        let mut counts = [0, 0];
+        for import in begun {
+            let done = import.wait_with_output().unwrap();
+            assert!(done.status.success(), "{done:?}");
+            let output = String::from_utf8(done.stdout).unwrap();
+            for (count, part) in counts.iter_mut().zip(output.split(", ")) {
+                let number = part.split(' ').next_back().unwrap();
+                *count += number.parse::<u64>().unwrap();
+            }
+        }
+        assert_eq!(counts, [3000, 6000]);
+        assert_eq!(database.ids().await.len(), 3000);
+    }
+);

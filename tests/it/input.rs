@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::servicestack::{ID, REPORT};
 use crate::support::client::send;
 use crate::support::raw::Raw;
+use crate::support::server::{command, run};
 use crate::support::{Database, Server, on_both_databases};
 
 const MEGABYTE: usize = 1024 * 1024;
@@ -598,3 +599,135 @@ async fn case_31_a_reading_route_refuses_parameters_that_it_does_not_know() {
     let unknown = server.client_of("bil_unknown");
     assert_eq!(unknown.get("/billables?account=gamma").await.status, 401);
 }
+
+#[tokio::test]
+async fn case_17_a_blank_session_is_refused() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let client = server.client();
+    let pair = json!({"accountId": "a", "customerId": "c"});
+    for session in ["%20", "%09", "%C2%A0%20"] {
+        let path = format!("/sessions/{session}");
+        let put = send(client.request(Method::PUT, &path).json(&pair)).await;
+        assert_eq!((put.status, put.error_code()), (400, "NotEmpty".to_owned()));
+        assert_eq!(client.get(&path).await.status, 400);
+    }
+    let (code, output, errors) = run(&mut command(&database, &["verify"]));
+    assert_eq!(code, 0, "{output}{errors}");
+}
+
+/// Another server in front of this one could read such a request differently.
+#[tokio::test]
+async fn case_19_a_request_that_violates_http_is_refused_and_its_connection_is_closed() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let head = |rest: &str| {
+        format!(
+            "POST /billables HTTP/1.1\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n{rest}",
+            server.secret()
+        )
+    };
+    let body = r#"{"sessionId":"S"}"#;
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    for bad in [
+        length.clone(),
+        format!("Host: a\r\nHost: a\r\n{length}"),
+        format!("Host: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n{chunked}"),
+        format!(
+            "Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}"
+        ),
+        format!("Host: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n{chunked}"),
+    ] {
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(head(&bad)).await;
+        let reply = raw.rest().await;
+        assert!(reply.starts_with("HTTP/1.1 400 "), "{bad}: {reply}");
+        assert!(
+            reply.to_lowercase().contains("connection: close"),
+            "{reply}"
+        );
+    }
+    assert!(database.ids().await.is_empty());
+    for good in [
+        format!("Host: a\r\nConnection: close\r\nTransfer-Encoding: Chunked\r\n\r\n{chunked}"),
+        format!("Host:\r\nConnection: close\r\n{length}"),
+    ] {
+        let mut raw = Raw::connect(server.address()).await;
+        raw.send(head(&good)).await;
+        let reply = raw.rest().await;
+        assert!(reply.starts_with("HTTP/1.1 201 "), "{good}: {reply}");
+        // ServiceStack's Java client looks for headers in this letter case.
+        assert!(
+            reply.contains("\r\nContent-Type: application/json"),
+            "{reply}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn case_29_what_embedded_clients_add_at_the_end_is_ignored() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    for (content_type, body, expected) in [
+        (
+            "application/json",
+            "{\"callSid\":\"1\",\"sessionId\":\"S\"}\0",
+            201,
+        ),
+        (
+            "application/json",
+            "{\"callSid\":\"1\",\"sessionId\":\"S\"}\0\0",
+            200,
+        ),
+        (
+            "application/x-www-form-urlencoded",
+            "callSid=1&sessionId=S\r\n",
+            200,
+        ),
+        (
+            "application/x-www-form-urlencoded",
+            "sessionId=S&callSid=1\n",
+            200,
+        ),
+        ("text/csv", "callSid,sessionId\r\n\r\n1,S\r\n\r\n", 200),
+        (
+            "application/json",
+            "{\"callSid\":\"1\0\",\"sessionId\":\"S\"}",
+            400,
+        ),
+        ("application/json", "{\"callSid\":\"1\"}\0{}", 400),
+    ] {
+        let report = server.client().post("/billables");
+        let reply = send(report.header("Content-Type", content_type).body(body)).await;
+        assert_eq!(reply.status, expected, "{body:?}: {reply:?}");
+    }
+}
+
+on_both_databases!(
+    case_30_a_quoted_idempotency_key_is_the_key_itself,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let report = json!({"sessionId": "S"});
+        let first = client.report_keyed("\"8e03\"", &report).await;
+        assert_eq!(first.status, 201);
+        let again = client.report_keyed("8e03", &report).await;
+        assert_eq!((again.status, again.id()), (200, first.id()));
+        // An escaped quote belongs to the key; what is not a quoted string is taken as it is.
+        let escaped = client.report_keyed(r#""a\"b""#, &report).await;
+        let same = client.report_keyed(r#"a"b"#, &report).await;
+        assert_eq!((escaped.status, same.status), (201, 200));
+        for key in [r#""a"#, r#"a""#, r#""a"b""#, r#""a\x""#] {
+            assert_eq!(client.report_keyed(key, &report).await.status, 201, "{key}");
+        }
+        for key in [r#""""#, r#""a b""#] {
+            let refused = client.report_keyed(key, &report).await;
+            assert_eq!(
+                (refused.status, refused.error_code()),
+                (400, "InvalidIdempotencyKey".to_owned()),
+                "{key}"
+            );
+        }
+    }
+);

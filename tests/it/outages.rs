@@ -363,3 +363,32 @@ async fn reports_that_wait_too_long_in_the_queue_are_refused() {
     assert_eq!(database.ids().await.len(), stored);
     assert_eq!(server.client().report(&call(0)).await.status / 100, 2);
 }
+
+/// `fsync` takes effect at a reload, without a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_18_nothing_is_acknowledged_while_postgresql_may_lose_commits() {
+    let cluster = Cluster::start(&[]);
+    let database = Database::created_on(&cluster.url(), "").await;
+    let server = Server::start(&database).await;
+    let client = server.client();
+    let mut number = 0;
+    for setting in ["fsync", "full_page_writes"] {
+        assert_eq!(client.report(&call(number)).await.status, 201);
+        database
+            .execute_owned(format!("alter system set {setting} = off"))
+            .await;
+        database.execute("select pg_reload_conf()").await;
+        until_readiness_is(503, &server).await;
+        number += 1;
+        assert_unavailable(&client.report(&call(number)).await);
+        let text = format!("{setting} is off");
+        server.until_logged(&text).await;
+        database
+            .execute_owned(format!("alter system reset {setting}"))
+            .await;
+        database.execute("select pg_reload_conf()").await;
+        until_readiness_is(200, &server).await;
+    }
+    until_stored(&client, number).await;
+    assert_eq!(database.ids().await.len(), 3);
+}

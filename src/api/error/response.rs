@@ -1,7 +1,7 @@
 //! Conversion of an error into a response with its status and headers.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 use crate::api::ApiError;
@@ -22,6 +22,9 @@ impl IntoResponse for ApiError {
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static("Basic realm=\"billables\", charset=\"UTF-8\""),
             );
+        }
+        if let Self::BadRequest(_) = self {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Self::UnsupportedCoding = self {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));

@@ -357,7 +357,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiErr
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => IdempotencyKey::parse(value.as_bytes())
+        (Some(value), None) => IdempotencyKey::parse_header(value.as_bytes())
             .map(Some)
             .ok_or(ApiError::BadKey),
         (Some(_), Some(_)) => Err(ApiError::BadKey),

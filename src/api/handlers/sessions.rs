@@ -133,6 +133,10 @@ fn shown(response_format: ResponseFormat, found: &SessionFound) -> Response {
 }
 
 fn session_id(id: String) -> Result<Text, ApiError> {
+    // No report has a blank session, because that counts as none.
+    if id.trim().is_empty() {
+        return Err(ApiError::missing("SessionId"));
+    }
     Text::parse(Field::SessionId, id).map_err(|error| vec![error].into())
 }
 

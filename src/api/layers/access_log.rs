@@ -62,11 +62,20 @@ impl AccessLog<'_> {
             .get()
             .map(|RequestOutcome(said)| *said);
         let code = error.map(ApiError::code);
-        self.end(response.status(), code.or(said).unwrap_or("ok"), error);
+        let identity = response.headers().get("billable-identity");
+        let identity = identity.and_then(|identity| identity.to_str().ok());
+        let outcome = code.or(said).unwrap_or("ok");
+        self.end(response.status(), outcome, identity, error);
         self.is_answered = true;
     }
 
-    fn end(&self, status: StatusCode, outcome: &'static str, error: Option<&ApiError>) {
+    fn end(
+        &self,
+        status: StatusCode,
+        outcome: &'static str,
+        identity: Option<&str>,
+        error: Option<&ApiError>,
+    ) {
         let took = self.started.elapsed();
         let route = self.route;
         let method = match self.method {
@@ -89,6 +98,7 @@ impl AccessLog<'_> {
                     http.path = %self.path.chars().take(200).collect::<String>().escape_default(),
                     http.status = status.as_u16(),
                     outcome,
+                    identity,
                     $($name = $value,)*
                     duration_us = as_micros(took),
                     "answered"
@@ -143,7 +153,7 @@ impl Drop for AccessLog<'_> {
         if !self.is_answered {
             // The client has disconnected; 499 is the usual status for that.
             let status = StatusCode::from_u16(499).expect("a status");
-            self.end(status, "Abandoned", None);
+            self.end(status, "Abandoned", None, None);
         }
     }
 }

@@ -8,10 +8,10 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRAILER,
+    TRANSFER_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span};
@@ -85,6 +85,9 @@ pub(in crate::api) async fn middleware(
     );
     let deadline = first_byte + app.request_timeout + wait(&request);
     let run = async {
+        if let Some(violation) = violation(&request) {
+            return ApiError::BadRequest(violation).into_response();
+        }
         if canonical.is_none() {
             let path = request.uri().path().trim_end_matches('/');
             let mut aliases = routes::MANUAL_ALIASES.into_iter();
@@ -159,6 +162,22 @@ fn file_name(route: &'static str) -> &'static str {
             Some(name) => name.trim_end_matches("[]"),
             None => "billables",
         },
+    }
+}
+
+/// Returns how a request violates HTTP/1.1, if it does in a way that hyper accepts. Another server
+/// in front of this one could read such a request differently.
+fn violation(request: &Request) -> Option<&'static str> {
+    let headers = request.headers();
+    if request.version() == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1 {
+        return Some("an HTTP/1.1 request must have one Host header");
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    match (codings.next(), codings.next()) {
+        (None, _) => None,
+        (Some(coding), None) if is_chunked(coding) => None,
+        _ => Some("the only Transfer-Encoding that is supported is chunked, once"),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::formats::document::{Document, Items};
 /// Parses reports. Header names are case-insensitive; white space around them is ignored.
 ///
 /// An empty cell counts as not given. A row may have fewer cells than the header, but not more.
-/// Rows end with CRLF, LF or CR. An empty line is a row with one empty cell, except at the end.
+/// Rows end with CRLF, LF or CR. Empty lines are skipped.
 ///
 /// # Errors
 /// Quotes are misplaced, the header names a field twice or has too many columns, a row has more
@@ -57,13 +57,19 @@ impl RowReader<'_> {
         if self.is_done {
             return Ok(None);
         }
-        self.row += 1;
-        let (taken, has_ended) = self.splitter.push(self.rest);
-        self.rest = &self.rest[taken..];
-        // Trailing line ends were trimmed, so only the last row ends without one.
-        self.is_done = !has_ended;
-        let cells = self.splitter.take().map_err(|what| self.malformed(what))?;
-        Ok(Some(cells))
+        loop {
+            self.row += 1;
+            let (taken, has_ended) = self.splitter.push(self.rest);
+            let (text, rest) = self.rest.split_at(taken);
+            self.rest = rest;
+            // Trailing line ends were trimmed, so only the last row ends without one.
+            self.is_done = !has_ended;
+            let cells = self.splitter.take().map_err(|what| self.malformed(what))?;
+            let is_blank = text.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+            if self.is_done || !is_blank {
+                return Ok(Some(cells));
+            }
+        }
     }
 
     fn malformed(&self, what: &str) -> ReadError {
@@ -101,6 +107,19 @@ mod tests {
     }
 
     #[test]
+    fn case_29_empty_lines_are_skipped_and_empty_cells_are_rows() {
+        let some = |text: &str| Some(text.to_owned());
+        for end in ["\n", "\r\n", "\r"] {
+            let text = "\nsessionId\n\nS1\n\n\n\"\"\n\nS2\n\n".replace('\n', end);
+            assert_eq!(sessions(&text), Ok(vec![some("S1"), None, some("S2")]));
+        }
+        let Err(error) = read("sessionId\n\n\nS1,x\n") else {
+            panic!("a row with too many cells");
+        };
+        assert!(error.to_string().contains("(row 4)"), "{error}");
+    }
+
+    #[test]
     fn malformed_csv_is_refused() {
         let wide = format!("{}\n", ",".repeat(2000));
         for text in [
@@ -114,10 +133,10 @@ mod tests {
         ] {
             assert!(sessions(text).is_err(), "{text:.40}");
         }
-        // A quote inside an unquoted cell is literal; an empty line is a row.
+        // A quote inside an unquoted cell is literal.
         assert_eq!(
-            sessions("sessionId\r\nS\"1\r\n\r\nS2\r\n\r\n"),
-            Ok(vec![Some("S\"1".to_owned()), None, Some("S2".to_owned())])
+            sessions("sessionId\r\nS\"1\r\n"),
+            Ok(vec![Some("S\"1".to_owned())])
         );
         assert!(!read("sessionId\nS1").expect("CSV").is_batch());
         assert!(read("sessionId\nS1\nS2").expect("CSV").is_batch());

@@ -11,14 +11,28 @@ pub(in crate::formats) enum Cells {
     AsTheyAre,
 }
 
-/// Removes the guard from a cell.
+/// Removes the guard from a cell, if it has one.
 pub fn unguarded(cell: &str) -> &str {
-    cell.strip_prefix('\'').unwrap_or(cell)
+    let guarded = cell.strip_prefix('\'').filter(|rest| needs_guard(rest));
+    guarded.unwrap_or(cell)
 }
 
-/// Whether a string needs the guard: it begins like a formula, or with `'` itself.
+/// Whether a string needs the guard: it begins with `'`, or like a formula after characters that a
+/// spreadsheet may drop.
 fn needs_guard(text: &str) -> bool {
-    text.starts_with(['=', '+', '-', '@', '\'', '\t', '\r'])
+    // The full-width forms are formulas in spreadsheets set to Chinese, Japanese or Korean.
+    const STARTS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    text.starts_with(['\'', '\t', '\r']) || text.trim_start_matches(is_unseen).starts_with(STARTS)
+}
+
+/// Whether a character takes no ink: white space, and characters that are not shown.
+fn is_unseen(character: char) -> bool {
+    character.is_whitespace()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        )
 }
 
 /// Writes a header in .NET spelling and one row.
@@ -85,5 +99,30 @@ mod tests {
         ] {
             assert_eq!(row(text), format!("Id\r\n{cell}\r\n"));
         }
+    }
+
+    #[test]
+    fn case_26_a_cell_that_looks_like_a_formula_is_guarded_and_only_that_guard_is_removed() {
+        for text in [
+            "＝1+1",
+            "＋1",
+            "－1",
+            "＠a",
+            "\u{200b}=1",
+            " \u{feff}\u{2060}=1",
+            "\u{a0}@a",
+            "\t=1",
+            "'",
+            "''",
+        ] {
+            assert!(needs_guard(text), "{text}");
+            assert_eq!(unguarded(&format!("'{text}")), text);
+        }
+        for text in ["", " ", "a=1", "１", "\u{200b}a", "．1"] {
+            assert!(!needs_guard(text), "{text}");
+            assert_eq!(unguarded(text), text);
+        }
+        // A quote that guards nothing is a part of the value.
+        assert_eq!(unguarded("'a"), "'a");
     }
 }
