@@ -177,6 +177,7 @@ mod tests {
         let app = App::new(store, log, writer, tokens, trust, cursors, limits, stop);
         let router = app.with_layers(Router::new().route(routes::LIVEZ, get(handler)));
         let request = Request::get(routes::LIVEZ)
+            .header("host", "x")
             .header("accept", "application/xml")
             .body(Body::empty());
         let response = router

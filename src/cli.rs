@@ -24,6 +24,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use strsim::damerau_levenshtein;
 
 use crate::config::{self, DatabaseArgs, LogArgs, ServeArgs};
 use crate::store::{LogInfo, OpenError, Store, StoreError};
@@ -122,13 +123,14 @@ pub fn main() -> ExitCode {
 }
 
 fn settle() -> Result<(), Failure> {
-    // The error's own message would repeat the line, which may hold a secret.
-    if let Err(error) = dotenvy::dotenv()
+    // Only here: the `.env` of a parent folder belongs to something else.
+    if let Err(error) = dotenvy::from_path("./.env")
         && !error.not_found()
     {
-        return Err(Failure::Usage(
-            "cannot read .env: each line must be NAME=VALUE or a comment".to_owned(),
-        ));
+        return Err(Failure::Usage(format!(
+            "cannot read .env{}",
+            env_fault(&error)
+        )));
     }
     let mut arguments = std::env::args_os();
     if arguments.any(|argument| config::has_password(&argument.to_string_lossy())) {
@@ -140,6 +142,50 @@ fn settle() -> Result<(), Failure> {
     run(Cli::parse())
 }
 
+/// Says what is wrong with `.env`. The error's own message would repeat the line, which may hold a
+/// secret.
+fn env_fault(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(line, _) => {
+            let text = std::fs::read_to_string("./.env").unwrap_or_default();
+            let first = line.lines().next().unwrap_or_default();
+            let number = text.lines().position(|known| known.trim() == first.trim());
+            let number = number.map(|index| format!(", line {}", index + 1));
+            format!(
+                "{}: each line must be NAME=VALUE or a comment",
+                number.unwrap_or_default()
+            )
+        }
+        dotenvy::Error::Io(error) => format!(": {error}"),
+        _ => ": a name or a value is not valid".to_owned(),
+    }
+}
+
+/// Warns of environment variables that look like settings and are none.
+fn warn_of_unknown_variables() {
+    let mut known = vec!["BILLABLES_ADMIN_TOKEN", "BILLABLES_ADMIN_TOKEN_FILE"];
+    let definition = definition();
+    let commands = std::iter::once(&definition).chain(definition.get_subcommands());
+    let arguments: Vec<_> = commands.flat_map(clap::Command::get_arguments).collect();
+    known.extend(
+        arguments
+            .iter()
+            .filter_map(|argument| argument.get_env()?.to_str()),
+    );
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if !name.starts_with("BILLABLES_") || known.contains(&&*name) {
+            continue;
+        }
+        let nearest = known
+            .iter()
+            .min_by_key(|known| damerau_levenshtein(&name, known))
+            .expect("there are settings");
+        let name = telemetry::printable(&name, 100);
+        tracing::warn!("there is no setting {name}; did you mean {nearest}?");
+    }
+}
+
 fn run(cli: Cli) -> Result<(), Failure> {
     let Cli {
         command,
@@ -148,6 +194,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     } = cli;
     telemetry::start(common.log.log_format, &config::log_filter())
         .map_err(|error| Failure::Usage(format!("RUST_LOG is invalid: {error}")))?;
+    warn_of_unknown_variables();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -187,14 +234,16 @@ fn report(failure: &Failure) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Opens a store with one connection for reading, which is enough for a command.
-async fn open(url: &str) -> Result<Store, OpenError> {
-    Store::open(url, 1).await
+/// Opens a store, or creates it, with one connection for reading, which is enough for a command.
+async fn open_or_create(url: &str) -> Result<Store, Failure> {
+    let store = Store::open(url, 1).await?;
+    store.migrate().await?;
+    Ok(store)
 }
 
 /// Opens a store that already has a log, for commands that must not create one.
 async fn open_log(url: &str) -> Result<(Store, LogInfo), Failure> {
-    let store = open(url).await?;
+    let store = Store::open_existing(url, 1).await?;
     store.migrate().await?;
     match store.log_find().await? {
         Some((log, _)) => Ok((store, log)),

@@ -54,11 +54,11 @@ pub fn has_password(argument: &str) -> bool {
 #[derive(Clone, Debug, Args)]
 pub struct ListenArgs {
     /// Address and port that the server listens on.
-    #[arg(long, env = "BILLABLES_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "BILLABLES_LISTEN", default_value = "127.0.0.1:8080", value_parser = address)]
     pub listen: String,
     /// Separate private address for /livez, /readyz and /metrics: plain HTTP, no tokens, at most
     /// 64 connections.
-    #[arg(long, env = "BILLABLES_ADMIN_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "BILLABLES_ADMIN_LISTEN", value_name = "ADDRESS", value_parser = address_or_none)]
     admin_listen: Option<String>,
     /// PEM file with the certificate chain, the server's certificate first; SIGHUP reloads it.
     #[arg(long, env = "BILLABLES_TLS_CERT", value_name = "FILE")]
@@ -77,6 +77,33 @@ impl ListenArgs {
     pub fn tls_cert(&self) -> Option<&Path> {
         file(self.tls_cert.as_deref())
     }
+}
+
+/// Checks that a text is a host and a port. The host's address is looked up when it is needed.
+fn address(text: &str) -> Result<String, String> {
+    let parts = text.rsplit_once(':');
+    let is_address =
+        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if is_address {
+        return Ok(text.to_owned());
+    }
+    let port = text.trim_start_matches(':');
+    let port = if port.parse::<u16>().is_ok() {
+        port
+    } else {
+        "8080"
+    };
+    Err(format!(
+        "must be an address and a port, such as 127.0.0.1:{port}, or 0.0.0.0:{port} for all IPv4 addresses"
+    ))
+}
+
+/// Works like [`address`]. Empty counts as unset.
+fn address_or_none(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    address(text)
 }
 
 fn file(name: Option<&OsStr>) -> Option<&Path> {
@@ -232,6 +259,25 @@ pub fn log_filter() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn case_37_an_address_to_listen_on_has_a_host_and_a_port() {
+        for good in ["127.0.0.1:0", "localhost:8080", "[::]:80", "0.0.0.0:65535"] {
+            assert_eq!(address(good), Ok(good.to_owned()));
+        }
+        for (bad, shown) in [
+            ("8080", "127.0.0.1:8080"),
+            (":9000", "127.0.0.1:9000"),
+            ("localhost", "127.0.0.1:8080"),
+            ("localhost:65536", "127.0.0.1:8080"),
+            ("localhost:", "127.0.0.1:8080"),
+            ("", "127.0.0.1:8080"),
+        ] {
+            let said = address(bad).expect_err("no address");
+            assert!(said.contains(shown), "{said}");
+        }
+        assert_eq!(address_or_none(""), Ok(String::new()));
+    }
 
     #[test]
     fn a_password_in_an_argument_is_detected() {

@@ -42,6 +42,8 @@ mod trust;
 mod verify;
 mod void_attribute;
 
+use std::fs;
+use std::io::ErrorKind::NotFound;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -105,7 +107,8 @@ pub struct SessionFound {
 pub type TokenFound = Result<(SecretHash, Token), StoreError>;
 
 impl Store {
-    /// Opens the database at a URL. It refuses a database that may lose acknowledged commits.
+    /// Opens the database at a URL, and creates the file of an SQLite database if there is none. It
+    /// refuses a database that may lose acknowledged commits.
     ///
     /// # Errors
     /// One sentence that names the problem: the URL, the connection or a setting.
@@ -114,6 +117,31 @@ impl Store {
             Some(path) => Self::Sqlite(sqlite::Store::open(&path, read_connections).await?),
             None => Self::Postgres(postgres::Store::open(url, read_connections).await?),
         })
+    }
+
+    /// Works like [`Self::open`], but creates nothing.
+    ///
+    /// # Errors
+    /// Also [`OpenError::Missing`], if there is no database, or an empty one.
+    pub async fn open_existing(url: &str, read_connections: u32) -> Result<Self, OpenError> {
+        if let Some(path) = Self::file(url)?
+            && fs::metadata(&path)
+                .map_or_else(|error| error.kind() == NotFound, |file| file.len() == 0)
+        {
+            return Err(match sqlite::place::open(&path, &sqlite::label(&path)) {
+                Err(reason) => reason,
+                Ok(_) => OpenError::Missing(sqlite::label(&path)),
+            });
+        }
+        let store = Self::open(url, read_connections).await?;
+        if let Self::Postgres(opened) = &store
+            && !opened.has_schema().await?
+        {
+            let label = opened.label();
+            store.close().await;
+            return Err(OpenError::Missing(label));
+        }
+        Ok(store)
     }
 
     /// Migrates the schema, under a lock. Idempotent.

@@ -76,13 +76,16 @@ pub fn printable(text: &str, max: usize) -> String {
     shown
 }
 
-/// Formats an error and its causes on one line.
+/// Formats an error and its causes on one line. A cause that the text has already is left out.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
         next = cause.source();
     }
     text

@@ -98,11 +98,16 @@ pub(crate) fn billables(
     let create = [
         "token", "create", "--client", "bench", "--scope", "report", "read",
     ];
-    let token = Command::new(program)
-        .args(create)
-        .env("DATABASE_URL", url)
-        .output()
-        .unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env("DATABASE_URL", url)
+            .output()
+            .unwrap()
+    };
+    run(&["migrate"]);
+    let token = run(&create);
     assert!(
         token.status.success(),
         "{}",

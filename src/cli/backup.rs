@@ -1,7 +1,7 @@
 //! `billables backup`: writes a consistent copy of an SQLite database, while a server may
 //! be running.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,8 +34,9 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     // The backup holds everything that the database does, so it gets the same permissions.
     let readers = fs::metadata(&database)
         .map_err(|error| Failure::Failed(format!("cannot read {}: {error}", database.display())))?;
-    File::create_new(partial.path())
-        .and_then(|file| file.set_permissions(readers.permissions()))
+    partial
+        .file()
+        .set_permissions(readers.permissions())
         .map_err(failed(partial.path()))?;
     let held = tokio::select! {
         copied = store::file_copy(&database, partial.path()) => copied?,

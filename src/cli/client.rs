@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::table::table;
 use super::token::{self, account, client, shown_limit, sorted_accounts};
-use super::{Failure, open};
+use super::{Failure, open_log};
 use crate::billable::{ClientName, Timestamp};
 use crate::store::Store;
 use crate::token::{Client, Scope, Token};
@@ -39,8 +39,7 @@ pub(super) struct AccountsArgs {
 
 #[expect(clippy::print_stdout, reason = "the result of the command")]
 pub(super) async fn run(url: &str, command: Command) -> Result<(), Failure> {
-    let store = open(url).await?;
-    store.migrate().await?;
+    let (store, _) = open_log(url).await?;
     match command {
         Command::List { json } => print!("{}", list(&store, json).await?),
         Command::Accounts(args) => println!("{}", limit(&store, args).await?),

@@ -5,7 +5,7 @@
 //! interrupted copy can be resumed.
 
 use super::progress::Progress;
-use super::{Failure, open};
+use super::{Failure, open_log, open_or_create};
 use crate::store::{AccountFilter, LogInfo, PositionRange, Store};
 
 /// Entries per transaction.
@@ -22,9 +22,8 @@ pub(super) struct Args {
 
 #[expect(clippy::print_stdout, reason = "the result of the command")]
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let (from, to) = (open(&args.from).await?, open(&args.to).await?);
-    from.migrate().await?;
-    to.migrate().await?;
+    let (from, _) = open_log(&args.from).await?;
+    let to = open_or_create(&args.to).await?;
     let Some((log, made_at)) = from.log_find().await? else {
         return Err(refused("there is no log to copy"));
     };

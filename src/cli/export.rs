@@ -1,7 +1,6 @@
 //! `billables export`: writes the rows of `GET /billables?format=…`, byte for byte, in constant
 //! memory.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -76,8 +75,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         Some(path) => {
             let partial = AtomicFile::beside(path)?;
             let named = path.display().to_string();
-            let file = File::create(partial.path()).map_err(failed(&named))?;
-            let exported = export(list, format, &file, &named).await?;
+            let exported = export(list, format, partial.file(), &named).await?;
             partial.replace(path)?;
             println!("{exported}");
         }

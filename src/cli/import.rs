@@ -21,7 +21,7 @@ use self::seen::{Seen, other_content};
 use super::arguments::{RowFormat, assignment};
 use super::progress::Progress;
 use super::records::FileRows;
-use super::{Failure, open, token};
+use super::{Failure, open_log, token};
 use crate::api::check_clock;
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, ClientName, Entry, Timestamp, Void};
@@ -91,22 +91,13 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         .into_iter()
         .map(|path| Ok((format_of(&path, format)?, path)))
         .collect();
-    let store = open(url).await?;
-    store.migrate().await?;
-    let log = if dry_run {
-        // A dry run creates no log, because that would fix the number of partitions.
-        store.log_find().await?.map(|(log, _)| log)
-    } else {
-        Some(store.log_prepare(None, Timestamp::now()).await?)
-    };
+    let (store, log) = open_log(url).await?;
     if let (_, Some(fault)) = check_clock(&store, Timestamp::now()).await? {
         return Err(Failure::Failed(format!(
             "the clock is implausible: {fault}"
         )));
     }
-    let writing = log
-        .filter(|_| !dry_run)
-        .map(|log| Writer::start(&store, log, 1, Origin::Import));
+    let writing = (!dry_run).then(|| Writer::start(&store, log, 1, Origin::Import));
     let mut import = Import {
         store: store.clone(),
         log,
@@ -116,7 +107,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         group_bytes: 0,
         seen: HashMap::new(),
         counts: ImportCounts::default(),
-        refusals: Refusals::new(refused),
+        refusals: Refusals::new(refused)?,
     };
     let done = import.all(&files?, &reading).await;
     let Import {
@@ -130,14 +121,14 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         while tasks.join_next().await.is_some() {}
     }
     store.close().await;
+    let count = refusals.count();
+    // Also if the import failed: the stored rows are kept, and the refused ones are known.
+    let refused = refusals.finish();
     done?;
     let ImportCounts { new, known, voided } = counts;
     let dry = if dry_run { "dry run: " } else { "" };
-    println!(
-        "{dry}new {new}, already stored {known}, voided {voided}, refused {}",
-        refusals.count()
-    );
-    refusals.end()
+    println!("{dry}new {new}, already stored {known}, voided {voided}, refused {count}");
+    refused?.into_result()
 }
 
 /// The number of rows by outcome. A voided row is also counted as new or known.
@@ -160,8 +151,7 @@ struct Pending {
 /// An import in progress.
 struct Import {
     store: Store,
-    /// `None` if the database has no log, which only a dry run allows.
-    log: Option<LogInfo>,
+    log: LogInfo,
     writing: Option<(Writer, WriterTasks)>,
     client: ClientName,
     group: Vec<Pending>,
@@ -282,14 +272,14 @@ impl Import {
     }
 
     async fn find(&self, group: &[Pending]) -> Result<HashMap<Uuid, Billable>, Failure> {
-        let Some(log) = self.log.filter(|_| !group.is_empty()) else {
+        if group.is_empty() {
             return Ok(HashMap::new());
-        };
+        }
         let ids: Vec<_> = group
             .iter()
             .map(|row| {
                 let id = row.meant.entry.billable_id;
-                (partition_of(id, log.partitions), id)
+                (partition_of(id, self.log.partitions), id)
             })
             .collect();
         let found = self.store.entries_find(&ids).await?;

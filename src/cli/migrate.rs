@@ -1,6 +1,6 @@
 //! `billables migrate`: migrates the database schema and creates the log.
 
-use super::{Failure, open};
+use super::{Failure, open_or_create};
 use crate::billable::Timestamp;
 use crate::billable::entry::MAX_PARTITIONS;
 
@@ -17,8 +17,7 @@ pub(super) struct Args {
 
 #[expect(clippy::print_stdout, reason = "the result of the command")]
 pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
-    let store = open(url).await?;
-    store.migrate().await?;
+    let store = open_or_create(url).await?;
     let log = store.log_prepare(args.partitions, Timestamp::now()).await?;
     store.close().await;
     println!(

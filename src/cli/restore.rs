@@ -6,10 +6,11 @@
 //! `410 CursorGone`. The key that seals cursors is kept, so that earlier cursors can still be told
 //! from forged ones.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::atomic_file::{AtomicFile, failed, with_suffix};
+use super::atomic_file::{AtomicFile, with_suffix};
 use super::{Failure, open_log, token};
 use crate::billable::Timestamp;
 use crate::store::{self, Store};
@@ -89,17 +90,14 @@ async fn restore(file: &Path, database: &Path) -> Result<store::FileContents, Fa
         )));
     }
     let partial = AtomicFile::beside(database)?;
-    fs::copy(file, partial.path()).map_err(|error| {
+    let copied = File::open(file).and_then(|mut from| io::copy(&mut from, &mut partial.file()));
+    copied.map_err(|error| {
         Failure::Failed(format!(
             "cannot copy {} to {}: {error}",
             file.display(),
             partial.path().display()
         ))
     })?;
-    // The database gets mode 600 like a new database, because the backup may be read-only or
-    // readable by others.
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(partial.path(), permissions).map_err(failed(partial.path()))?;
     let held = store::file_check_and_renew(partial.path(), file).await?;
     partial.persist_new(database)?;
     Ok(held)

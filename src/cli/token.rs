@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::table::table;
-use super::{Failure, open};
+use super::{Failure, open_log};
 use crate::billable::identity::random_id;
 use crate::billable::{ClientName, Field, Text, Timestamp};
 use crate::config::duration;
@@ -76,8 +76,7 @@ pub(super) struct RotateArgs {
 }
 
 pub(super) async fn run(url: &str, command: Command) -> Result<(), Failure> {
-    let store = open(url).await?;
-    store.migrate().await?;
+    let (store, _) = open_log(url).await?;
     let output = match command {
         Command::Create(args) => format!("{}\n", create(&store, args).await?.reveal()),
         Command::Rotate(args) => format!("{}\n", rotate(&store, args).await?.reveal()),

@@ -11,9 +11,21 @@ pub enum OpenError {
     /// The URL is for neither of the two databases.
     #[error("DATABASE_URL must begin with sqlite:// or postgres://")]
     Scheme,
+    /// There is no database, or an empty one.
+    #[error(
+        "{0} has no log yet: is DATABASE_URL the same as the server's? Starting a server creates it, and so does `billables migrate`"
+    )]
+    Missing(String),
     /// The rest of the URL is invalid. The message omits the URL, because it may hold a password.
     #[error("DATABASE_URL is invalid: {0}")]
     Url(String),
+    /// The operating system does not allow it.
+    #[error("cannot open {label}: {reason}")]
+    File {
+        /// The file.
+        label: String,
+        reason: String,
+    },
     #[error("cannot open {label}")]
     Connect {
         /// The database, without credentials.

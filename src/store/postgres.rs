@@ -106,6 +106,19 @@ impl Store {
         })
     }
 
+    /// Whether the database has the table of the log.
+    pub(super) async fn has_schema(&self) -> Result<bool, OpenError> {
+        sqlx::query_scalar("select to_regclass('log') is not null")
+            .fetch_one(&self.control)
+            .await
+            .map_err(OpenError::Prepare)
+    }
+
+    /// The database, for messages.
+    pub(super) fn label(&self) -> String {
+        label(&self.options)
+    }
+
     /// Does nothing, because there is no file. A replaced database is detected by its epoch:
     /// [`super::StoreError::WrongLog`].
     #[expect(

@@ -123,10 +123,14 @@ impl Store {
         };
         let handle = match existing {
             Some(handle) => handle,
-            None => File::open(path).map_err(|error| failed(error.into()))?,
+            None => {
+                File::open(path).map_err(|error| explained(failed(error.into()), path, &label))?
+            }
         };
         let anchor_options = options.clone().busy_timeout(ANCHOR_TIMEOUT);
-        let anchor = connect_first(&anchor_options, &label).await?;
+        let anchor = connect_first(&anchor_options, &label)
+            .await
+            .map_err(|error| explained(error, path, &label))?;
         let files = Files::begin(path, handle, anchor).map_err(failed)?;
         // From here on, no file is created: a file that is removed under a running server stays
         // missing.
@@ -267,6 +271,17 @@ impl Store {
         self.control.close().await;
         self.decisions.close().await;
         self.derived.close().await;
+    }
+}
+
+/// Says why SQLite could not connect, if the operating system does not allow it.
+fn explained(error: OpenError, path: &Path, label: &str) -> OpenError {
+    match (error, place::obstacle(path)) {
+        (OpenError::Connect { .. }, Some(reason)) => OpenError::File {
+            label: label.to_owned(),
+            reason,
+        },
+        (error, _) => error,
     }
 }
 

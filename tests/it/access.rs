@@ -283,6 +283,7 @@ on_both_databases!(an_expired_token_is_refused, async |database: Database| {
 on_both_databases!(
     the_list_of_tokens_is_a_table_without_secrets,
     async |database: Database| {
+        let database = database.migrated();
         let (_, secret, _) = run(&mut command(
             &database,
             &[
@@ -322,6 +323,7 @@ on_both_databases!(
 on_both_databases!(
     a_rotated_token_works_until_the_overlap_ends_and_idempotency_keys_stay_valid,
     async |database: Database| {
+        let database = database.migrated();
         let secret = |arguments: &[&str]| {
             let (code, output, errors) =
                 run(&mut command(&database, &[&["token"], arguments].concat()));
@@ -487,6 +489,7 @@ on_both_databases!(
 on_both_databases!(
     requests_above_a_tokens_rate_get_429,
     async |database: Database| {
+        let database = database.migrated();
         let (_, slow, _) = run(&mut command(
             &database,
             &[
@@ -587,6 +590,7 @@ on_both_databases!(
 on_both_databases!(
     case_13_the_tokens_of_a_client_are_limited_to_the_same_accounts,
     async |database: Database| {
+        let database = database.migrated();
         let create = |arguments: &[&str]| {
             let all = [&["token", "create", "--client", "pbx"], arguments].concat();
             run(&mut command(&database, &all))

@@ -375,7 +375,7 @@ on_both_databases!(
     async |database: Database| {
         let (code, output, errors) = call(&database, &["restore"]);
         assert_eq!((code, &*output), (1, ""));
-        assert!(errors.contains("the database has no log yet"), "{errors}");
+        assert!(errors.contains("has no log yet"), "{errors}");
     }
 );
 
@@ -495,7 +495,7 @@ async fn the_dump_commands_in_the_manual_work_under_load_on_postgres() {
 
 #[tokio::test]
 async fn case_16_a_restore_lists_the_tokens_that_are_valid_again() {
-    let database = Database::sqlite();
+    let database = Database::sqlite().migrated();
     let create = |client: &str| {
         let (code, secret, errors) = call(&database, &["token", "create", "--client", client]);
         assert_eq!(code, 0, "{errors}");

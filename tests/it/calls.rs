@@ -303,11 +303,12 @@ on_both_databases!(
 on_both_databases!(
     another_report_with_the_id_of_a_stored_one_is_refused_and_logged,
     async |database: Database| {
+        let database = database.migrated();
         let server = Server::start(&database).await;
         let client = server.client();
         let id = stored(&client, &report("a", "CA")).await;
         let rows = row(&id, "other", "CA");
-        let other = Database::sqlite();
+        let other = Database::sqlite().migrated();
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("rows.ndjson");
         std::fs::write(&file, rows).unwrap();

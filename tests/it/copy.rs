@@ -142,7 +142,7 @@ async fn copies(from: &Database, to: &Database) {
     );
     let (code, _, errors) = call(from, &["copy", Database::sqlite().url(), to.url()]);
     assert_eq!(
-        (code, errors.contains("no log to copy")),
+        (code, errors.contains("has no log yet")),
         (1, true),
         "{errors}"
     );

@@ -22,7 +22,7 @@ async fn raw_export(server: &Server, path: &str, headers: &str) -> (String, Vec<
     .await;
     let bytes = raw.rest_bytes().await;
     let end = bytes.windows(4).position(|at| at == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let head = String::from_utf8(bytes[..end].to_ascii_lowercase()).unwrap();
     let (mut rest, mut body) = (&bytes[end + 4..], Vec::new());
     loop {
         let Some(line) = rest.windows(2).position(|at| at == b"\r\n") else {
@@ -32,7 +32,11 @@ async fn raw_export(server: &Server, path: &str, headers: &str) -> (String, Vec<
         let size = usize::from_str_radix(size, 16).unwrap();
         rest = &rest[line + 2..];
         if size == 0 {
-            return (head, body, String::from_utf8(rest.to_vec()).unwrap());
+            return (
+                head,
+                body,
+                String::from_utf8(rest.to_ascii_lowercase()).unwrap(),
+            );
         }
         if rest.len() < size + 2 {
             return (head, body, "cut".to_owned());

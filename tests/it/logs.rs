@@ -217,6 +217,7 @@ async fn case_09_a_stop_waits_a_second_for_a_log_that_nobody_reads() {
 on_both_databases!(
     secrets_appear_in_no_output_and_no_log,
     async |database: Database| {
+        let database = database.migrated();
         let admin = "admin-secret-0123456789abcdef-xyz";
         let (_, made, _) = run(&mut command(
             &database,

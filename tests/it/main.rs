@@ -26,6 +26,7 @@
 //! - `tls`: certificates, their reload, and how TLS connections begin and end
 //!
 //! **Commands**
+//! - `files`: the files that commands write and read, and which command creates a database
 //! - `start`: the first start, refusals to start, settings. `token` is tested in `access`,
 //!   `healthcheck` in `probes`, `billables check` in `check`
 //! - `import_export`, `copy` (with `rebuild-totals`), `backup`, `verify`: moving data in, out and
@@ -73,6 +74,7 @@ mod docs;
 mod export;
 mod faults;
 mod feed;
+mod files;
 mod import_export;
 mod input;
 mod leaks;

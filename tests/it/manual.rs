@@ -118,7 +118,7 @@ async fn the_requests_of_each_document_get_the_answers_that_it_shows() {
 #[test]
 fn the_token_commands_work() {
     let commands = commands("docs/tokens.md", "token create");
-    let database = Database::sqlite();
+    let database = Database::sqlite().migrated();
     let mut ran = 0;
     for line in commands.lines() {
         let (_, listed, _) = run(&mut command(&database, &["token", "list", "--json"]));

@@ -69,7 +69,7 @@ pub(crate) async fn run(client: &Client, target: &Target, random: &mut Random) -
 
 /// Counts the replies that come from the service and not from the HTTP library.
 fn answered(said: &str) -> usize {
-    said.matches("x-request-id: ").count()
+    said.to_lowercase().matches("x-request-id: ").count()
 }
 
 async fn said(mut stream: TcpStream, bytes: &[u8], cut: Option<usize>) -> String {

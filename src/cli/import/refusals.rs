@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::cli::Failure;
+use crate::cli::atomic_file::AtomicFile;
 use crate::telemetry::print_line;
 
 /// Maximum number of reasons shown if there is no file for them.
@@ -16,19 +17,31 @@ const SHOWN: u64 = 10;
 /// The refused rows of an import.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    path: Option<PathBuf>,
-    /// Created with the first refused row.
-    file: Option<BufWriter<File>>,
+    file: Option<RefusalsFile>,
     count: u64,
 }
 
+#[derive(Debug)]
+struct RefusalsFile {
+    path: PathBuf,
+    partial: AtomicFile,
+    writer: BufWriter<File>,
+}
+
 impl Refusals {
-    pub(super) fn new(path: Option<PathBuf>) -> Self {
-        Self {
-            path,
-            file: None,
-            count: 0,
-        }
+    /// Creates the file, if there is to be one.
+    pub(super) fn new(path: Option<PathBuf>) -> Result<Self, Failure> {
+        let create = |path: PathBuf| {
+            let partial = AtomicFile::beside(&path)?;
+            let file = partial.file().try_clone().map_err(|error| failed(&error))?;
+            Ok::<_, Failure>(RefusalsFile {
+                path,
+                partial,
+                writer: BufWriter::new(file),
+            })
+        };
+        let file = path.map(create).transpose()?;
+        Ok(Self { file, count: 0 })
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -44,27 +57,47 @@ impl Refusals {
         text: Option<&str>,
     ) -> Result<(), Failure> {
         self.count += 1;
-        let Some(path) = &self.path else {
+        let Some(to) = &mut self.file else {
             if self.count <= SHOWN {
                 print_line(&format!("{file}:{line}: {reason}"));
             }
             return Ok(());
         };
         let row = json!({"file": file, "line": line, "reason": reason, "row": text});
-        let to = match &mut self.file {
-            Some(to) => to,
-            none => none.insert(BufWriter::new(
-                File::create(path).map_err(|error| failed(&error))?,
-            )),
-        };
-        writeln!(to, "{row}").map_err(|error| failed(&error))
+        writeln!(to.writer, "{row}").map_err(|error| failed(&error))
     }
 
-    /// Finishes the file. Fails if any row was refused.
-    pub(super) fn end(self) -> Result<(), Failure> {
-        if let Some(mut file) = self.file {
-            file.flush().map_err(|error| failed(&error))?;
-        }
+    /// Completes the file, which is empty if no row was refused.
+    pub(super) fn finish(self) -> Result<Refused, Failure> {
+        let path = match self.file {
+            None => None,
+            Some(RefusalsFile {
+                path,
+                partial,
+                mut writer,
+            }) => {
+                writer.flush().map_err(|error| failed(&error))?;
+                partial.replace(&path)?;
+                Some(path)
+            }
+        };
+        Ok(Refused {
+            count: self.count,
+            path,
+        })
+    }
+}
+
+/// How many rows were refused, and the file that has them.
+#[derive(Debug)]
+pub(super) struct Refused {
+    count: u64,
+    path: Option<PathBuf>,
+}
+
+impl Refused {
+    /// Fails if any row was refused.
+    pub(super) fn into_result(self) -> Result<(), Failure> {
         match (self.count, self.path) {
             (0, _) => Ok(()),
             (count, Some(path)) => Err(Failure::Failed(format!(

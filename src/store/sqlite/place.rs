@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+#[cfg(target_os = "linux")]
+use rustix::fs::Access;
+
 use super::locks;
 use super::paths::{BESIDE, KEPT, beside, file_id, read_at};
 use crate::store::OpenError;
@@ -68,6 +71,62 @@ pub(in crate::store) fn open(path: &Path, label: &str) -> Result<Option<File>, O
     Ok(Some(file))
 }
 
+/// Returns why SQLite cannot open or create a database, as far as this is known: SQLite itself says
+/// only that it cannot.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn obstacle(_: &Path) -> Option<String> {
+    None
+}
+
+/// Returns why SQLite cannot open or create a database, if the operating system does not allow it:
+/// SQLite itself says only that it cannot.
+#[cfg(target_os = "linux")]
+pub(super) fn obstacle(path: &Path) -> Option<String> {
+    let user = user();
+    let resolved = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let directory = match resolved.parent() {
+        Some(directory) if directory != Path::new("") => directory,
+        _ => Path::new("."),
+    };
+    let listed = directory.display();
+    if let Err(error) = fs::metadata(directory) {
+        return Some(format!("its directory {listed} cannot be used: {error}"));
+    }
+    if path.exists()
+        && let Err(error) = may(path, Access::READ_OK | Access::WRITE_OK)
+    {
+        return Some(format!("{user} may not read and write it: {error}"));
+    }
+    let error = may(directory, Access::WRITE_OK | Access::EXEC_OK).err()?;
+    Some(format!(
+        "{user} may not create files in its directory {listed}, which SQLite needs: {error}"
+    ))
+}
+
+/// Asks the operating system without opening the file, because closing it would drop SQLite's
+/// locks.
+#[cfg(target_os = "linux")]
+fn may(path: &Path, access: Access) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, accessat};
+    Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
+}
+
+/// Names the user of this process.
+#[cfg(target_os = "linux")]
+fn user() -> String {
+    let id = fs::metadata("/proc/self").map_or(0, |process| process.uid());
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut cells = line.split(':');
+        let (name, number) = (cells.next()?, cells.nth(1)?);
+        (number == id.to_string()).then(|| name.to_owned())
+    });
+    match name {
+        Some(name) => format!("the user {name}"),
+        None => format!("the user with the id {id}"),
+    }
+}
+
 /// Returns the name of a WAL that a server kept because it could not copy it into the database.
 fn kept_wal(database: &Path) -> Option<String> {
     let start = beside(database, KEPT);
@@ -97,6 +156,12 @@ pub(super) fn check(path: &Path, label: &str) -> Result<(), OpenError> {
     let Ok(file) = fs::metadata(path) else {
         return Ok(());
     };
+    if file.is_dir() {
+        return Err(OpenError::File {
+            label: label.to_owned(),
+            reason: "it is a directory".to_owned(),
+        });
+    }
     let not_durable = |setting: String, remedy| {
         Err(OpenError::NotDurable {
             label: label.to_owned(),

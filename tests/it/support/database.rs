@@ -14,6 +14,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqlSafeStr, 
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::server::{command, run};
+
 /// A new, empty database. An SQLite file is deleted when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
@@ -96,6 +98,18 @@ impl Database {
             url: url.to_owned(),
             ..self.clone()
         }
+    }
+
+    /// Creates the log by the command, as before commands that need one.
+    pub(crate) fn migrate(&self) {
+        let (code, _, errors) = run(&mut command(self, &["migrate"]));
+        assert_eq!(code, 0, "{errors}");
+    }
+
+    /// Like [`Self::migrate`], for a new database.
+    pub(crate) fn migrated(self) -> Self {
+        self.migrate();
+        self
     }
 
     pub(crate) fn is_postgres(&self) -> bool {

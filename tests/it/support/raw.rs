@@ -128,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         text
     }
 
-    /// Reads one reply, with a body if it has a `content-length`; returns (head, body).
+    /// Reads one reply, with a body if it has a `Content-Length`; returns (head, body).
     pub(crate) async fn reply(&mut self) -> (String, String) {
         let read = async {
             let mut bytes = Vec::new();
@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
                 if let Some((head, body)) = text.split_once("\r\n\r\n") {
                     let length = head
                         .lines()
-                        .find_map(|line| line.strip_prefix("content-length: "));
+                        .find_map(|line| line.strip_prefix("Content-Length: "));
                     if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
                         return (head.to_owned(), body.to_owned());
                     }
