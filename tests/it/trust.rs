@@ -227,6 +227,7 @@ async fn case_07_a_clock_far_from_postgresqls_stores_nothing() {
 on_both_databases!(
     case_07_a_row_that_was_recorded_later_than_now_is_not_imported,
     async |database: Database| {
+        let database = database.migrated();
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("billables.ndjson");
         let row = |id: u32, recorded_at: &str| {
