@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use billables::formats::negotiation::{Wishes, negotiate, wants_problem};
+use billables::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_error_in};
 use billables::formats::parameters::Parameters;
 use billables::formats::{Binding, BodyFormat, Format};
 
@@ -205,7 +205,7 @@ fn read_head(input: &str) {
         format: Some(input),
         ..Wishes::default()
     };
-    black_box((negotiate(wishes), wants_problem(wishes)));
+    black_box((negotiate(wishes), wants_error_in(wishes, PROBLEM)));
     let _ = black_box(BodyFormat::of(Some(input), b"x"));
     if let Ok(parameters) = Parameters::parse(input) {
         black_box(parameters.report());
