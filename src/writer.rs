@@ -11,6 +11,9 @@
 
 mod group;
 mod head_watcher;
+mod log;
+#[cfg(test)]
+mod simulation;
 mod task;
 mod writable;
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
+use super::log::Log;
 use super::writable::Writable;
 use super::{AppendOutcome, HeadWatcher};
 use crate::billable::{
@@ -15,7 +16,7 @@ use crate::billable::{
     Timestamp, Void,
 };
 use crate::metrics::METRICS;
-use crate::store::{Appender, StoreError};
+use crate::store::StoreError;
 use crate::telemetry::chain;
 
 /// How long one attempt at a group may take. Two attempts fit into the callers' deadline.
@@ -35,8 +36,8 @@ const EXPECT_KNOWN: Duration = Duration::from_millis(100);
 
 /// Commits groups to one partition.
 #[derive(Debug)]
-pub(super) struct Group {
-    appender: Appender,
+pub(super) struct Group<L> {
+    log: L,
     heads: HeadWatcher,
     writable: Writable,
     retry: RetryState,
@@ -63,10 +64,10 @@ struct CommitResult {
     new: HashMap<Uuid, Option<Pair>>,
 }
 
-impl Group {
-    pub(super) fn new(appender: Appender, heads: HeadWatcher, writable: Writable) -> Self {
+impl<L: Log> Group<L> {
+    pub(super) fn new(log: L, heads: HeadWatcher, writable: Writable) -> Self {
         Self {
-            appender,
+            log,
             heads,
             writable,
             retry: RetryState::default(),
@@ -86,7 +87,7 @@ impl Group {
     ) -> Result<Vec<Option<(Billable, bool)>>, StoreError> {
         self.retry.begin();
         loop {
-            let done = in_time(self.appender.entries_void(voids)).await;
+            let done = in_time(self.log.void(voids)).await;
             if let Some(done) = self.settle(done).await {
                 let voided = done?;
                 self.committed();
@@ -103,7 +104,7 @@ impl Group {
     ) -> Result<Option<ListKey>, StoreError> {
         self.retry.begin();
         loop {
-            let done = in_time(self.appender.entries_attribute(attribution, after)).await;
+            let done = in_time(self.log.attribute(attribution, after)).await;
             if let Some(done) = self.settle(done).await {
                 let step = done?;
                 self.committed();
@@ -120,7 +121,7 @@ impl Group {
             return Ok(());
         }
         let sample = (!self.writable.is_known()).then(sample);
-        let done = in_time(self.appender.probe(sample.as_ref())).await;
+        let done = in_time(self.log.probe(sample.as_ref())).await;
         self.writable.note(done.is_ok());
         done
     }
@@ -201,16 +202,16 @@ impl Group {
             .filter(|entry| !known.contains_key(&entry.billable_id))
             .collect();
         if fresh.is_empty() {
-            self.appender.entries_confirm().await?;
+            self.log.confirm().await?;
             let new = HashMap::new();
             return Ok(CommitResult { known, new });
         }
         let may_be_new = !expects_known && !fresh.iter().any(|entry| entry.awaits_pair());
-        let new = if may_be_new && self.appender.entries_append_new(&fresh).await? {
+        let new = if may_be_new && self.log.append_new(&fresh).await? {
             let pair = |entry: &&Entry| (entry.billable_id, entry.pair.clone());
             fresh.iter().map(pair).collect()
         } else {
-            self.appender.entries_append(&fresh).await?
+            self.log.append(&fresh).await?
         };
         let missed: Vec<_> = fresh
             .iter()
@@ -240,7 +241,7 @@ impl Group {
     }
 
     async fn find(&mut self, ids: &[Uuid]) -> Result<HashMap<Uuid, Billable>, StoreError> {
-        Ok(Billable::assemble(self.appender.entries_find(ids).await?))
+        Ok(Billable::assemble(self.log.find(ids).await?))
     }
 }
 

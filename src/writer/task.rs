@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::group::Group;
+use super::log::Log;
 use super::{Append, Command, Reply, VoidOutcomes, WriteError};
 use crate::billable::{Entry, Void};
 use crate::metrics::{Limit, METRICS};
@@ -95,7 +96,7 @@ impl Batch {
 }
 
 /// Runs until every handle to the queue is dropped and every command in it is done.
-pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
+pub(super) async fn run<L: Log>(mut group: Group<L>, mut queue: mpsc::Receiver<Command>) {
     let mut overload = OverloadDetector {
         emptied_at: Instant::now(),
         last_turn: Duration::ZERO,
@@ -149,7 +150,7 @@ pub(super) async fn run(mut group: Group, mut queue: mpsc::Receiver<Command>) {
 
 /// Commits the appends together, or each one separately if an entry or a stored row with its id is
 /// invalid. Then only the caller of the invalid one fails.
-async fn commit(group: &mut Group, appends: &mut Vec<Append>) {
+async fn commit<L: Log>(group: &mut Group<L>, appends: &mut Vec<Append>) {
     let together: Vec<&[Entry]> = appends.iter().map(|append| &*append.entries).collect();
     let result = group.commit(&together, false).await;
     if result.as_ref().is_err_and(concerns_one_command) && appends.len() > 1 {
@@ -179,7 +180,7 @@ async fn commit(group: &mut Group, appends: &mut Vec<Append>) {
 }
 
 /// Runs several void commands together, or separately on error, as [`commit`] does.
-async fn void(group: &mut Group, commands: Vec<(Vec<Void>, Reply<VoidOutcomes>)>) {
+async fn void<L: Log>(group: &mut Group<L>, commands: Vec<(Vec<Void>, Reply<VoidOutcomes>)>) {
     let together: Vec<_> = commands
         .iter()
         .flat_map(|(voids, _)| voids.clone())
