@@ -3,7 +3,9 @@
 //!
 //! `BILLABLES_SIMULATION=N` runs N histories, `BILLABLES_SIMULATION_SEED=S` runs one.
 
+mod caller;
 mod history;
+mod kind;
 mod log;
 #[path = "../../tests/torture/random.rs"]
 mod random;
@@ -12,10 +14,10 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use history::History;
-use log::Kind;
+use kind::Kind;
 
 /// How many histories run without the variable.
-const HISTORIES: u64 = 20_000;
+const HISTORIES: u64 = 10_000;
 
 fn variable(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -44,6 +46,10 @@ fn run(seeds: impl Iterator<Item = u64>) -> BTreeMap<Kind, u64> {
 }
 
 #[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "how often each fault was a part of a history"
+)]
 fn what_is_acknowledged_is_in_the_log_whatever_happens() {
     if let Some(seed) = variable("BILLABLES_SIMULATION_SEED") {
         run(std::iter::once(seed));

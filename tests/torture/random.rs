@@ -23,8 +23,8 @@ impl Random {
 
     /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        let end = u64::try_from(end).unwrap();
-        usize::try_from(self.next() % end).unwrap()
+        let end = u64::try_from(end).expect("64 bits");
+        usize::try_from(self.next() % end).expect("less than `end`")
     }
 
     /// Returns true once in `times` calls, on average.

@@ -5,26 +5,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::log::{Kind, REFUSED, SimulatedLog};
+use super::caller::{FOREVER, Process, Told, report, start, writer};
+use super::kind::Kind;
+use super::log::{REFUSED, SimulatedLog};
 use super::random::Random;
 use crate::billable::{
-    Attribution, Billable, ClientName, Entry, EntryKind, Field, IdempotencyKey, Identity, Pair,
-    Reported, Text, Timestamp, Void,
+    Attribution, ClientName, Entry, EntryKind, Field, IdempotencyKey, Identity, Pair, Reported,
+    Text, Timestamp, Void,
 };
-use crate::writer::group::Group;
-use crate::writer::writable::Writable;
-use crate::writer::{AppendOutcome, HeadWatcher, WriteError, Writer, task};
-
-/// Longer than any caller waits by itself.
-const FOREVER: Duration = Duration::from_secs(60);
-
-/// A writer and its task, which a restart of the process replaces.
-type Process = Arc<Mutex<(Writer, JoinHandle<()>)>>;
 
 /// A random history.
 pub(super) struct History {
@@ -39,18 +31,6 @@ pub(super) struct History {
     /// The number of entries made so far. Each has a time of its own, by which it is recognised in
     /// the log.
     entries: i64,
-}
-
-#[derive(Debug, Default)]
-struct Told {
-    /// Entries as sent, and the billable that was acknowledged, with whether it was new.
-    acknowledged: Vec<(Entry, Billable, bool)>,
-    conflicts: Vec<Entry>,
-    /// Entries that were refused because of a full queue.
-    full: Vec<Entry>,
-    voided: Vec<Void>,
-    unanswered: usize,
-    kinds: Vec<Kind>,
 }
 
 impl History {
@@ -168,13 +148,17 @@ impl History {
         } else {
             1
         };
-        let drafts: Vec<_> = (0..count).map(|_| self.draft()).collect();
-        (0..3)
-            .map(|_| {
-                let again = drafts.iter();
-                again.map(|draft| self.entry(draft)).collect()
-            })
-            .collect()
+        let mut tries = vec![Vec::new(); 3];
+        for _ in 0..count {
+            let entry = self.entry();
+            for again in &mut tries {
+                again.push(Entry {
+                    recorded_at: self.now(),
+                    ..entry.clone()
+                });
+            }
+        }
+        tries
     }
 
     /// The content of a report, and how repeats of it are detected.
@@ -216,7 +200,8 @@ impl History {
         Timestamp::from_micros(1_800_000_000_000_000 + self.entries).expect("a time")
     }
 
-    fn entry(&mut self, (reported, identity): &(Reported, Identity)) -> Entry {
+    fn entry(&mut self) -> Entry {
+        let (reported, identity) = self.draft();
         let now = self.now();
         let client = ClientName::parse("client").expect("a client");
         let random = Uuid::from_u128(
@@ -230,21 +215,20 @@ impl History {
             _ => None,
         };
         Entry {
-            billable_id: identity.id(&client, reported, || random),
+            billable_id: identity.id(&client, &reported, || random),
             kind: EntryKind::Recorded,
-            reported: reported.clone(),
+            reported,
             pair,
             occurred_at: now,
             recorded_at: now,
             client,
-            identity: identity.clone(),
+            identity,
             reason: None,
         }
     }
 
     fn void(&mut self) -> Void {
-        let draft = self.draft();
-        let entry = self.entry(&draft);
+        let entry = self.entry();
         Void {
             billable_id: entry.billable_id,
             reason: None,
@@ -320,91 +304,4 @@ impl History {
             );
         }
     }
-}
-
-/// Starts a writer with one partition.
-fn start(log: &SimulatedLog, queue: usize) -> (Writer, JoinHandle<()>) {
-    let (sender, receiver) = mpsc::channel(queue);
-    let (heads, writable) = (HeadWatcher::new(), Writable::default());
-    let group = Group::new(log.clone(), heads.clone(), writable.clone());
-    let writer = Writer {
-        queues: vec![sender],
-        writable: vec![writable],
-        heads,
-    };
-    (writer, tokio::spawn(task::run(group, receiver)))
-}
-
-fn writer(process: &Process) -> Writer {
-    process.lock().expect("nothing panics").0.clone()
-}
-
-/// Sends a report until it is answered, a few times.
-async fn report(
-    process: &Process,
-    tries: Vec<Vec<Entry>>,
-    patience: Option<Duration>,
-    told: &Mutex<Told>,
-) {
-    for entries in tries {
-        let writer = writer(process);
-        let appending = writer.append(entries.clone(), None);
-        if let Some(patience) = patience {
-            let Ok(outcomes) = timeout(patience, appending).await else {
-                told.lock()
-                    .expect("nothing panics")
-                    .kinds
-                    .push(Kind::CallerGaveUp);
-                continue;
-            };
-            if note(&entries, outcomes, told) {
-                return;
-            }
-        } else {
-            let outcomes = timeout(FOREVER, appending).await;
-            if note(&entries, outcomes.expect("everybody is answered"), told) {
-                return;
-            }
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// Notes outcomes. Returns whether each is final.
-fn note(
-    entries: &[Entry],
-    outcomes: Vec<Result<AppendOutcome, WriteError>>,
-    told: &Mutex<Told>,
-) -> bool {
-    assert_eq!(entries.len(), outcomes.len());
-    let mut told = told.lock().expect("nothing panics");
-    let mut is_final = true;
-    let mut ids = HashMap::new();
-    for (entry, outcome) in entries.iter().zip(outcomes) {
-        if ids.insert(entry.billable_id, ()).is_some() {
-            told.kinds.push(Kind::Twins);
-        }
-        match outcome {
-            Ok(AppendOutcome::Stored(billable)) => {
-                told.acknowledged.push((entry.clone(), billable, true));
-            }
-            Ok(AppendOutcome::Replayed(billable)) => {
-                told.acknowledged.push((entry.clone(), billable, false));
-            }
-            Ok(AppendOutcome::Conflict(_, stored)) => {
-                assert_ne!(stored.recorded.reported, entry.reported);
-                told.kinds.push(Kind::Conflict);
-                told.conflicts.push(entry.clone());
-            }
-            Err(WriteError::Full) => {
-                told.kinds.push(Kind::QueueFull);
-                told.full.push(entry.clone());
-                is_final = false;
-            }
-            Err(WriteError::Unavailable) => is_final = false,
-            Err(WriteError::Refused) => {}
-        }
-    }
-    told.unanswered += usize::from(!is_final);
-    is_final
 }
