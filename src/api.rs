@@ -37,6 +37,7 @@ use handlers::{
 use layers::context;
 pub use layers::context::{Cut, FirstByte};
 pub use peer::{BehindProxy, Peer};
+pub use refusals::Refusals;
 pub use tokens::Tokens;
 pub use trust::{Trust, check_clock, is_after_commit, warn_of_memory};
 

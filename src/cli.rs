@@ -149,7 +149,10 @@ fn env_fault(error: &dotenvy::Error) -> String {
         dotenvy::Error::LineParse(line, _) => {
             let text = std::fs::read_to_string("./.env").unwrap_or_default();
             let first = line.lines().next().unwrap_or_default();
-            let number = text.lines().position(|known| known.trim() == first.trim());
+            // It has the rest of the line, from the value on, if the name is valid.
+            let number = text
+                .lines()
+                .position(|known| known.trim().ends_with(first.trim()));
             let number = number.map(|index| format!(", line {}", index + 1));
             format!(
                 "{}: each line must be NAME=VALUE or a comment",
@@ -174,7 +177,11 @@ fn warn_of_unknown_variables() {
     );
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if !name.starts_with("BILLABLES_") || known.contains(&&*name) {
+        // Kubernetes sets these for a service of the name `billables`.
+        let is_of_service = name.starts_with("BILLABLES_SERVICE_")
+            || name == "BILLABLES_PORT"
+            || name.starts_with("BILLABLES_PORT_");
+        if !name.starts_with("BILLABLES_") || is_of_service || known.contains(&&*name) {
             continue;
         }
         let nearest = known

@@ -253,7 +253,9 @@ pub fn log_filter() -> String {
     let set = std::env::var("RUST_LOG")
         .ok()
         .filter(|filter| !filter.is_empty());
-    set.unwrap_or_else(|| "info,sqlx=warn".to_owned())
+    let filter = set.unwrap_or_else(|| "info,sqlx=warn".to_owned());
+    // It traces paths, in which a client may have put a secret.
+    filter + ",tower_http=warn"
 }
 
 #[cfg(test)]

@@ -204,7 +204,9 @@ fn text(body: &[u8]) -> Result<&str, ReadError> {
             error.valid_up_to()
         ))
     })?;
-    let text = text.trim_end_matches('\0');
+    let trimmed = text.trim_end_matches(['\0', '\r', '\n']);
+    let has_nul = text[trimmed.len()..].contains('\0');
+    let text = if has_nul { trimmed } else { text };
     Ok(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))
 }
 

@@ -30,8 +30,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
-use crate::api::{Cut, FirstByte, Peer};
+use crate::api::{Cut, FirstByte, Peer, Refusals};
 use crate::metrics::{Address, METRICS, as_i64};
+use crate::telemetry::chain;
 use connection::{Connection, Phase};
 use socket::Socket;
 pub use tls::{Tls, TlsError, read_certificates};
@@ -62,6 +63,7 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
     app: Router,
+    refusals: Refusals,
     limits: Limits,
     stop: CancellationToken,
 ) {
@@ -99,11 +101,15 @@ pub async fn serve(
         };
         let (tls, app, watcher) = (tls.clone(), app.clone(), graceful.watcher());
         let (stop, abort, open) = (stop.clone(), abort.clone(), open.clone());
+        let refusals = refusals.clone();
         tokio::spawn(async move {
             open.inc();
             tokio::select! {
                 ended = drive(stream, peer, tls, app, limits, watcher, stop) => if let Err(error) = ended {
-                    debug!(%peer, error, "a connection ended with an error");
+                    match status_of(&*error) {
+                        Some(status) => refusals.add_unreadable(peer, status, &chain(&*error)),
+                        None => debug!(%peer, error, "a connection ended with an error"),
+                    }
                 },
                 () = abort.cancelled() => {}
             }
@@ -128,6 +134,15 @@ pub async fn serve(
         );
     }
     abort.cancel();
+}
+
+/// Returns the status with which hyper refused a request, if it did.
+fn status_of(error: &(dyn Error + 'static)) -> Option<u16> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    if error.is_parse_too_large() {
+        return Some(431);
+    }
+    error.is_parse().then_some(400)
 }
 
 /// Serves the requests of one connection, one after the other.

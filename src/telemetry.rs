@@ -76,6 +76,38 @@ pub fn printable(text: &str, max: usize) -> String {
     shown
 }
 
+/// Replaces what may be a secret by its first characters: a token, wherever it begins, and every
+/// longer word.
+pub fn without_secrets(text: &str) -> String {
+    let is_of_word =
+        |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(is_of_word) {
+        let (before, from) = rest.split_at(start);
+        let end = from
+            .find(|character| !is_of_word(character))
+            .unwrap_or(from.len());
+        let (word, after) = from.split_at(end);
+        shown.push_str(before);
+        match word.find("bil_") {
+            Some(token) => shown.extend([&word[..token], "bil_…"]),
+            None if word.len() >= LONGEST_WORD && !is_id(word) => shown.extend([&word[..4], "…"]),
+            None => shown.push_str(word),
+        }
+        rest = after;
+    }
+    shown + rest
+}
+
+/// The length from which a word may be a secret: an admin token has at least 32 characters.
+const LONGEST_WORD: usize = 32;
+
+/// Whether a word is a UUID, as in the path of a billable.
+fn is_id(word: &str) -> bool {
+    word.len() == 36 && word.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+}
+
 /// Formats an error and its causes on one line. A cause that the text has already is left out.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -94,6 +126,27 @@ pub fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        let token = format!("bil_{}", "x".repeat(43));
+        for (text, shown) in [
+            (
+                format!("there is no parameter {token}; use"),
+                "there is no parameter bil_…; use",
+            ),
+            (format!("/docs/{token}"), "/docs/bil_…"),
+            (format!("x{}", &token[..20]), "xbil_…"),
+            ("0123456789abcdef".repeat(2), "0123…"),
+            ("a word, accountId".to_owned(), "a word, accountId"),
+            (
+                "/billables/d1719a49-b256-8aa7-94dd-3ddcc3a8189f".to_owned(),
+                "/billables/d1719a49-b256-8aa7-94dd-3ddcc3a8189f",
+            ),
+        ] {
+            assert_eq!(without_secrets(&text), shown);
+        }
+    }
 
     #[test]
     fn a_printable_text_has_one_line_and_no_control_characters() {

@@ -22,8 +22,9 @@ pub use compare::compare;
 pub use roller::{keep_rolling, rebuild};
 pub use watch::keep_watching;
 
-/// The maximum number of totals in a page. 100,000 of some 150 bytes are 15 MB.
-const PAGE: usize = 100_000;
+/// The maximum number of totals in a page. A row has some 100 bytes, and 2 KB at most, so a page has
+/// 2 to 40 MB.
+const PAGE: usize = 20_000;
 
 /// The width of the tail's rows if there is one for each customer: more than any time.
 const ALL_DAYS: i64 = i64::MAX;
@@ -130,13 +131,13 @@ impl TotalsPages {
             },
         };
         let read = self.store.totals_read(self.log, &query).await?;
-        // A full page ends with its last key; the tail may have later ones.
+        // A page ends where the first of both ends; the other may have later ones.
         let last = read.bucketed.last().filter(|_| read.bucketed.len() == PAGE);
-        let last = last.map(|row| TotalsKey {
-            row: row.group_key,
-            account_id: row.account_id.clone(),
-            customer_id: row.customer_id.clone(),
-        });
+        let last = last
+            .map(TotalsRow::key)
+            .into_iter()
+            .chain(read.tail_end)
+            .min();
         let mut totals: BTreeMap<TotalsKey, (i64, i64)> = BTreeMap::new();
         let mut add = |row: i64, added: TotalsRow| {
             let key = TotalsKey {

@@ -35,13 +35,13 @@ use crate::metrics::{Limit, METRICS, as_i64};
 use crate::store::{LogInfo, Origin, Store};
 
 pub use head_watcher::HeadWatcher;
-use writable::Writable;
+use writable::{Known, Writable};
 
 /// How long a caller waits for its commit, including the time in the queue.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a probe of the partitions waits.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a probe of the partitions waits. An orchestrator waits a second by default.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// The outcome of one entry.
 #[derive(Debug)]
@@ -185,18 +185,22 @@ impl Writer {
         &self.heads
     }
 
-    /// Returns how many of how many partitions can be written: each has just committed something, or
-    /// can commit a transaction that changes nothing within [`PROBE_TIMEOUT`].
+    /// Returns how many of how many partitions can be written: each has just committed something, is
+    /// committing, or can commit a transaction that changes nothing within [`PROBE_TIMEOUT`].
     pub async fn writable(&self) -> (usize, usize) {
         let deadline = Instant::now() + PROBE_TIMEOUT;
         let (mut count, mut probing) = (0, Vec::new());
         for (queue, writable) in self.queues.iter().zip(&self.writable) {
-            if writable.is_recent() {
-                count += 1;
-            } else if let Ok(room) = queue.try_reserve() {
-                let (reply, outcome) = oneshot::channel();
-                room.send(Command::Probe(reply));
-                probing.push(outcome);
+            match writable.known() {
+                Known::Writable => count += 1,
+                Known::Stuck => {}
+                Known::Unknown => {
+                    if let Ok(room) = queue.try_reserve() {
+                        let (reply, outcome) = oneshot::channel();
+                        room.send(Command::Probe(reply));
+                        probing.push(outcome);
+                    }
+                }
             }
         }
         for outcome in probing {

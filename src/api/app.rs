@@ -99,6 +99,11 @@ impl Deref for App {
 }
 
 impl App {
+    /// The last refused requests.
+    pub fn refusals(&self) -> Refusals {
+        self.refusals.clone()
+    }
+
     /// Creates the shared state. Cancelling `stop` releases waiting feed readers and makes the
     /// service report that it is stopping.
     #[expect(clippy::too_many_arguments, reason = "one argument for each part")]

@@ -12,6 +12,12 @@ pub struct Peer(pub SocketAddr);
 #[derive(Clone, Copy, Debug)]
 pub struct BehindProxy;
 
+/// Parses an address, with or without a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
+    text.parse().ok().or_else(with_port)
+}
+
 /// Returns the address of the client, or of the last proxy before it.
 ///
 /// Behind a proxy it is the last address in `X-Forwarded-For`, which the proxy adds; the client can
@@ -24,14 +30,8 @@ pub(super) fn peer(extensions: &Extensions, headers: &HeaderMap) -> Option<IpAdd
     let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
     forwarded
         .and_then(|forwarded| {
-            forwarded
-                .to_str()
-                .ok()?
-                .rsplit(',')
-                .next()?
-                .trim()
-                .parse()
-                .ok()
+            let last = forwarded.to_str().ok()?.rsplit(',').next()?;
+            address(last.trim())
         })
         .or(connected)
 }
@@ -53,6 +53,9 @@ mod tests {
         let forwarded = Some("::3".parse().expect("an address"));
         assert_eq!(peer(&extensions, &headers), forwarded);
         assert_eq!(peer(&extensions, &HeaderMap::new()), direct);
+        headers.append("x-forwarded-for", "[::4]:1234".parse().expect("a value"));
+        let with_port = Some("::4".parse().expect("an address"));
+        assert_eq!(peer(&extensions, &headers), with_port);
         headers.append("x-forwarded-for", "unknown".parse().expect("a value"));
         assert_eq!(peer(&extensions, &headers), direct);
     }

@@ -68,10 +68,11 @@ pub(super) fn refuse_unknown_parameters(head: &Parts) -> Result<(), ApiError> {
 }
 
 fn unknown(thing: &str, name: &str, known: &[&str]) -> ApiError {
+    // Comparing takes the product of the lengths.
+    let name = printable(name, MAX_SHOWN);
     let lower = name.to_lowercase();
     let distance = |known: &&&str| damerau_levenshtein(&lower, &known.to_lowercase());
     let nearest = known.iter().min_by_key(distance);
-    let name = printable(name, MAX_SHOWN);
     let hint = match nearest {
         Some(nearest) => format!("did you mean {nearest}? Known are: {}", known.join(", ")),
         None => format!("this route has no {thing}s"),

@@ -6,16 +6,18 @@
 //! one does not displace the others.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tracing::warn;
 
 use super::ApiError;
 use crate::billable::{ClientName, Timestamp};
+use crate::contract::errors;
 use crate::metrics::METRICS;
-use crate::telemetry::printable;
+use crate::telemetry::{printable, without_secrets};
 
 /// The maximum number of refusals kept of each client, and of requests without one.
 const MAX_OF_CLIENT: usize = 100;
@@ -58,13 +60,14 @@ impl Refusal {
     pub(super) fn message_of(error: &ApiError) -> (Option<&'static str>, String) {
         let said = error.response_status();
         let field = said.errors.first().map(|error| error.field_name);
-        (field, printable(&said.message, MAX_MESSAGE))
+        let message = without_secrets(&printable(&said.message, MAX_MESSAGE));
+        (field, message)
     }
 }
 
 /// The last refusals. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Refusals(Arc<Mutex<Kept>>);
+pub struct Refusals(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -115,6 +118,27 @@ impl Refusals {
             kept.count -= 1;
         }
         is_warned
+    }
+
+    /// Keeps a request that was refused before it reached the API, because it is not HTTP.
+    pub fn add_unreadable(&self, peer: SocketAddr, status: u16, reason: &str) {
+        let peer = peer.ip().to_canonical();
+        let message = without_secrets(&printable(reason, MAX_MESSAGE));
+        let code = errors::BAD_REQUEST.code;
+        let is_warned = self.add(Refusal {
+            at: Timestamp::now(),
+            peer: Some(peer),
+            client: None,
+            request_id: String::new(),
+            route: "other",
+            status,
+            code,
+            field: None,
+            message: message.clone(),
+        });
+        if is_warned {
+            warn!(%peer, http.status = status, outcome = code, error = message, "refused");
+        }
     }
 
     /// Returns the refusals, newest first.

@@ -11,8 +11,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use crate::token::random_bytes;
 
-/// The end of the names of incomplete files.
+/// The names of incomplete files: the final name, this, eight random digits and [`PARTIAL`].
+const MARK: &str = ".billables-";
 const PARTIAL: &str = ".partial";
 
 /// An incomplete file. Dropping it removes the file.
@@ -31,8 +33,16 @@ impl AtomicFile {
             let reason = format!("{} does not name a file", path.display());
             return Err(Failure::Usage(reason));
         }
+        let existing = path.symlink_metadata();
+        if existing.is_ok_and(|existing| !existing.is_file() && !existing.is_symlink()) {
+            let reason = format!("{} is not a file that can be replaced", path.display());
+            return Err(Failure::Usage(reason));
+        }
         remove_abandoned(path);
-        name.push(format!(".{}{PARTIAL}", std::process::id()));
+        let random = random_bytes::<4>()
+            .map_err(|error| Failure::Failed(format!("cannot get random bytes: {error}")))?;
+        let random = u32::from_be_bytes(random);
+        name.push(format!("{MARK}{random:08x}{PARTIAL}"));
         let partial = path.with_file_name(name);
         let file = create(&partial).map_err(failed(&partial))?;
         Ok(Self {
@@ -84,7 +94,8 @@ fn create(path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(path)?;
-        file.lock()?;
+        // Where files cannot be locked, none is taken for abandoned.
+        let _ = file.lock();
         // Another process may have taken it for abandoned before it was locked.
         if file.metadata()?.nlink() > 0 {
             return Ok(file);
@@ -103,14 +114,14 @@ fn remove_abandoned(path: &Path) {
     } else {
         parent
     };
-    let start = format!("{}.", name.to_string_lossy());
+    let start = format!("{}{MARK}", name.to_string_lossy());
     for sibling in fs::read_dir(parent).into_iter().flatten().flatten() {
         let sibling_name = sibling.file_name();
         let is_partial = sibling_name.to_str().is_some_and(|sibling| {
             let id = sibling
                 .strip_prefix(&start)
                 .and_then(|rest| rest.strip_suffix(PARTIAL));
-            id.is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
+            id.is_some_and(|id| id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
         });
         let is_file = sibling.file_type().is_ok_and(|kind| kind.is_file());
         if is_partial

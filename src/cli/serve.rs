@@ -81,13 +81,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         },
         stop.clone(),
     );
-    let limits = Limits {
-        address: "public",
-        connections: args.max_connections as usize,
-        header_timeout: args.header_timeout,
-        idle_timeout: args.idle_timeout,
-        shutdown_timeout: args.shutdown_timeout,
-    };
+    let (limits, refusals) = (limits_of(&args), app.refusals());
     let mut probing = JoinSet::new();
     let end = CancellationToken::new();
     let app = match probes {
@@ -101,7 +95,14 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
                 shutdown_timeout: ADMIN_SHUTDOWN_TIMEOUT,
                 ..limits
             };
-            probing.spawn(server::serve(listener, None, admin, limits, end.clone()));
+            probing.spawn(server::serve(
+                listener,
+                None,
+                admin,
+                refusals.clone(),
+                limits,
+                end.clone(),
+            ));
             app
         }
     };
@@ -113,7 +114,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
 
     // After a stop, a writer task ends once the app is dropped. If one panics, its reports can no
     // longer be stored, and only a restart helps.
-    let mut serving = tokio::spawn(server::serve(listener, tls, app, limits, stop));
+    let mut serving = tokio::spawn(server::serve(listener, tls, app, refusals, limits, stop));
     let died = tokio::select! {
         done = &mut serving => done.is_err(),
         Some(Err(_)) = writer_tasks.join_next() => true,
@@ -143,6 +144,16 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     let _ = timeout(args.shutdown_timeout, store.close()).await;
     info!("stopped");
     Ok(())
+}
+
+fn limits_of(args: &ServeArgs) -> Limits {
+    Limits {
+        address: "public",
+        connections: args.max_connections as usize,
+        header_timeout: args.header_timeout,
+        idle_timeout: args.idle_timeout,
+        shutdown_timeout: args.shutdown_timeout,
+    }
 }
 
 /// Opens the database and creates the log if there is none. Refuses a database in memory, unless

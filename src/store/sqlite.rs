@@ -287,6 +287,7 @@ fn explained(error: OpenError, path: &Path, label: &str) -> OpenError {
 
 /// The file, for messages.
 pub(super) fn label(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     format!("the SQLite file {}", path.display())
 }
 

@@ -8,132 +8,6 @@ use super::feed::by_partition;
 use super::row::{LOG, LogRow};
 use super::{LogInfo, StoreError, postgres, sqlite};
 
-/// The widths of buckets, finest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// 15 minutes. Since 1980, the days of every time zone consist of whole quarter hours.
-    QuarterHour,
-    /// A UTC day.
-    Day,
-    /// A UTC calendar month.
-    Month,
-}
-
-impl Level {
-    pub(super) fn code(self) -> i16 {
-        match self {
-            Self::QuarterHour => 1,
-            Self::Day => 2,
-            Self::Month => 3,
-        }
-    }
-}
-
-/// A range of buckets that is added to a row of the result, or subtracted from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BucketRange {
-    /// The row of the result.
-    pub row: i64,
-    /// The width of the buckets.
-    pub level: Level,
-    /// The start of the first bucket, in microseconds since 1970.
-    pub from: i64,
-    /// The end of the last bucket.
-    pub until: i64,
-    /// 1 to add, -1 to subtract.
-    pub sign: i64,
-}
-
-/// Where a page of totals begins: after this row of the result, account and customer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TotalsKey {
-    /// The row of the result.
-    pub row: i64,
-    /// Empty for billables that are not billed to any pair yet.
-    pub account_id: String,
-    pub customer_id: String,
-}
-
-impl TotalsKey {
-    /// The key before all others.
-    pub const START: Self = Self {
-        row: -1,
-        account_id: String::new(),
-        customer_id: String::new(),
-    };
-}
-
-#[derive(Clone, Debug)]
-pub struct TotalsQuery<'a> {
-    /// The ranges of buckets that make up the rows.
-    pub ranges: &'a [BucketRange],
-    /// Calls at or after this, in microseconds since 1970.
-    pub from: i64,
-    /// Calls before this.
-    pub until: i64,
-    /// Only this account; all if `None`.
-    pub account: Option<&'a str>,
-    /// Only this customer; all if `None`.
-    pub customer: Option<&'a str>,
-    /// Whether to count billables that are not billed to any pair yet.
-    pub with_unattributed: bool,
-    /// The last included position of each partition; the last one of the log if `None`.
-    pub cut: Option<&'a [i64]>,
-    /// Only the totals after this key.
-    pub after: &'a TotalsKey,
-    /// The maximum number of rows from buckets.
-    pub limit: usize,
-    /// The width of the quarter hours of the tail, in microseconds, or more than any time to make it
-    /// one row for each customer.
-    pub tail_width: i64,
-}
-
-impl TotalsQuery<'_> {
-    /// Returns the account that stands for unattributed billables, if the query includes them.
-    pub(super) fn nobody(&self) -> Option<&'static str> {
-        self.with_unattributed.then_some("")
-    }
-
-    /// The first account that the tail may have. If there is one row for each customer, the accounts
-    /// before the key's are left out.
-    fn first_account(&self) -> &str {
-        if self.tail_width > QUARTER_HOUR {
-            &self.after.account_id
-        } else {
-            ""
-        }
-    }
-}
-
-/// The width of the finest buckets, in microseconds.
-pub const QUARTER_HOUR: i64 = 900_000_000;
-
-/// A row that adds to a total. The account and the customer are empty for billables that are not
-/// billed to any pair yet.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct TotalsRow {
-    /// The index of the result row if this row comes from buckets, else the start of its quarter
-    /// hour.
-    pub group_key: i64,
-    pub account_id: String,
-    pub customer_id: String,
-    pub billable_count: i64,
-    pub voided_count: i64,
-}
-
-/// Totals as rows, and the positions at which they are exact.
-#[derive(Clone, Debug)]
-pub struct Totals {
-    /// Rows from buckets, in the order of their keys; `group_key` is the row.
-    pub bucketed: Vec<TotalsRow>,
-    /// Rows from the entries between the watermarks and the cut, in no particular order;
-    /// `group_key` is the start of a quarter hour, or 0. Those that the buckets have beyond the cut
-    /// are negative.
-    pub tail: Vec<TotalsRow>,
-    /// The last included position of each partition.
-    pub cut: Vec<i64>,
-}
-
 /// What each kind of entry adds, as rows of four columns: the kind; 1 for the billed pair or 0 for
 /// no account; what is added to the billables; what is added to the voided billables.
 ///
@@ -175,7 +49,8 @@ macro_rules! roll {
 /// Selects the rows of a partition's tail. `$1` is the partition, `$2` and `$3` the positions, `$4`
 /// and `$5` the times, `$6` and `$7` the account and the customer, or null, `$8` the limit, and
 /// `$9` the account that stands for unattributed billables, or null; `$10` is what each entry counts,
-/// `$11` the width of the quarter hours and `$12` the first account.
+/// `$11` the width of the quarter hours. The rows are after the account `$12` and the customer `$13`,
+/// if that is given.
 pub(super) const TAIL: &str = concat!(
     "with delta (kind, to_pair, billable, voided) as ",
     deltas!(),
@@ -192,13 +67,10 @@ pub(super) const TAIL: &str = concat!(
      ) as tail
      where (cast($6 as text) is null or account_id = $6 or account_id = $9)
        and (cast($7 as text) is null or customer_id = $7 or account_id = '')
-       and account_id >= $12
-     group by group_key, account_id, customer_id limit $8"
+       and (cast($13 as text) is null or (account_id, customer_id) > ($12, $13))
+     group by group_key, account_id, customer_id
+     order by group_key, account_id, customer_id limit $8"
 );
-
-/// A read is refused if its tail gives this many rows: the totals are far behind. 400,000 rows of
-/// some 150 bytes are 60 MB.
-const MAX_TAIL: usize = 400_000;
 
 /// Selects the partitions that have entries after their watermark.
 const BEHIND: &str = "select log_heads.partition from log_heads
@@ -256,8 +128,11 @@ macro_rules! bucketed_forms {
 pub(super) use bucketed_forms;
 
 pub(super) mod compare;
+mod query;
 
 pub use compare::Compared;
+use query::MAX_TAIL;
+pub use query::{BucketRange, Level, QUARTER_HOUR, Totals, TotalsKey, TotalsQuery, TotalsRow};
 
 macro_rules! totals_operations {
     ($store:ty, $dialect:ident, $roll:expr) => {
@@ -351,7 +226,7 @@ macro_rules! totals_operations {
                     Some(_) => return Err(StoreError::WrongLog),
                 };
                 let bucketed = $dialect::totals::bucketed(&mut transaction, query).await?;
-                let mut tail = Vec::new();
+                let (mut tail, mut tail_ends) = (Vec::new(), Vec::new());
                 for (partition, (cut, watermark)) in cut.iter().zip(watermarks).enumerate() {
                     if watermark != *cut {
                         let partition = i32::try_from(partition).expect("at most 256");
@@ -363,15 +238,19 @@ macro_rules! totals_operations {
                             .bind(query.until)
                             .bind(query.account)
                             .bind(query.customer)
-                            .bind(i64::try_from(MAX_TAIL).expect("a small number"))
+                            .bind(i64::try_from(query.tail_limit()).expect("a small number"))
                             .bind(query.nobody())
                             .bind((*cut - watermark).signum())
                             .bind(query.tail_width)
-                            .bind(query.first_account())
+                            .bind(&query.after.account_id)
+                            .bind(query.after_customer())
                             .fetch_all(&mut *transaction)
                             .await?;
+                        if rows.len() == query.tail_limit() {
+                            tail_ends.extend(rows.last().map(TotalsRow::key));
+                        }
                         tail.extend(rows);
-                        if tail.len() >= MAX_TAIL {
+                        if !query.has_ordered_tail() && tail.len() >= MAX_TAIL {
                             return Err(StoreError::FarBehind);
                         }
                     }
@@ -380,6 +259,7 @@ macro_rules! totals_operations {
                 Ok(Totals {
                     bucketed,
                     tail,
+                    tail_end: tail_ends.into_iter().min(),
                     cut,
                 })
             }

@@ -100,7 +100,7 @@ impl Lines {
     }
 
     fn keep_writing(&self) {
-        let mut said = 0;
+        let (mut said, mut is_torn) = (0, false);
         let (mut urgent, mut ordinary) = (Vec::new(), Vec::new());
         loop {
             let mut queued = self.queued();
@@ -116,15 +116,17 @@ impl Lines {
             std::mem::swap(&mut queued.urgent, &mut urgent);
             std::mem::swap(&mut queued.ordinary, &mut ordinary);
             drop(queued);
+            let mut are_written = true;
             for lines in [&mut urgent, &mut ordinary] {
-                let is_written = Self::write(lines);
+                are_written &= Self::write(lines, &mut is_torn);
                 lines.clear();
-                if !is_written {
-                    thread::sleep(PAUSE);
-                }
+            }
+            if !are_written {
+                thread::sleep(PAUSE);
             }
             let lost = METRICS.log_lines_lost.get();
-            if lost > said {
+            // Only when lines can be written, because this one would be lost, too.
+            if are_written && lost > said {
                 // The line goes into the queue like every other, and may be lost itself.
                 tracing::warn!(lines = lost - said, "log lines were lost");
                 said = lost;
@@ -133,7 +135,11 @@ impl Lines {
     }
 
     /// Writes lines; counts those that cannot be written. Returns whether all were written.
-    fn write(lines: &[u8]) -> bool {
+    /// `is_torn` says whether the last line that was written has no end.
+    fn write(lines: &[u8], is_torn: &mut bool) -> bool {
+        if *is_torn && !lines.is_empty() {
+            *is_torn = !matches!(io::stderr().write(b"\n"), Ok(1));
+        }
         let mut rest = lines;
         while !rest.is_empty() {
             match io::stderr().write(rest) {
@@ -146,6 +152,8 @@ impl Lines {
             }
         }
         lose(rest);
+        let written = &lines[..lines.len() - rest.len()];
+        *is_torn |= written.last().is_some_and(|byte| *byte != b'\n');
         rest.is_empty()
     }
 

@@ -9,7 +9,7 @@ use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use super::log::Log;
-use super::writable::Writable;
+use super::writable::{Known, Writable};
 use super::{AppendOutcome, HeadWatcher};
 use crate::billable::{
     Attribution, Billable, ClientName, Entry, EntryKind, Identity, ListKey, Pair, Reported,
@@ -87,6 +87,7 @@ impl<L: Log> Group<L> {
     ) -> Result<Vec<Option<(Billable, bool)>>, StoreError> {
         self.retry.begin();
         loop {
+            self.writable.begin();
             let done = in_time(self.log.void(voids)).await;
             if let Some(done) = self.settle(done).await {
                 let voided = done?;
@@ -104,6 +105,7 @@ impl<L: Log> Group<L> {
     ) -> Result<Option<ListKey>, StoreError> {
         self.retry.begin();
         loop {
+            self.writable.begin();
             let done = in_time(self.log.attribute(attribution, after)).await;
             if let Some(done) = self.settle(done).await {
                 let step = done?;
@@ -117,25 +119,27 @@ impl<L: Log> Group<L> {
     /// changes nothing can be. After a failure, that transaction also inserts an entry and rolls it
     /// back. There is one attempt.
     pub(super) async fn probe(&mut self) -> Result<(), StoreError> {
-        if self.writable.is_recent() {
+        if self.writable.known() == Known::Writable {
             return Ok(());
         }
-        let sample = (!self.writable.is_known()).then(sample);
+        let sample = (!self.writable.was_written()).then(sample);
+        self.writable.begin();
         let done = in_time(self.log.probe(sample.as_ref())).await;
-        self.writable.note(done.is_ok());
+        self.writable.end(done.is_err());
+        if done.is_ok() {
+            self.writable.written();
+        }
         done
     }
 
     fn committed(&self) {
-        self.writable.note(true);
+        self.writable.written();
         self.heads.committed();
     }
 
     /// Decides whether to retry; see [`RetryState::settle`].
     async fn settle<T>(&mut self, done: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
-        if done.is_err() {
-            self.writable.note(false);
-        }
+        self.writable.end(done.is_err());
         self.retry.settle(done).await
     }
 
@@ -161,6 +165,7 @@ impl<L: Log> Group<L> {
         let started = Instant::now();
         self.retry.begin();
         let result = loop {
+            self.writable.begin();
             let done = in_time(self.store(&distinct)).await;
             if let Some(done) = self.settle(done).await {
                 break done?;

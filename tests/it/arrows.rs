@@ -24,7 +24,7 @@ const ARROWS: [(&str, &str); 19] = [
         "api",
         "attribution billable contract docs formats limits metrics reader store telemetry token totals writer",
     ),
-    ("server", "api metrics"),
+    ("server", "api metrics telemetry"),
     (
         "cli",
         "api attribution billable config docs formats reader server store telemetry token totals writer",

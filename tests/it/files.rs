@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::server::{command, run};
-use crate::support::{Database, Server, on_both_databases};
+use crate::support::{Database, Server};
 
 /// Runs a command in a folder, without `DATABASE_URL`.
 fn run_in(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
@@ -157,15 +157,15 @@ async fn case_24_what_a_killed_command_left_is_removed_by_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     for name in [
-        "b.db.4000001.partial",
-        "b.db.4000001.partial-journal",
-        "b.db.4000002.partial",
-        "b.db.x.partial",
-        "other.db.4000001.partial",
+        "b.db.billables-00000001.partial",
+        "b.db.billables-00000001.partial-journal",
+        "b.db.billables-00000002.partial",
+        "b.db.20260301.partial",
+        "other.db.billables-00000001.partial",
     ] {
         fs::write(path(name), "left").unwrap();
     }
-    let in_use = File::open(path("b.db.4000002.partial")).unwrap();
+    let in_use = File::open(path("b.db.billables-00000002.partial")).unwrap();
     in_use.lock().unwrap();
     let target = path("b.db");
     let (code, _, errors) = run(&mut command(
@@ -182,42 +182,35 @@ async fn case_24_what_a_killed_command_left_is_removed_by_the_next_one() {
         names,
         [
             "b.db",
-            "b.db.4000002.partial",
-            "b.db.x.partial",
-            "other.db.4000001.partial"
+            "b.db.20260301.partial",
+            "b.db.billables-00000002.partial",
+            "other.db.billables-00000001.partial"
         ]
     );
 }
 
-on_both_databases!(
-    case_24_a_backup_or_an_export_that_was_killed_keeps_no_later_one_from_its_file,
-    async |database: Database| {
-        let server = Server::start(&database).await;
-        assert_eq!(
-            server
-                .client()
-                .report(&json!({"sessionId": "S"}))
-                .await
-                .status,
-            201
-        );
-        let folder = tempfile::tempdir().unwrap();
-        // The process that exports has the id 1 in every container.
-        let partial = |id: u32| folder.path().join(format!("e.ndjson.{id}.partial"));
-        let mut shell = Command::new("bash");
-        let program = env!("CARGO_BIN_EXE_billables");
-        let script = format!("touch e.ndjson.$$.partial; exec {program} export --output e.ndjson");
-        let done = shell
-            .args(["-c", &script])
-            .env("DATABASE_URL", database.url())
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{done:?}");
-        assert!(!partial(1).exists());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-);
+#[tokio::test]
+async fn case_20_a_device_is_not_replaced_by_a_file() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let arguments = ["export", "--output", pipe.to_str().unwrap()];
+    let (code, _, errors) = run(&mut command(&database, &arguments));
+    assert!(
+        code == 2 && errors.contains("is not a file that can be replaced"),
+        "{errors}"
+    );
+    assert!(!fs::metadata(&pipe).unwrap().is_file());
+    drop(server);
+}
 
 /// The first start's example must not be on the list of billables that nobody is billed for.
 #[tokio::test]

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::client::send;
+use crate::support::raw::Raw;
 use crate::support::server::{command, run, token};
 use crate::support::{Client, Database, Server, on_both_databases};
 
@@ -110,6 +111,54 @@ on_both_databases!(
         assert!(csv.starts_with("Time,Peer,Client,Route,Status,Code,Field,Message,RequestId\r\n"));
     }
 );
+
+#[tokio::test]
+async fn requests_that_are_not_http_are_listed_too() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    for (bad, status) in [
+        (
+            "GET /bill ables HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            400,
+        ),
+        ("GET / HTTP/1.1\r\nBad Header: x\r\n\r\n".to_owned(), 400),
+        (
+            format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(70_000)),
+            431,
+        ),
+    ] {
+        let mut raw = Raw::connect(server.address()).await;
+        raw.try_send(&bad).await;
+        let listed = async {
+            loop {
+                let listed = refusals(&server.client()).await;
+                if let Some(newest) = listed.first()
+                    && newest["status"] == status
+                {
+                    return newest.clone();
+                }
+            }
+        };
+        let newest = tokio::time::timeout(Duration::from_secs(60), listed).await;
+        let newest = newest.expect("it is listed");
+        assert_eq!(
+            (&newest["peer"], &newest["code"]),
+            (&json!("127.0.0.1"), &json!("BadRequest"))
+        );
+    }
+    server.until_logged("refused").await;
+}
+
+/// A name in a message costs as little as it is short.
+#[tokio::test]
+async fn a_long_parameter_is_refused_at_once_and_not_repeated() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let path = format!("/billables?{}=1", "a".repeat(60_000));
+    let reply = server.client().get(&path).await;
+    assert_eq!(reply.error_code(), "UnknownParameter");
+    assert!(reply.body.len() < 2000, "{reply:?}");
+}
 
 /// A load balancer asks every second.
 #[tokio::test]

@@ -70,9 +70,8 @@ impl From<StoreError> for ApiError {
             StoreError::TooMuch => Self::TooMuch(
                 "the call has too many billables to list them; add accountId, or from and to",
             ),
-            StoreError::FarBehind => Self::TooMuch(
-                "the totals are far behind the log, as after rebuild-totals; retry when they have caught up, or request fewer days",
-            ),
+            // They catch up by themselves.
+            StoreError::FarBehind => Self::Overloaded,
             error => Self::Store(Arc::new(error)),
         }
     }

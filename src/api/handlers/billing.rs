@@ -107,8 +107,8 @@ pub(in crate::api) async fn get_billing(
     if version < Version::HTTP_11 {
         return Err(ApiError::OldVersion);
     }
-    let place = app.exports.acquire(caller.client()).await?;
     drop(permit);
+    let place = app.exports.acquire(caller.client()).await?;
     let cut = cut.map(|Extension(cut)| cut);
     let body = stream::body(&app, caller, cut, place, |output| async move {
         let mut page = Some(first);

@@ -17,9 +17,13 @@ use crate::contract::{OPERATIONS, Operation};
 use crate::docs::dto::{self, Language};
 use crate::docs::{manual, openapi, pages};
 use crate::formats::Format;
+use crate::telemetry::printable;
 
 /// The host to show if the request has no usable `Host` header.
 const DEFAULT_HOST: &str = "127.0.0.1:8080";
+
+/// The longest name that a message repeats, in characters.
+const MAX_NAME: usize = 40;
 
 /// The longest host that is shown on a page.
 const MAX_HOST: usize = 255;
@@ -134,6 +138,7 @@ pub(in crate::api) async fn get_openapi() -> Response {
 
 fn not_described(thing: &str, name: &str, available: &[&str]) -> ApiError {
     let names = available.join(", ");
+    let name = printable(name, MAX_NAME);
     ApiError::NotDescribed(format!("there is no {thing} {name}; use one of: {names}"))
 }
 

@@ -20,8 +20,8 @@ use crate::metrics::as_i64;
 /// How long a result is reused: however many probes arrive, the store is asked once a second.
 const CACHED: Duration = Duration::from_secs(1);
 
-/// How long the store may take to answer.
-const READY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the store may take to answer. An orchestrator waits a second by default.
+const READY_TIMEOUT: Duration = Duration::from_millis(800);
 
 pub(in crate::api) async fn get_livez(response_format: ResponseFormat) -> Response {
     let members = vec![("status", Value::text(Some("ok")))];

@@ -15,6 +15,7 @@ use crate::api::refusals::{Refusal, Refusals};
 use crate::billable::{ClientName, Timestamp};
 use crate::contract::routes;
 use crate::metrics::{Answered, METRICS, Route};
+use crate::telemetry::without_secrets;
 
 /// The outcome of a request that has no `ApiError`, in the extensions of its response.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +96,7 @@ impl AccessLog<'_> {
                     client = self.client.get().map(ClientName::as_str),
                     http.method = %format_args!("{:.20}", self.method.as_str()),
                     http.route = route,
-                    http.path = %self.path.chars().take(200).collect::<String>().escape_default(),
+                    http.path = %without_secrets(&self.path.chars().take(200).collect::<String>()).escape_default(),
                     http.status = status.as_u16(),
                     outcome,
                     identity,

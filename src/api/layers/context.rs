@@ -11,6 +11,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRAILER,
     TRANSFER_ENCODING, VARY, X_CONTENT_TYPE_OPTIONS,
 };
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -169,8 +170,13 @@ fn file_name(route: &'static str) -> &'static str {
 /// in front of this one could read such a request differently.
 fn violation(request: &Request) -> Option<&'static str> {
     let headers = request.headers();
-    if request.version() == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1 {
-        return Some("an HTTP/1.1 request must have one Host header");
+    let mut hosts = headers.get_all(HOST).iter();
+    let is_valid =
+        |host: &HeaderValue| host.is_empty() || Authority::try_from(host.as_bytes()).is_ok();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if request.version() < Version::HTTP_11 => {}
+        (Some(host), None) if is_valid(host) => {}
+        _ => return Some("an HTTP/1.1 request must have one Host header, with a valid host"),
     }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");

@@ -1,6 +1,6 @@
 //! Parses CSV into reports.
 
-use super::{MAX_COLUMNS, Splitter};
+use super::{MAX_COLUMNS, Splitter, unguarded};
 use crate::billable::{Field, RawReport, RawValue};
 use crate::formats::ReadError;
 use crate::formats::document::{Document, Items};
@@ -34,7 +34,10 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
         let mut report = RawReport::default();
         for (cell, column) in cells.into_iter().zip(&columns) {
             if let Some(field) = column {
-                report.set(*field, (!cell.is_empty()).then_some(RawValue::Text(cell)));
+                // What this service exported has guards.
+                let text = unguarded(&cell);
+                let text = (!text.is_empty()).then(|| text.to_owned());
+                report.set(*field, text.map(RawValue::Text));
             }
         }
         items.push(report)?;
