@@ -166,7 +166,12 @@ fn env_fault(error: &dotenvy::Error) -> String {
 
 /// Warns of environment variables that look like settings and are none.
 fn warn_of_unknown_variables() {
-    let mut known = vec!["BILLABLES_ADMIN_TOKEN", "BILLABLES_ADMIN_TOKEN_FILE"];
+    // Cargo passes the last one, which is of the build, on to what it runs.
+    let mut known = vec![
+        "BILLABLES_ADMIN_TOKEN",
+        "BILLABLES_ADMIN_TOKEN_FILE",
+        "BILLABLES_COMMIT_TIME",
+    ];
     let definition = definition();
     let commands = std::iter::once(&definition).chain(definition.get_subcommands());
     let arguments: Vec<_> = commands.flat_map(clap::Command::get_arguments).collect();
