@@ -33,7 +33,7 @@ const MAX_LOOKUPS: usize = 2;
 /// another.
 const MAX_EXPORTS: usize = 8;
 
-/// The maximum number of concurrent totals requests, each of which may take 100 MB.
+/// The maximum number of concurrent totals requests. A page of totals takes 2 to 40 MB.
 const MAX_TOTALS: usize = 4;
 
 /// What a report would meet now.

@@ -131,11 +131,26 @@ mod tests {
             "2026-03-01T09:30:00,5Z",
             "2026-03-01T09:30:00.Z",
             "1772357400",
-            "2026-03-01T09:30:00+24:00",
-            "2026-03-01T09:30:00-01:60",
             "2026-03-01T09:30:00Zé",
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn case_25_an_offset_is_less_than_a_day() {
+        for good in ["+23:59", "-23:59", "-00:00"] {
+            assert!(
+                Timestamp::parse(&format!("2026-03-01T09:30:00{good}")).is_some(),
+                "{good}"
+            );
+        }
+        for bad in ["+24:00", "-24:00", "+99:00", "-01:60"] {
+            assert_eq!(
+                Timestamp::parse(&format!("2026-03-01T09:30:00{bad}")),
+                None,
+                "{bad}"
+            );
         }
     }
 }

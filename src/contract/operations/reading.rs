@@ -203,7 +203,6 @@ pub(super) static GET_BILLING: Operation = Operation {
         &[
             errors::PREDICATE,
             errors::NOT_EMPTY,
-            errors::TOO_MUCH,
             errors::HTTP_VERSION_NOT_SUPPORTED,
         ],
     ],

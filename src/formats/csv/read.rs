@@ -1,6 +1,6 @@
 //! Parses CSV into reports.
 
-use super::{MAX_COLUMNS, Splitter, unguarded};
+use super::{MAX_COLUMNS, Splitter};
 use crate::billable::{Field, RawReport, RawValue};
 use crate::formats::ReadError;
 use crate::formats::document::{Document, Items};
@@ -8,7 +8,8 @@ use crate::formats::document::{Document, Items};
 /// Parses reports. Header names are case-insensitive; white space around them is ignored.
 ///
 /// An empty cell counts as not given. A row may have fewer cells than the header, but not more.
-/// Rows end with CRLF, LF or CR. Empty lines are skipped.
+/// Rows end with CRLF, LF or CR. Empty lines are skipped. A cell is kept as it is, because a report
+/// has the same identity in every format: what begins with a `'` may be meant so.
 ///
 /// # Errors
 /// Quotes are misplaced, the header names a field twice or has too many columns, a row has more
@@ -34,10 +35,7 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
         let mut report = RawReport::default();
         for (cell, column) in cells.into_iter().zip(&columns) {
             if let Some(field) = column {
-                // What this service exported has guards.
-                let text = unguarded(&cell);
-                let text = (!text.is_empty()).then(|| text.to_owned());
-                report.set(*field, text.map(RawValue::Text));
+                report.set(*field, (!cell.is_empty()).then_some(RawValue::Text(cell)));
             }
         }
         items.push(report)?;
