@@ -12,9 +12,16 @@ mod random;
 
 use std::collections::BTreeMap;
 use std::thread;
+use std::time::Duration;
 
+use uuid::Uuid;
+
+use super::WriteError;
+use crate::billable::{ClientName, Timestamp, Void};
 use history::History;
 use kind::Kind;
+use log::SimulatedLog;
+use random::Random;
 
 /// How many histories run without the variable.
 const HISTORIES: u64 = 10_000;
@@ -74,4 +81,25 @@ fn what_is_acknowledged_is_in_the_log_whatever_happens() {
         println!("{kind:?}: in {histories} of {count} histories");
         assert!(histories * 100 >= count, "{kind:?} happens too rarely");
     }
+}
+
+/// With the outcomes of others, a caller would be told that its billable does not exist.
+#[tokio::test(start_paused = true)]
+async fn case_28_a_short_answer_of_the_store_is_no_answer() {
+    let log = SimulatedLog::new(Random::new(1, "log"), 0, Duration::ZERO);
+    let (writer, task) = caller::start(&log, 10);
+    let client = ClientName::parse("client").expect("a client");
+    let void = |id| Void {
+        billable_id: Uuid::from_u128(id),
+        reason: None,
+        client: client.clone(),
+        at: Timestamp::MIN,
+        accounts: None,
+    };
+    let outcomes = writer.void(vec![void(1), void(2)]).await;
+    assert!(outcomes.is_ok_and(|outcomes| outcomes.len() == 2));
+    log.partition().is_short = true;
+    let outcomes = writer.void(vec![void(1), void(2)]).await;
+    assert_eq!(outcomes.err(), Some(WriteError::Unavailable));
+    assert!(task.await.is_err(), "the process restarts");
 }
