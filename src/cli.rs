@@ -114,7 +114,7 @@ impl From<StoreError> for Failure {
 
 /// Runs the command that the process's arguments, environment and `.env` specify.
 pub fn main() -> ExitCode {
-    let code = match settle() {
+    let code = match parse_and_run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure),
     };
@@ -122,7 +122,7 @@ pub fn main() -> ExitCode {
     code
 }
 
-fn settle() -> Result<(), Failure> {
+fn parse_and_run() -> Result<(), Failure> {
     // Only here: the `.env` of a parent folder belongs to something else.
     if let Err(error) = dotenvy::from_path("./.env")
         && !error.not_found()

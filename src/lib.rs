@@ -8,8 +8,8 @@
 //! 2. `api/layers/context.rs` gives the request an id, a deadline and an access log line, and maps
 //!    its path to a route of the [`contract`]: `/Billables.xml` and `/xml/reply/NewBillable` are
 //!    the same operation in two route styles.
-//! 3. `api/caller.rs` looks up the token in memory and enforces its rate; [`limits`] decides
-//!    whether another request is admitted.
+//! 3. `api/caller.rs` looks up the token in memory, waits for a reload if it is unknown, and
+//!    enforces its rate; [`limits`] decides whether another request is admitted.
 //! 4. `api/handlers/report.rs` reads the body within the limit on buffered bytes, takes one of the
 //!    permits that limit concurrent reports, parses the body into raw reports with [`formats`], and
 //!    applies the rules of [`billable::report`]. Each report gets its id from

@@ -1,9 +1,9 @@
 //! Totals: the number of billables of each customer in a range of days, exact at a log position.
 //!
 //! Totals are kept in buckets of 15 minutes, days and calendar months of UTC, up to a watermark in
-//! each partition. Each read adds the entries after the watermark, in the same snapshot. A range is
-//! covered by the coarse buckets between the bucket boundaries nearest to its ends, plus or minus a
-//! few finer buckets.
+//! each partition. Each read adds the entries between the watermark and its cut, in the same
+//! snapshot, or subtracts them if the watermark is beyond the cut. A range is covered by the coarse
+//! buckets between the bucket boundaries nearest to its ends, plus or minus a few finer buckets.
 
 mod calendar;
 mod compare;

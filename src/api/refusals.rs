@@ -56,7 +56,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Describes an error with the status of its response.
+    /// Returns the first field that an error blames, and its message without secrets.
     pub(super) fn message_of(error: &ApiError) -> (Option<&'static str>, String) {
         let said = error.response_status();
         let field = said.errors.first().map(|error| error.field_name);

@@ -57,7 +57,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     };
     let reason = match timeout(patience, ask(address, certificate)).await {
         Ok(Ok((StatusCode::OK, body))) => {
-            println!("the server on {address} is ready{}", limits(&body));
+            println!("the server on {address} is ready{}", shortfall(&body));
             return Ok(());
         }
         Ok(Ok((status, body))) => match body["responseStatus"]["message"].as_str() {
@@ -76,7 +76,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Says how many partitions can be written, if that is not all of them.
-fn limits(body: &Value) -> String {
+fn shortfall(body: &Value) -> String {
     let [writable, partitions] = ["writablePartitions", "partitions"].map(|name| &body[name]);
     if writable == partitions {
         return String::new();

@@ -127,7 +127,6 @@ impl Lines {
             let lost = METRICS.log_lines_lost.get();
             // Only when lines can be written, because this one would be lost, too.
             if are_written && lost > said {
-                // The line goes into the queue like every other, and may be lost itself.
                 tracing::warn!(lines = lost - said, "log lines were lost");
                 said = lost;
             }

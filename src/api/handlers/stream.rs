@@ -6,6 +6,7 @@
 //! keeps another from its place.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use futures_util::{Stream, stream};
@@ -82,13 +83,13 @@ pub(super) fn body<W>(
     caller: Caller,
     cut: Option<Cut>,
     place: Place,
-    write: impl FnOnce(std::sync::Arc<Output>) -> W,
+    write: impl FnOnce(Arc<Output>) -> W,
 ) -> Body
 where
     W: Future<Output = Result<(), StoreError>> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let output = std::sync::Arc::new(Output { sender, place });
+    let output = Arc::new(Output { sender, place });
     let written = write(output.clone());
     let tokens = app.tokens.clone();
     let write = async move {
