@@ -12,6 +12,7 @@
 mod group;
 mod head_watcher;
 mod log;
+mod outcomes;
 #[cfg(test)]
 mod simulation;
 mod task;

@@ -28,6 +28,7 @@
 //! are test vectors for other implementations.
 
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -42,7 +43,7 @@ const CALL: u8 = 2;
 
 /// The name of the client that a token belongs to: `[A-Za-z0-9._-]{1,64}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ClientName(Box<str>);
+pub struct ClientName(Arc<str>);
 
 impl ClientName {
     /// Checks a name. Returns `None` if it is not `[A-Za-z0-9._-]{1,64}`.
@@ -59,7 +60,7 @@ impl ClientName {
 
 /// An `Idempotency-Key`: 1 to 255 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey(Box<str>);
+pub struct IdempotencyKey(Arc<str>);
 
 impl IdempotencyKey {
     /// Checks a key. Returns `None` if it is not 1 to 255 visible ASCII characters.

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrate;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, Postgres, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
+use super::backend::Backend;
+use super::error::{OpenError, StoreError};
+use super::ops::log::RENEW;
 use super::row::{LOG, LogRow};
-use super::{LogInfo, OpenError, Store, StoreError, migrate, postgres, sqlite};
+use super::{LogInfo, Store, migrate, sqlite};
 use crate::token::random_bytes;
 
 /// How long to wait for another process that is writing to a file.
@@ -20,8 +23,6 @@ const INTEGRITY: &str = "pragma integrity_check(20)";
 
 /// The same without comparing indexes with tables.
 const QUICK: &str = "pragma quick_check(20)";
-
-const RENEW: &str = "update log set epoch = $1 where id = 1";
 
 /// The contents of an SQLite file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +162,21 @@ async fn contents(
     Ok(FileContents { log, entries, head })
 }
 
+impl Backend<Postgres> {
+    #[expect(clippy::unused_async, reason = "called like the one of SQLite")]
+    pub(super) async fn file_problems(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Backend<Sqlite> {
+    pub(super) async fn file_problems(&self) -> Result<Vec<String>, StoreError> {
+        // A read-only connection would not verify the tables' check constraints.
+        let mut connection = self.control.acquire().await?;
+        Ok(problems(&mut connection, INTEGRITY).await?)
+    }
+}
+
 /// Returns the problems that SQLite finds in a file.
 async fn problems(
     connection: &mut SqliteConnection,
@@ -176,24 +192,6 @@ async fn problems(
         Err(error) => Err(error),
     }
 }
-
-macro_rules! renew_operations {
-    ($store:ty, $begin:expr) => {
-        impl $store {
-            async fn log_renew(&self, epoch: Uuid) -> Result<(), StoreError> {
-                let mut transaction = self.control.begin_with($begin).await?;
-                sqlx::query(RENEW)
-                    .bind(epoch)
-                    .execute(&mut *transaction)
-                    .await?;
-                Ok(transaction.commit().await?)
-            }
-        }
-    };
-}
-
-renew_operations!(postgres::Store, postgres::BEGIN);
-renew_operations!(sqlite::Store, sqlite::BEGIN);
 
 impl Store {
     /// Returns the file of an SQLite URL, or `None` for a PostgreSQL URL.
@@ -216,21 +214,7 @@ impl Store {
     /// The database failed, or the operating system gave no random bytes.
     pub async fn log_renew(&self) -> Result<Uuid, OpenError> {
         let epoch = fresh_epoch()?;
-        let renewed: Result<(), StoreError> = on_either!(self, log_renew(epoch));
-        renewed.map_err(OpenError::Renew)?;
+        self.epoch_set(epoch).await.map_err(OpenError::Renew)?;
         Ok(epoch)
-    }
-
-    /// Returns the problems that SQLite finds in the file; none for PostgreSQL, which has its own
-    /// tools.
-    pub async fn file_problems(&self) -> Result<Vec<String>, StoreError> {
-        match self {
-            Self::Postgres(_) => Ok(Vec::new()),
-            Self::Sqlite(store) => {
-                // A read-only connection would not verify the tables' check constraints.
-                let mut connection = store.control.acquire().await?;
-                Ok(problems(&mut connection, INTEGRITY).await?)
-            }
-        }
     }
 }

@@ -8,7 +8,7 @@
 use sqlx::migrate::{AppliedMigration, Migrator};
 use tracing::warn;
 
-use super::OpenError;
+use super::error::OpenError;
 
 /// The table in which the migrator records applied migrations.
 pub(super) const TABLE: &str = "_sqlx_migrations";

@@ -3,23 +3,24 @@
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, Row};
+    use sqlx::{Row, Sqlite};
 
-    use crate::store::feed::AT;
-    use crate::store::scan::ENDS;
-    use crate::store::sqlite::calls::{OF_PREFIXES, OF_RANGES};
-    use crate::store::sqlite::entries::{FIND, FIND_IN_PARTITIONS, FIND_OF_ACCOUNTS};
-    use crate::store::totals::compare::WITH_LOG;
-    use crate::store::totals::{SQLITE_ROLL, TAIL};
-    use crate::store::void_attribute::SQLITE_OF_SESSION;
-    use crate::store::{AccountFilter, ScanIndex, Store, sqlite};
+    use crate::store::ops::calls::{of_prefixes, of_ranges, ranges};
+    use crate::store::ops::feed::at;
+    use crate::store::ops::find::{in_partition, in_partitions, of_accounts, wanted};
+    use crate::store::ops::scan::{ENDS, on_days, scan_statement};
+    use crate::store::ops::totals::compare::with_log;
+    use crate::store::ops::totals::{roll, tail};
+    use crate::store::ops::void_attribute::of_session;
+    use crate::store::sql::Sql;
+    use crate::store::{AccountFilter, ScanIndex, Store};
 
     /// Returns the steps of a statement's plan that read the log.
-    async fn plan(store: &Store, statement: &str) -> Vec<String> {
+    async fn plan(store: &Store, statement: &Sql) -> Vec<String> {
         let Store::Sqlite(store) = store else {
             unreachable!("the store is SQLite")
         };
-        let explained = AssertSqlSafe(format!("explain query plan {statement}"));
+        let explained = Sql::from("explain query plan ") + statement.clone();
         let rows = sqlx::query(explained).fetch_all(&store.control).await;
         let details = rows
             .expect("a plan")
@@ -51,42 +52,54 @@ mod tests {
                 "INDEX entries_by_account_position",
             ),
         ];
+        let billables = wanted(&[]);
         let others = [
-            (FIND, "INDEX sqlite_autoindex_entries_1"),
-            (FIND_IN_PARTITIONS, "INDEX sqlite_autoindex_entries_1"),
-            (OF_RANGES, "INDEX sqlite_autoindex_entries_1"),
-            (OF_PREFIXES, "INDEX entries_by_call_prefix"),
+            (in_partition::<Sqlite>(), "INDEX sqlite_autoindex_entries_1"),
             (
-                sqlite::Store::ON_DAYS,
+                in_partitions::<Sqlite>(&billables),
+                "INDEX sqlite_autoindex_entries_1",
+            ),
+            (
+                of_ranges::<Sqlite>(&ranges(&[])),
+                "INDEX sqlite_autoindex_entries_1",
+            ),
+            (of_prefixes::<Sqlite>(), "INDEX entries_by_call_prefix"),
+            (
+                on_days::<Sqlite>(),
                 "INDEX entries_by_customer (<expr>=? AND <expr>=?)",
             ),
-            (ENDS, "COVERING INDEX entries_by_time"),
-            (SQLITE_OF_SESSION, "INDEX entries_by_session"),
-            (AT, "INTEGER PRIMARY KEY"),
-            (TAIL, "INTEGER PRIMARY KEY"),
-            (SQLITE_ROLL, "INTEGER PRIMARY KEY"),
-            (WITH_LOG, "INDEX entries_by_time"),
+            (ENDS.into(), "COVERING INDEX entries_by_time"),
+            (of_session::<Sqlite>(), "INDEX entries_by_session"),
+            (at(), "INTEGER PRIMARY KEY"),
+            (tail(), "INTEGER PRIMARY KEY"),
+            (roll::<Sqlite>(), "INTEGER PRIMARY KEY"),
+            (with_log(), "INDEX entries_by_time"),
         ];
-        let scans = scans.map(|(scan, index)| (sqlite::Store::scan_statement(scan).0, index));
+        let scans = scans.map(|(scan, index)| (scan_statement::<Sqlite>(scan).0, index));
         let filters = filters.map(|(filter, index)| (filter.statement().0, index));
         for (statement, index) in scans.into_iter().chain(filters).chain(others) {
-            let plan = plan(&store, statement).await;
+            let plan = plan(&store, &statement).await;
             let searched = format!("SEARCH entries USING {index}");
             let is_searched = |step: &String| {
                 let rest = step.strip_prefix(&*searched);
                 rest.is_some_and(|rest| !rest.starts_with('_'))
             };
+            let statement = statement.as_str();
             assert!(!plan.is_empty(), "{statement}");
             assert!(plan.iter().all(is_searched), "{statement}: {plan:?}");
         }
         assert_eq!(
-            plan(&store, FIND_OF_ACCOUNTS).await,
+            plan(&store, &of_accounts::<Sqlite>(&billables)).await,
             [
                 "SEARCH entries USING INTEGER PRIMARY KEY (rowid=?)",
                 "SEARCH next USING COVERING INDEX sqlite_autoindex_entries_1 (billable_id>?)"
             ]
         );
-        let scanned = plan(&store, "select * from entries where reason = 'x'").await;
+        let scanned = plan(
+            &store,
+            &Sql::from("select * from entries where reason = 'x'"),
+        )
+        .await;
         assert_eq!(scanned, ["SCAN entries"], "a scan is recognised");
     }
 }

@@ -1,75 +1,97 @@
-//! PostgreSQL and Citus: connections, checks at start-up, migrations.
+//! PostgreSQL and Citus: opening, migrations, and what only they have.
 
-pub(super) mod calls;
-pub(super) mod entries;
-pub(super) mod insertion;
-pub(super) mod totals;
+mod connect;
+mod dialect;
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use sqlx::migrate::{Migrate, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
-use tokio::time::timeout;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Postgres};
 
-use super::row::{LOG, LogRow};
-use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, StoreError, migrate};
+use self::connect::{
+    ACQUIRE_TIMEOUT, check_database, check_server, check_workers, connect_checked, is_alive,
+    is_citus, label,
+};
+use super::backend::{Backend, CONTROL_CONNECTIONS};
+use super::clock::{ClockReference, timestamp};
+use super::dialect::{Connector, ServerTraits};
+use super::error::{OpenError, StoreError};
+use super::migrate;
+use super::query::query;
 use crate::billable::Timestamp;
-
-pub(super) use entries::{Appender, BEGIN};
-
-/// Begins a transaction on data derived from the log or on the last uses of tokens. Losing the
-/// transaction loses no report.
-pub(super) const BEGIN_DERIVED: &str = "begin isolation level read committed;
-    set local synchronous_commit = off;
-    set local statement_timeout = 0;
-    set local lock_timeout = '4s'";
-
-/// Deletes the buckets of a partition.
-pub(super) const CLEAR_BUCKETS: &str = "delete from buckets where partition = $1";
-
-/// Begins a transaction that reads everything in one snapshot.
-///
-/// On Citus, a partition is on one worker, and one connection to it has one snapshot. Generic plans
-/// are off, because they would estimate the entries after a watermark at a third of all entries.
-pub(super) const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read read only;
-    set local citus.max_adaptive_executor_pool_size = 1;
-    set local plan_cache_mode = force_custom_plan";
 
 static MIGRATOR: LazyLock<Migrator> =
     LazyLock::new(|| migrate::tolerant(sqlx::migrate!("migrations/postgres")));
 
-/// How long a reader waits for a free connection, or a new connection waits for the server.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a released connection may take to respond.
-const PING_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A handle to one PostgreSQL database.
+/// How to reach a PostgreSQL database.
 #[derive(Clone)]
-pub struct Store {
+pub struct Server {
     options: PgConnectOptions,
     /// Whether the rows are on Citus workers.
-    pub(super) is_citus: bool,
-    pub(super) read: PgPool,
-    pub(super) control: PgPool,
-    /// For decisions about sessions, which may wait for locks and standbys.
-    pub(super) decisions: PgPool,
-    /// For data derived from the log, and for the last uses of tokens.
-    pub(super) derived: PgPool,
+    is_citus: bool,
 }
 
 /// Omits the options, because they hold the password.
-impl fmt::Debug for Store {
+impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Store").field(&label(&self.options)).finish()
+        f.debug_tuple("Server")
+            .field(&label(&self.options))
+            .finish()
     }
 }
 
-impl Store {
+impl Connector<Postgres> for Server {
+    fn label(&self) -> String {
+        label(&self.options)
+    }
+
+    async fn connect(&self) -> Result<(PgConnection, ServerTraits), StoreError> {
+        let mut connection = connect_checked(&self.options)
+            .await
+            .map_err(OpenError::while_running)?;
+        let (has_standbys, is_citus): (bool, bool) = query::<Postgres>(
+            "select current_setting('synchronous_standby_names') <> '',
+                 to_regproc('run_command_on_workers') is not null",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        let server = ServerTraits {
+            // The workers may have standbys that the coordinator does not know of.
+            has_standbys: has_standbys || is_citus,
+            is_citus,
+        };
+        Ok((connection, server))
+    }
+
+    fn is_citus(&self) -> bool {
+        self.is_citus
+    }
+
+    fn check_files(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn recover(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn confirm(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Whether the planner has statistics on the log, and whether the log has 64 KiB or more. On Citus
+/// the first is true, because the rows and their statistics are on the workers.
+const IS_KNOWN: &str = "select to_regproc('run_command_on_workers') is not null
+         or exists (select from pg_stats as known
+             where known.schemaname = namespace.nspname and known.tablename = entries.relname),
+         pg_relation_size(entries.oid) >= 65536
+     from pg_class as entries join pg_namespace as namespace on namespace.oid = entries.relnamespace
+     where entries.oid = 'entries'::regclass";
+
+impl Backend<Postgres> {
     pub(super) async fn open(url: &str, read_connections: u32) -> Result<Self, OpenError> {
         let options: PgConnectOptions = url
             .parse()
@@ -101,55 +123,23 @@ impl Store {
             control: pool(CONTROL_CONNECTIONS),
             decisions: pool(CONTROL_CONNECTIONS),
             derived: pool(1),
-            is_citus,
-            options,
+            connector: Server { options, is_citus },
         })
     }
 
     /// Whether the database has the table of the log.
     pub(super) async fn has_schema(&self) -> Result<bool, OpenError> {
-        sqlx::query_scalar("select to_regclass('log') is not null")
+        let (has_schema,) = query::<Postgres>("select to_regclass('log') is not null")
             .fetch_one(&self.control)
             .await
-            .map_err(OpenError::Prepare)
-    }
-
-    /// The database, for messages.
-    pub(super) fn label(&self) -> String {
-        label(&self.options)
-    }
-
-    /// Does nothing, because there is no file. A replaced database is detected by its epoch:
-    /// [`super::StoreError::WrongLog`].
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "same signature as for SQLite"
-    )]
-    pub(super) fn check_files(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// Does nothing: PostgreSQL recovers by itself.
-    #[expect(clippy::unused_async, reason = "same signature as for SQLite")]
-    pub(super) async fn recover(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// Does nothing: a commit is durable when PostgreSQL returns.
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "same signature as for SQLite"
-    )]
-    pub(super) fn confirm(&self) -> Result<(), StoreError> {
-        Ok(())
+            .map_err(OpenError::Prepare)?;
+        Ok(has_schema)
     }
 
     /// Checks the settings that a commit's durability depends on, which a reload may have changed.
     pub(super) async fn trust_check(&self) -> Result<(), StoreError> {
         let mut connection = self.control.acquire().await?;
-        check_server(&mut connection, &label(&self.options))
+        check_server(&mut connection, &self.connector.label())
             .await
             .map_err(OpenError::while_running)?;
         check_workers(&mut connection, false)
@@ -160,187 +150,44 @@ impl Store {
     /// Migrates the schema. The migrator holds an advisory lock while it runs.
     pub(super) async fn migrate(&self) -> Result<(), OpenError> {
         // Use a separate connection: a migration may exceed the statement timeout of the pools.
-        let mut connection = self.options.connect().await.map_err(OpenError::Prepare)?;
+        let options = &self.connector.options;
+        let mut connection = options.connect().await.map_err(OpenError::Prepare)?;
         MIGRATOR.run(&mut connection).await?;
         let applied = connection.list_applied_migrations(migrate::TABLE).await?;
         migrate::note_newer(&MIGRATOR, &applied);
         connection.close().await.map_err(OpenError::Prepare)
     }
 
-    /// Creates the log and its heads if they do not exist, in one transaction.
-    pub(super) async fn log_prepare(
-        &self,
-        fresh: LogInfo,
-        now: Timestamp,
-    ) -> Result<LogInfo, sqlx::Error> {
-        // Read committed is set because another server may be writing to the heads: see the
-        // appender's BEGIN.
-        let begin = "begin isolation level read committed";
-        let mut transaction = self.control.begin_with(begin).await?;
-        sqlx::query(
-            "insert into log (id, epoch, partitions, created_at) values (1, $1, $2, $3)
-             on conflict (id) do nothing",
-        )
-        .bind(fresh.epoch)
-        .bind(fresh.partitions.cast_signed())
-        .bind(now.as_micros())
-        .execute(&mut *transaction)
-        .await?;
-        let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut *transaction).await?;
-        let log = LogInfo::from(log);
-        sqlx::query(
-            "insert into log_heads (partition, next_position)
-             select partition, 1 from generate_series(0, $1 - 1) as partition
-             on conflict (partition) do nothing",
-        )
-        .bind(log.partitions.cast_signed())
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query(
-            "insert into watermarks (partition, position)
-             select partition, 0 from generate_series(0, $1 - 1) as partition
-             on conflict (partition) do nothing",
-        )
-        .bind(log.partitions.cast_signed())
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(log)
+    /// A role that does not own the table may not analyze it, which is not an error.
+    pub(super) async fn log_analyze(&self) -> Result<bool, StoreError> {
+        let (is_known, is_large): (bool, bool) =
+            query::<Postgres>(IS_KNOWN).fetch_one(&self.derived).await?;
+        if is_large && !is_known {
+            // Skip a locked table instead of waiting: the holder of the lock may be analyzing it
+            // already. If not, the table is left to autovacuum.
+            query::<Postgres>("analyze (skip_locked) entries")
+                .execute(&self.derived)
+                .await?;
+        }
+        Ok(is_known || is_large)
     }
 
-    pub(super) fn appender(&self, log: LogInfo, partition: u32) -> Appender {
-        Appender::new(self.options.clone(), log, partition)
+    pub(super) async fn clock_reference(&self) -> Result<ClockReference, StoreError> {
+        let (micros,) = query::<Postgres>(
+            "select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)",
+        )
+        .fetch_one(&self.control)
+        .await?;
+        Ok(ClockReference::Now(timestamp(micros, "clock_timestamp")?))
+    }
+
+    /// PostgreSQL has a clock of its own.
+    #[expect(clippy::unused_async, reason = "called like the one of SQLite")]
+    pub(super) async fn clock_accept(&self, _now: Timestamp) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     pub(super) async fn close(&self) {
-        self.read.close().await;
-        self.control.close().await;
-        self.decisions.close().await;
-        self.derived.close().await;
-    }
-}
-
-/// The database without credentials, for messages.
-fn label(options: &PgConnectOptions) -> String {
-    let database = options
-        .get_database()
-        .unwrap_or_else(|| options.get_username());
-    format!(
-        "the PostgreSQL database {database} at {}:{}",
-        options.get_host(),
-        options.get_port()
-    )
-}
-
-/// Returns whether a released connection still responds. The pool checks this too, but if the
-/// server vanished without closing the connection, it would wait forever and keep the connection in
-/// use.
-async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match timeout(PING_TIMEOUT, connection.ping()).await {
-        Ok(answered) => answered.map(|()| true),
-        Err(_) => Err(sqlx::Error::Io(ErrorKind::TimedOut.into())),
-    }
-}
-
-/// Connects. Refuses a server that may lose acknowledged commits.
-async fn connect_checked(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
-    let failed = |source| OpenError::Connect {
-        label: label(options),
-        source,
-    };
-    let checked = async {
-        let mut connection = options.connect().await.map_err(failed)?;
-        check_server(&mut connection, &label(options)).await?;
-        check_workers(&mut connection, true).await?;
-        Ok(connection)
-    };
-    timeout(ACQUIRE_TIMEOUT, checked)
-        .await
-        .map_err(|_| failed(sqlx::Error::PoolTimedOut))?
-}
-
-async fn check_server(connection: &mut PgConnection, label: &str) -> Result<(), OpenError> {
-    let (is_standby, fsync, full_page_writes): (bool, String, String) = sqlx::query_as(
-        "select pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes')",
-    )
-    .fetch_one(connection)
-    .await
-    .map_err(|source| OpenError::Connect {
-        label: label.to_owned(),
-        source,
-    })?;
-    if is_standby {
-        return Err(OpenError::Standby(label.to_owned()));
-    }
-    for (name, value) in [("fsync", fsync), ("full_page_writes", full_page_writes)] {
-        require_on(label, name, &value)?;
-    }
-    Ok(())
-}
-
-fn require_on(label: &str, name: &str, value: &str) -> Result<(), OpenError> {
-    if value == "on" {
-        return Ok(());
-    }
-    Err(OpenError::NotDurable {
-        label: label.to_owned(),
-        setting: format!("{name} is {value}"),
-        remedy: "set it to on in postgresql.conf and reload the server",
-    })
-}
-
-/// Returns whether the server is a Citus coordinator.
-async fn is_citus(connection: &mut PgConnection) -> Result<bool, OpenError> {
-    sqlx::query_scalar("select to_regproc('run_command_on_workers') is not null")
-        .fetch_one(connection)
-        .await
-        .map_err(OpenError::Prepare)
-}
-
-/// Checks the same settings on the workers of Citus, which hold the rows. Unless all must answer, a
-/// worker that does not is left out: a write to it fails by itself.
-async fn check_workers(
-    connection: &mut PgConnection,
-    must_all_answer: bool,
-) -> Result<(), OpenError> {
-    if !is_citus(connection).await? {
-        return Ok(());
-    }
-    for name in ["fsync", "full_page_writes"] {
-        let workers: Vec<(String, i32, bool, String)> = sqlx::query_as(
-            "select nodename::text, nodeport::int, success, result::text
-             from run_command_on_workers('select current_setting(''' || $1 || ''')')",
-        )
-        .bind(name)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(OpenError::Prepare)?;
-        for (host, port, success, result) in workers {
-            if !(success || must_all_answer) {
-                continue;
-            }
-            let value = if success {
-                result
-            } else {
-                format!("unknown ({result})")
-            };
-            require_on(&format!("the Citus worker {host}:{port}"), name, &value)?;
-        }
-    }
-    Ok(())
-}
-
-async fn check_database(connection: &mut PgConnection, label: &str) -> Result<(), OpenError> {
-    let encoding: String = sqlx::query_scalar("select current_setting('server_encoding')")
-        .fetch_one(connection)
-        .await
-        .map_err(|source| OpenError::Connect {
-            label: label.to_owned(),
-            source,
-        })?;
-    if encoding == "UTF8" {
-        Ok(())
-    } else {
-        Err(OpenError::NotUtf8(encoding))
+        self.close_pools().await;
     }
 }

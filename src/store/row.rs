@@ -2,41 +2,32 @@
 
 use std::sync::Arc;
 
-use sqlx::Row;
+use sqlx::{ColumnIndex, Decode, FromRow, Row};
 use uuid::Uuid;
 
-use super::{LogInfo, SessionFound, StoreError};
+use super::error::StoreError;
+use super::{LogInfo, SessionFound};
 use crate::billable::{
     Attribution, ClientName, Entry, EntryKind, FirstPart, IdempotencyKey, Identity, LogEntry, Pair,
     Reported, Text, Timestamp,
 };
 use crate::token::{Accounts, Client, Grant, Rate, Scope, SecretHash, Token};
 
-/// The columns of [`EntryRow`], and `call_prefix` for verification, for `concat!` into a statement.
-macro_rules! entry_columns {
-    () => {
-        "entries.partition, entries.position, entries.billable_id, entries.kind, \
-         entries.account_id, entries.customer_id, entries.session_id, entries.call_sid, \
-         entries.billed_account_id, entries.billed_customer_id, \
-         entries.occurred_at, entries.recorded_at, \
-         entries.client, entries.idempotency_key, entries.key_index, entries.reason, \
-         entries.call_prefix"
-    };
-}
-pub(super) use entry_columns;
+/// The columns of [`EntryRow`], and `call_prefix` for verification.
+pub(super) const ENTRY_COLUMNS: &str = "entries.partition, entries.position, entries.billable_id, entries.kind, \
+     entries.account_id, entries.customer_id, entries.session_id, entries.call_sid, \
+     entries.billed_account_id, entries.billed_customer_id, \
+     entries.occurred_at, entries.recorded_at, \
+     entries.client, entries.idempotency_key, entries.key_index, entries.reason, \
+     entries.call_prefix";
 
 /// The columns of [`TokenRow`].
-macro_rules! token_columns {
-    () => {
-        "tokens.id, tokens.client, tokens.secret_hash, tokens.scopes, clients.client as stored_client, \
-         clients.accounts, tokens.created_at, tokens.expires_at, tokens.rate, tokens.last_used_at"
-    };
-}
-pub(super) use token_columns;
+pub(super) const TOKEN_COLUMNS: &str = "tokens.id, tokens.client, tokens.secret_hash, tokens.scopes, clients.client as stored_client, \
+     clients.accounts, tokens.created_at, tokens.expires_at, tokens.rate, tokens.last_used_at";
 
 /// A row of `entries`.
 ///
-/// It is read by index, in the order of [`entry_columns`], and without type checks, because the
+/// It is read by index, in the order of [`ENTRY_COLUMNS`], and without type checks, because the
 /// migrations define the types. An export reads millions of rows: looking the columns up by name
 /// would take longer than reading them, and so would checking their types.
 pub(super) struct EntryRow {
@@ -58,35 +49,36 @@ pub(super) struct EntryRow {
     reason: Option<String>,
 }
 
-macro_rules! entry_from_row {
-    ($row:ty) => {
-        impl<'r> sqlx::FromRow<'r, $row> for EntryRow {
-            fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
-                Ok(Self {
-                    partition: row.try_get_unchecked(0)?,
-                    position: row.try_get_unchecked(1)?,
-                    billable_id: row.try_get_unchecked(2)?,
-                    kind: row.try_get_unchecked(3)?,
-                    account_id: row.try_get_unchecked(4)?,
-                    customer_id: row.try_get_unchecked(5)?,
-                    session_id: row.try_get_unchecked(6)?,
-                    call_sid: row.try_get_unchecked(7)?,
-                    billed_account_id: row.try_get_unchecked(8)?,
-                    billed_customer_id: row.try_get_unchecked(9)?,
-                    occurred_at: row.try_get_unchecked(10)?,
-                    recorded_at: row.try_get_unchecked(11)?,
-                    client: row.try_get_unchecked(12)?,
-                    idempotency_key: row.try_get_unchecked(13)?,
-                    key_index: row.try_get_unchecked(14)?,
-                    reason: row.try_get_unchecked(15)?,
-                })
-            }
-        }
-    };
+impl<'r, R: Row> FromRow<'r, R> for EntryRow
+where
+    usize: ColumnIndex<R>,
+    i16: Decode<'r, R::Database>,
+    i32: Decode<'r, R::Database>,
+    i64: Decode<'r, R::Database>,
+    String: Decode<'r, R::Database>,
+    Uuid: Decode<'r, R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            partition: row.try_get_unchecked(0)?,
+            position: row.try_get_unchecked(1)?,
+            billable_id: row.try_get_unchecked(2)?,
+            kind: row.try_get_unchecked(3)?,
+            account_id: row.try_get_unchecked(4)?,
+            customer_id: row.try_get_unchecked(5)?,
+            session_id: row.try_get_unchecked(6)?,
+            call_sid: row.try_get_unchecked(7)?,
+            billed_account_id: row.try_get_unchecked(8)?,
+            billed_customer_id: row.try_get_unchecked(9)?,
+            occurred_at: row.try_get_unchecked(10)?,
+            recorded_at: row.try_get_unchecked(11)?,
+            client: row.try_get_unchecked(12)?,
+            idempotency_key: row.try_get_unchecked(13)?,
+            key_index: row.try_get_unchecked(14)?,
+            reason: row.try_get_unchecked(15)?,
+        })
+    }
 }
-
-entry_from_row!(sqlx::postgres::PgRow);
-entry_from_row!(sqlx::sqlite::SqliteRow);
 
 impl TryFrom<EntryRow> for LogEntry {
     type Error = StoreError;
@@ -213,12 +205,8 @@ impl TryFrom<InsertedRow> for (Uuid, Option<Pair>) {
 }
 
 /// The columns of [`SessionRow`].
-macro_rules! session_columns {
-    () => {
-        "session_id, account_id, customer_id, client, decided_at, is_complete"
-    };
-}
-pub(super) use session_columns;
+pub(super) const SESSION_COLUMNS: &str =
+    "session_id, account_id, customer_id, client, decided_at, is_complete";
 
 #[derive(sqlx::FromRow)]
 pub(super) struct SessionRow {

@@ -1,15 +1,12 @@
 //! SQLite, the embedded database: one file, WAL mode, every commit flushed.
 
-pub(super) mod calls;
 pub(super) mod connect;
-pub(super) mod entries;
+mod dialect;
 mod files;
-pub(super) mod insertion;
 mod locks;
 mod paths;
 pub(super) mod place;
 mod tail;
-pub(super) mod totals;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,30 +17,21 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection};
+use tracing::warn;
 
-use super::faults;
-use super::row::{LOG, LogRow};
-use super::{CONTROL_CONNECTIONS, LogInfo, OpenError, Origin, StoreError, migrate};
+use self::connect::{check_tail, connect_checked, connect_first, has_wal, refuse_detached};
+use self::files::Files;
+use super::backend::{Backend, CONTROL_CONNECTIONS};
+use super::clock::{ClockReference, timestamp};
+use super::dialect::{Connector, Dialect, ServerTraits};
+use super::error::{OpenError, StoreError};
+use super::query::query;
+use super::{faults, migrate};
 use crate::billable::Timestamp;
 
-use connect::{check_tail, connect_first, has_wal, refuse_detached};
-pub(super) use entries::Appender;
-use files::Files;
-pub(super) use place::{MARK, UNMARK};
-
-/// Begins a writing transaction, which takes the only write lock immediately.
-pub(super) const BEGIN: &str = "begin immediate";
-/// Begins a writing transaction on data derived from the log or on the last uses of tokens.
-pub(super) const BEGIN_DERIVED: &str = BEGIN;
-/// Deletes all buckets, which belong to the only partition. A condition would make SQLite slower,
-/// and reports wait meanwhile.
-pub(super) const CLEAR_BUCKETS: &str = "delete from buckets";
-/// Begins a transaction that reads everything in one snapshot.
-pub(super) const BEGIN_SNAPSHOT: &str = "begin";
+pub(super) use self::place::{MARK, UNMARK};
 
 pub(super) static MIGRATOR: LazyLock<Migrator> =
     LazyLock::new(|| migrate::tolerant(sqlx::migrate!("migrations/sqlite")));
@@ -68,23 +56,51 @@ const ANCHOR_TIMEOUT: Duration = Duration::from_millis(250);
 /// The number of SQLite's steps between two looks at whether a read must end.
 const STEPS: i32 = 10_000;
 
-/// A handle to one SQLite file.
+/// The open file of an SQLite database.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct OpenFile {
     options: SqliteConnectOptions,
     /// The file, for messages.
     label: String,
     files: Files,
-    pub(super) read: SqlitePool,
-    pub(super) control: SqlitePool,
-    /// For decisions about sessions, which may wait for locks.
-    pub(super) decisions: SqlitePool,
-    /// For data derived from the log, and for the last uses of tokens. Its commits are flushed, too:
-    /// the flush of a report's commit would not tell that an earlier write to the WAL had failed.
-    pub(super) derived: SqlitePool,
 }
 
-impl Store {
+impl Connector<Sqlite> for OpenFile {
+    fn label(&self) -> String {
+        self.label.clone()
+    }
+
+    async fn connect(&self) -> Result<(SqliteConnection, ServerTraits), StoreError> {
+        // This pragma keeps the statement journal in memory, because in a file it would take a
+        // quarter of SQLite's time.
+        let options = self.options.clone().pragma("temp_store", "memory");
+        let connection = connect_checked(&options, &self.label)
+            .await
+            .map_err(OpenError::while_running)?;
+        Ok((connection, ServerTraits::default()))
+    }
+
+    fn is_citus(&self) -> bool {
+        false
+    }
+
+    /// See [`Files::check`].
+    fn check_files(&self) -> Result<(), StoreError> {
+        self.files.check()
+    }
+
+    /// See [`Files::recover`].
+    async fn recover(&self) -> Result<(), StoreError> {
+        self.files.recover().await
+    }
+
+    /// See [`Files::confirm`].
+    fn confirm(&self) -> Result<(), StoreError> {
+        self.files.confirm()
+    }
+}
+
+impl Backend<Sqlite> {
     pub(super) async fn open(path: &Path, read_connections: u32) -> Result<Self, OpenError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -159,10 +175,14 @@ impl Store {
             read,
             control: pool(options.clone(), CONTROL_CONNECTIONS),
             decisions: pool(options.clone(), CONTROL_CONNECTIONS),
+            // Its commits are flushed, too: the flush of a report's commit would not tell that an
+            // earlier write to the WAL had failed.
             derived: pool(options.clone(), 1),
-            options,
-            label,
-            files,
+            connector: OpenFile {
+                options,
+                label,
+                files,
+            },
         })
     }
 
@@ -170,9 +190,10 @@ impl Store {
     /// takes no lock. If processes start at the same time, one of them migrates and the others find
     /// it done.
     pub(super) async fn migrate(&self) -> Result<(), OpenError> {
-        let options = self.options.clone().busy_timeout(MIGRATION_TIMEOUT);
+        let options = self.connector.options.clone();
+        let options = options.busy_timeout(MIGRATION_TIMEOUT);
         let mut connection = options.connect().await.map_err(OpenError::Prepare)?;
-        let locked = connection.begin_with(BEGIN).await;
+        let locked = connection.begin_with(Sqlite::BEGIN).await;
         let mut transaction = locked.map_err(OpenError::Prepare)?;
         MIGRATOR.run(&mut *transaction).await?;
         let applied = transaction.list_applied_migrations(migrate::TABLE).await?;
@@ -181,50 +202,24 @@ impl Store {
         connection.close().await.map_err(OpenError::Prepare)
     }
 
-    /// Creates the log and its head if they do not exist, in one transaction.
-    pub(super) async fn log_prepare(
-        &self,
-        fresh: LogInfo,
-        now: Timestamp,
-    ) -> Result<LogInfo, sqlx::Error> {
-        let mut transaction = self.control.begin_with(BEGIN).await?;
-        sqlx::query(
-            "insert into log (id, epoch, partitions, created_at) values (1, $1, $2, $3)
-             on conflict (id) do nothing",
-        )
-        .bind(fresh.epoch)
-        .bind(fresh.partitions)
-        .bind(now.as_micros())
-        .execute(&mut *transaction)
-        .await?;
-        let log: LogRow = sqlx::query_as(LOG).fetch_one(&mut *transaction).await?;
-        sqlx::query("insert into log_heads (partition, next_position) values (0, 1) on conflict (partition) do nothing")
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("insert into watermarks (partition, position) values (0, 0) on conflict (partition) do nothing")
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(log.into())
-    }
-
     /// Gives the WAL and the file a new generation, by which the next start knows that they belong
     /// together.
     pub(super) async fn generation_begin(&self, fresh: i64) -> Result<(), StoreError> {
         // Without the present generation, the next start could not tell: the old one stays then.
-        let Ok(in_file) = tail::generation_in_file(self.options.get_filename()).await else {
+        let path = self.connector.options.get_filename();
+        let Ok(in_file) = tail::generation_in_file(path).await else {
             return Ok(());
         };
-        let mut transaction = self.control.begin_with(BEGIN).await?;
-        sqlx::query("update log_heads set generation = $1, previous_generation = $2")
+        let mut transaction = self.begin().await?;
+        query::<Sqlite>("update log_heads set generation = $1, previous_generation = $2")
             .bind(fresh)
             .bind(in_file)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        if self.files.copy_now().await? {
-            let mut transaction = self.control.begin_with(BEGIN).await?;
-            sqlx::query("update log_heads set previous_generation = generation")
+        if self.connector.files.copy_now().await? {
+            let mut transaction = self.begin().await?;
+            query::<Sqlite>("update log_heads set previous_generation = generation")
                 .execute(&mut *transaction)
                 .await?;
             transaction.commit().await?;
@@ -232,45 +227,57 @@ impl Store {
         Ok(())
     }
 
-    /// Checks that the files are the ones that were opened: [`Files::check`].
-    pub(super) fn check_files(&self) -> Result<(), StoreError> {
-        self.files.check()
+    /// Copies the WAL into the database if a write failed or if its name was removed.
+    pub(super) async fn trust_check(&self) -> Result<(), StoreError> {
+        let recovered = self.connector.files.recover().await;
+        if self.connector.files.rescue().await? {
+            warn!("what the removed file held is in the database now: restart the server");
+            self.close_pools().await;
+        }
+        recovered
     }
 
-    /// Makes commits reliable again after a failed write: [`Files::recover`].
-    pub(super) async fn recover(&self) -> Result<(), StoreError> {
-        self.files.recover().await
+    /// SQLite's plans do not depend on a table's contents.
+    #[expect(clippy::unused_async, reason = "called like the one of PostgreSQL")]
+    pub(super) async fn log_analyze(&self) -> Result<bool, StoreError> {
+        Ok(true)
     }
 
-    /// Checks that what was committed may be acknowledged: [`Files::confirm`].
-    pub(super) fn confirm(&self) -> Result<(), StoreError> {
-        self.files.confirm()
+    pub(super) async fn clock_reference(&self) -> Result<ClockReference, StoreError> {
+        let found: Option<(i64,)> =
+            query::<Sqlite>("select recorded_at from log_heads where partition = 0")
+                .fetch_optional(&self.control)
+                .await?;
+        let latest = found.map(|(micros,)| micros).filter(|micros| *micros != 0);
+        let latest = latest.map(|micros| timestamp(micros, "recorded_at"));
+        Ok(ClockReference::Latest(latest.transpose()?))
     }
 
-    pub(super) fn appender(&self, log: LogInfo, partition: u32, origin: Origin) -> Appender {
-        // This pragma keeps the statement journal in memory, because in a file it would take a
-        // quarter of SQLite's time.
-        let options = self.options.clone().pragma("temp_store", "memory");
-        Appender::new(
-            options,
-            self.label.clone(),
-            self.files.clone(),
-            log,
-            partition,
-            origin,
-        )
+    pub(super) async fn clock_accept(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.connector.recover().await?;
+        let mut transaction = self.begin().await?;
+        query::<Sqlite>("update log_heads set recorded_at = $1")
+            .bind(now.as_micros())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        self.connector.confirm()?;
+        Ok(true)
+    }
+
+    /// Returns the number of names that the file has now.
+    pub(super) fn file_links(&self) -> u64 {
+        self.connector.files.links()
+    }
+
+    /// Whether the file is in memory.
+    pub(super) fn is_volatile(&self) -> bool {
+        self.connector.files.are_volatile()
     }
 
     pub(super) async fn close(&self) {
         self.close_pools().await;
-        self.files.close().await;
-    }
-
-    async fn close_pools(&self) {
-        self.read.close().await;
-        self.control.close().await;
-        self.decisions.close().await;
-        self.derived.close().await;
+        self.connector.files.close().await;
     }
 }
 

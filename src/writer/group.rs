@@ -1,22 +1,22 @@
-//! Commits one group: finds its new entries, stores them in one transaction, and returns an outcome
-//! for each entry.
+//! Commits one group: finds its new entries, and stores them in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, error, warn};
+use tracing::{Instrument, debug, debug_span, error, warn};
 use uuid::Uuid;
 
+use super::HeadWatcher;
 use super::log::Log;
+use super::outcomes::{Committed, New};
 use super::writable::{Known, Writable};
-use super::{AppendOutcome, HeadWatcher};
 use crate::billable::{
-    Attribution, Billable, ClientName, Entry, EntryKind, Identity, ListKey, Pair, Reported,
-    Timestamp, Void,
+    Attribution, Billable, ClientName, Entry, EntryKind, Identity, ListKey, Reported, Timestamp,
+    Void,
 };
 use crate::metrics::METRICS;
-use crate::store::StoreError;
+use crate::store::{Appended, StoreError};
 use crate::telemetry::chain;
 
 /// How long one attempt at a group may take. Two attempts fit into the callers' deadline.
@@ -53,15 +53,6 @@ struct RetryState {
     pause: Duration,
     /// Failed attempts at the current group.
     tries: u32,
-}
-
-/// The outcome of the distinct entries of a group.
-#[derive(Debug, Default)]
-struct CommitResult {
-    /// Billables that were already stored.
-    known: HashMap<Uuid, Billable>,
-    /// Entries that were stored now, with the pairs they are billed to.
-    new: HashMap<Uuid, Option<Pair>>,
 }
 
 impl<L: Log> Group<L> {
@@ -143,7 +134,7 @@ impl<L: Log> Group<L> {
         self.retry.settle(done).await
     }
 
-    /// Commits the entries of all commands in one transaction and returns the outcomes of each.
+    /// Commits the entries of all commands in one transaction, and returns what to answer.
     ///
     /// An attempt with an unknown outcome is retried on a new connection. The ids are fixed, so
     /// entries that the first attempt stored are found and not stored again. `is_repeated` is true
@@ -152,39 +143,38 @@ impl<L: Log> Group<L> {
         &mut self,
         commands: &[&[Entry]],
         is_repeated: bool,
-    ) -> Result<Vec<Vec<AppendOutcome>>, StoreError> {
+    ) -> Result<Committed, StoreError> {
         // If entries share an id, store the first and compare the rest with it in memory.
-        let mut firsts: HashMap<Uuid, &Entry> = HashMap::new();
+        let mut ids = HashSet::new();
+        let mut twins = HashMap::new();
         let mut distinct = Vec::new();
         for entry in commands.iter().copied().flatten() {
-            firsts.entry(entry.billable_id).or_insert_with(|| {
+            if ids.insert(entry.billable_id) {
                 distinct.push(entry);
-                entry
-            });
+            } else {
+                twins.insert(entry.billable_id, None);
+            }
         }
+        let span = debug_span!("commit", group.entries = distinct.len());
         let started = Instant::now();
         self.retry.begin();
-        let result = loop {
+        let (known, new) = loop {
             self.writable.begin();
-            let done = in_time(self.store(&distinct)).await;
+            let done = in_time(self.store(&distinct))
+                .instrument(span.clone())
+                .await;
             if let Some(done) = self.settle(done).await {
                 break done?;
             }
         };
         METRICS.committed(started.elapsed(), distinct.len());
-        let is_repeated = is_repeated || self.retry.tries > 0;
-        debug!(
-            group.entries = distinct.len(),
-            group.known = result.known.len(),
-            "committed a group"
-        );
-        let outcomes = commands.iter().map(|entries| {
-            entries
-                .iter()
-                .map(|entry| outcome(entry, firsts[&entry.billable_id], &result, is_repeated))
-                .collect()
-        });
-        Ok(outcomes.collect())
+        debug!(parent: &span, group.known = known.len(), "committed a group");
+        Ok(Committed {
+            known,
+            new,
+            twins,
+            is_repeated: is_repeated || self.retry.tries > 0,
+        })
     }
 
     /// Stores the entries that are not stored yet.
@@ -193,7 +183,10 @@ impl<L: Log> Group<L> {
     /// expected or the store is failing, entries are also looked up before the append: a group
     /// without new entries then takes no lock, and is answered even if the store cannot write,
     /// unless the confirmation must wait for standbys.
-    async fn store(&mut self, entries: &[&Entry]) -> Result<CommitResult, StoreError> {
+    async fn store(
+        &mut self,
+        entries: &[&Entry],
+    ) -> Result<(HashMap<Uuid, Billable>, New), StoreError> {
         let mut known = HashMap::new();
         let expects_known = self.known_at.is_some() || self.is_retrying();
         if expects_known {
@@ -208,16 +201,14 @@ impl<L: Log> Group<L> {
             .collect();
         if fresh.is_empty() {
             self.log.confirm().await?;
-            let new = HashMap::new();
-            return Ok(CommitResult { known, new });
+            return Ok((known, New::Some(Appended::new())));
         }
         let may_be_new = !expects_known && !fresh.iter().any(|entry| entry.awaits_pair());
-        let new = if may_be_new && self.log.append_new(&fresh).await? {
-            let pair = |entry: &&Entry| (entry.billable_id, entry.pair.clone());
-            fresh.iter().map(pair).collect()
-        } else {
-            self.log.append(&fresh).await?
-        };
+        if may_be_new && self.log.append_new(&fresh).await? {
+            self.committed();
+            return Ok((known, New::All));
+        }
+        let new = self.log.append(&fresh).await?;
         let missed: Vec<_> = fresh
             .iter()
             .map(|entry| entry.billable_id)
@@ -233,7 +224,7 @@ impl<L: Log> Group<L> {
             return Err(StoreError::NotStored(lost));
         }
         self.committed();
-        Ok(CommitResult { known, new })
+        Ok((known, New::Some(new)))
     }
 
     /// Notes whether a group had an entry that was already stored.
@@ -312,53 +303,5 @@ impl RetryState {
         sleep(self.pause).await;
         self.pause = (self.pause * 2).min(MAX_PAUSE);
         None
-    }
-}
-
-/// Returns the outcome of `entry`. `first` is the first entry of the group with its id;
-/// `is_repeated` is true if an earlier attempt with an unknown outcome may have stored it.
-fn outcome(
-    entry: &Entry,
-    first: &Entry,
-    result: &CommitResult,
-    is_repeated: bool,
-) -> AppendOutcome {
-    let known = result.known.get(&entry.billable_id);
-    let fresh = || {
-        Billable::new(Entry {
-            pair: result.new.get(&first.billable_id).cloned().flatten(),
-            ..first.clone()
-        })
-    };
-    let holder = known.map_or(first, |billable| &billable.recorded);
-    let differing = holder.reported.differing(&entry.reported);
-    if !differing.is_empty() {
-        if entry.identity.key().is_none() {
-            // The id is computed from the fields, so the other report's id is forged or foreign.
-            error!(billable.id = %entry.billable_id, "two different reports have the same id");
-        }
-        let stored = known.map_or_else(fresh, Billable::clone);
-        return AppendOutcome::Conflict(differing, Box::new(stored));
-    }
-    match known {
-        None if std::ptr::eq(entry, first) => AppendOutcome::Stored(fresh()),
-        None => AppendOutcome::Replayed(fresh()),
-        // After an unconfirmed attempt, a stored entry that is equal, including its `recorded_at`,
-        // is that attempt's. Without such an attempt it is a replay. The pair is not compared,
-        // because it may come from the session.
-        Some(billable) => {
-            let is_own = is_repeated
-                && std::ptr::eq(entry, first)
-                && billable.recorded
-                    == Entry {
-                        pair: billable.recorded.pair.clone(),
-                        ..entry.clone()
-                    };
-            if is_own {
-                AppendOutcome::Stored(billable.clone())
-            } else {
-                AppendOutcome::Replayed(billable.clone())
-            }
-        }
     }
 }

@@ -153,27 +153,24 @@ pub(super) async fn run<L: Log>(mut group: Group<L>, mut queue: mpsc::Receiver<C
 async fn commit<L: Log>(group: &mut Group<L>, appends: &mut Vec<Append>) {
     let together: Vec<&[Entry]> = appends.iter().map(|append| &*append.entries).collect();
     let result = group.commit(&together, false).await;
-    if result.as_ref().is_err_and(concerns_one_command) && appends.len() > 1 {
-        for append in appends.drain(..) {
-            let alone = group
-                .commit(&[&append.entries], true)
-                .await
-                .map(|mut outcomes| outcomes.remove(0));
-            // The caller may have disconnected.
-            let _ = append.reply.send(alone.map_err(|error| failed(&error)));
-        }
-        return;
-    }
+    let is_alone = appends.len() <= 1;
     match result {
-        Ok(outcomes) => {
-            assert_eq!(appends.len(), outcomes.len(), "outcomes for each append");
-            for (append, outcomes) in appends.drain(..).zip(outcomes) {
-                let _ = append.reply.send(Ok(outcomes));
+        Ok(mut committed) => {
+            for append in appends.drain(..) {
+                // The caller may have disconnected.
+                let _ = append.reply.send(Ok(committed.outcomes(append.entries)));
             }
         }
-        Err(error) => {
+        Err(error) if is_alone || !concerns_one_command(&error) => {
             for append in appends.drain(..) {
                 let _ = append.reply.send(Err(failed(&error)));
+            }
+        }
+        Err(_) => {
+            for append in appends.drain(..) {
+                let alone = group.commit(&[&append.entries], true).await;
+                let alone = alone.map(|mut committed| committed.outcomes(append.entries));
+                let _ = append.reply.send(alone.map_err(|error| failed(&error)));
             }
         }
     }

@@ -327,7 +327,7 @@ on_both_databases!(
             )
         );
         server
-            .until_logged(&format!("ERROR billables::writer::group: two different reports have the same id billable.id={id}"))
+            .until_logged(&format!("ERROR billables::writer::outcomes: two different reports have the same id billable.id={id}"))
             .await;
         let metrics = server.client().get("/metrics").await.body;
         assert!(

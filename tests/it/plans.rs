@@ -161,7 +161,7 @@ async fn no_statement_of_a_server_scans_the_log() {
             assert!(!plan.contains("entries_by_account"), "{plan}");
         }
     };
-    of_calls("unnest($1::uuid[], $2::uuid[]", "entries_pkey");
+    of_calls("unnest($7::uuid[], $8::uuid[]", "entries_pkey");
     of_calls("call_prefix = any($1)", "entries_by_call_prefix");
     // Shows that a scan would be found.
     database

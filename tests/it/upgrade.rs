@@ -379,6 +379,12 @@ on_both_databases!(
             let mut new = 0;
             for server in &servers {
                 let client = server.client_of(ADMIN);
+                // On SQLite, the first copies what a killed program left in the WAL, which the
+                // others may delay.
+                let ready = async { while client.get("/readyz").await.status != 200 {} };
+                timeout(Duration::from_secs(60), ready)
+                    .await
+                    .expect("ready");
                 let reply = client
                     .report(&json!({"sessionId": "S1", "callSid": "CA-new"}))
                     .await;

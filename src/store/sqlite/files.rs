@@ -301,6 +301,16 @@ impl Files {
         StoreError::Distrusted(distrust)
     }
 
+    /// Returns the number of names that the database has now.
+    pub(super) fn links(&self) -> u64 {
+        fs::metadata(&self.0.path).map_or(1, |file| file.nlink())
+    }
+
+    /// Whether the files are in memory.
+    pub(super) fn are_volatile(&self) -> bool {
+        place::is_volatile(&self.0.path)
+    }
+
     /// Copies the WAL that this process has open, and that has no name any more, to a file beside
     /// the database.
     fn keep_wal(&self) {
@@ -309,28 +319,6 @@ impl Files {
             Ok(()) => warn!("what the WAL held is kept in {}", kept.display()),
             Err(error) => error!("cannot keep the WAL in {}: {error}", kept.display()),
         }
-    }
-}
-
-impl super::Store {
-    /// Copies the WAL into the database if a write failed or if its name was removed.
-    pub(in crate::store) async fn trust_check(&self) -> Result<(), StoreError> {
-        let recovered = self.files.recover().await;
-        if self.files.rescue().await? {
-            warn!("what the removed file held is in the database now: restart the server");
-            self.close_pools().await;
-        }
-        recovered
-    }
-
-    /// Returns the number of names that the file has now.
-    pub(in crate::store) fn file_links(&self) -> u64 {
-        fs::metadata(&self.files.0.path).map_or(1, |file| file.nlink())
-    }
-
-    /// Whether the file is in memory.
-    pub(in crate::store) fn is_volatile(&self) -> bool {
-        place::is_volatile(&self.files.0.path)
     }
 }
 

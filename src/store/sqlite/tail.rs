@@ -9,85 +9,78 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-/// The number of entries to compare.
-macro_rules! newest {
-    () => {
-        "(select * from entries order by position desc limit 1000)"
-    };
+use crate::store::sql::Sql;
+
+/// An index, the condition for the entries that it has, and the condition that finds an entry.
+struct Index(&'static str, &'static str, &'static str);
+
+impl Index {
+    /// Returns a query for whether one of the last 1000 entries is missing from the index.
+    fn has_gap(&self) -> Sql {
+        let Self(name, entries, same) = *self;
+        Sql::from(
+            "select exists (
+                 select 1 from (select * from entries order by position desc limit 1000) as new where ",
+        ) + entries
+            + " and not exists (select 1 from entries as found indexed by "
+            + name
+            + " where "
+            + same
+            + " and found.position = new.position))"
+    }
 }
 
-/// An index, and a query that returns whether one of the last entries is missing from it.
-macro_rules! missing {
-    ($index:literal, $entries:literal, $same:literal) => {
-        (
-            $index,
-            concat!(
-                "select exists (select 1 from ",
-                newest!(),
-                " as new where ",
-                $entries,
-                " and not exists (
-                     select 1 from entries as found indexed by ",
-                $index,
-                " where ",
-                $same,
-                " and found.position = new.position))"
-            ),
-        )
-    };
-}
-
-const INDEXES: [(&str, &str); 9] = [
-    missing!(
+const INDEXES: [Index; 9] = [
+    Index(
         "sqlite_autoindex_entries_1",
         "true",
-        "found.billable_id = new.billable_id and found.kind = new.kind"
+        "found.billable_id = new.billable_id and found.kind = new.kind",
     ),
-    missing!(
+    Index(
         "entries_by_time",
         "true",
-        "found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+        "found.occurred_at = new.occurred_at and found.billable_id = new.billable_id",
     ),
-    missing!(
+    Index(
         "entries_by_account",
         "true",
         "coalesce(found.billed_account_id, found.account_id) is coalesce(new.billed_account_id, new.account_id)
-         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id",
     ),
-    missing!(
+    Index(
         "entries_by_account_position",
         "true",
-        "coalesce(found.billed_account_id, found.account_id) is coalesce(new.billed_account_id, new.account_id)"
+        "coalesce(found.billed_account_id, found.account_id) is coalesce(new.billed_account_id, new.account_id)",
     ),
-    missing!(
+    Index(
         "entries_by_customer",
         "true",
         "found.occurred_at / 86400000000 = new.occurred_at / 86400000000
          and coalesce(found.billed_customer_id, found.customer_id)
              is coalesce(new.billed_customer_id, new.customer_id)
-         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id",
     ),
-    missing!(
+    Index(
         "entries_by_session",
         "new.session_id is not null",
         "found.session_id = new.session_id and found.session_id is not null
-         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id",
     ),
-    missing!(
+    Index(
         "entries_by_call_prefix",
         "new.call_prefix is not null",
-        "found.call_prefix = new.call_prefix and found.call_prefix is not null"
+        "found.call_prefix = new.call_prefix and found.call_prefix is not null",
     ),
-    missing!(
+    Index(
         "entries_voided",
         "new.kind = 3",
-        "found.kind = 3 and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+        "found.kind = 3 and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id",
     ),
-    missing!(
+    Index(
         "entries_without_pair",
         "new.kind = 1 and new.billed_account_id is null",
         "found.kind = 1 and found.billed_account_id is null
-         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id"
+         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id",
     ),
 ];
 
@@ -174,12 +167,12 @@ pub(super) async fn find_fault(
         (HEAD, "the head is before the last entry"),
         (WATERMARK, "the watermark is after the head"),
     ];
-    let indexes = INDEXES.iter().filter(|(index, _)| exists(index));
-    let of_indexes = indexes.map(|(index, statement)| {
-        let fault = format!("an entry is missing from the index {index}");
-        (*statement, fault)
+    let indexes = INDEXES.iter().filter(|index| exists(index.0));
+    let of_indexes = indexes.map(|index| {
+        let fault = format!("an entry is missing from the index {}", index.0);
+        (index.has_gap(), fault)
     });
-    let of_heads = heads.map(|(statement, fault)| (statement, fault.to_owned()));
+    let of_heads = heads.map(|(statement, fault)| (Sql::from(statement), fault.to_owned()));
     for (statement, fault) in of_heads.into_iter().chain(of_indexes) {
         let is_wrong: Option<bool> = sqlx::query_scalar(statement)
             .fetch_optional(&mut *connection)

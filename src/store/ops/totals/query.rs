@@ -86,7 +86,7 @@ pub struct TotalsQuery<'a> {
 
 impl TotalsQuery<'_> {
     /// Returns the account that stands for unattributed billables, if the query includes them.
-    pub(in crate::store) fn nobody(&self) -> Option<&'static str> {
+    pub(super) fn nobody(&self) -> Option<&'static str> {
         self.with_unattributed.then_some("")
     }
 

@@ -1,0 +1,397 @@
+//! Calls the database in use. This is the list of what a store can do.
+
+use tracing::{Instrument, debug_span};
+use uuid::Uuid;
+
+use super::backend::in_time;
+use super::ops::copy::metadata::{ClientCopy, SessionCopy, SessionPairCopy, TokenCopy};
+use super::{
+    Appended, Appender, CallLookup, ClockReference, Compared, EntryRead, LogInfo, LogState,
+    OpenError, PositionRange, Scan, SessionFound, SessionRead, Store, StoreError, TokenFound,
+    Totals, TotalsQuery, Voided,
+};
+use crate::billable::{Attribution, ClientName, Entry, ListKey, LogEntry, Pair, Timestamp, Void};
+use crate::token::{Accounts, Client, SecretHash, Token};
+
+/// Calls the database in use, in a span with the operation's name. `$limit` limits the time.
+macro_rules! call {
+    ($self:ident, $limit:ident, $name:ident, $($argument:ident)*) => {{
+        let span = debug_span!("store", operation = stringify!($name));
+        match $self {
+            Self::Postgres(database) => {
+                $limit(database.$name($($argument),*)).instrument(span).await
+            }
+            Self::Sqlite(database) => {
+                $limit(database.$name($($argument),*)).instrument(span).await
+            }
+        }
+    }};
+}
+
+/// Implements a list of operations, each of which would otherwise be a `match` with two calls.
+macro_rules! operations {
+    ($type:ident, $limit:ident: $(
+        $(#[$meta:meta])*
+        $visibility:vis async fn $name:ident(
+            &mut $self:ident $(, $argument:ident: $given:ty)* $(,)?
+        ) -> $output:ty;
+    )*) => {
+        impl $type {
+            $(
+                $(#[$meta])*
+                $visibility async fn $name(&mut $self $(, $argument: $given)*) -> $output {
+                    call!($self, $limit, $name, $($argument)*)
+                }
+            )*
+        }
+    };
+    ($type:ident, $limit:ident: $(
+        $(#[$meta:meta])*
+        $visibility:vis async fn $name:ident(
+            &$self:ident $(, $argument:ident: $given:ty)* $(,)?
+        ) -> $output:ty;
+    )*) => {
+        impl $type {
+            $(
+                $(#[$meta])*
+                $visibility async fn $name(&$self $(, $argument: $given)*) -> $output {
+                    call!($self, $limit, $name, $($argument)*)
+                }
+            )*
+        }
+    };
+}
+
+/// Leaves an operation to the time limits of its statements.
+fn by_statement<T>(operation: T) -> T {
+    operation
+}
+
+operations! {
+    Store, in_time:
+
+    /// Returns the last position of each partition. All entries up to it are committed and visible.
+    pub async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError>;
+
+    /// Stores a decision about a session unless the session has one, and returns the session's
+    /// decision.
+    pub async fn session_decide(
+        &self,
+        attribution: &Attribution,
+    ) -> Result<SessionFound, StoreError>;
+
+    /// Returns the oldest decisions that have not been applied in every partition.
+    pub async fn sessions_pending(&self) -> Result<Vec<Attribution>, StoreError>;
+
+    /// Records that a decision has been applied in every partition.
+    pub async fn session_complete(&self, session_id: &str) -> Result<(), StoreError>;
+
+    /// Returns the partitions that have entries after their watermark.
+    pub async fn totals_behind(&self) -> Result<Vec<u32>, StoreError>;
+
+    /// Returns the log's state.
+    pub async fn log_state(&self) -> Result<LogState, StoreError>;
+
+    /// Runs `ANALYZE` if PostgreSQL has no statistics on the log, once the log has data. Returns
+    /// true if no later call is needed.
+    ///
+    /// If a table was never analyzed, the planner assumes that a partition has few rows, and reads
+    /// all of them to find one id. Autovacuum runs within a minute, unless it is switched off;
+    /// until then a lookup gets slower with every report.
+    pub async fn log_analyze(&self) -> Result<bool, StoreError>;
+
+    /// Checks that commits are still durable: PostgreSQL's settings, or SQLite's files.
+    ///
+    /// # Errors
+    /// [`StoreError::Unfit`] or [`StoreError::Distrusted`] if they are not; else see
+    /// [`StoreError`].
+    pub async fn trust_check(&self) -> Result<(), StoreError>;
+
+    /// Returns what to compare this machine's clock with.
+    pub async fn clock_reference(&self) -> Result<ClockReference, StoreError>;
+
+    /// Makes `now` the latest time that a server recorded. Returns false for PostgreSQL, which has
+    /// a clock of its own.
+    pub async fn clock_accept(&self, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Records when tokens were used, for each token at most once a minute across all servers.
+    pub async fn tokens_use(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError>;
+}
+
+operations! {
+    Store, by_statement:
+
+    /// Migrates the schema, under a lock. Idempotent.
+    ///
+    /// # Errors
+    /// A migration failed.
+    pub async fn migrate(&self) -> Result<(), OpenError>;
+
+    /// Closes the connections after the running operations have finished.
+    pub async fn close(&self) -> ();
+
+    pub(super) async fn log_create(&self, fresh: LogInfo, now: Timestamp) -> Result<LogInfo, sqlx::Error>;
+
+    pub(super) async fn cursor_key_ensure(&self, fresh: &[u8]) -> Result<Vec<u8>, sqlx::Error>;
+
+    pub(super) async fn epoch_set(&self, epoch: Uuid) -> Result<(), StoreError>;
+
+    /// Checks that the database still has the log that it had when it was opened: a backup may have
+    /// been restored under a running server.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongLog`] if it has a different log; else see [`StoreError`].
+    pub async fn log_check(&self, log: LogInfo) -> Result<(), StoreError>;
+
+    /// Returns the entries of these billables, given as (partition, id), in no particular order.
+    pub async fn entries_find(&self, ids: &[(u32, Uuid)]) -> Result<Vec<LogEntry>, StoreError>;
+
+    /// Returns the entries of these billables that bill one of these accounts, or name it and bill
+    /// none. Others' entries do not leave the database.
+    pub async fn entries_find_of(
+        &self,
+        ids: &[(u32, Uuid)],
+        accounts: &[&str],
+    ) -> Result<Vec<LogEntry>, StoreError>;
+
+    /// Returns entries of calls, in no particular order.
+    pub async fn entries_of_calls(
+        &self,
+        log: LogInfo,
+        lookup: &CallLookup<'_>,
+    ) -> Result<Vec<LogEntry>, StoreError>;
+
+    /// Returns a batch of entries in list order.
+    pub async fn entries_scan(&self, scan: Scan<'_>) -> Result<Vec<LogEntry>, StoreError>;
+
+    /// Returns a batch of a partition's entries in commit order.
+    pub async fn entries_after(&self, range: PositionRange<'_>) -> Result<Vec<LogEntry>, StoreError>;
+
+    /// Returns the entry at each (partition, position), or the last one before it if there is one.
+    pub async fn entries_at(&self, points: &[(u32, i64)]) -> Result<Vec<LogEntry>, StoreError>;
+
+    /// Returns the decision about a session.
+    pub async fn session_find(&self, session_id: &str) -> Result<Option<SessionFound>, StoreError>;
+
+    /// Adds at most `limit` positions of a partition to its buckets, and returns whether more are
+    /// left.
+    pub async fn totals_roll(&self, partition: u32, limit: i64) -> Result<bool, StoreError>;
+
+    /// Deletes a partition's buckets and resets its watermark, so that rolling rebuilds them.
+    pub async fn totals_clear(&self, partition: u32) -> Result<(), StoreError>;
+
+    /// Reads totals in one snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError::FarBehind`] if too many entries have not been rolled into buckets, or were
+    /// since the cut.
+    pub async fn totals_read(
+        &self,
+        log: LogInfo,
+        wanted: &TotalsQuery<'_>,
+    ) -> Result<Totals, StoreError>;
+
+    /// Returns all clients that ever had a token, by name, with their tokens that are valid at
+    /// `now`.
+    pub async fn clients_list(&self, now: Timestamp) -> Result<Vec<Client>, StoreError>;
+
+    /// Stores a client with these accounts unless there is one of this name. Returns the accounts
+    /// of the stored one.
+    pub async fn client_ensure(
+        &self,
+        name: &ClientName,
+        accounts: Option<&[String]>,
+    ) -> Result<Accounts, StoreError>;
+
+    /// Limits all tokens of a client to accounts; `None` for no limit. Returns false if there is no
+    /// such client.
+    pub async fn client_limit(
+        &self,
+        name: &ClientName,
+        accounts: Option<&[String]>,
+    ) -> Result<bool, StoreError>;
+
+    /// Stores a token of a client that is stored. The client's accounts are not changed.
+    pub async fn token_insert(&self, token: &Token, hash: &SecretHash) -> Result<(), StoreError>;
+
+    /// Returns every token that is not revoked, expired ones included, oldest first. An unreadable
+    /// row, such as one written by a newer version, is returned as an error among the others.
+    pub async fn tokens_list(&self) -> Result<Vec<TokenFound>, StoreError>;
+
+    /// Returns whether a token was ever created, revoked ones included.
+    pub async fn tokens_exist(&self) -> Result<bool, StoreError>;
+
+    /// Revokes a token. Returns false if no token has this id or it is already revoked.
+    pub async fn token_revoke(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Sets a token to expire at `until`, unless it expires earlier, and stores its replacement, in
+    /// one transaction. Returns false if there is no valid token with the id `old`.
+    pub async fn token_rotate(
+        &self,
+        old: Uuid,
+        until: Timestamp,
+        new: &Token,
+        hash: &SecretHash,
+    ) -> Result<bool, StoreError>;
+
+    /// Returns the problems that SQLite finds in the file; none for PostgreSQL, which has its own
+    /// tools.
+    pub async fn file_problems(&self) -> Result<Vec<String>, StoreError>;
+}
+
+// For `billables verify`.
+operations! {
+    Store, by_statement:
+
+    /// Returns a range of a partition in position order, invalid rows included.
+    pub async fn entries_read(&self, range: PositionRange<'_>) -> Result<Vec<EntryRead>, StoreError>;
+
+    /// Returns the rows of these billables, given as (partition, id), in no particular order.
+    pub async fn entries_read_of(&self, ids: &[(u32, Uuid)]) -> Result<Vec<EntryRead>, StoreError>;
+
+    /// Returns the first entries in partitions that the log lacks, as (partition, position).
+    pub async fn entries_strayed(
+        &self,
+        log: LogInfo,
+        limit: i64,
+    ) -> Result<Vec<(i32, i64)>, StoreError>;
+
+    /// Returns the next decisions after a session id, in order of session id.
+    pub async fn sessions_read_after(&self, after: &str) -> Result<Vec<SessionRead>, StoreError>;
+
+    /// Returns the existing decisions about these sessions, in no particular order.
+    pub async fn sessions_read_of(&self, ids: &[&str]) -> Result<Vec<SessionRead>, StoreError>;
+
+    /// Returns a partition's next copies of decisions after a session id, in order of session id.
+    pub async fn pairs_read_after(
+        &self,
+        partition: u32,
+        after: &str,
+    ) -> Result<Vec<(String, Pair)>, StoreError>;
+
+    /// Returns the sessions among `ids` for which a partition has a copy of the decision.
+    pub async fn pairs_read_of(
+        &self,
+        partition: u32,
+        ids: &[&str],
+    ) -> Result<Vec<String>, StoreError>;
+
+    /// Returns the position up to which each partition's entries are in the buckets.
+    pub async fn watermarks(&self, log: LogInfo) -> Result<Vec<i64>, StoreError>;
+
+    /// Returns the first `limit` of the finest buckets in a time range that do not match the log up
+    /// to the watermarks.
+    pub async fn buckets_against_log(
+        &self,
+        from: i64,
+        until: i64,
+        limit: i64,
+    ) -> Result<Vec<Compared>, StoreError>;
+
+    /// Returns the day and month buckets that do not match the sums of the finest ones. The time
+    /// range is one month, or all time before the first month or after the last.
+    pub async fn buckets_against_finer(
+        &self,
+        from: i64,
+        until: i64,
+        limit: i64,
+    ) -> Result<Vec<Compared>, StoreError>;
+
+    /// Skips the first `entries` entries from time `from` on, and returns `occurred_at` of the
+    /// next.
+    pub async fn time_behind(&self, from: i64, entries: i64) -> Result<Option<i64>, StoreError>;
+
+    /// Returns the start times of the first and the last bucket of any width.
+    pub async fn buckets_ends(&self) -> Result<Option<(i64, i64)>, StoreError>;
+}
+
+// For `billables copy`.
+operations! {
+    Store, by_statement:
+
+    /// Returns the log and when it was created, if it exists.
+    pub async fn log_find(&self) -> Result<Option<(LogInfo, Timestamp)>, StoreError>;
+
+    /// Returns whether there are neither entries nor decisions about sessions.
+    pub async fn log_is_empty(&self) -> Result<bool, StoreError>;
+
+    /// Creates this log in an empty database, replacing an empty log if there is one. Its heads are
+    /// at 0 until [`Self::heads_set`].
+    pub async fn log_adopt(&self, log: LogInfo, made_at: Timestamp) -> Result<(), StoreError>;
+
+    /// Sets the last position of each partition.
+    pub async fn heads_set(&self, heads: &[i64]) -> Result<(), StoreError>;
+
+    /// Returns the position of a partition's last entry, regardless of its head; 0 if it has none.
+    pub async fn entries_last(&self, partition: u32) -> Result<i64, StoreError>;
+
+    /// Returns the number of entries.
+    pub async fn entries_count(&self) -> Result<i64, StoreError>;
+
+    /// Inserts entries of another log at their original positions, in one durable transaction.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; an entry that is already stored is refused.
+    pub async fn entries_import(&self, entries: &[LogEntry]) -> Result<(), StoreError>;
+
+    pub(super) async fn cursor_key_find(&self) -> Result<Option<Vec<u8>>, StoreError>;
+    pub(super) async fn cursor_key_set(&self, key: &[u8]) -> Result<(), StoreError>;
+    pub(super) async fn clients_read(&self) -> Result<Vec<ClientCopy>, StoreError>;
+    pub(super) async fn clients_write(&self, clients: &[ClientCopy]) -> Result<(), StoreError>;
+    pub(super) async fn tokens_read(&self) -> Result<Vec<TokenCopy>, StoreError>;
+    pub(super) async fn tokens_write(&self, tokens: &[TokenCopy]) -> Result<(), StoreError>;
+    pub(super) async fn sessions_read(&self, after: &str) -> Result<Vec<SessionCopy>, StoreError>;
+    pub(super) async fn sessions_write(&self, sessions: &[SessionCopy]) -> Result<(), StoreError>;
+    pub(super) async fn session_pairs_read(
+        &self,
+        partition: i32,
+        after: &str,
+    ) -> Result<Vec<SessionPairCopy>, StoreError>;
+    pub(super) async fn session_pairs_write(
+        &self,
+        pairs: &[SessionPairCopy],
+    ) -> Result<(), StoreError>;
+}
+
+operations! {
+    Appender, by_statement:
+
+    /// Returns the entries of these billables, in no particular order, without taking a lock.
+    pub async fn entries_find(&mut self, ids: &[Uuid]) -> Result<Vec<Entry>, StoreError>;
+
+    /// Makes sure that everything this connection has read is durable. An append does this, too.
+    pub async fn entries_confirm(&mut self) -> Result<(), StoreError>;
+
+    /// Appends entries of one kind and of distinct billables in one durable transaction, under the
+    /// lock of the partition's head. `recorded` entries without a pair get their session's, if it
+    /// is decided and [accepted](Entry::accepts).
+    ///
+    /// # Errors
+    /// After [`StoreError::Unavailable`], the entries may or may not be stored.
+    pub async fn entries_append(&mut self, entries: &[&Entry]) -> Result<Appended, StoreError>;
+
+    /// Fast path of [`Self::entries_append`] for entries that need no session lookup. Returns
+    /// false, and changes nothing, if one of them is already stored or the head is missing.
+    pub async fn entries_append_new(&mut self, entries: &[&Entry]) -> Result<bool, StoreError>;
+
+    /// Voids billables of this partition in one durable transaction. A billable that is already
+    /// voided keeps its first reason.
+    pub async fn entries_void(&mut self, voids: &[Void]) -> Result<Voided, StoreError>;
+
+    /// Commits a transaction that changes nothing, to learn whether the partition can be written.
+    /// Inserts `sample`, if given, and rolls that back: PostgreSQL keeps the space of such a row
+    /// until it is vacuumed.
+    pub async fn probe(&mut self, sample: Option<&Entry>) -> Result<(), StoreError>;
+
+    /// Reads at most [`super::STEP`] of the session's entries in this partition and attributes
+    /// their billables, unless they do not [accept](Entry::accepts) the pair, in one durable
+    /// transaction.
+    ///
+    /// Returns the key to continue after, or `None` if the partition is done. From the first step
+    /// on, new entries of the session get the pair immediately.
+    pub async fn entries_attribute(
+        &mut self,
+        attribution: &Attribution,
+        after: Option<ListKey>,
+    ) -> Result<Option<ListKey>, StoreError>;
+}

@@ -1,0 +1,279 @@
+//! Totals: buckets that sum up the entries up to a watermark, and the entries after it.
+//!
+//! Buckets are derived from the log. Rolling a batch of a partition and moving its watermark is one
+//! transaction. So wherever it is interrupted, the buckets and the entries after the watermark add
+//! up to the log.
+
+use super::feed::by_partition;
+use crate::store::LogInfo;
+use crate::store::backend::Backend;
+use crate::store::dialect::{Connector, Dialect};
+use crate::store::error::StoreError;
+use crate::store::query::query;
+use crate::store::row::{LOG, LogRow};
+use crate::store::sql::Sql;
+use crate::store::table::{Column, Table};
+
+/// What each kind of entry adds, as rows of four columns: the kind; 1 for the billed pair or 0 for
+/// no account; what is added to the billables; what is added to the voided billables.
+///
+/// Attributing moves a billable from no account to its pair. Voiding moves it from its pair's
+/// billables to its pair's voided billables.
+pub(in crate::store) const DELTAS: &str = "with delta (kind, to_pair, billable, voided) as
+         (values (1, 1, 1, 0), (2, 1, 1, 0), (2, 0, -1, 0), (3, 1, -1, 1))";
+
+/// Rolls entries into buckets: `$1` is the partition; the positions are after `$2` and up to `$3`.
+pub(in crate::store) fn roll<D: Dialect>() -> Sql {
+    Sql::from("insert into buckets (partition, level, account_id, customer_id, starts_at, billable_count, voided_count) ")
+        + DELTAS
+        + ", level (code) as (values (1), (2), (3))
+             select entries.partition, level.code,
+                 case when delta.to_pair = 1 then coalesce(billed_account_id, '') else '' end as account,
+                 case when delta.to_pair = 1 then coalesce(billed_customer_id, '') else '' end as customer,
+                 case level.code
+                     when 1 then occurred_at - occurred_at % 900000000
+                     when 2 then occurred_at - occurred_at % 86400000000
+                     else "
+        + D::MONTH
+        + " end as start,
+                 sum(delta.billable), sum(delta.voided)
+             from entries join delta on delta.kind = entries.kind cross join level
+             where partition = $1 and position > $2 and position <= $3
+             group by 1, 2, 3, 4, 5
+             on conflict (level, account_id, starts_at, customer_id, partition) do update set
+                 billable_count = buckets.billable_count + excluded.billable_count,
+                 voided_count = buckets.voided_count + excluded.voided_count"
+}
+
+/// Selects the rows of a partition's tail. `$1` is the partition, `$2` and `$3` the positions, `$4`
+/// and `$5` the times, `$6` and `$7` the account and the customer, or null, `$8` the limit, and
+/// `$9` the account that stands for unattributed billables, or null; `$10` is what each entry counts,
+/// `$11` the width of the quarter hours. The rows are after the account `$12` and the customer `$13`,
+/// if that is given.
+pub(in crate::store) fn tail() -> Sql {
+    Sql::from(DELTAS)
+        + " select group_key, account_id, customer_id,
+         cast($10 * sum(billable) as bigint) as billable_count,
+         cast($10 * sum(voided) as bigint) as voided_count
+     from (
+         select occurred_at - occurred_at % cast($11 as bigint) as group_key,
+             case when delta.to_pair = 1 then coalesce(billed_account_id, '') else '' end as account_id,
+             case when delta.to_pair = 1 then coalesce(billed_customer_id, '') else '' end as customer_id,
+             delta.billable, delta.voided
+         from entries join delta on delta.kind = entries.kind
+         where partition = $1 and position > $2 and position <= $3 and occurred_at >= $4 and occurred_at < $5
+     ) as tail
+     where (cast($6 as text) is null or account_id = $6 or account_id = $9)
+       and (cast($7 as text) is null or customer_id = $7 or account_id = '')
+       and (cast($13 as text) is null or (account_id, customer_id) > ($12, $13))
+     group by group_key, account_id, customer_id
+     order by group_key, account_id, customer_id limit $8"
+}
+
+/// Selects the partitions that have entries after their watermark.
+const BEHIND: &str = "select log_heads.partition from log_heads
+     join watermarks on watermarks.partition = log_heads.partition
+     where watermarks.position < log_heads.next_position - 1 order by log_heads.partition";
+
+pub(in crate::store) const WATERMARKS: &str = "select partition, position from watermarks";
+
+/// Sums up the buckets in the ranges of a table, which has the columns of [`BucketRange`]. `$1` is
+/// the account and `$2` the customer, or null. The rows are after the key `$3`, `$4`, `$5`; `$6` is
+/// the limit, and `$7` the account that stands for unattributed billables, or null.
+fn bucketed<D: Dialect>(ranges: &Table<'_>, has_account: bool) -> Sql {
+    let account = if has_account {
+        "account_id in ($1, $7)"
+    } else {
+        "cast($1 as text) is null and (account_id <> '' or account_id = $7)"
+    };
+    Sql::from(
+        "select wanted.group_key, account_id, customer_id,
+             cast(sum(wanted.sign * billable_count) as bigint) as billable_count,
+             cast(sum(wanted.sign * voided_count) as bigint) as voided_count
+         from ",
+    ) + D::table(ranges, 8, "wanted")
+        + " join buckets on buckets.level = wanted.level
+             and buckets.starts_at >= wanted.starts_from and buckets.starts_at < wanted.starts_until
+         where "
+        + account
+        + " and (cast($2 as text) is null or customer_id = $2 or account_id = '')
+             and (wanted.group_key, account_id, customer_id) > ($3, $4, $5)
+         group by wanted.group_key, account_id, customer_id
+         order by wanted.group_key, account_id, customer_id limit $6"
+}
+
+pub(in crate::store) mod compare;
+mod query;
+
+pub use compare::Compared;
+use query::MAX_TAIL;
+pub use query::{BucketRange, Level, QUARTER_HOUR, Totals, TotalsKey, TotalsQuery, TotalsRow};
+
+impl<D: Dialect> Backend<D> {
+    pub(in crate::store) async fn totals_behind(&self) -> Result<Vec<u32>, StoreError> {
+        let partitions: Vec<(i32,)> = query::<D>(BEHIND).fetch_all(&self.derived).await?;
+        let partitions = partitions.into_iter();
+        Ok(partitions.map(|(one,)| one.cast_unsigned()).collect())
+    }
+
+    pub(in crate::store) async fn totals_roll(
+        &self,
+        partition: u32,
+        limit: i64,
+    ) -> Result<bool, StoreError> {
+        let partition = partition.cast_signed();
+        let mut transaction = self.derived.begin_with(D::BEGIN_DERIVED).await?;
+        // The update locks the row: if two processes roll, one waits and then finds nothing to do.
+        let (watermark,): (i64,) = query::<D>(
+            "update watermarks set position = position where partition = $1 returning position",
+        )
+        .bind(partition)
+        .fetch_one(&mut *transaction)
+        .await?;
+        let (head,): (i64,) =
+            query::<D>("select next_position - 1 from log_heads where partition = $1")
+                .bind(partition)
+                .fetch_one(&mut *transaction)
+                .await?;
+        let until = head.min(watermark + limit);
+        if until > watermark {
+            query::<D>(roll::<D>())
+                .bind(partition)
+                .bind(watermark)
+                .bind(until)
+                .execute(&mut *transaction)
+                .await?;
+            query::<D>("update watermarks set position = $2 where partition = $1")
+                .bind(partition)
+                .bind(until)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(until < head)
+    }
+
+    pub(in crate::store) async fn totals_clear(&self, partition: u32) -> Result<(), StoreError> {
+        let partition = partition.cast_signed();
+        let mut transaction = self.derived.begin_with(D::BEGIN_DERIVED).await?;
+        query::<D>("update watermarks set position = 0 where partition = $1")
+            .bind(partition)
+            .execute(&mut *transaction)
+            .await?;
+        query::<D>(D::CLEAR_BUCKETS)
+            .bind(partition)
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    pub(in crate::store) async fn totals_read(
+        &self,
+        log: LogInfo,
+        wanted: &TotalsQuery<'_>,
+    ) -> Result<Totals, StoreError> {
+        self.connector.check_files()?;
+        let mut transaction = self.read.begin_with(D::BEGIN_SNAPSHOT).await?;
+        let (heads, watermarks) = positions::<D>(&mut transaction, log).await?;
+        let cut = match wanted.cut {
+            None => heads,
+            Some(cut) if cut.iter().zip(&heads).all(|(cut, head)| cut <= head) => cut.to_vec(),
+            // The log has lost its last entries.
+            Some(_) => return Err(StoreError::WrongLog),
+        };
+        let bucketed = from_buckets::<D>(&mut transaction, wanted).await?;
+        let (mut tail, mut tail_ends) = (Vec::new(), Vec::new());
+        for (partition, (cut, watermark)) in (0..).zip(cut.iter().zip(watermarks)) {
+            if watermark != *cut {
+                let between = (watermark, *cut);
+                let rows = from_entries::<D>(&mut transaction, wanted, partition, between).await?;
+                if rows.len() == wanted.tail_limit() {
+                    tail_ends.extend(rows.last().map(TotalsRow::key));
+                }
+                tail.extend(rows);
+                if !wanted.has_ordered_tail() && tail.len() >= MAX_TAIL {
+                    return Err(StoreError::FarBehind);
+                }
+            }
+        }
+        transaction.commit().await?;
+        Ok(Totals {
+            bucketed,
+            tail,
+            tail_end: tail_ends.into_iter().min(),
+            cut,
+        })
+    }
+}
+
+/// Returns the heads and the watermarks.
+async fn positions<D: Dialect>(
+    connection: &mut D::Connection,
+    log: LogInfo,
+) -> Result<(Vec<i64>, Vec<i64>), StoreError> {
+    let found: LogRow = query::<D>(LOG).fetch_one(&mut *connection).await?;
+    if LogInfo::from(found) != log {
+        return Err(StoreError::WrongLog);
+    }
+    let heads = query::<D>("select partition, next_position - 1 from log_heads")
+        .fetch_all(&mut *connection)
+        .await?;
+    let heads = by_partition("log_heads", heads, log)?;
+    let watermarks = query::<D>(WATERMARKS).fetch_all(connection).await?;
+    let watermarks = by_partition("watermarks", watermarks, log)?;
+    Ok((heads, watermarks))
+}
+
+/// Returns the sums of the buckets in a query's ranges.
+async fn from_buckets<D: Dialect>(
+    connection: &mut D::Connection,
+    wanted: &TotalsQuery<'_>,
+) -> Result<Vec<TotalsRow>, StoreError> {
+    let column = |value: fn(&BucketRange) -> i64| Column::bigints(wanted.ranges.iter().map(value));
+    let ranges = Table(vec![
+        ("group_key", column(|range| range.row)),
+        ("level", column(|range| range.level.code().into())),
+        ("starts_from", column(|range| range.from)),
+        ("starts_until", column(|range| range.until)),
+        ("sign", column(|range| range.sign)),
+    ]);
+    let rows = query::<D>(bucketed::<D>(&ranges, wanted.account.is_some()))
+        .bind(wanted.account)
+        .bind(wanted.customer)
+        .bind(wanted.after.row)
+        .bind(wanted.after.account_id.as_str())
+        .bind(wanted.after.customer_id.as_str())
+        .bind(i64::try_from(wanted.limit).expect("a small number"))
+        .bind(wanted.nobody())
+        .bind_table(ranges)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows)
+}
+
+/// Returns what a partition's entries between the watermark and the cut add, or what the buckets
+/// have beyond the cut.
+async fn from_entries<D: Dialect>(
+    connection: &mut D::Connection,
+    wanted: &TotalsQuery<'_>,
+    partition: i32,
+    (watermark, cut): (i64, i64),
+) -> Result<Vec<TotalsRow>, StoreError> {
+    let rows = query::<D>(tail())
+        .bind(partition)
+        .bind(watermark.min(cut))
+        .bind(watermark.max(cut))
+        .bind(wanted.from)
+        .bind(wanted.until)
+        .bind(wanted.account)
+        .bind(wanted.customer)
+        .bind(i64::try_from(wanted.tail_limit()).expect("a small number"))
+        .bind(wanted.nobody())
+        .bind((cut - watermark).signum())
+        .bind(wanted.tail_width)
+        .bind(wanted.after.account_id.as_str())
+        .bind(wanted.after_customer())
+        .fetch_all(connection)
+        .await?;
+    Ok(rows)
+}
