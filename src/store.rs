@@ -1,8 +1,15 @@
 //! One set of operations for both databases. All of the crate's SQL is in this module.
 //!
-//! [`ops`] has the operations and their statements, generic over the database. [`dialect`] has what
-//! differs between the databases; `postgres` and `sqlite` implement it, and connect. The type
-//! parameter does not leave this module: [`Store`] and [`Appender`] call the database in use.
+//! - [`operations`]: the list of what a store can do. It calls the database in use.
+//! - [`ops`]: the operations and their statements, generic over the database: methods of a
+//!   [`backend`] (the pools) and of an appender.
+//! - [`dialect`]: what differs between the databases. `postgres` and `sqlite` implement it, and open
+//!   and check their database.
+//! - [`sql`], [`table`], [`query`], [`driver`]: the text of a statement, lists that it takes, running
+//!   it, and sqlx.
+//! - [`row`]: the rows and their conversion to the domain's types.
+//!
+//! The type parameter does not leave this module.
 //!
 //! Most operations are named `resource_verb`. A missing row is `Ok(None)`.
 //!
@@ -160,7 +167,7 @@ impl Store {
             return Err(OpenError::OnePartition);
         }
         let log = self.log_create(fresh, now).await;
-        let log = log.map_err(OpenError::Prepare)?;
+        let log = log.map_err(OpenError::Create)?;
         match partitions {
             Some(wanted) if wanted != log.partitions => Err(OpenError::PartitionsFixed {
                 wanted,

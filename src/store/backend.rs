@@ -59,7 +59,7 @@ impl<D: Dialect> Backend<D> {
 /// refused.
 pub(super) const CONTROL_CONNECTIONS: u32 = 2;
 
-/// The time limit of operations that have no other limit.
+/// The time limit of an operation that [`in_time`] runs.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Limits the time of an operation. If a server vanished without closing the connection, the

@@ -50,7 +50,7 @@ pub async fn file_copy(from: &Path, to: &Path) -> Result<FileContents, OpenError
     if sqlite::connect::has_wal(from) {
         sqlite::connect::check_tail(from, &label).await?;
     }
-    // It only reads: a connection that may write would copy the WAL when it is closed.
+    // The connection is read-only: one that may write would copy the WAL when it is closed.
     let mut connection = file_open(from, true).await?;
     contents(&mut connection, from).await?;
     let to_text = to.to_str().ok_or_else(|| {

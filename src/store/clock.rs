@@ -1,4 +1,4 @@
-//! What a database says of the time.
+//! What a server's clock is compared with.
 
 use super::error::StoreError;
 use crate::billable::Timestamp;

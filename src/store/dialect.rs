@@ -1,4 +1,7 @@
-//! What differs between the databases. Everything else in the store is generic over them.
+//! What differs between the databases, as far as generic code needs it.
+//!
+//! What only one of them has (opening, migrations, clocks, checks of durability) are methods of
+//! `Backend<Postgres>` and `Backend<Sqlite>`, in `postgres.rs` and `sqlite.rs`.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,15 +21,18 @@ pub trait Dialect: Driver {
     const BEGIN_DERIVED: &'static str;
     /// Begins a transaction that reads everything in one snapshot.
     const BEGIN_SNAPSHOT: &'static str;
-    /// Works like [`Self::BEGIN_SNAPSHOT`], for reads of much of the log, without a time limit.
+    /// Begins a transaction for one long statement that reads, without a time limit.
     const BEGIN_LONG_READ: &'static str;
 
+    /// Whether the head keeps the latest time that a server recorded: SQLite has no clock with which
+    /// a server could compare its own.
+    const KEEPS_TIME: bool;
     /// Whether a log can have more than one partition.
     const HAS_PARTITIONS: bool;
     /// The maximum number of rows that one statement inserts.
     const MAX_ROWS: usize;
     /// How often an appender checks that its connection reads the same log, which a restore
-    /// replaces.
+    /// replaces. Zero for each time.
     const CHECK_LOG_EVERY: Duration;
 
     /// The columns of the key of `entries`.
@@ -38,14 +44,16 @@ pub trait Dialect: Driver {
     /// The start of the month of `occurred_at`.
     const MONTH: &'static str;
 
-    /// Joins the table `wanted` (billable_id) with the entries of each billable, and reads three
-    /// entries for each, whether the billable exists or not: the time that a check takes must not
-    /// tell whether another account has it. A billable has at most three entries.
+    /// Joins the table `wanted` (partition, billable_id) with the entries of each billable, and reads
+    /// three entries for each, whether the billable exists or not: the time that a check takes must
+    /// not tell whether another account has it. A billable has at most three entries. Ends in a
+    /// `where` clause, which the statement continues with `and`; so do the next two.
     const THREE_OF_EACH: &'static str;
     /// Joins the table `wanted` (first, last, call) with the entries of the partition `$1` that have
     /// an id in the range and the call.
     const OF_RANGES: &'static str;
-    /// Selects from the entries that have one of the `call_prefix`es `$1` and one of the calls `$2`.
+    /// The `from` and `where` for entries that have one of the `call_prefix`es `$1` and one of the
+    /// calls `$2`.
     const OF_PREFIXES: &'static str;
     /// Joins the table `wanted` (partition, position) with the last entry up to each position;
     /// `None` if the database needs a statement for each.
@@ -65,7 +73,10 @@ pub trait Dialect: Driver {
     fn at_partition(parameter: i64) -> Sql;
 
     /// The table that is bound from `$parameter` on, for `from`, named `name`. Its column `ordinal`
-    /// counts the rows from 1.
+    /// counts the rows from 1. Only the names and the types of the columns are used here.
+    ///
+    /// It takes a parameter for each column on PostgreSQL and one for all on SQLite, so it is bound
+    /// last.
     fn table(table: &Table<'_>, parameter: i64, name: &'static str) -> Sql;
 
     fn bind_list(query: Bound<Self>, list: Column<'_>) -> Bound<Self>;
@@ -73,10 +84,6 @@ pub trait Dialect: Driver {
     fn bind_accounts(query: Bound<Self>, accounts: Option<&[&str]>) -> Bound<Self>;
 
     fn bind_table(query: Bound<Self>, table: Table<'_>) -> Bound<Self>;
-
-    /// What else an update of a partition's head assigns. `recorded_at` is the latest time that a
-    /// server recorded, in microseconds since 1970, or 0.
-    fn head_assignment(recorded_at: i64) -> Sql;
 }
 
 /// How to reach a database, and whether it can be relied on. Clones share everything.
@@ -87,9 +94,9 @@ pub trait Connector<D: Dialect>: Clone + Send + Sync + fmt::Debug + 'static {
     /// Opens the connection of an appender. Refuses a database that may lose acknowledged commits.
     fn connect(
         &self,
-    ) -> impl Future<Output = Result<(D::Connection, ServerTraits), StoreError>> + Send;
+    ) -> impl Future<Output = Result<(D::Connection, ServerFacts), StoreError>> + Send;
 
-    /// Whether the rows are on Citus workers.
+    /// Whether the rows are on Citus workers, as known since the database was opened.
     fn is_citus(&self) -> bool;
 
     /// Checks that the files are the ones that were opened. Does nothing for PostgreSQL: a replaced
@@ -107,7 +114,7 @@ pub trait Connector<D: Dialect>: Clone + Send + Sync + fmt::Debug + 'static {
 
 /// What an appender must know of the server that its connection leads to.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ServerTraits {
+pub struct ServerFacts {
     /// Whether commits may wait for standbys.
     pub(super) has_standbys: bool,
     /// Whether the rows are on Citus workers.

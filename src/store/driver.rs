@@ -1,8 +1,8 @@
 //! What sqlx can do with either database.
 //!
-//! sqlx implements its encoders, decoders and executors for each database, which code that is generic
-//! over the database could only use with a long list of bounds. The traits here demand them of the
-//! values and rows instead, for both databases.
+//! sqlx implements its traits for each database. Generic code would need a bound for each type that
+//! it binds or reads. Here, a value or a row works with both databases instead, and [`Driver`] has
+//! the few calls that the store needs.
 
 use futures_util::stream::BoxStream;
 use sqlx::postgres::PgRow;

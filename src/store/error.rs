@@ -247,6 +247,8 @@ pub enum OpenError {
     /// The database has no log, because no server has used it yet.
     #[error("{0} has no log")]
     NoLog(String),
+    #[error("cannot create the log")]
+    Create(#[source] StoreError),
     #[error("cannot note the start of the server in the log")]
     Begin(#[source] StoreError),
     #[error("cannot give the log a new epoch")]

@@ -1,4 +1,4 @@
-//! Calls the database in use. This is the list of what a store can do.
+//! Calls the database in use. This list documents what a store can do; [`super::ops`] does it.
 
 use tracing::{Instrument, debug_span};
 use uuid::Uuid;
@@ -62,13 +62,18 @@ macro_rules! operations {
     };
 }
 
-/// Leaves an operation to the time limits of its statements.
+/// Sets no limit here: PostgreSQL ends a statement of a pool after 10 s, and the writer limits its
+/// attempts. Commands that read or write much have no limit.
 fn by_statement<T>(operation: T) -> T {
     operation
 }
 
 operations! {
     Store, in_time:
+
+    pub(super) async fn log_create(
+        &self, fresh: LogInfo, now: Timestamp,
+    ) -> Result<LogInfo, StoreError>;
 
     /// Returns the last position of each partition. All entries up to it are committed and visible.
     pub async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError>;
@@ -130,10 +135,7 @@ operations! {
     /// Closes the connections after the running operations have finished.
     pub async fn close(&self) -> ();
 
-    pub(super) async fn log_create(&self, fresh: LogInfo, now: Timestamp) -> Result<LogInfo, sqlx::Error>;
-
     pub(super) async fn cursor_key_ensure(&self, fresh: &[u8]) -> Result<Vec<u8>, sqlx::Error>;
-
     pub(super) async fn epoch_set(&self, epoch: Uuid) -> Result<(), StoreError>;
 
     /// Checks that the database still has the log that it had when it was opened: a backup may have

@@ -1,4 +1,5 @@
-//! What a store can do, generic over the database. Every statement that both databases run is here.
+//! The operations of a store and their statements, generic over the database. `operations.rs`
+//! documents each.
 
 pub(super) mod append;
 pub(super) mod calls;

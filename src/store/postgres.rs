@@ -16,7 +16,7 @@ use self::connect::{
 };
 use super::backend::{Backend, CONTROL_CONNECTIONS};
 use super::clock::{ClockReference, timestamp};
-use super::dialect::{Connector, ServerTraits};
+use super::dialect::{Connector, ServerFacts};
 use super::error::{OpenError, StoreError};
 use super::migrate;
 use super::query::query;
@@ -47,7 +47,7 @@ impl Connector<Postgres> for Server {
         label(&self.options)
     }
 
-    async fn connect(&self) -> Result<(PgConnection, ServerTraits), StoreError> {
+    async fn connect(&self) -> Result<(PgConnection, ServerFacts), StoreError> {
         let mut connection = connect_checked(&self.options)
             .await
             .map_err(OpenError::while_running)?;
@@ -57,7 +57,7 @@ impl Connector<Postgres> for Server {
         )
         .fetch_one(&mut connection)
         .await?;
-        let server = ServerTraits {
+        let server = ServerFacts {
             // The workers may have standbys that the coordinator does not know of.
             has_standbys: has_standbys || is_citus,
             is_citus,

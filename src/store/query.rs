@@ -40,7 +40,7 @@ impl<D: Dialect> Statement<D> {
         Self(D::bind(self.0, value))
     }
 
-    /// Binds a list for [`Dialect::among`].
+    /// Binds a list, which the statement uses by one of the dialect's conditions.
     pub(super) fn bind_list(self, list: Column<'_>) -> Self {
         Self(D::bind_list(self.0, list))
     }
@@ -50,7 +50,7 @@ impl<D: Dialect> Statement<D> {
         Self(D::bind_accounts(self.0, accounts))
     }
 
-    /// Binds a table for [`Dialect::table`].
+    /// Binds a table for [`Dialect::table`]. Nothing is bound after it.
     pub(super) fn bind_table(self, table: Table<'_>) -> Self {
         Self(D::bind_table(self.0, table))
     }

@@ -35,6 +35,12 @@ impl From<&'static str> for Sql {
     }
 }
 
+impl From<i64> for Sql {
+    fn from(number: i64) -> Self {
+        Self(Cow::Owned(number.to_string()))
+    }
+}
+
 impl Add<&'static str> for Sql {
     type Output = Self;
 

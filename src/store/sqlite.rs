@@ -25,7 +25,7 @@ use self::connect::{check_tail, connect_checked, connect_first, has_wal, refuse_
 use self::files::Files;
 use super::backend::{Backend, CONTROL_CONNECTIONS};
 use super::clock::{ClockReference, timestamp};
-use super::dialect::{Connector, Dialect, ServerTraits};
+use super::dialect::{Connector, Dialect, ServerFacts};
 use super::error::{OpenError, StoreError};
 use super::query::query;
 use super::{faults, migrate};
@@ -70,14 +70,14 @@ impl Connector<Sqlite> for OpenFile {
         self.label.clone()
     }
 
-    async fn connect(&self) -> Result<(SqliteConnection, ServerTraits), StoreError> {
+    async fn connect(&self) -> Result<(SqliteConnection, ServerFacts), StoreError> {
         // This pragma keeps the statement journal in memory, because in a file it would take a
         // quarter of SQLite's time.
         let options = self.options.clone().pragma("temp_store", "memory");
         let connection = connect_checked(&options, &self.label)
             .await
             .map_err(OpenError::while_running)?;
-        Ok((connection, ServerTraits::default()))
+        Ok((connection, ServerFacts::default()))
     }
 
     fn is_citus(&self) -> bool {
@@ -175,8 +175,8 @@ impl Backend<Sqlite> {
             read,
             control: pool(options.clone(), CONTROL_CONNECTIONS),
             decisions: pool(options.clone(), CONTROL_CONNECTIONS),
-            // Its commits are flushed, too: the flush of a report's commit would not tell that an
-            // earlier write to the WAL had failed.
+            // Commits of this pool are flushed, too: if one of its writes to the WAL failed without
+            // a flush, the flush of a report's commit would not tell.
             derived: pool(options.clone(), 1),
             connector: OpenFile {
                 options,

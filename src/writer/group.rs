@@ -144,7 +144,7 @@ impl<L: Log> Group<L> {
         commands: &[&[Entry]],
         is_repeated: bool,
     ) -> Result<Committed, StoreError> {
-        // If entries share an id, store the first and compare the rest with it in memory.
+        // If entries share an id, the first is stored; the rest are compared with it in memory.
         let mut ids = HashSet::new();
         let mut twins = HashMap::new();
         let mut distinct = Vec::new();
@@ -155,7 +155,7 @@ impl<L: Log> Group<L> {
                 twins.insert(entry.billable_id, None);
             }
         }
-        let span = debug_span!("commit", group.entries = distinct.len());
+        let span = debug_span!("commit");
         let started = Instant::now();
         self.retry.begin();
         let (known, new) = loop {
@@ -168,7 +168,12 @@ impl<L: Log> Group<L> {
             }
         };
         METRICS.committed(started.elapsed(), distinct.len());
-        debug!(parent: &span, group.known = known.len(), "committed a group");
+        debug!(
+            parent: &span,
+            group.entries = distinct.len(),
+            group.known = known.len(),
+            "committed a group"
+        );
         Ok(Committed {
             known,
             new,
@@ -201,7 +206,7 @@ impl<L: Log> Group<L> {
             .collect();
         if fresh.is_empty() {
             self.log.confirm().await?;
-            return Ok((known, New::Some(Appended::new())));
+            return Ok((known, New::These(Appended::new())));
         }
         let may_be_new = !expects_known && !fresh.iter().any(|entry| entry.awaits_pair());
         if may_be_new && self.log.append_new(&fresh).await? {
@@ -224,7 +229,7 @@ impl<L: Log> Group<L> {
             return Err(StoreError::NotStored(lost));
         }
         self.committed();
-        Ok((known, New::Some(new)))
+        Ok((known, New::These(new)))
     }
 
     /// Notes whether a group had an entry that was already stored.

@@ -15,7 +15,7 @@ pub(super) enum New {
     /// All that were not known, each billed to the pair that it names.
     All,
     /// These, each billed to this pair.
-    Some(Appended),
+    These(Appended),
 }
 
 /// A group that is committed.
@@ -24,16 +24,16 @@ pub(super) struct Committed {
     /// Billables that were already stored.
     pub(super) known: HashMap<Uuid, Billable>,
     pub(super) new: New,
-    /// The ids that more than one entry of the group has. Each gets its billable with the outcome
-    /// of its first entry.
+    /// The ids that more than one entry of the group has, each with its billable; `None` until its
+    /// first entry has its outcome.
     pub(super) twins: HashMap<Uuid, Option<Billable>>,
     /// Whether an earlier attempt with an unknown outcome may have stored the entries.
     pub(super) is_repeated: bool,
 }
 
 impl Committed {
-    /// Returns the outcomes of a command's entries. The commands are asked for in the order in which
-    /// they were committed.
+    /// Returns the outcomes of a command's entries. Call it once for each command, in the order in
+    /// which they were committed: the first entry of an id decides the outcome of the later ones.
     pub(super) fn outcomes(&mut self, entries: Vec<Entry>) -> Vec<AppendOutcome> {
         entries
             .into_iter()
@@ -44,16 +44,14 @@ impl Committed {
     fn outcome(&mut self, entry: Entry) -> AppendOutcome {
         let id = entry.billable_id;
         let twin = self.twins.get_mut(&id);
-        let first = twin
-            .as_ref()
-            .and_then(|billable| billable.as_ref().cloned());
+        let first = twin.as_deref().cloned().flatten();
         let is_first = first.is_none();
         let known = self.known.get(&id).cloned();
         let is_known = known.is_some();
         let Some(stored) = known.or(first) else {
             let pair = match &mut self.new {
                 New::All => entry.pair,
-                New::Some(pairs) => pairs.remove(&id).flatten(),
+                New::These(pairs) => pairs.remove(&id).flatten(),
             };
             let billable = Billable::new(Entry { pair, ..entry });
             if let Some(twin) = twin {

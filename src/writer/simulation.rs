@@ -24,7 +24,11 @@ use log::SimulatedLog;
 use random::Random;
 
 /// How many histories run without the variable.
-const HISTORIES: u64 = 10_000;
+const HISTORIES: u64 = if cfg!(debug_assertions) {
+    1_000
+} else {
+    100_000
+};
 
 fn variable(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;

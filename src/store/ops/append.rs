@@ -15,7 +15,7 @@ use super::insertion::{Appended, Insertion};
 use crate::billable::{Entry, Timestamp};
 use crate::store::LogInfo;
 use crate::store::backend::Backend;
-use crate::store::dialect::{Connector, Dialect, ServerTraits};
+use crate::store::dialect::{Connector, Dialect, ServerFacts};
 use crate::store::error::StoreError;
 use crate::store::query::query;
 use crate::store::row::{LOG, LogRow};
@@ -46,7 +46,7 @@ pub struct Appender<D: Dialect> {
 /// An appender's connection.
 pub(super) struct Link<D: Dialect> {
     pub(super) connection: D::Connection,
-    server: ServerTraits,
+    server: ServerFacts,
     /// When the log was last checked.
     log_checked: Option<Instant>,
 }
@@ -119,29 +119,30 @@ impl<D: Dialect> Appender<D> {
         Ok(())
     }
 
-    /// Returns the SQL that locks the head and takes `count` positions. `recorded_at` is the time of
-    /// the latest entry.
-    fn lock(&self, count: usize, recorded_at: Option<Timestamp>) -> Sql {
-        let recorded_at = match (self.origin, recorded_at) {
-            (Origin::Server, Some(at)) => at.as_micros(),
-            _ => 0,
-        };
-        Sql::from("update log_heads set next_position = next_position + ")
-            + i64::try_from(count).expect("a group is bounded")
-            + D::head_assignment(recorded_at)
-            + " where partition = "
-            + i64::from(self.partition)
-    }
-
-    /// Takes `count` positions in a transaction. Returns false if there is no head.
+    /// Takes `count` positions in a transaction. `recorded_at` is the time of the latest entry.
+    /// Returns false if there is no head.
     pub(super) async fn lock_head(
         &self,
         connection: &mut D::Connection,
         count: usize,
         recorded_at: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        let locked = query::<D>(self.lock(count, recorded_at)).execute(connection);
-        Ok(locked.await? == 1)
+        let lock = lock::<D>("$1".into(), "$2".into(), "$3".into());
+        let mut lock = query::<D>(lock)
+            .bind(i64::try_from(count).expect("a group is bounded"))
+            .bind(self.partition);
+        if D::KEEPS_TIME {
+            lock = lock.bind(self.of_server(recorded_at));
+        }
+        Ok(lock.execute(connection).await? == 1)
+    }
+
+    /// Returns a time if a server's clock gave it, in microseconds since 1970; else 0.
+    fn of_server(&self, recorded_at: Option<Timestamp>) -> i64 {
+        match (self.origin, recorded_at) {
+            (Origin::Server, Some(at)) => at.as_micros(),
+            _ => 0,
+        }
     }
 
     /// Begins a transaction, locks the head and takes a position for each entry, in one round trip
@@ -156,7 +157,13 @@ impl<D: Dialect> Appender<D> {
     ) -> Result<Transaction<'c, D>, StoreError> {
         let latest = entries.iter().map(|entry| entry.recorded_at).max();
         if !link.server.is_citus {
-            let begin = Sql::from(D::BEGIN) + "; " + self.lock(entries.len(), latest);
+            let count = i64::try_from(entries.len()).expect("a group is bounded");
+            let lock = lock::<D>(
+                count.into(),
+                i64::from(self.partition).into(),
+                self.of_server(latest).into(),
+            );
+            let begin = Sql::from(D::BEGIN) + "; " + lock;
             return Ok(link.connection.begin_with(begin).await?);
         }
         let mut transaction = link.begin().await?;
@@ -175,11 +182,11 @@ impl<D: Dialect> Appender<D> {
         Ok(found)
     }
 
-    /// If a connection breaks while its commit waits for a synchronous standby, the commit is
-    /// visible although no standby has it. A repeat of the report would find the entry and get a
-    /// success response. A new commit waits until everything before it is replicated.
+    /// If commits may wait for standbys, commits a transaction that changes nothing, which returns
+    /// when everything before it is replicated. Otherwise a repeat of a report whose commit was
+    /// waiting when its connection broke would find the entry, and be answered as stored.
     ///
-    /// In SQLite, everything visible has been flushed, unless a flush failed.
+    /// SQLite needs no commit: everything visible has been flushed, unless a flush failed.
     pub(in crate::store) async fn entries_confirm(&mut self) -> Result<(), StoreError> {
         let mut link = self.take_link().await?;
         if link.server.has_standbys {
@@ -227,4 +234,15 @@ impl<D: Dialect> Appender<D> {
         }
         Ok(are_stored)
     }
+}
+
+/// Returns the SQL that locks the head of a partition and takes `count` positions.
+fn lock<D: Dialect>(count: Sql, partition: Sql, recorded_at: Sql) -> Sql {
+    let lock = Sql::from("update log_heads set next_position = next_position + ") + count;
+    let lock = if D::KEEPS_TIME {
+        lock + ", recorded_at = max(recorded_at, " + recorded_at + ")"
+    } else {
+        lock
+    };
+    lock + " where partition = " + partition
 }

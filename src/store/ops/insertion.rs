@@ -20,20 +20,20 @@ use crate::store::table::{Column, Table};
 /// billable is not in the map was already committed, or the head is missing.
 pub type Appended = HashMap<Uuid, Option<Pair>>;
 
-/// The columns of a statement that inserts entries.
-const COLUMNS: &str = "insert into entries (
+const INSERT_INTO: &str = "insert into entries (
          partition, position, billable_id, kind,
          account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
          occurred_at, recorded_at, client, idempotency_key, key_index, reason, call_prefix) ";
 
 /// Builds the statement that inserts entries at the positions taken with the head's lock. `$1` is
-/// the partition, `$2` the number of entries from the first of `rows` on. `billed` is the pair that
-/// is billed, `joined` what it is taken from.
+/// the partition, `$2` how many entries of the group are left, those of `rows` included: the last of
+/// them gets the last position that was taken. `billed` is the pair that is billed, `joined` what it
+/// is taken from.
 ///
 /// The statement joins the head instead of binding its value. On Citus, this lets it run on the one
 /// shard that holds the partition, without a two-phase commit.
 fn insert_at_head<D: Dialect>(rows: &Table<'_>, billed: &'static str, joined: &'static str) -> Sql {
-    Sql::from(COLUMNS)
+    Sql::from(INSERT_INTO)
         + "select head.partition, head.next_position - $2 + new.ordinal - 1, new.billable_id, new.kind,
                new.account_id, new.customer_id, new.session_id, new.call_sid, "
         + billed
@@ -47,7 +47,8 @@ fn insert_at_head<D: Dialect>(rows: &Table<'_>, billed: &'static str, joined: &'
         + " do nothing"
 }
 
-/// The statements that insert entries, which are the same for every group.
+/// The statements that insert entries. They are built once: for one report, building them took as
+/// long as a tenth of the commit.
 pub(super) struct Insertion<D> {
     insert: SqlStr,
     insert_new: SqlStr,
@@ -76,7 +77,8 @@ impl<D: Dialect> Insertion<D> {
         }
     }
 
-    /// Inserts entries at the last positions that were taken, and returns those that were new.
+    /// Inserts entries at the last positions that were taken, and returns those that were new. The
+    /// transaction must have taken as many positions at least.
     ///
     /// A `recorded` entry without a pair gets its session's pair, if that is decided and accepted.
     /// The join skips a decision that contradicts a half of the pair that the report names:
@@ -138,7 +140,7 @@ pub(super) async fn import<D: Dialect>(
             ("partition", Column::Integers(partitions.collect())),
             ("position", Column::bigints(positions)),
         ]);
-        let sql = Sql::from(COLUMNS)
+        let sql = Sql::from(INSERT_INTO)
             + "select partition, position, billable_id, kind,
                    account_id, customer_id, session_id, call_sid, billed_account_id, billed_customer_id,
                    occurred_at, recorded_at, client, idempotency_key, key_index, reason, call_prefix

@@ -21,7 +21,7 @@ impl<D: Dialect> Backend<D> {
         &self,
         fresh: LogInfo,
         now: Timestamp,
-    ) -> Result<LogInfo, sqlx::Error> {
+    ) -> Result<LogInfo, StoreError> {
         let mut transaction = self.begin().await?;
         query::<D>(
             "insert into log (id, epoch, partitions, created_at) values (1, $1, $2, $3)

@@ -1,7 +1,7 @@
 //! Entries in list order, newest first, one batch at a time.
 //!
-//! Each statement uses one index. No transaction stays open between batches: entries never change, so a caller that continues from the last key
-//! misses nothing that was there when it began.
+//! Each statement uses one index. No transaction stays open between batches: entries never change,
+//! so a caller that continues from the last key misses nothing that was there when it began.
 //!
 //! The index by customer begins with the UTC day of the call, so that a report changes only the part
 //! of its day, which stays in memory however large the log is. A scan of a customer therefore goes

@@ -4,6 +4,9 @@
 //! transaction. So wherever it is interrupted, the buckets and the entries after the watermark add
 //! up to the log.
 
+pub(in crate::store) mod compare;
+mod query;
+
 use super::feed::by_partition;
 use crate::store::LogInfo;
 use crate::store::backend::Backend;
@@ -13,6 +16,10 @@ use crate::store::query::query;
 use crate::store::row::{LOG, LogRow};
 use crate::store::sql::Sql;
 use crate::store::table::{Column, Table};
+
+pub use compare::Compared;
+use query::MAX_TAIL;
+pub use query::{BucketRange, Level, QUARTER_HOUR, Totals, TotalsKey, TotalsQuery, TotalsRow};
 
 /// What each kind of entry adds, as rows of four columns: the kind; 1 for the billed pair or 0 for
 /// no account; what is added to the billables; what is added to the voided billables.
@@ -101,13 +108,6 @@ fn bucketed<D: Dialect>(ranges: &Table<'_>, has_account: bool) -> Sql {
          group by wanted.group_key, account_id, customer_id
          order by wanted.group_key, account_id, customer_id limit $6"
 }
-
-pub(in crate::store) mod compare;
-mod query;
-
-pub use compare::Compared;
-use query::MAX_TAIL;
-pub use query::{BucketRange, Level, QUARTER_HOUR, Totals, TotalsKey, TotalsQuery, TotalsRow};
 
 impl<D: Dialect> Backend<D> {
     pub(in crate::store) async fn totals_behind(&self) -> Result<Vec<u32>, StoreError> {

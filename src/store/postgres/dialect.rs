@@ -13,7 +13,7 @@ use crate::store::table::{Column, Table};
 impl Dialect for Postgres {
     type Connector = Server;
 
-    /// It sets everything itself, because a connection pooler may run
+    /// The statement sets everything itself, because a connection pooler may run
     /// each transaction on a different connection.
     ///
     /// - Read committed, regardless of the database's default: a group that lost a race for an id must
@@ -49,6 +49,7 @@ impl Dialect for Postgres {
     set local statement_timeout = 0;
     set local plan_cache_mode = force_custom_plan";
 
+    const KEEPS_TIME: bool = false;
     const HAS_PARTITIONS: bool = true;
     const MAX_ROWS: usize = 5000;
     const CHECK_LOG_EVERY: Duration = Duration::from_secs(1);
@@ -141,11 +142,6 @@ impl Dialect for Postgres {
         let Table(columns) = table;
         let columns = columns.into_iter();
         columns.fold(query, |query, (_, column)| Self::bind_list(query, column))
-    }
-
-    /// Nothing: the server has a clock of its own.
-    fn head_assignment(_recorded_at: i64) -> Sql {
-        Sql::from("")
     }
 }
 
