@@ -7,6 +7,7 @@ mod document;
 mod form;
 pub mod json;
 mod jsv;
+mod lossless;
 pub mod negotiation;
 pub mod parameters;
 pub mod record;
@@ -14,6 +15,8 @@ pub mod status;
 pub mod value;
 mod vendors;
 mod xml;
+
+use std::borrow::Cow;
 
 use crate::billable::RawReport;
 pub use document::{BindError, Binding, Document, MAX_ITEMS};
@@ -179,35 +182,43 @@ impl BodyFormat {
 
     /// Parses a body. An empty body is one report without fields; in NDJSON it is no reports.
     ///
+    /// Bytes that are not UTF-8 are refused only in the fields of a report.
+    ///
     /// # Errors
-    /// The body is not in this format, is not UTF-8, or has too many items.
+    /// The body is not in this format, or has too many items.
     pub fn read(&self, body: &[u8]) -> Result<Document, ReadError> {
-        match self {
-            Self::Plain(Format::Ndjson) => json::read_lines(text(body)?),
-            _ if body.is_empty() => Ok(Document::one(RawReport::default())),
-            Self::Plain(Format::Json) => json::read(text(body)?),
-            Self::Plain(Format::Xml) => xml::read(text(body)?),
-            Self::Plain(Format::Jsv) => jsv::read(text(body)?),
-            Self::Plain(Format::Csv) => csv::read(text(body)?),
-            Self::Form => form::read(text(body)?),
-            Self::Multipart(boundary) => form::read_multipart(body, boundary),
+        let is_lines = *self == Self::Plain(Format::Ndjson);
+        if body.is_empty() && !is_lines {
+            return Ok(Document::one(RawReport::default()));
         }
+        let format = match self {
+            Self::Plain(format) => format,
+            Self::Form => return form::read(trimmed(body)),
+            Self::Multipart(boundary) => return form::read_multipart(body, boundary),
+        };
+        let text = lossless::decode(trimmed(body));
+        let mut document = match format {
+            Format::Json => json::read(&text),
+            Format::Ndjson => json::read_lines(&text),
+            Format::Xml => xml::read(&text),
+            Format::Jsv => jsv::read(&text),
+            Format::Csv => csv::read(&text),
+        }?;
+        if let Cow::Owned(_) = text {
+            document.restore();
+        }
+        Ok(document)
     }
 }
 
-/// Decodes a body as UTF-8 and drops a byte order mark, and NUL at the end: clients in C may count
-/// the end of a string.
-fn text(body: &[u8]) -> Result<&str, ReadError> {
-    let text = std::str::from_utf8(body).map_err(|error| {
-        ReadError::Malformed(format!(
-            "the body is not valid UTF-8: invalid byte at offset {}",
-            error.valid_up_to()
-        ))
-    })?;
-    let trimmed = text.trim_end_matches(['\0', '\r', '\n']);
-    let has_nul = text[trimmed.len()..].contains('\0');
-    let text = if has_nul { trimmed } else { text };
-    Ok(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))
+/// Drops a byte order mark, and NUL at the end: clients in C may count the end of a string.
+fn trimmed(body: &[u8]) -> &[u8] {
+    let is_end = |byte: &u8| matches!(byte, 0 | b'\r' | b'\n');
+    let end = body.iter().rposition(|byte| !is_end(byte));
+    let (rest, ends) = body.split_at(end.map_or(0, |last| last + 1));
+    let body = if ends.contains(&0) { rest } else { body };
+    let mark = BYTE_ORDER_MARK.as_bytes();
+    body.strip_prefix(mark).unwrap_or(body)
 }
 
 /// Returns a media type or range without its parameters, in lower case.

@@ -64,8 +64,8 @@
 //! # What is deliberately absent
 //!
 //! Prices and invoices; buffers that acknowledge before a commit; editing and erasing; caches of
-//! query results; background compaction. There is no trait over the two databases: they are an
-//! enum, so that nothing above the store is generic.
+//! query results; background compaction. The store is generic over the two databases inside only:
+//! outside it is an enum, so that nothing above it is generic.
 
 pub mod billable;
 pub mod token;

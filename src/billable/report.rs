@@ -93,6 +93,8 @@ impl FieldError {
 pub enum RawValue {
     /// A string, or a scalar's source text.
     Text(String),
+    /// A string that is not UTF-8.
+    Bytes(Vec<u8>),
     /// An object or an array where a string is expected.
     Structure,
 }
@@ -112,6 +114,16 @@ impl RawReport {
         match &mut self.0[field as usize] {
             Some(RawValue::Text(held)) => held.extend([",", text]),
             other => *other = Some(RawValue::Text(text.to_owned())),
+        }
+    }
+
+    /// Changes the text of each field that has one.
+    pub fn map_texts(&mut self, mut change: impl FnMut(String) -> RawValue) {
+        for value in &mut self.0 {
+            *value = value.take().map(|value| match value {
+                RawValue::Text(text) => change(text),
+                other => other,
+            });
         }
     }
 
@@ -148,7 +160,7 @@ impl RawReport {
     pub fn is_given(&self, field: Field) -> bool {
         self.get(field).is_some_and(|given| match given {
             RawValue::Text(text) => !text.trim().is_empty(),
-            RawValue::Structure => true,
+            RawValue::Bytes(_) | RawValue::Structure => true,
         })
     }
 
@@ -159,6 +171,11 @@ impl RawReport {
     fn take(&mut self, field: Field) -> Result<Option<String>, FieldError> {
         match self.0[field as usize].take() {
             Some(RawValue::Text(text)) if !text.trim().is_empty() => Ok(Some(text)),
+            Some(RawValue::Bytes(_)) => Err(FieldError::new(
+                field,
+                Code::InvalidCharacter,
+                format!("{} must be UTF-8", field.camel()),
+            )),
             Some(RawValue::Structure) => Err(FieldError::new(
                 field,
                 Code::NotAText,

@@ -224,7 +224,9 @@ impl Row {
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, String> {
         match self.get(name)? {
             Some(RawValue::Text(text)) => Ok(Some(&**text).filter(|text| !text.trim().is_empty())),
-            Some(RawValue::Structure) => Err(format!("{name} must be a string")),
+            Some(RawValue::Structure | RawValue::Bytes(_)) => {
+                Err(format!("{name} must be a string"))
+            }
             None => Ok(None),
         }
     }

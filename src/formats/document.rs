@@ -1,8 +1,8 @@
 //! A parsed body, and how the fields of a query are merged into it.
 
-use super::ReadError;
 use super::parameters::Parameters;
 use super::vendors::Hints;
+use super::{ReadError, lossless};
 use crate::billable::{Field, RawReport};
 
 /// The maximum number of reports in one body.
@@ -13,6 +13,7 @@ pub const MAX_ITEMS: usize = 10_000;
 pub struct Document {
     items: Vec<Item>,
     is_batch: bool,
+    has_hashed_call: bool,
 }
 
 /// A report, and the hints that a vendor format gives about it.
@@ -46,7 +47,7 @@ impl Document {
     pub(super) fn one(item: impl Into<Item>) -> Self {
         Self {
             items: vec![item.into()],
-            is_batch: false,
+            ..Self::default()
         }
     }
 
@@ -63,9 +64,22 @@ impl Document {
         self.is_batch
     }
 
+    /// Whether the call of a report is a hash, because its id cannot be stored.
+    pub fn has_hashed_call(&self) -> bool {
+        self.has_hashed_call
+    }
+
     /// Returns the reports without their hints.
     pub fn into_reports(self) -> Vec<RawReport> {
         self.items.into_iter().map(|item| item.report).collect()
+    }
+
+    /// Converts the fields of a text that [`lossless::decode`] read back into what was sent.
+    pub(super) fn restore(&mut self) {
+        for Item { report, hints } in &mut self.items {
+            report.map_texts(lossless::restore);
+            hints.restore();
+        }
     }
 
     /// Merges the fields of a query into the report. A batch allows no report fields in the query.
@@ -94,7 +108,7 @@ impl Document {
         }
         if takes_hints {
             for Item { report, hints } in &mut self.items {
-                std::mem::take(hints).fill(report);
+                self.has_hashed_call |= std::mem::take(hints).fill(report);
             }
         }
         Ok(())
@@ -136,6 +150,7 @@ impl Items {
         Document {
             items: self.0,
             is_batch: true,
+            ..Document::default()
         }
     }
 
@@ -148,6 +163,7 @@ impl Items {
         Document {
             is_batch: self.0.len() > 1,
             items: self.0,
+            ..Document::default()
         }
     }
 }
@@ -156,7 +172,7 @@ impl Items {
 mod tests {
     use super::*;
     use crate::billable::RawValue;
-    use crate::formats::{BodyFormat, Format};
+    use crate::formats::BodyFormat;
 
     fn bind(body: &str, query: &str, query_wins: bool) -> Result<RawReport, BindError> {
         let format = BodyFormat::of(None, body.as_bytes()).expect("a format");
@@ -173,7 +189,7 @@ mod tests {
         let report = report.expect("a report");
         Field::ALL.map(|field| match report.get(field) {
             Some(RawValue::Text(text)) => Some(text.clone()),
-            Some(RawValue::Structure) | None => None,
+            _ => None,
         })
     }
 
@@ -214,8 +230,7 @@ mod tests {
         for query in [
             own.to_owned(),
             format!("{own}?uuid=u-1"),
-            format!("{own}&?uuid=a_u-1"),
-            format!("uuid=u-2&{own}"),
+            format!("{own}&?uuid=a_u-1&callSid=evil?uuid=m%ff"),
         ] {
             assert_eq!(shown(bind(cdr, &query, true)), expected, "{query}");
         }
@@ -227,10 +242,14 @@ mod tests {
         assert_eq!(customer, some("cus?uuid=u-1"));
         // FreeSWITCH writes 0 for "never". A record without a uuid gets the appended one.
         let bare = r#"{"variables":{"start_uepoch":"0","start_epoch":"1396984221"}}"#;
-        let [_, customer, _, call, at] = shown(bind(bare, "customerId=c?uuid=u%201", true));
+        let [_, customer, _, call, at] = shown(bind(bare, "customerId=c?uuid=u%201&a", true));
         assert_eq!(
             (customer, call, at),
-            (some("c"), some("u 1"), some("2014-04-08T19:10:21.000000Z"))
+            (
+                some("c"),
+                some("u%201&a"),
+                some("2014-04-08T19:10:21.000000Z")
+            )
         );
         for other in [
             r#"{"variables":[1]}"#,
@@ -243,11 +262,6 @@ mod tests {
                 "{other}"
             );
         }
-        assert!(
-            BodyFormat::Plain(Format::Json)
-                .read(br#"{"variables":"\ud800"}"#)
-                .is_err()
-        );
     }
 
     #[test]
@@ -271,7 +285,7 @@ mod tests {
             (some("CA1"), some("2018-03-25T09:53:19.000000Z"))
         );
         let [_, _, _, _, at] = shown(read("CallSid=CA1&Timestamp=1521971599"));
-        assert_eq!(at, None);
+        assert_eq!(at, some("1521971599"), "it is refused, not taken for now");
         let [_, _, _, call, at] = shown(read(
             "Timestamp=Sun%2C%2025%20Mar%202018%2009%3A53%3A19%20%2B0000",
         ));

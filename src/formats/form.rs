@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 use super::parameters::Parameters;
-use super::{Document, ReadError, vendors};
+use super::{Document, ReadError, lossless, vendors};
 
 /// The maximum number of parts in a multipart form.
 const MAX_PARTS: usize = 1000;
@@ -14,11 +14,12 @@ const MAX_PART_HEAD: usize = 8 * 1024;
 /// Parses a url-encoded form.
 ///
 /// # Errors
-/// The decoded form is not UTF-8, has too many fields, or has an invalid `cdr`.
-pub(super) fn read(text: &str) -> Result<Document, ReadError> {
+/// It has too many fields, or has an invalid `cdr`.
+pub(super) fn read(body: &[u8]) -> Result<Document, ReadError> {
     // Some clients end a form like a line. A line end that belongs to a value is escaped.
-    let text = text.trim_end_matches(['\r', '\n']);
-    document(&Parameters::parse(text)?)
+    let end = body.iter().rposition(|byte| !b"\r\n".contains(byte));
+    let body = &body[..end.map_or(0, |last| last + 1)];
+    document(&Parameters::parse_lossless(body)?)
 }
 
 /// Parses a multipart form with this boundary.
@@ -34,7 +35,9 @@ pub(super) fn read_multipart(body: &[u8], boundary: &str) -> Result<Document, Re
 fn document(form: &Parameters) -> Result<Document, ReadError> {
     let mut item = vendors::of_form(form)?;
     item.report.overlay(form.report());
-    Ok(Document::one(item))
+    let mut document = Document::one(item);
+    document.restore();
+    Ok(document)
 }
 
 /// Returns the boundary of a `Content-Type`, if it has one: 1 to 70 printable ASCII characters.
@@ -97,8 +100,7 @@ fn field(part: &[u8]) -> Result<Option<(String, String)>, &'static str> {
     if head.len() > MAX_PART_HEAD {
         return Err("has a part with headers that are too long");
     }
-    let head =
-        std::str::from_utf8(head).map_err(|_| "has a part with headers that are not UTF-8")?;
+    let head = lossless::decode(head);
     let header = |wanted: &str| {
         head.split("\r\n").find_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -122,8 +124,7 @@ fn field(part: &[u8]) -> Result<Option<(String, String)>, &'static str> {
         return Err("has a field with an unsupported Content-Transfer-Encoding");
     }
     let (_, name) = get("name").ok_or("has a part without a name")?;
-    let value = std::str::from_utf8(value).map_err(|_| "has a field that is not UTF-8")?;
-    Ok(Some((name.clone(), value.to_owned())))
+    Ok(Some((name.clone(), lossless::decode(value).into_owned())))
 }
 
 /// Parses the parameters of `form-data; name="a"; …`. For a quote in a name, browsers write `%22`
@@ -218,13 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_have_any_bytes_and_a_field_must_be_a_text() {
+    fn a_file_and_a_field_that_nobody_reads_may_have_any_bytes() {
         let form = |parameters: &str| {
             let head = format!("--b\r\nContent-Disposition: form-data; name=x{parameters}\r\n\r\n");
             [head.as_bytes(), b"\xff\0\r\n--b--"].concat()
         };
         assert!(read_multipart(&form("; filename=f"), "b").is_ok());
-        assert!(read_multipart(&form(""), "b").is_err());
+        assert!(read_multipart(&form(""), "b").is_ok());
     }
 
     #[test]
@@ -265,11 +266,15 @@ mod tests {
 
     #[test]
     fn a_url_encoded_form_binds_like_a_query() {
-        let read = |text| report(read(text));
+        let read = |text: &str| report(read(text.as_bytes()));
         let form = read("SessionId=S%201&callSid=a&callSid=b&customerId=").expect("a form");
         assert_eq!(form.get(Field::SessionId).cloned(), text("S 1"));
         assert_eq!(form.get(Field::CallSid).cloned(), text("a,b"));
         assert_eq!(form.get(Field::CustomerId), None);
-        assert!(read("callSid=%FF").is_err());
+        let refused = read("callSid=%FF&other=%FF").expect("a form");
+        assert_eq!(
+            refused.get(Field::CallSid),
+            Some(&RawValue::Bytes(vec![0xff]))
+        );
     }
 }

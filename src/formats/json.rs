@@ -3,18 +3,17 @@
 pub mod case_insensitive;
 pub mod visit;
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess};
 use serde_json::error::Category;
 
 use super::document::{Document, Item, Items};
 use super::{ReadError, vendors};
 use crate::billable::{Field, RawValue};
-use visit::{Each, FromMembers, Object, Skipped, next_raw};
+use visit::{Each, FromMembers, Object, next_raw};
 
 /// Parses an object as one report, or an array of objects as a batch.
 ///
-/// Unknown members are skipped, to a nesting depth of 128. If a member is repeated, the last one
-/// counts.
+/// Unknown members are skipped. If a member is repeated, the last one counts.
 ///
 /// # Errors
 /// The text is neither, or there are too many items.
@@ -89,7 +88,7 @@ impl FromMembers for Item {
                 self.hints = vendors::of_variables(map.next_value()?).map_err(A::Error::custom)?;
             }
             None => {
-                map.next_value::<Skipped>()?;
+                map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(())
@@ -183,13 +182,12 @@ mod tests {
         let decoded = call_sid(r#"{"callSid":"\ud83d\ude00\"\\\/\u0041"}"#);
         assert_eq!(decoded, Ok(Some(RawValue::Text("😀\"\\/A".to_owned()))));
         assert!(call_sid(r#"{"callSid":"\ud83d"}"#).is_err());
-        assert!(call_sid(r#"{"other":"\ud83d"}"#).is_err());
+        assert_eq!(call_sid(r#"{"other":"\ud83d","x":1e400}"#), Ok(None));
     }
 
     #[test]
     fn what_is_not_one_object_is_refused() {
         let deep = format!(r#"{{"x":{}"#, "[".repeat(100_000));
-        let closed = format!(r#"{{"x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
         let brackets = "[".repeat(100_000);
         for body in [
             " ",
@@ -208,7 +206,6 @@ mod tests {
             "{\"callSid\":01}",
             "{\"callSid\":tru}",
             &deep,
-            &closed,
             &brackets,
         ] {
             assert!(

@@ -1,8 +1,9 @@
 //! Query strings and url-encoded forms: strict decoding, and binding to a report's fields.
 
-use percent_encoding::percent_decode_str;
+use memchr::memchr;
+use percent_encoding::percent_decode;
 
-use super::ReadError;
+use super::{ReadError, lossless};
 use crate::billable::{Field, RawReport};
 
 /// The maximum number of query parameters or form fields. Each takes more memory than its text.
@@ -13,32 +14,49 @@ const MAX_PARAMETERS: usize = 1000;
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Decodes a query or a form: `&` separates parameters, `+` is a space, `%XX` is a byte.
+    /// Decodes a query: `&` separates parameters, `+` is a space, `%XX` is a byte.
     ///
     /// # Errors
     /// There are too many parameters, or the bytes are not UTF-8. Replacing invalid bytes could
     /// bill the wrong account.
-    pub fn parse(text: &str) -> Result<Self, ReadError> {
-        let decode = |text: &str| match percent_decode_str(&text.replace('+', " ")).decode_utf8() {
-            Ok(text) => Ok(text.into_owned()),
-            Err(_) => Err(ReadError::Malformed(
-                "the query or form is not valid UTF-8".to_owned(),
-            )),
+    pub fn parse(query: &str) -> Result<Self, ReadError> {
+        Self::decode(query.as_bytes(), |bytes| {
+            String::from_utf8(bytes)
+                .map_err(|_| ReadError::Malformed("the query is not valid UTF-8".to_owned()))
+        })
+    }
+
+    /// Works like [`Self::parse`], for a form, whose fields are read by [`lossless::decode`].
+    ///
+    /// # Errors
+    /// There are too many fields.
+    pub(super) fn parse_lossless(form: &[u8]) -> Result<Self, ReadError> {
+        Self::decode(form, |bytes| Ok(lossless::decode(&bytes).into_owned()))
+    }
+
+    fn decode(
+        text: &[u8],
+        read: impl Fn(Vec<u8>) -> Result<String, ReadError>,
+    ) -> Result<Self, ReadError> {
+        let decode = |text: &[u8]| {
+            let spaced = text
+                .iter()
+                .map(|byte| if *byte == b'+' { b' ' } else { *byte });
+            let spaced: Vec<_> = spaced.collect();
+            read(percent_decode(&spaced).collect())
         };
-        let parameters = text
-            .split('&')
-            .filter(|parameter| !parameter.is_empty())
-            .map(|parameter| {
-                let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-                Ok((decode(name)?, decode(value)?))
-            });
         let mut parsed = Vec::new();
-        for parameter in parameters {
+        for parameter in text.split(|byte| *byte == b'&') {
+            if parameter.is_empty() {
+                continue;
+            }
             if parsed.len() == MAX_PARAMETERS {
                 let reason = format!("the query or form has more than {MAX_PARAMETERS} fields");
                 return Err(ReadError::Malformed(reason));
             }
-            parsed.push(parameter?);
+            let equals = memchr(b'=', parameter).unwrap_or(parameter.len());
+            let (name, value) = parameter.split_at(equals);
+            parsed.push((decode(name)?, decode(value.get(1..).unwrap_or_default())?));
         }
         Ok(Self(parsed))
     }

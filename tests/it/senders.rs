@@ -1,6 +1,7 @@
 //! Stock telephony senders, configured as documented, with the exact bytes that they send.
 
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::client::send;
 use crate::support::raw::Raw;
 use crate::support::{Database, Server, on_both_databases};
-use crate::tidy::read;
+use crate::tidy::{read, root};
 
 /// The body that `mod_json_cdr` sends for a call that began on 2026-03-01 at 08:30:00.123456 UTC.
 const CDR: &str = concat!(
@@ -50,6 +51,28 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
         .0
 }
 
+/// Runs commands of the manual in a directory. Returns the exit code and everything that is shown.
+fn run_commands(server: &Server, commands: &str, directory: &Path) -> (Option<i32>, String) {
+    let commands = commands.replace("127.0.0.1:8080", &server.address().to_string());
+    let ran = Command::new("bash")
+        .args(["-c", &format!("exec 2>&1\n{commands}")])
+        .current_dir(directory)
+        .env("TOKEN", server.secret())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(ran.stdout).unwrap();
+    (ran.status.code(), shown)
+}
+
+/// Returns the names of the files in a directory, in order.
+fn files(directory: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(directory).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
 /// Returns the path and query of a URL in the manual.
 fn target(url: &str) -> &str {
     &url[url.find("/billables").unwrap()..]
@@ -69,15 +92,239 @@ async fn exchange(server: &Server, head: &[&str], body: &str) -> (u16, Value) {
             body.len()
         ))
         .await;
-    let reply = connection.rest().await;
+    answered(&connection.rest().await)
+}
+
+/// Returns the status and the JSON body of a reply.
+fn answered(reply: &str) -> (u16, Value) {
     let reply = reply
         .strip_prefix("HTTP/1.1 100 Continue\r\n\r\n")
-        .unwrap_or(&reply);
+        .unwrap_or(reply);
     let (head, body) = reply
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no reply: {reply}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, serde_json::from_str(body).unwrap())
+}
+
+/// Sends a request of a real sender, as recorded, with the server's token.
+async fn send_recorded(server: &Server, name: &str) -> (u16, Value) {
+    let recorded = std::fs::read(root().join("tests/senders").join(name)).unwrap();
+    let at = memchr::memmem::find(&recorded, b"\r\n\r\n").unwrap();
+    let head = std::str::from_utf8(&recorded[..at]).unwrap();
+    let own: Vec<_> = head
+        .lines()
+        .filter(|line| !line.starts_with("Authorization"))
+        .collect();
+    let head = format!(
+        "{}\r\nAuthorization: Basic {}\r\nConnection: close\r\n\r\n",
+        own.join("\r\n"),
+        basic(server)
+    );
+    let mut connection = Raw::connect(server.address()).await;
+    connection
+        .send([head.as_bytes(), &recorded[at + 4..]].concat())
+        .await;
+    answered(&connection.rest().await)
+}
+
+on_both_databases!(
+    recorded_requests_of_real_senders_are_billed_to_their_call_and_time,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        // The second FreeSWITCH record has a caller's name in Latin-1 where nobody reads.
+        for (name, call, at) in [
+            (
+                "freeswitch-plain-1.http",
+                "f3ca4579-e7f2-4584-ab71-1717182fd27c",
+                "2026-11-29T23:14:04.853860Z",
+            ),
+            (
+                "freeswitch-latin1-1.http",
+                "929c0239-0e6f-4948-ae4f-7aedaa00831c",
+                "2026-11-29T23:14:14.873862Z",
+            ),
+            (
+                "asterisk-1.http",
+                "pbx-1-1795994288.0",
+                "2026-11-29T23:18:08.000000Z",
+            ),
+            (
+                "kamailio-1.http",
+                "1-27648@127.0.0.1",
+                "2026-11-29T23:18:51.000000Z",
+            ),
+        ] {
+            let (status, shown) = send_recorded(&server, name).await;
+            assert_eq!(
+                (status, &shown["callSid"], &shown["occurredAt"]),
+                (201, &json!(call), &json!(at)),
+                "{name}: {shown}"
+            );
+            let (status, again) = send_recorded(&server, name).await;
+            assert_eq!((status, again), (200, shown), "{name}");
+        }
+        // With `encode=true` the module breaks its own JSON, so it is refused with a reason.
+        let (status, refused) = send_recorded(&server, "freeswitch-encode-1.http").await;
+        assert_eq!(status, 400, "{refused}");
+        assert_eq!(database.ids().await.len(), 4);
+    }
+);
+
+/// With the caller's Call-ID as the uuid, the caller chooses what the module appends.
+#[tokio::test]
+async fn a_caller_cannot_choose_whom_a_freeswitch_record_bills() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let record =
+        |uuid: &str| format!(r#"{{"variables":{{{uuid}"start_uepoch":"1772353800123456"}}}}"#);
+    let named = record(r#""uuid":"n1","#);
+    let unnamed = record("");
+    let long = "x".repeat(257);
+    for (appended, body, call) in [
+        ("n1&callSid=evil", &named, "n1"),
+        (
+            "a&customerId=victim&accountId=other",
+            &unnamed,
+            "a&customerId=victim&accountId=other",
+        ),
+        ("m%ff", &unnamed, "m%ff"),
+        ("a?uuid=b", &unnamed, "a?uuid=b"),
+        ("n1", &record(r#""uuid":"1-2%40host","#), "1-2@host"),
+        // A call that cannot be stored is named by the hash of its bytes.
+        (
+            "x",
+            &record(r#""uuid":"%ff","#),
+            "sha256:a8100ae6aa1940d0b663bb31cd466142ebbdbd5187131b92d93818987832eb89",
+        ),
+        (&long, &unnamed, "sha256:"),
+    ] {
+        let path = format!("/billables?accountId=acc&customerId=cus?uuid={appended}");
+        let reply = send(server.client().post(&path).body(body.clone())).await;
+        let shown = reply.json();
+        assert_eq!(reply.status, 201, "{shown}");
+        assert_eq!(
+            (&shown["accountId"], &shown["customerId"]),
+            (&json!("acc"), &json!("cus")),
+            "{shown}"
+        );
+        let is_hash = call.starts_with("sha256:");
+        assert_eq!(
+            reply.header("billable-differs"),
+            is_hash.then_some("callSid"),
+            "{shown}"
+        );
+        let stored = shown["callSid"].as_str().unwrap();
+        if appended == long {
+            assert_eq!(stored.len(), "sha256:".len() + 64);
+        } else {
+            assert_eq!(stored, call);
+        }
+    }
+}
+
+/// A body with a byte that is not UTF-8 where nobody reads, and one with such a field. `~` is the
+/// byte, `@` the call.
+const BODIES: [(&str, &str, &str); 7] = [
+    (
+        "application/json",
+        r#"{"callSid":"@","sessionId":"S","name":"J~","x":"\ud800","y":1e400}"#,
+        r#"{"sessionId":"~"}"#,
+    ),
+    (
+        "application/x-ndjson",
+        "{\"callSid\":\"@\",\"sessionId\":\"S\",\"name\":\"J~\"}\n",
+        "{\"sessionId\":\"~\"}\n",
+    ),
+    (
+        "application/jsv",
+        "{callSid:@,sessionId:S,name:J~}",
+        "{sessionId:~}",
+    ),
+    (
+        "application/x-www-form-urlencoded",
+        "callSid=@&sessionId=S&name=J%E9&n~=1",
+        "sessionId=%E9",
+    ),
+    (
+        "application/xml",
+        "<NewBillable><Name>J~</Name><SessionId>S</SessionId><CallSid>@</CallSid></NewBillable>",
+        "<NewBillable><SessionId>~</SessionId></NewBillable>",
+    ),
+    (
+        "text/csv",
+        "callSid,sessionId,name\n@,S,J~\n",
+        "sessionId\n~\n",
+    ),
+    (
+        "multipart/form-data; boundary=b",
+        "--b\r\nContent-Disposition: form-data; name=callSid\r\n\r\n@\r\n\
+         --b\r\nContent-Disposition: form-data; name=sessionId\r\n\r\nS\r\n\
+         --b\r\nContent-Disposition: form-data; name=n\r\n\r\n~\r\n--b--",
+        "--b\r\nContent-Disposition: form-data; name=sessionId\r\n\r\n~\r\n--b--",
+    ),
+];
+
+/// What nobody reads is refused in no format; what is read into a field is, with its name.
+#[tokio::test]
+async fn bytes_that_are_not_utf8_are_refused_only_in_the_fields_of_a_report() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let post = |content_type: &str, body: &str| {
+        let bytes = body
+            .bytes()
+            .map(|byte| if byte == b'~' { 0xe9 } else { byte });
+        server
+            .client()
+            .post("/billables")
+            .header("Content-Type", content_type)
+            .header("Accept", "application/json")
+            .body(bytes.collect::<Vec<u8>>())
+    };
+    for (content_type, unread, read) in BODIES {
+        let call = format!("CA-{content_type}");
+        let reply = send(post(content_type, &unread.replace('@', &call))).await;
+        assert_eq!(reply.status, 201, "{content_type}: {reply:?}");
+        assert!(reply.body.contains(&call), "{content_type}: {reply:?}");
+        let reply = send(post(content_type, read)).await;
+        let expected = vec![("SessionId".to_owned(), "InvalidCharacter".to_owned())];
+        assert_eq!(
+            (reply.status, reply.field_errors()),
+            (400, expected),
+            "{content_type}"
+        );
+    }
+}
+
+/// A time that is there and cannot be read is not the time of delivery.
+#[tokio::test]
+async fn a_time_that_is_not_understood_is_refused() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let path = "/billables?accountId=acc&customerId=cus";
+    for at in [
+        "2026-03-01 08:30:42",
+        "1772353842",
+        "Mon, 01 Mar 2026 08:30:42 +0000",
+    ] {
+        let form = format!(
+            "CallSid=CA1&Timestamp={}",
+            utf8_percent_encode(at, NON_ALPHANUMERIC)
+        );
+        let post = server.client().post(path).body(form);
+        let reply = send(post.header("Content-Type", "application/x-www-form-urlencoded")).await;
+        assert_eq!(
+            (reply.status, reply.field_errors()),
+            (
+                400,
+                vec![("OccurredAt".to_owned(), "InvalidInstant".to_owned())]
+            ),
+            "{at}"
+        );
+    }
+    let record = r#"{"variables":{"uuid":"u","start_epoch":"yesterday"}}"#;
+    let reply = send(server.client().post(path).body(record)).await;
+    assert_eq!(reply.status, 400, "{reply:?}");
 }
 
 fn check_cdr(shown: &Value) {
@@ -118,48 +365,35 @@ on_both_databases!(
         .await;
         assert_eq!(status, 201, "{first}");
         check_cdr(&first);
-        // The module's option `encode` sends a form. `disable-100-continue` replaces the module's
-        // own headers, so its JSON is labelled as a form.
-        let encoded = format!("cdr={}", utf8_percent_encode(CDR, NON_ALPHANUMERIC));
+        // `disable-100-continue` replaces the module's own headers, so its JSON is labelled as a
+        // form.
         let form = "Content-Type: application/x-www-form-urlencoded";
-        for (headers, body) in [([form].as_slice(), &*encoded), (&[form], CDR)] {
-            let (status, again) = exchange(&server, &with(headers), body).await;
-            assert_eq!((status, &again), (200, &first));
-        }
+        let (status, again) = exchange(&server, &with(&[form]), CDR).await;
+        assert_eq!((status, &again), (200, &first));
 
         // The manual's commands send the files in the module's error directory again, days later.
         let directory = tempfile::tempdir().unwrap();
+        let commands = block("sh", ".cdr.json");
+        assert_eq!(
+            run_commands(&server, &commands, directory.path()).0,
+            Some(1),
+            "nothing is sent from an empty directory"
+        );
         let other = CDR.replace(UUID, "another-call");
         for (name, cdr) in [
             (format!("a_{UUID}.cdr.json"), CDR),
-            ("another-call.cdr.json".to_owned(), &other),
+            ("-{1,2} [ab]'\".cdr.json".to_owned(), &other),
             ("broken.cdr.json".to_owned(), "{"),
+            ("empty.cdr.json".to_owned(), ""),
         ] {
-            std::fs::write(directory.path().join(name), format!("{cdr}\n")).unwrap();
+            std::fs::write(directory.path().join(name), cdr).unwrap();
         }
-        let commands =
-            block("sh", ".cdr.json").replace("127.0.0.1:8080", &server.address().to_string());
-        let status = Command::new("bash")
-            .args(["-c", &commands])
-            .current_dir(directory.path())
-            .env("TOKEN", server.secret())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
+        let (_, shown) = run_commands(&server, &commands, directory.path());
+        assert!(shown.contains("the JSON ends too early"), "{shown}");
         assert_eq!(
-            status.code(),
-            Some(22),
-            "curl reports that the last file was refused"
-        );
-        let left: Vec<_> = std::fs::read_dir(directory.path())
-            .unwrap()
-            .map(|file| file.unwrap().file_name())
-            .collect();
-        assert_eq!(
-            left,
-            ["broken.cdr.json"],
-            "stored files are deleted, the refused one is kept"
+            files(directory.path()),
+            ["broken.cdr.json", "empty.cdr.json"],
+            "stored files are removed, the refused and the empty ones are kept"
         );
         assert_eq!(database.ids().await.len(), 2);
 
@@ -259,10 +493,9 @@ on_both_databases!(
     async |database: Database| {
         let server = Server::start(&database).await;
         let dialplan = block("ini", "CURLOPT(userpwd)");
-        let arguments = between(&dialplan, "${CURL(", ")})\n");
-        let (url, body) = arguments.split_once(',').unwrap();
+        let url = between(&dialplan, "${CURL(", ",${REPORT})})\n");
         // Expands the variables as the dialplan does.
-        let body = body
+        let body = between(&dialplan, "Set(REPORT=", ")\n")
             .replace("${URIENCODE(${UNIQUEID})}", "pbx-1772353800.17")
             .replace(
                 "${STRFTIME(${CDR(start,u)},UTC,%Y-%m-%dT%H:%M:%SZ)}",
@@ -289,6 +522,19 @@ on_both_databases!(
         ] {
             assert_eq!(shown[member], json!(expected), "{shown}");
         }
+        // The dialplan knows a stored call by the beginning of the answer.
+        let form = "application/x-www-form-urlencoded";
+        let post = server.client().post("/billables").body(body.clone());
+        let again = send(post.header("Content-Type", form)).await;
+        assert!(again.body.starts_with("{\"id\""), "{again:?}");
         assert_eq!(exchange(&server, &head, &body).await, (200, shown));
+
+        // What could not be sent is sent from its file; an empty file is no report.
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a b.form"), format!("{body}\n")).unwrap();
+        std::fs::write(directory.path().join("empty.form"), "").unwrap();
+        run_commands(&server, &block("sh", ".form"), directory.path());
+        assert_eq!(files(directory.path()), ["empty.form"]);
+        assert_eq!(database.ids().await.len(), 1);
     }
 );

@@ -31,6 +31,7 @@ fn is_exempt(file: &str) -> bool {
         || name == "wording.rs"
         || name.ends_with(".lock")
         || name.ends_with(".svg")
+        || name.ends_with(".http")
 }
 
 /// Whether the text has the words, in any case, with no letter directly before or after.

@@ -70,6 +70,7 @@ pub(in crate::api) async fn report_billables(
         read()?
     };
     let is_batch = document.is_batch();
+    let has_hashed_call = document.has_hashed_call();
     let reports = document.into_reports();
     if is_batch {
         claim.grow(reports.len() * ITEM)?;
@@ -105,9 +106,14 @@ pub(in crate::api) async fn report_billables(
         Err(error) => error.into_response(),
     };
     let headers = response.headers_mut();
-    if is_any_different {
-        headers.insert(BILLABLE_DIFFERS, HeaderValue::from_static("occurredAt"));
-    }
+    let differing = match (has_hashed_call, is_any_different) {
+        (true, true) => Some("callSid, occurredAt"),
+        (true, false) => Some("callSid"),
+        (false, true) => Some("occurredAt"),
+        (false, false) => None,
+    };
+    let differing = differing.map(HeaderValue::from_static);
+    headers.extend(differing.map(|fields| (BILLABLE_DIFFERS, fields)));
     headers.extend(identities(kinds).map(|identities| (BILLABLE_IDENTITY, identities)));
     if is_batch && matches!(style, RouteStyle::Operation { .. }) && batch.items > 0 {
         headers.insert(X_AUTOBATCH_COMPLETED, batch.completed.into());

@@ -150,7 +150,9 @@ impl Reading {
                     "the row's key must be 1 to 255 visible ASCII characters".to_owned()
                 })?)
             }
-            Some(RawValue::Structure) => return Err("the row's key must be a string".to_owned()),
+            Some(RawValue::Structure | RawValue::Bytes(_)) => {
+                return Err("the row's key must be a string".to_owned());
+            }
             Some(RawValue::Text(_)) | None => None,
         };
         let report = parse(raw, now)?;

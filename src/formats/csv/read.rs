@@ -87,7 +87,7 @@ mod tests {
         let reports = read(text)?.into_reports();
         let session = |report: &RawReport| match report.get(Field::SessionId) {
             Some(RawValue::Text(text)) => Some(text.clone()),
-            Some(RawValue::Structure) | None => None,
+            _ => None,
         };
         Ok(reports.iter().map(session).collect())
     }
