@@ -36,7 +36,7 @@ pub(crate) fn batches(batches: usize, rows: usize) -> String {
     (0..batches).map(batch).collect()
 }
 
-/// Returns the service's statements to commit a group, as in src/store/ops/append.rs.
+/// Returns the service's statements to commit a group, as in src/store/ops/insertion.rs.
 fn group(ids: &str, calls: &str, rows: usize) -> String {
     let of = |kind: &str, value: &str| format!("array_fill({value}::{kind}, array[{rows}])");
     let (ids, calls) = (format!("{ids}::uuid[]"), format!("{calls}::text[]"));

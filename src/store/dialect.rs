@@ -72,12 +72,16 @@ pub trait Dialect: Driver {
     /// The number in the list `$parameter` that belongs to an entry's partition.
     fn at_partition(parameter: i64) -> Sql;
 
-    /// The table that is bound from `$parameter` on, for `from`, named `name`. Its column `ordinal`
-    /// counts the rows from 1. Only the names and the types of the columns are used here.
+    /// The table that is bound from `$parameter` on, for `from`, named `name`. Only the names and the
+    /// types of the columns are used here.
     ///
     /// It takes a parameter for each column on PostgreSQL and one for all on SQLite, so it is bound
     /// last.
     fn table(table: &Table<'_>, parameter: i64, name: &'static str) -> Sql;
+
+    /// Works like [`Self::table`], with a column `ordinal` that counts the rows from 1. Citus does not
+    /// take it in every read.
+    fn numbered_table(table: &Table<'_>, parameter: i64, name: &'static str) -> Sql;
 
     fn bind_list(query: Bound<Self>, list: Column<'_>) -> Bound<Self>;
 

@@ -60,8 +60,16 @@ impl<'a> Column<'a> {
 pub struct Table<'a>(pub(super) Vec<(&'static str, Column<'a>)>);
 
 impl Table<'_> {
+    /// Checks that every column has a value for each row: PostgreSQL would fill up the others.
+    pub(super) fn assert_even(&self) {
+        let mut lengths = self.0.iter().map(|(_, column)| column.len());
+        let rows = lengths.next().unwrap_or_default();
+        assert!(lengths.all(|length| length == rows), "columns of a length");
+    }
+
     /// Returns the rows as a JSON array of arrays.
     pub(super) fn json(&self) -> String {
+        self.assert_even();
         let Self(columns) = self;
         let rows = columns.first().map_or(0, |(_, column)| column.len());
         array(rows, |row, json| {

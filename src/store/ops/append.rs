@@ -188,6 +188,7 @@ impl<D: Dialect> Appender<D> {
     ///
     /// SQLite needs no commit: everything visible has been flushed, unless a flush failed.
     pub(in crate::store) async fn entries_confirm(&mut self) -> Result<(), StoreError> {
+        self.connector.confirm()?;
         let mut link = self.take_link().await?;
         if link.server.has_standbys {
             let mut transaction = link.begin().await?;

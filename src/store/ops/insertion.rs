@@ -40,7 +40,7 @@ fn insert_at_head<D: Dialect>(rows: &Table<'_>, billed: &'static str, joined: &'
         + ", new.occurred_at, new.recorded_at, new.client, new.idempotency_key, new.key_index, new.reason,
                new.call_prefix
            from log_heads as head cross join "
-        + D::table(rows, 3, "new")
+        + D::numbered_table(rows, 3, "new")
         + joined
         + " where head.partition = $1 on conflict "
         + D::ENTRY_KEY

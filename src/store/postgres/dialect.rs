@@ -110,18 +110,12 @@ impl Dialect for Postgres {
 
     /// An array for each column.
     fn table(table: &Table<'_>, parameter: i64, name: &'static str) -> Sql {
-        let Table(columns) = table;
-        let arrays = (parameter..).zip(columns);
-        let arrays =
-            arrays.map(|(parameter, (_, values))| Sql::from("$") + parameter + array_type(values));
-        let names = columns.iter().map(|(column, _)| Sql::from(*column));
-        Sql::from("unnest(")
-            + Sql::list(arrays)
-            + ") with ordinality as "
-            + name
-            + " ("
-            + Sql::list(names)
-            + ", ordinal)"
+        unnest(table, parameter) + " as " + name + " (" + names(table) + ")"
+    }
+
+    fn numbered_table(table: &Table<'_>, parameter: i64, name: &'static str) -> Sql {
+        let numbered = unnest(table, parameter) + " with ordinality as " + name;
+        numbered + " (" + names(table) + ", ordinal)"
     }
 
     fn bind_list(query: Bound<Self>, list: Column<'_>) -> Bound<Self> {
@@ -139,10 +133,21 @@ impl Dialect for Postgres {
     }
 
     fn bind_table(query: Bound<Self>, table: Table<'_>) -> Bound<Self> {
-        let Table(columns) = table;
-        let columns = columns.into_iter();
+        table.assert_even();
+        let columns = table.0.into_iter();
         columns.fold(query, |query, (_, column)| Self::bind_list(query, column))
     }
+}
+
+fn unnest(table: &Table<'_>, parameter: i64) -> Sql {
+    let columns = (parameter..).zip(&table.0);
+    let arrays =
+        columns.map(|(parameter, (_, values))| Sql::from("$") + parameter + array_type(values));
+    Sql::from("unnest(") + Sql::list(arrays) + ")"
+}
+
+fn names(table: &Table<'_>) -> Sql {
+    Sql::list(table.0.iter().map(|(column, _)| Sql::from(*column)))
 }
 
 fn array_type(values: &Column<'_>) -> &'static str {

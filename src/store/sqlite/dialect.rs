@@ -90,6 +90,10 @@ impl Dialect for Sqlite {
             + name
     }
 
+    fn numbered_table(table: &Table<'_>, parameter: i64, name: &'static str) -> Sql {
+        Self::table(table, parameter, name)
+    }
+
     fn bind_list(query: Bound<Self>, list: Column<'_>) -> Bound<Self> {
         query.bind(list.json())
     }
