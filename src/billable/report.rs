@@ -94,7 +94,7 @@ pub enum RawValue {
     /// A string, or a scalar's source text.
     Text(String),
     /// A string that is not UTF-8.
-    Bytes(Vec<u8>),
+    Bytes(Box<[u8]>),
     /// An object or an array where a string is expected.
     Structure,
 }

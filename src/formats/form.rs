@@ -274,7 +274,7 @@ mod tests {
         let refused = read("callSid=%FF&other=%FF").expect("a form");
         assert_eq!(
             refused.get(Field::CallSid),
-            Some(&RawValue::Bytes(vec![0xff]))
+            Some(&RawValue::Bytes([0xff].into()))
         );
     }
 }

@@ -43,6 +43,16 @@ pub(super) fn decode(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// Works like [`decode`], for bytes that are not needed any more.
+pub(super) fn decode_owned(bytes: Vec<u8>) -> String {
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) if memchr(LEAD, text.as_bytes()).is_none() => return text,
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
+    decode(&bytes).into_owned()
+}
+
 /// Converts a text that [`decode`] returned back into its bytes, as text if they are UTF-8.
 pub(super) fn restore(text: String) -> RawValue {
     if memchr(LEAD, text.as_bytes()).is_none() {
@@ -57,7 +67,7 @@ pub(super) fn restore(text: String) -> RawValue {
     }
     match String::from_utf8(bytes) {
         Ok(text) => RawValue::Text(text),
-        Err(error) => RawValue::Bytes(error.into_bytes()),
+        Err(error) => RawValue::Bytes(error.into_bytes().into()),
     }
 }
 
@@ -80,7 +90,7 @@ mod tests {
     fn bytes_of(value: RawValue) -> Vec<u8> {
         match value {
             RawValue::Text(text) => text.into_bytes(),
-            RawValue::Bytes(bytes) => bytes,
+            RawValue::Bytes(bytes) => bytes.into_vec(),
             RawValue::Structure => unreachable!("a text"),
         }
     }
@@ -111,7 +121,7 @@ mod tests {
         assert_eq!(decode(b"J\xe9r\xf4me"), "J\u{10F7E9}r\u{10F7F4}me");
         assert_eq!(
             restore(decode(b"\xe9").into_owned()),
-            RawValue::Bytes(vec![0xe9])
+            RawValue::Bytes([0xe9].into())
         );
     }
 }

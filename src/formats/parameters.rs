@@ -1,6 +1,8 @@
 //! Query strings and url-encoded forms: strict decoding, and binding to a report's fields.
 
-use memchr::memchr;
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode;
 
 use super::{ReadError, lossless};
@@ -31,7 +33,7 @@ impl Parameters {
     /// # Errors
     /// There are too many fields.
     pub(super) fn parse_lossless(form: &[u8]) -> Result<Self, ReadError> {
-        Self::decode(form, |bytes| Ok(lossless::decode(&bytes).into_owned()))
+        Self::decode(form, |bytes| Ok(lossless::decode_owned(bytes)))
     }
 
     fn decode(
@@ -39,11 +41,14 @@ impl Parameters {
         read: impl Fn(Vec<u8>) -> Result<String, ReadError>,
     ) -> Result<Self, ReadError> {
         let decode = |text: &[u8]| {
-            let spaced = text
-                .iter()
-                .map(|byte| if *byte == b'+' { b' ' } else { *byte });
-            let spaced: Vec<_> = spaced.collect();
-            read(percent_decode(&spaced).collect())
+            if memchr2(b'%', b'+', text).is_none() {
+                return read(text.to_vec());
+            }
+            let mut spaced = text.to_vec();
+            for byte in spaced.iter_mut().filter(|byte| **byte == b'+') {
+                *byte = b' ';
+            }
+            read(Cow::from(percent_decode(&spaced)).into_owned())
         };
         let mut parsed = Vec::new();
         for parameter in text.split(|byte| *byte == b'&') {

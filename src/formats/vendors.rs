@@ -104,7 +104,7 @@ fn storable(call_sid: RawValue) -> (RawValue, bool) {
             return (RawValue::Text(text), false);
         }
         RawValue::Text(text) => text.into_bytes(),
-        RawValue::Bytes(bytes) => bytes,
+        RawValue::Bytes(bytes) => bytes.into_vec(),
         RawValue::Structure => return (call_sid, false),
     };
     let hash = Sha256::digest(&bytes);
@@ -119,8 +119,10 @@ fn storable(call_sid: RawValue) -> (RawValue, bool) {
 fn decoded(uuid: RawValue) -> RawValue {
     match uuid {
         RawValue::Text(text) if text.contains('%') => {
-            String::from_utf8(percent_decode_str(&text).collect())
-                .map_or_else(|error| RawValue::Bytes(error.into_bytes()), RawValue::Text)
+            String::from_utf8(percent_decode_str(&text).collect()).map_or_else(
+                |error| RawValue::Bytes(error.into_bytes().into()),
+                RawValue::Text,
+            )
         }
         other => other,
     }
