@@ -2,6 +2,7 @@
 //! no status codes.
 
 pub mod billing;
+pub mod charset;
 pub mod csv;
 mod document;
 mod form;
@@ -109,7 +110,7 @@ pub enum ReadError {
     /// It has more than [`MAX_ITEMS`] items.
     #[error("a batch can have at most {MAX_ITEMS} items")]
     TooManyItems,
-    /// Its `Content-Type` is not supported, or names a character encoding other than UTF-8.
+    /// Its `Content-Type` is not supported, or names a character encoding that is not.
     #[error("the body's Content-Type is not supported")]
     UnsupportedType,
 }
@@ -144,8 +145,7 @@ impl BodyFormat {
             _ => None,
         };
         let format = match label {
-            Some(label) if is_utf8(label) => Self::labelled(label),
-            Some(_) => None,
+            Some(label) => Self::labelled(label),
             None => sniffed.clone(),
         };
         match format {
@@ -231,22 +231,6 @@ fn essence(value: &str) -> String {
         .to_ascii_lowercase()
 }
 
-/// Whether a `Content-Type` names no charset, or UTF-8 or its subset US-ASCII.
-fn is_utf8(content_type: &str) -> bool {
-    content_type
-        .split(';')
-        .skip(1)
-        .all(|parameter| match parameter.split_once('=') {
-            Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-                let value = value.trim().trim_matches('"');
-                ["utf-8", "utf8", "us-ascii"]
-                    .iter()
-                    .any(|known| value.eq_ignore_ascii_case(known))
-            }
-            _ => true,
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,7 +247,6 @@ mod tests {
         );
         assert_eq!(of(Some("application/vnd.x+json"), "{}"), json.clone());
         assert_eq!(of(Some("text/xml;charset=us-ascii"), "<a/>"), xml.clone());
-        assert_eq!(of(Some("application/json; charset=utf-16"), "{}"), None);
         assert_eq!(of(Some("application/octet-stream"), "{}"), None);
         assert_eq!(of(Some("application/octet-stream"), ""), json.clone());
         assert_eq!(of(None, "\u{feff} \n{"), json.clone());

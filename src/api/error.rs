@@ -50,6 +50,8 @@ pub(super) enum ApiError {
     AttributionConflict(Vec<Field>),
     /// The result is too large for one response.
     TooMuch(&'static str),
+    /// Nothing in the body names the call or whom to bill. It has these members, which nobody reads.
+    NothingRecognised(Vec<String>),
     /// The `Idempotency-Key` header is invalid or repeated.
     BadKey,
     /// The token is missing, unknown, expired or revoked.
@@ -140,6 +142,13 @@ impl ApiError {
                 return (errors::ATTRIBUTION_CONFLICT, message);
             }
             Self::TooMuch(what) => (errors::TOO_MUCH, *what),
+            Self::NothingRecognised(names) => {
+                let message = format!(
+                    "nothing in the body names the call or whom to bill, only {}: send callSid, or an Idempotency-Key",
+                    names.join(", ")
+                );
+                return (errors::NOTHING_RECOGNISED, message);
+            }
             Self::BadKey => (
                 errors::INVALID_IDEMPOTENCY_KEY,
                 "Idempotency-Key must be given only once and have 1 to 255 visible ASCII characters",

@@ -9,7 +9,7 @@ use super::pages::{code, layout, table};
 use crate::contract::routes;
 
 /// The pages, by their path below `/docs`, in the order of the manual.
-const PAGES: [(&str, &str); 19] = [
+const PAGES: [(&str, &str); 20] = [
     ("", include_str!("../../docs/README.md")),
     (
         "getting-started",
@@ -30,6 +30,10 @@ const PAGES: [(&str, &str); 19] = [
     (
         "senders/asterisk",
         include_str!("../../docs/senders/asterisk.md"),
+    ),
+    (
+        "senders/kamailio",
+        include_str!("../../docs/senders/kamailio.md"),
     ),
     ("servicestack", include_str!("../../docs/servicestack.md")),
     ("tokens", include_str!("../../docs/tokens.md")),

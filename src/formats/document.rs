@@ -14,20 +14,39 @@ pub struct Document {
     items: Vec<Item>,
     is_batch: bool,
     has_hashed_call: bool,
+    unrecognised: Vec<String>,
 }
 
-/// A report, and the hints that a vendor format gives about it.
+/// A report, the hints that a vendor format gives about it, and what else its body has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) report: RawReport,
     pub(super) hints: Hints,
+    pub(super) unread: Unread,
+}
+
+/// The names of the members of a body that are no fields of a report: the first ones of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unread(Vec<String>);
+
+impl Unread {
+    /// The maximum number of names, and of characters of each.
+    const MAX_NAMES: usize = 10;
+    const MAX_CHARACTERS: usize = 50;
+
+    pub(super) fn note(&mut self, name: &str) {
+        if self.0.len() < Self::MAX_NAMES {
+            self.0
+                .push(name.chars().take(Self::MAX_CHARACTERS).collect());
+        }
+    }
 }
 
 impl From<RawReport> for Item {
     fn from(report: RawReport) -> Self {
         Self {
             report,
-            hints: Hints::default(),
+            ..Self::default()
         }
     }
 }
@@ -69,6 +88,12 @@ impl Document {
         self.has_hashed_call
     }
 
+    /// Returns members of the body that nobody reads, if nothing in the body names the call or whom to
+    /// bill: it is from a sender whose members are not known.
+    pub fn unrecognised(&self) -> &[String] {
+        &self.unrecognised
+    }
+
     /// Returns the reports without their hints.
     pub fn into_reports(self) -> Vec<RawReport> {
         self.items.into_iter().map(|item| item.report).collect()
@@ -76,7 +101,7 @@ impl Document {
 
     /// Converts the fields of a text that [`lossless::decode`] read back into what was sent.
     pub(super) fn restore(&mut self) {
-        for Item { report, hints } in &mut self.items {
+        for Item { report, hints, .. } in &mut self.items {
             report.map_texts(lossless::restore);
             hints.restore();
         }
@@ -97,22 +122,40 @@ impl Document {
                 return Err(BindError::Fields(fields));
             }
         } else {
-            for Item { report, hints } in &mut self.items {
+            for Item {
+                report,
+                hints,
+                unread,
+            } in &mut self.items
+            {
+                let names_pair = has_pair(report);
                 let parameters = hints.read_query(query)?.report();
                 if query_wins {
                     report.overlay(parameters)
                 } else {
                     report.fill_from(parameters)
                 }
+                if !names_pair && has_pair(report) {
+                    self.unrecognised = std::mem::take(&mut unread.0);
+                }
             }
         }
         if takes_hints {
-            for Item { report, hints } in &mut self.items {
+            for Item { report, hints, .. } in &mut self.items {
                 self.has_hashed_call |= std::mem::take(hints).fill(report);
             }
         }
+        let names_call = |item: &Item| item.report.is_given(Field::CallSid);
+        if !takes_hints || self.items.iter().any(names_call) {
+            self.unrecognised.clear();
+        }
         Ok(())
     }
+}
+
+/// Whether a report names an account and a customer.
+fn has_pair(report: &RawReport) -> bool {
+    report.is_given(Field::AccountId) && report.is_given(Field::CustomerId)
 }
 
 /// Why a query could not be bound.
@@ -142,7 +185,12 @@ impl Items {
         if self.0.len() == MAX_ITEMS {
             return Err(ReadError::TooManyItems);
         }
-        self.0.push(item.into());
+        let mut item = item.into();
+        // A batch takes no fields from a query, so nothing asks what else its items have.
+        if !self.0.is_empty() {
+            item.unread = Unread::default();
+        }
+        self.0.push(item);
         Ok(())
     }
 

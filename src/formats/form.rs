@@ -4,6 +4,7 @@ use memchr::memmem;
 
 use super::parameters::Parameters;
 use super::{Document, ReadError, lossless, vendors};
+use crate::billable::Field;
 
 /// The maximum number of parts in a multipart form.
 const MAX_PARTS: usize = 1000;
@@ -35,6 +36,9 @@ pub(super) fn read_multipart(body: &[u8], boundary: &str) -> Result<Document, Re
 fn document(form: &Parameters) -> Result<Document, ReadError> {
     let mut item = vendors::of_form(form)?;
     item.report.overlay(form.report());
+    for name in form.names().filter(|name| Field::from_name(name).is_none()) {
+        item.unread.note(name);
+    }
     let mut document = Document::one(item);
     document.restore();
     Ok(document)
@@ -176,7 +180,7 @@ fn unquoted(quoted: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::billable::{Field, RawReport, RawValue};
+    use crate::billable::{RawReport, RawValue};
 
     fn report(document: Result<Document, ReadError>) -> Result<RawReport, ReadError> {
         document.map(|document| document.into_reports().remove(0))

@@ -89,6 +89,7 @@ impl FromMembers for Item {
             }
             None => {
                 map.next_value::<IgnoredAny>()?;
+                self.unread.note(&name);
             }
         }
         Ok(())

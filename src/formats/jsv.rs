@@ -9,8 +9,8 @@
 //! unquoted value may contain colons.
 
 use super::ReadError;
-use super::document::{Document, Items};
-use crate::billable::{Field, RawReport, RawValue};
+use super::document::{Document, Item, Items};
+use crate::billable::{Field, RawValue};
 
 /// The maximum nesting depth of a member's value.
 const MAX_DEPTH: usize = 64;
@@ -85,14 +85,13 @@ impl<'a> Parser<'a> {
         Ok(items.into_document())
     }
 
-    fn report(&mut self) -> Result<RawReport, Reason> {
-        let mut report = RawReport::default();
-        self.object(0, &mut |name, value| {
-            if let Some(field) = Field::from_name(name) {
-                report.set(field, value);
-            }
+    fn report(&mut self) -> Result<Item, Reason> {
+        let mut item = Item::default();
+        self.object(0, &mut |name, value| match Field::from_name(name) {
+            Some(field) => item.report.set(field, value),
+            None => item.unread.note(name),
         })?;
-        Ok(report)
+        Ok(item)
     }
 
     fn object(

@@ -114,23 +114,20 @@ on_both_databases!(
             "<!ENTITY c \"&b;&b;&b;&b;&b;&b;&b;&b;\">]><NewBillable><SessionId>&c;</SessionId></NewBillable>"
         );
         let external = "<!DOCTYPE r [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><NewBillable><SessionId>&x;</SessionId></NewBillable>";
-        let json: [&[u8]; 8] = [
+        let json: [&[u8]; 6] = [
             b"{\"sessionId\":\"S",
             b"null",
             b" \n",
             b"[{}",
-            b"{\"sessionId\":\"\xff\"}",
             brackets.as_bytes(),
             b"{\"sessionId\":\"S\"} x",
-            b"{\"sessionId\":\"S\",\"x\":\"\\ud800\"}",
         ];
-        let xml: [&[u8]; 7] = [
+        let xml: [&[u8]; 6] = [
             b"<NewBillable",
             b"<NewBillable><SessionId>S</SessionId>",
             nested.as_bytes(),
             bomb.as_bytes(),
             external.as_bytes(),
-            b"<NewBillable><SessionId>\xff</SessionId></NewBillable>",
             b"<NewBillable xmlns='urn:x'><SessionId>S</SessionId></NewBillable>",
         ];
         let cases = json
@@ -175,13 +172,48 @@ on_both_databases!(
 );
 
 on_both_databases!(
+    a_body_is_decoded_as_the_charset_of_its_label_says,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let utf16: Vec<u8> = r#"{"sessionId":"S","callSid":"é"}"#
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let json = r#"{"sessionId":"S","callSid":"é"}"#.as_bytes();
+        let mut ids = Vec::new();
+        for (label, body) in [
+            ("application/json", json),
+            ("application/json; charset=ISO-8859-1", json),
+            ("application/json; charset=utf-16", &utf16),
+            (
+                "application/json; charset=iso-8859-1",
+                b"{\"sessionId\":\"S\",\"callSid\":\"\xe9\"}",
+            ),
+            (
+                "text/csv; charset=windows-1252",
+                b"sessionId,callSid\nS,\xe9\n",
+            ),
+        ] {
+            let post = server.client().post("/billables").body(body.to_vec());
+            let post = post.header("Accept", "application/json");
+            let reply = send(post.header("Content-Type", label)).await;
+            assert!(matches!(reply.status, 200 | 201), "{label}: {reply:?}");
+            ids.push(reply.id());
+        }
+        ids.dedup();
+        assert_eq!(ids.len(), 1, "the same call in every encoding");
+    }
+);
+
+on_both_databases!(
     unsupported_content_types_and_encodings_get_415,
     async |database: Database| {
         let server = Server::start(&database).await;
         for label in [
             "application/octet-stream",
             "text/plain",
-            "application/json; charset=utf-16",
+            "application/json; charset=utf-32",
+            "text/csv; charset=shift_jis",
             "image/png",
             "\u{e9}",
         ] {

@@ -128,6 +128,18 @@ async fn send_recorded(server: &Server, name: &str) -> (u16, Value) {
     answered(&connection.rest().await)
 }
 
+#[test]
+fn kamailio_is_tested_with_the_recipe_of_the_manual() {
+    let config = read("tests/senders/kamailio/kamailio.cfg");
+    let page = read("docs/senders/kamailio.md");
+    let blocks: Vec<_> = page.split("```kamailio\n").skip(1).collect();
+    assert_eq!(blocks.len(), 3);
+    for block in blocks {
+        let block = block.split("```").next().unwrap();
+        assert!(config.contains(block), "{block}");
+    }
+}
+
 on_both_databases!(
     recorded_requests_of_real_senders_are_billed_to_their_call_and_time,
     async |database: Database| {
@@ -294,6 +306,59 @@ async fn bytes_that_are_not_utf8_are_refused_only_in_the_fields_of_a_report() {
             "{content_type}"
         );
     }
+}
+
+/// Events of one call, from a provider whose members nobody knows, with the pair in the URL.
+#[tokio::test]
+async fn a_sender_that_nobody_mapped_is_refused_instead_of_billed_once_per_event() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let post = |query: &str, content_type: &str, body: &str| {
+        server
+            .client()
+            .post(&format!("/billables?{query}"))
+            .header("Content-Type", content_type)
+            .header("Accept", "application/json")
+            .body(body.to_owned())
+    };
+    let pair = "accountId=acc&customerId=cus";
+    let json = "application/json";
+    let event = r#"{"call_sid":"a2fc117f-0001","call_status":"trying"}"#;
+    for (content_type, body, members) in [
+        (json, event, "call_sid, call_status"),
+        (json, r#"{"data":{"id":"x"},"sessionId":"S"}"#, "data"),
+        (
+            "application/x-www-form-urlencoded",
+            "CallUUID=1&Event=Hangup",
+            "CallUUID, Event",
+        ),
+        ("application/jsv", "{uuid:1}", "uuid"),
+        ("text/csv", "uuid,start\n1,2\n", "uuid, start"),
+        // A record without the call's uuid.
+        (json, r#"{"variables":{},"switchname":"pbx"}"#, "switchname"),
+    ] {
+        let reply = send(post(pair, content_type, body)).await;
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (400, "NothingRecognised"),
+            "{body}"
+        );
+        assert!(reply.body.contains(members), "{reply:?}");
+    }
+    assert_eq!(database.ids().await.len(), 0);
+    // What names the call, a key, or whom to bill is recognised; an empty body says nothing at all.
+    let own = r#"{"accountId":"acc","customerId":"cus","note":"x"}"#;
+    for (query, body) in [
+        (pair, "{}"),
+        (pair, ""),
+        ("", own),
+        ("accountId=acc&customerId=cus&callSid=CA1", event),
+    ] {
+        let reply = send(post(query, json, body)).await;
+        assert_eq!(reply.status, 201, "{body}: {reply:?}");
+    }
+    let keyed = post(pair, json, event).header("Idempotency-Key", "k");
+    assert_eq!(send(keyed).await.status, 201);
 }
 
 /// A time that is there and cannot be read is not the time of delivery.

@@ -1,5 +1,6 @@
 //! `POST /billables` and its ServiceStack routes: stores reports as billables.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, Request, State};
@@ -18,7 +19,7 @@ use crate::billable::identity::random_id;
 use crate::billable::{Billable, Entry, IdempotencyKey, Identity, RawReport, Timestamp};
 use crate::formats::record::{Record, list, write_nulls};
 use crate::formats::value::Value;
-use crate::formats::{Binding, BodyFormat, Document};
+use crate::formats::{Binding, BodyFormat, Document, ReadError, charset};
 use crate::limits::Claim;
 use crate::metrics::{METRICS, ReportLabels};
 use crate::token::Scope;
@@ -63,12 +64,16 @@ pub(in crate::api) async fn report_billables(
     let now = app.trust.now()?;
     let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
-    let read = || read(&head.headers, &body, query, style);
+    let mut read = || read(&head.headers, &body, query, style, &mut claim);
     let document = if body.len() > LARGE_BODY {
         block_in_place(read)?
     } else {
         read()?
     };
+    if key.is_none() && !document.unrecognised().is_empty() {
+        let members = document.unrecognised().to_vec();
+        return Err(ApiError::NothingRecognised(members));
+    }
     let is_batch = document.is_batch();
     let has_hashed_call = document.has_hashed_call();
     let reports = document.into_reports();
@@ -127,11 +132,23 @@ fn read(
     body: &[u8],
     query: &str,
     style: RouteStyle,
+    claim: &mut Claim,
 ) -> Result<Document, ApiError> {
     // A Content-Type that is not ASCII is unsupported; a missing one is sniffed.
     let content_type = headers
         .get(CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
+    let body = match (charset::decode(content_type, body), style) {
+        (Ok(Cow::Owned(decoded)), _) => {
+            claim.grow(decoded.len())?;
+            Cow::Owned(decoded)
+        }
+        (Ok(same), _) => same,
+        // Routes by name ignore a charset that is not known.
+        (Err(ReadError::UnsupportedType), RouteStyle::Operation { .. }) => Cow::Borrowed(body),
+        (Err(error), _) => return Err(error.into()),
+    };
+    let body = &*body;
     let malformed = |reason: &str| Err(ApiError::Malformed(reason.to_owned()));
     let mut document;
     let binding = match style {

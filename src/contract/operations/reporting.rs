@@ -68,6 +68,7 @@ const OF_REPORTS: &[Error] = &[
     errors::PREDICATE,
     errors::INVALID_INSTANT,
     errors::INCLUSIVE_BETWEEN,
+    errors::NOTHING_RECOGNISED,
     errors::INVALID_IDEMPOTENCY_KEY,
     errors::IDEMPOTENCY_CONFLICT,
 ];

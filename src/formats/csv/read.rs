@@ -3,7 +3,7 @@
 use super::{MAX_COLUMNS, Splitter};
 use crate::billable::{Field, RawReport, RawValue};
 use crate::formats::ReadError;
-use crate::formats::document::{Document, Items};
+use crate::formats::document::{Document, Item, Items, Unread};
 
 /// Parses reports. Header names are case-insensitive; white space around them is ignored.
 ///
@@ -21,11 +21,14 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
         row: 0,
         is_done: false,
     };
-    let mut columns = Vec::new();
+    let (mut columns, mut unread) = (Vec::new(), Unread::default());
     for name in rows.next()?.unwrap_or_default() {
         let column = Field::from_name(name.trim());
         if column.is_some() && columns.contains(&column) {
             return Err(rows.malformed("header names a field twice"));
+        }
+        if column.is_none() {
+            unread.note(&name);
         }
         columns.push(column);
     }
@@ -38,7 +41,12 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
                 report.set(*field, (!cell.is_empty()).then_some(RawValue::Text(cell)));
             }
         }
-        items.push(report)?;
+        let unread = std::mem::take(&mut unread);
+        items.push(Item {
+            report,
+            unread,
+            ..Item::default()
+        })?;
     }
     Ok(items.into_rows())
 }
