@@ -17,8 +17,6 @@ pub mod value;
 mod vendors;
 mod xml;
 
-use std::borrow::Cow;
-
 use crate::billable::RawReport;
 pub use document::{BindError, Binding, Document, MAX_ITEMS};
 
@@ -196,18 +194,14 @@ impl BodyFormat {
             Self::Form => return form::read(trimmed(body)),
             Self::Multipart(boundary) => return form::read_multipart(body, boundary),
         };
-        let text = lossless::decode(trimmed(body));
-        let mut document = match format {
+        let text = lossless::Decoder::new().decode(trimmed(body))?;
+        match format {
             Format::Json => json::read(&text),
             Format::Ndjson => json::read_lines(&text),
             Format::Xml => xml::read(&text),
             Format::Jsv => jsv::read(&text),
             Format::Csv => csv::read(&text),
-        }?;
-        if let Cow::Owned(_) = text {
-            document.restore();
         }
-        Ok(document)
     }
 }
 
@@ -234,6 +228,7 @@ fn essence(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::billable::{Field, RawValue};
 
     #[test]
     fn a_body_is_known_by_its_label_or_its_first_character() {
@@ -275,6 +270,30 @@ mod tests {
         assert_eq!(of("text/plain; charset=x"), BodyFormat::Plain(Format::Xml));
         assert_eq!(of("application/x-ndjson"), BodyFormat::Plain(Format::Xml));
         assert_eq!(of("application/x-www-form-urlencoded"), BodyFormat::Form);
+    }
+
+    /// A character that an escape makes is not taken for a byte of the body.
+    #[test]
+    fn escapes_are_decoded_after_bytes_that_are_not_utf8_are_restored() {
+        let call = |format: Format, body: &[u8]| {
+            let document = BodyFormat::Plain(format).read(body).expect("a report");
+            document.into_reports()[0].get(Field::CallSid).cloned()
+        };
+        let text = |text: &str| Some(RawValue::Text(text.to_owned()));
+        let private = "\u{10F7C3}\u{10F7A9}";
+        for unread in [&b"x"[..], b"\xff"] {
+            let escaped = br#"{"callSid":"\udbfd\udfc3\udbfd\udfa9","x":""#;
+            let json = [escaped, unread, b"\"}"].concat();
+            assert_eq!(call(Format::Json, &json), text(private));
+            let escaped = b"<NewBillable><CallSid>&#x10F7C3;&#x10F7A9;</CallSid><X>";
+            let xml = [&escaped[..], unread, b"</X></NewBillable>"].concat();
+            assert_eq!(call(Format::Xml, &xml), text(private));
+            let raw = format!("{{\"callSid\":\"{private}\",\"x\":\"");
+            let json = [raw.as_bytes(), unread, b"\"}"].concat();
+            assert_eq!(call(Format::Json, &json), text(private));
+        }
+        let bytes = Some(RawValue::Bytes((*b"\xe9\n").into()));
+        assert_eq!(call(Format::Json, b"{\"callSid\":\"\xe9\\n\"}"), bytes);
     }
 
     #[test]

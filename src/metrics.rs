@@ -248,6 +248,7 @@ impl Metrics {
         let ours = registry.sub_registry_with_prefix("billables");
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         ours.register("build", "Build information", version);
+        // Names a metric as its field is named.
         macro_rules! register {
             ($($name:ident: $help:literal)*) => {
                 $(ours.register(stringify!($name), $help, self.$name.clone());)*

@@ -14,6 +14,7 @@ use crate::contract::errors::{self, Error};
 use crate::formats::ReadError;
 use crate::formats::status::{ResponseError, ResponseStatus};
 use crate::store::StoreError;
+use crate::telemetry::printable;
 use crate::token::Scope;
 
 /// An error of the API.
@@ -50,7 +51,8 @@ pub(super) enum ApiError {
     AttributionConflict(Vec<Field>),
     /// The result is too large for one response.
     TooMuch(&'static str),
-    /// Nothing in the body names the call or whom to bill. It has these members, which nobody reads.
+    /// The query names whom to bill, but nothing names the call. The body has these members, which
+    /// nobody reads.
     NothingRecognised(Vec<String>),
     /// The `Idempotency-Key` header is invalid or repeated.
     BadKey,
@@ -143,11 +145,9 @@ impl ApiError {
             }
             Self::TooMuch(what) => (errors::TOO_MUCH, *what),
             Self::NothingRecognised(names) => {
-                let message = format!(
-                    "nothing in the body names the call or whom to bill, only {}: send callSid, or an Idempotency-Key",
-                    names.join(", ")
-                );
-                return (errors::NOTHING_RECOGNISED, message);
+                let message = "the query names whom to bill, but nothing names the call: send callSid, or an Idempotency-Key; the body has ";
+                let names = printable(&names.join(", "), 500);
+                return (errors::NOTHING_RECOGNISED, message.to_owned() + &names);
             }
             Self::BadKey => (
                 errors::INVALID_IDEMPOTENCY_KEY,

@@ -118,12 +118,21 @@ impl RawReport {
     }
 
     /// Changes the text of each field that has one.
-    pub fn map_texts(&mut self, mut change: impl FnMut(String) -> RawValue) {
+    pub fn map_texts(&mut self, change: impl Fn(String) -> RawValue) {
         for value in &mut self.0 {
             *value = value.take().map(|value| match value {
                 RawValue::Text(text) => change(text),
                 other => other,
             });
+        }
+    }
+
+    /// Decodes each field that is not UTF-8.
+    pub fn map_bytes(&mut self, decode: impl Fn(&[u8]) -> String) {
+        for value in self.0.iter_mut().flatten() {
+            if let RawValue::Bytes(bytes) = value {
+                *value = RawValue::Text(decode(bytes));
+            }
         }
     }
 

@@ -31,7 +31,7 @@ errors! {
     INCLUSIVE_BETWEEN = 400 Code::InclusiveBetween.as_str() => "A timestamp is before 1980 or more than 24 hours in the future.";
     PREDICATE = 400 Code::Predicate.as_str() => "A parameter violates a rule, which the message names.";
     UNKNOWN_PARAMETER = 400 "UnknownParameter" => "The route has no such query parameter, or there is no such format; the message names the nearest.";
-    NOTHING_RECOGNISED = 400 "NothingRecognised" => "Nothing in the body names the call or whom to bill, but it has other members, which the message lists: send callSid, or an Idempotency-Key.";
+    NOTHING_RECOGNISED = 400 "NothingRecognised" => "The query names whom to bill, nothing names the call, and the body has members that nobody reads; the message lists them. Send callSid, or an Idempotency-Key.";
     INVALID_IDEMPOTENCY_KEY = 400 "InvalidIdempotencyKey" => "Idempotency-Key is not 1 to 255 visible ASCII characters, or is given more than once.";
     INVALID_CURSOR = 400 "InvalidCursor" => "The cursor was not issued for this request, or was altered.";
     UNAUTHORIZED = 401 "Unauthorized" => "The token is missing, unknown, expired or revoked.";

@@ -36,8 +36,9 @@ impl Unread {
 
     pub(super) fn note(&mut self, name: &str) {
         if self.0.len() < Self::MAX_NAMES {
-            self.0
-                .push(name.chars().take(Self::MAX_CHARACTERS).collect());
+            let name: String = name.chars().take(Self::MAX_CHARACTERS).collect();
+            let bytes = lossless::bytes_of(&name).unwrap_or(name.into_bytes());
+            self.0.push(String::from_utf8_lossy(&bytes).into_owned());
         }
     }
 }
@@ -88,8 +89,8 @@ impl Document {
         self.has_hashed_call
     }
 
-    /// Returns members of the body that nobody reads, if nothing in the body names the call or whom to
-    /// bill: it is from a sender whose members are not known.
+    /// Returns members of the body that nobody reads, if the query names whom to bill and nothing names
+    /// the call: it is from a sender whose members are not known.
     pub fn unrecognised(&self) -> &[String] {
         &self.unrecognised
     }
@@ -99,11 +100,10 @@ impl Document {
         self.items.into_iter().map(|item| item.report).collect()
     }
 
-    /// Converts the fields of a text that [`lossless::decode`] read back into what was sent.
-    pub(super) fn restore(&mut self) {
-        for Item { report, hints, .. } in &mut self.items {
-            report.map_texts(lossless::restore);
-            hints.restore();
+    /// Decodes the fields that are not UTF-8.
+    pub fn decode_fields(&mut self, decode: impl Fn(&[u8]) -> String) {
+        for Item { report, .. } in &mut self.items {
+            report.map_bytes(&decode);
         }
     }
 
@@ -128,14 +128,16 @@ impl Document {
                 unread,
             } in &mut self.items
             {
-                let names_pair = has_pair(report);
+                let pair = [Field::AccountId, Field::CustomerId];
+                let names_half = pair.iter().any(|field| report.is_given(*field));
                 let parameters = hints.read_query(query)?.report();
+                let has_pair = pair.iter().all(|field| parameters.is_given(*field));
                 if query_wins {
                     report.overlay(parameters)
                 } else {
                     report.fill_from(parameters)
                 }
-                if !names_pair && has_pair(report) {
+                if has_pair && (query_wins || !names_half) {
                     self.unrecognised = std::mem::take(&mut unread.0);
                 }
             }
@@ -151,11 +153,6 @@ impl Document {
         }
         Ok(())
     }
-}
-
-/// Whether a report names an account and a customer.
-fn has_pair(report: &RawReport) -> bool {
-    report.is_given(Field::AccountId) && report.is_given(Field::CustomerId)
 }
 
 /// Why a query could not be bound.
@@ -204,9 +201,12 @@ impl Items {
 
     /// Returns the document of a table. Two or more rows are a batch; no rows are one report
     /// without fields, like an empty body.
-    pub(super) fn into_rows(mut self) -> Document {
+    pub(super) fn into_rows(mut self, unread: Unread) -> Document {
         if self.0.is_empty() {
-            self.0.push(Item::default());
+            self.0.push(Item {
+                unread,
+                ..Item::default()
+            });
         }
         Document {
             is_batch: self.0.len() > 1,

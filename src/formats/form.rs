@@ -1,9 +1,13 @@
 //! Forms: url-encoded, and multipart (RFC 7578). Files are skipped, so they may contain any bytes.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 
+use super::document::Unread;
+use super::lossless::{self, Decoder};
 use super::parameters::Parameters;
-use super::{Document, ReadError, lossless, vendors};
+use super::{Document, ReadError, vendors};
 use crate::billable::Field;
 
 /// The maximum number of parts in a multipart form.
@@ -20,7 +24,7 @@ pub(super) fn read(body: &[u8]) -> Result<Document, ReadError> {
     // Some clients end a form like a line. A line end that belongs to a value is escaped.
     let end = body.iter().rposition(|byte| !b"\r\n".contains(byte));
     let body = &body[..end.map_or(0, |last| last + 1)];
-    document(&Parameters::parse_lossless(body)?)
+    document(&Parameters::parse_lossless(body)?, Unread::default())
 }
 
 /// Parses a multipart form with this boundary.
@@ -28,20 +32,22 @@ pub(super) fn read(body: &[u8]) -> Result<Document, ReadError> {
 /// # Errors
 /// The form violates RFC 7578 or RFC 2046, has too many parts, or has an invalid `cdr`.
 pub(super) fn read_multipart(body: &[u8], boundary: &str) -> Result<Document, ReadError> {
-    let form = parts(body, boundary)
+    let (mut decoder, mut files) = (Decoder::new(), Unread::default());
+    let form = parts(body, boundary, &mut decoder, &mut files)
         .map_err(|what| ReadError::Malformed(format!("the multipart form {what}")))?;
-    document(&form)
+    document(&form, files)
 }
 
-fn document(form: &Parameters) -> Result<Document, ReadError> {
+fn document(form: &Parameters, files: Unread) -> Result<Document, ReadError> {
     let mut item = vendors::of_form(form)?;
-    item.report.overlay(form.report());
+    let mut own = form.report();
+    own.map_texts(lossless::restore);
+    item.report.overlay(own);
+    item.unread = files;
     for name in form.names().filter(|name| Field::from_name(name).is_none()) {
         item.unread.note(name);
     }
-    let mut document = Document::one(item);
-    document.restore();
-    Ok(document)
+    Ok(Document::one(item))
 }
 
 /// Returns the boundary of a `Content-Type`, if it has one: 1 to 70 printable ASCII characters.
@@ -61,7 +67,12 @@ pub(super) fn boundary_of(content_type: &str) -> Option<String> {
         .then(|| boundary.to_owned())
 }
 
-fn parts(body: &[u8], boundary: &str) -> Result<Parameters, &'static str> {
+fn parts(
+    body: &[u8],
+    boundary: &str,
+    decoder: &mut Decoder,
+    files: &mut Unread,
+) -> Result<Parameters, &'static str> {
     let delimiter = format!("\r\n--{boundary}");
     let finder = memmem::Finder::new(&delimiter);
     // The first delimiter may be at the very start, without a line end before it.
@@ -81,8 +92,9 @@ fn parts(body: &[u8], boundary: &str) -> Result<Parameters, &'static str> {
             .strip_prefix(b"\r\n")
             .ok_or("has unexpected content after a boundary")?;
         let (part, next) = split(part, &finder).ok_or("ends before its closing boundary")?;
-        if let Some((name, value)) = field(part)? {
-            form.push(name, value);
+        match field(part, decoder)? {
+            (name, Some(value)) => form.push(name, value),
+            (name, None) => files.note(&name),
         }
         rest = next;
     }
@@ -95,8 +107,8 @@ fn split<'a>(bytes: &'a [u8], finder: &memmem::Finder<'_>) -> Option<(&'a [u8], 
     Some((&bytes[..at], &bytes[at + finder.needle().len()..]))
 }
 
-/// Returns a part's name and value, or `None` for a file.
-fn field(part: &[u8]) -> Result<Option<(String, String)>, &'static str> {
+/// Returns a part's name, and its value if it is not a file.
+fn field(part: &[u8], decoder: &mut Decoder) -> Result<(String, Option<String>), &'static str> {
     let (head, value) = match part.strip_prefix(b"\r\n") {
         Some(value) => (&b""[..], value),
         None => split(part, &memmem::Finder::new("\r\n\r\n")).unwrap_or((part, b"")),
@@ -104,7 +116,11 @@ fn field(part: &[u8]) -> Result<Option<(String, String)>, &'static str> {
     if head.len() > MAX_PART_HEAD {
         return Err("has a part with headers that are too long");
     }
-    let head = lossless::decode(head);
+    let mut decode = |bytes| {
+        let text = decoder.decode(bytes).map(Cow::into_owned);
+        text.map_err(|_| "has too many bytes that are not UTF-8")
+    };
+    let head = decode(head)?;
     let header = |wanted: &str| {
         head.split("\r\n").find_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -119,16 +135,18 @@ fn field(part: &[u8]) -> Result<Option<(String, String)>, &'static str> {
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
     };
-    if get("filename").or(get("filename*")).is_some() {
-        return Ok(None);
-    }
+    let is_file = get("filename").or(get("filename*")).is_some();
     let coding =
         header("content-transfer-encoding").map(|coding| coding.trim().to_ascii_lowercase());
-    if !matches!(coding.as_deref(), None | Some("7bit" | "8bit" | "binary")) {
+    if !is_file && !matches!(coding.as_deref(), None | Some("7bit" | "8bit" | "binary")) {
         return Err("has a field with an unsupported Content-Transfer-Encoding");
     }
-    let (_, name) = get("name").ok_or("has a part without a name")?;
-    Ok(Some((name.clone(), lossless::decode(value).into_owned())))
+    let name = get("name").map(|(_, name)| name.clone());
+    if is_file {
+        return Ok((name.unwrap_or_default(), None));
+    }
+    let name = name.ok_or("has a part without a name")?;
+    Ok((name, Some(decode(value)?)))
 }
 
 /// Parses the parameters of `form-data; name="a"; …`. For a quote in a name, browsers write `%22`

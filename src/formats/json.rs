@@ -86,6 +86,7 @@ impl FromMembers for Item {
             Some(field) => self.report.set(field, next_raw(map)?),
             None if name == "variables" => {
                 self.hints = vendors::of_variables(map.next_value()?).map_err(A::Error::custom)?;
+                self.unread.note(&name);
             }
             None => {
                 map.next_value::<IgnoredAny>()?;

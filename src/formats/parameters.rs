@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode;
 
-use super::{ReadError, lossless};
+use super::ReadError;
+use super::lossless::Decoder;
 use crate::billable::{Field, RawReport};
 
 /// The maximum number of query parameters or form fields. Each takes more memory than its text.
@@ -28,19 +29,20 @@ impl Parameters {
         })
     }
 
-    /// Works like [`Self::parse`], for a form, whose fields are read by [`lossless::decode`].
+    /// Works like [`Self::parse`], for a form, whose fields are read by [`Decoder::decode`].
     ///
     /// # Errors
-    /// There are too many fields.
+    /// There are too many fields, or too many bytes that are not UTF-8.
     pub(super) fn parse_lossless(form: &[u8]) -> Result<Self, ReadError> {
-        Self::decode(form, |bytes| Ok(lossless::decode_owned(bytes)))
+        let mut decoder = Decoder::new();
+        Self::decode(form, |bytes| Ok(decoder.decode(&bytes)?.into_owned()))
     }
 
     fn decode(
         text: &[u8],
-        read: impl Fn(Vec<u8>) -> Result<String, ReadError>,
+        mut read: impl FnMut(Vec<u8>) -> Result<String, ReadError>,
     ) -> Result<Self, ReadError> {
-        let decode = |text: &[u8]| {
+        let mut decode = |text: &[u8]| {
             if memchr2(b'%', b'+', text).is_none() {
                 return read(text.to_vec());
             }

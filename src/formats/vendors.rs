@@ -9,7 +9,7 @@
 //!   of mail headers (RFC 2822).
 
 use jiff::fmt::rfc2822;
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 use serde::de::{IgnoredAny, MapAccess};
 use serde_json::value::RawValue as RawJson;
 use sha2::{Digest, Sha256};
@@ -47,16 +47,6 @@ impl Hints {
         is_hash
     }
 
-    /// Converts texts that [`lossless::decode`] read back into what was sent.
-    pub(super) fn restore(&mut self) {
-        for value in [&mut self.call_sid, &mut self.occurred_at] {
-            *value = value.take().map(|value| match value {
-                RawValue::Text(text) => lossless::restore(text),
-                other => other,
-            });
-        }
-    }
-
     /// Parses the query. If the body is a call detail record, what FreeSWITCH appended from the
     /// first `?uuid=` on is no part of it, whatever it holds: with the caller's Call-ID as the uuid,
     /// it is a text that the caller chose. It names the call if the record does not. Elsewhere a
@@ -84,12 +74,14 @@ pub(super) fn of_variables(value: &RawJson) -> serde_json::Result<Hints> {
         start_uepoch,
         start_epoch,
     }) = serde_json::from_str(value.get())?;
-    let is_set = |value: &RawValue| *value != RawValue::Text("0".to_owned());
+    let is_given = |value: &RawValue| !matches!(value, RawValue::Text(text) if text.is_empty());
+    let is_set =
+        |value: &RawValue| !matches!(value, RawValue::Text(text) if matches!(&**text, "" | "0"));
     let micros = start_uepoch.filter(is_set).map(|value| start(value, 1));
     let seconds = start_epoch.filter(is_set);
     Ok(Hints {
         is_cdr: true,
-        call_sid: uuid.map(decoded),
+        call_sid: uuid.filter(is_given).map(decoded),
         occurred_at: micros.or_else(|| seconds.map(|value| start(value, 1_000_000))),
     })
 }
@@ -117,15 +109,12 @@ fn storable(call_sid: RawValue) -> (RawValue, bool) {
 
 /// Decodes the percent-encoding that the module applies to the variables.
 fn decoded(uuid: RawValue) -> RawValue {
-    match uuid {
-        RawValue::Text(text) if text.contains('%') => {
-            String::from_utf8(percent_decode_str(&text).collect()).map_or_else(
-                |error| RawValue::Bytes(error.into_bytes().into()),
-                RawValue::Text,
-            )
-        }
-        other => other,
-    }
+    let bytes = match &uuid {
+        RawValue::Text(text) => text.as_bytes(),
+        RawValue::Bytes(bytes) => bytes,
+        RawValue::Structure => return uuid,
+    };
+    lossless::value_of(percent_decode(bytes).collect())
 }
 
 /// Returns the time of so many units since 1970, each of so many microseconds. What is no such time

@@ -10,9 +10,9 @@ use quick_xml::escape::{partial_escape, resolve_xml_entity};
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::name::{LocalName, NamespaceResolver, ResolveResult};
 
-use super::ReadError;
-use super::document::{Document, Items};
+use super::document::{Document, Item, Items, Unread};
 use super::value::Value;
+use super::{ReadError, lossless};
 use crate::billable::{Field, RawReport, RawValue};
 
 /// The namespace of the operation's types.
@@ -45,7 +45,11 @@ pub(super) fn read(text: &str) -> Result<Document, ReadError> {
     let mut reader = NsReader::from_str(text);
     reader.config_mut().check_comments = true;
     reader.config_mut().expand_empty_elements = true;
-    let mut document = XmlReader { reader, depth: 0 };
+    let mut document = XmlReader {
+        reader,
+        depth: 0,
+        unread: Unread::default(),
+    };
     document.read().map_err(|reason| match reason {
         Reason::Malformed(what) => ReadError::Malformed(format!(
             "the XML {what} (near byte {})",
@@ -72,6 +76,7 @@ const UNBOUND_PREFIX: Reason = Reason::Malformed("uses an undeclared namespace p
 struct XmlReader<'a> {
     reader: NsReader<&'a [u8]>,
     depth: usize,
+    unread: Unread,
 }
 
 /// The start of an element.
@@ -92,7 +97,14 @@ impl<'a> XmlReader<'a> {
     fn read(&mut self) -> Result<Document, Reason> {
         let Element { known, is_nil } = self.prolog()?;
         let body = match known {
-            Some(Known::Report) => Document::one(self.report(is_nil)?),
+            Some(Known::Report) => {
+                let report = self.report(is_nil)?;
+                Document::one(Item {
+                    report,
+                    unread: std::mem::take(&mut self.unread),
+                    ..Item::default()
+                })
+            }
             Some(Known::Reports) => self.reports(is_nil)?,
             Some(Known::Member(_)) | None => {
                 return Err(
@@ -165,7 +177,7 @@ impl<'a> XmlReader<'a> {
             }
             let value = document.member()?;
             if is_first {
-                report.set(field, Some(RawValue::Text(value)));
+                report.set(field, Some(value));
             }
             Ok(())
         })?;
@@ -199,17 +211,24 @@ impl<'a> XmlReader<'a> {
     }
 
     /// Reads the text of a member, up to its end tag.
-    fn member(&mut self) -> Result<String, Reason> {
-        let mut value = String::new();
+    fn member(&mut self) -> Result<RawValue, Reason> {
+        let mut value = Vec::new();
+        let push = |value: &mut Vec<u8>, text: &str| match lossless::bytes_of(text) {
+            Some(bytes) => value.extend(bytes),
+            None => value.extend(text.as_bytes()),
+        };
         loop {
             match self.next()? {
                 Event::Text(text) if text.contains("]]>") => return Err(NOT_WELL_FORMED),
-                Event::Text(text) => value.push_str(&text),
-                Event::CData(text) => value.push_str(&text),
-                Event::GeneralRef(reference) => value.push(resolve(&reference)?),
+                Event::Text(text) => push(&mut value, &text),
+                Event::CData(text) => push(&mut value, &text),
+                Event::GeneralRef(reference) => {
+                    let character = resolve(&reference)?;
+                    value.extend(character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
                 Event::Comment(_) => {}
                 Event::Start(_) => return Err("has an element where only text is allowed".into()),
-                Event::End(_) => return Ok(value),
+                Event::End(_) => return Ok(lossless::value_of(value)),
                 event => return Err(refusal(&event)),
             }
         }
@@ -239,11 +258,14 @@ impl<'a> XmlReader<'a> {
         Ok(())
     }
 
-    fn classify(&self, start: &BytesStart<'a>) -> Result<Element, Reason> {
+    fn classify(&mut self, start: &BytesStart<'a>) -> Result<Element, Reason> {
         let resolver = self.reader.resolver();
         let (namespace, name) = resolver.resolve_element(start.name());
         let is_nil = check_attributes(start, resolver)?;
         let known = is_ours(&namespace)?.then(|| known(name)).flatten();
+        if known.is_none() {
+            self.unread.note(name.into_inner());
+        }
         Ok(Element { known, is_nil })
     }
 }

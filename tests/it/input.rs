@@ -193,6 +193,15 @@ on_both_databases!(
                 "text/csv; charset=windows-1252",
                 b"sessionId,callSid\nS,\xe9\n",
             ),
+            (
+                "application/x-www-form-urlencoded; charset=ISO-8859-1",
+                b"sessionId=S&callSid=%E9",
+            ),
+            // What nobody reads does not decide how the fields are read.
+            (
+                "application/json; charset=iso-8859-1",
+                b"{\"sessionId\":\"S\",\"callSid\":\"\xc3\xa9\",\"name\":\"J\xf4\"}",
+            ),
         ] {
             let post = server.client().post("/billables").body(body.to_vec());
             let post = post.header("Accept", "application/json");
@@ -202,6 +211,21 @@ on_both_databases!(
         }
         ids.dedup();
         assert_eq!(ids.len(), 1, "the same call in every encoding");
+        // Routes by name read UTF-8, whatever the label.
+        for charset in ["ISO-8859-1", "utf-16", "x"] {
+            let post = server
+                .client()
+                .post("/json/reply/NewBillable?callSid=other");
+            let label = format!("application/json; charset={charset}");
+            let reply = send(post.header("Content-Type", label).body(json)).await;
+            assert_eq!(reply.status, 204, "{charset}: {reply:?}");
+        }
+        assert_eq!(database.ids().await.len(), 1);
+        let empty = server
+            .client()
+            .post("/billables?sessionId=S&callSid=%C3%A9");
+        let empty = empty.header("Content-Type", "text/plain; charset=iso-8859-15");
+        assert_eq!(send(empty).await.status, 200);
     }
 );
 

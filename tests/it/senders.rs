@@ -210,6 +210,8 @@ async fn a_caller_cannot_choose_whom_a_freeswitch_record_bills() {
             "sha256:a8100ae6aa1940d0b663bb31cd466142ebbdbd5187131b92d93818987832eb89",
         ),
         (&long, &unnamed, "sha256:"),
+        // An empty uuid is none.
+        ("n2", &record(r#""uuid":"","#), "n2"),
     ] {
         let path = format!("/billables?accountId=acc&customerId=cus?uuid={appended}");
         let reply = send(server.client().post(&path).body(body.clone())).await;
@@ -335,7 +337,30 @@ async fn a_sender_that_nobody_mapped_is_refused_instead_of_billed_once_per_event
         ("application/jsv", "{uuid:1}", "uuid"),
         ("text/csv", "uuid,start\n1,2\n", "uuid, start"),
         // A record without the call's uuid.
-        (json, r#"{"variables":{},"switchname":"pbx"}"#, "switchname"),
+        (
+            json,
+            r#"{"variables":{},"switchname":"pbx"}"#,
+            "variables, switchname",
+        ),
+        (json, r#"{"variables":{"uuid":""}}"#, "variables"),
+        // The query's account and customer win over those of the body.
+        (
+            json,
+            r#"{"accountId":"v","customerId":"w","call_id":"1"}"#,
+            "call_id",
+        ),
+        (
+            "application/xml",
+            "<NewBillable><callSid>CA1</callSid></NewBillable>",
+            "callSid",
+        ),
+        ("text/csv", "call_id,status\n", "call_id, status"),
+        (
+            "multipart/form-data; boundary=b",
+            "--b\r\nContent-Disposition: form-data; name=cdr; filename=a.json\r\n\r\n{}\r\n--b--",
+            "cdr",
+        ),
+        (json, "{\"a\\u0001\":1}", r"a\\u{1}"),
     ] {
         let reply = send(post(pair, content_type, body)).await;
         assert_eq!(
@@ -353,6 +378,7 @@ async fn a_sender_that_nobody_mapped_is_refused_instead_of_billed_once_per_event
         (pair, ""),
         ("", own),
         ("accountId=acc&customerId=cus&callSid=CA1", event),
+        ("accountId=acc", r#"{"customerId":"cus","note":"x"}"#),
     ] {
         let reply = send(post(query, json, body)).await;
         assert_eq!(reply.status, 201, "{body}: {reply:?}");

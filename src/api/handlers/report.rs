@@ -1,6 +1,5 @@
 //! `POST /billables` and its ServiceStack routes: stores reports as billables.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, Request, State};
@@ -17,9 +16,10 @@ use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::billable::identity::random_id;
 use crate::billable::{Billable, Entry, IdempotencyKey, Identity, RawReport, Timestamp};
+use crate::formats::charset::{self, Charset};
 use crate::formats::record::{Record, list, write_nulls};
 use crate::formats::value::Value;
-use crate::formats::{Binding, BodyFormat, Document, ReadError, charset};
+use crate::formats::{Binding, BodyFormat, Document};
 use crate::limits::Claim;
 use crate::metrics::{METRICS, ReportLabels};
 use crate::token::Scope;
@@ -138,17 +138,14 @@ fn read(
     let content_type = headers
         .get(CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
-    let body = match (charset::decode(content_type, body), style) {
-        (Ok(Cow::Owned(decoded)), _) => {
-            claim.grow(decoded.len())?;
-            Cow::Owned(decoded)
-        }
-        (Ok(same), _) => same,
-        // Routes by name ignore a charset that is not known.
-        (Err(ReadError::UnsupportedType), RouteStyle::Operation { .. }) => Cow::Borrowed(body),
-        (Err(error), _) => return Err(error.into()),
+    let is_operation = matches!(style, RouteStyle::Operation { .. });
+    let charset = match Charset::of(content_type) {
+        // Routes by name ignore a charset that is not known, and an empty body has none.
+        Err(_) if is_operation || body.is_empty() => Charset::Utf8,
+        charset => charset?,
     };
-    let body = &*body;
+    claim.grow(charset.memory(body))?;
+    let body = &*charset.decode(body)?;
     let malformed = |reason: &str| Err(ApiError::Malformed(reason.to_owned()));
     let mut document;
     let binding = match style {
@@ -178,6 +175,9 @@ fn read(
             }
         }
     };
+    if charset == Charset::Windows1252 {
+        document.decode_fields(charset::windows_1252);
+    }
     document.bind(query, binding)?;
     Ok(document)
 }

@@ -10,6 +10,7 @@ use serde::de::{
 use serde_json::value::RawValue as RawJson;
 
 use crate::billable::RawValue;
+use crate::formats::lossless;
 
 /// A value that is built from the members of an object, one at a time.
 pub(in crate::formats) trait FromMembers: Default {
@@ -133,10 +134,41 @@ pub(in crate::formats) fn next_raw<'de, A: MapAccess<'de>>(
     let value: &RawJson = map.next_value()?;
     Ok(match value.get() {
         "null" => None,
-        text if text.starts_with('"') => Some(RawValue::Text(
-            serde_json::from_str(text).map_err(A::Error::custom)?,
-        )),
+        text if text.starts_with('"') => Some(string(text).map_err(A::Error::custom)?),
         text if text.starts_with(['{', '[']) => Some(RawValue::Structure),
         scalar => Some(RawValue::Text(scalar.to_owned())),
     })
+}
+
+/// Decodes a string. Its bytes are restored first, because its escapes may be of any character.
+fn string(text: &str) -> serde_json::Result<RawValue> {
+    struct Bytes(Vec<u8>);
+
+    impl<'de> Deserialize<'de> for Bytes {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Collected;
+
+            impl Visitor<'_> for Collected {
+                type Value = Bytes;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a string")
+                }
+
+                fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                    Ok(Bytes(bytes.to_vec()))
+                }
+            }
+
+            deserializer.deserialize_bytes(Collected)
+        }
+    }
+
+    match lossless::bytes_of(text) {
+        None => serde_json::from_str(text).map(RawValue::Text),
+        Some(bytes) => {
+            let Bytes(bytes) = serde_json::from_slice(&bytes)?;
+            Ok(lossless::value_of(bytes))
+        }
+    }
 }
