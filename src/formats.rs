@@ -17,6 +17,8 @@ pub mod value;
 mod vendors;
 mod xml;
 
+use std::borrow::Cow;
+
 use crate::billable::RawReport;
 pub use document::{BindError, Binding, Document, MAX_ITEMS};
 
@@ -195,12 +197,17 @@ impl BodyFormat {
             Self::Multipart(boundary) => return form::read_multipart(body, boundary),
         };
         let text = lossless::Decoder::new().decode(trimmed(body))?;
+        // These have no escapes, so their fields are restored at the end, if there is need.
+        let restored = |document: Document| match text {
+            Cow::Owned(_) => document.restored(),
+            Cow::Borrowed(_) => document,
+        };
         match format {
             Format::Json => json::read(&text),
             Format::Ndjson => json::read_lines(&text),
             Format::Xml => xml::read(&text),
-            Format::Jsv => jsv::read(&text),
-            Format::Csv => csv::read(&text),
+            Format::Jsv => jsv::read(&text).map(restored),
+            Format::Csv => csv::read(&text).map(restored),
         }
     }
 }

@@ -100,6 +100,14 @@ impl Document {
         self.items.into_iter().map(|item| item.report).collect()
     }
 
+    /// Converts the fields back into what was sent: [`lossless::restore`].
+    pub(super) fn restored(mut self) -> Self {
+        for Item { report, .. } in &mut self.items {
+            report.map_texts(lossless::restore);
+        }
+        self
+    }
+
     /// Decodes the fields that are not UTF-8.
     pub fn decode_fields(&mut self, decode: impl Fn(&[u8]) -> String) {
         for Item { report, .. } in &mut self.items {

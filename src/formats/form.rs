@@ -24,7 +24,9 @@ pub(super) fn read(body: &[u8]) -> Result<Document, ReadError> {
     // Some clients end a form like a line. A line end that belongs to a value is escaped.
     let end = body.iter().rposition(|byte| !b"\r\n".contains(byte));
     let body = &body[..end.map_or(0, |last| last + 1)];
-    document(&Parameters::parse_lossless(body)?, Unread::default())
+    let mut decoder = Decoder::new();
+    let form = Parameters::parse_form(body, &mut decoder)?;
+    document(&form, decoder.has_foreign(), Unread::default())
 }
 
 /// Parses a multipart form with this boundary.
@@ -35,13 +37,15 @@ pub(super) fn read_multipart(body: &[u8], boundary: &str) -> Result<Document, Re
     let (mut decoder, mut files) = (Decoder::new(), Unread::default());
     let form = parts(body, boundary, &mut decoder, &mut files)
         .map_err(|what| ReadError::Malformed(format!("the multipart form {what}")))?;
-    document(&form, files)
+    document(&form, decoder.has_foreign(), files)
 }
 
-fn document(form: &Parameters, files: Unread) -> Result<Document, ReadError> {
+fn document(form: &Parameters, is_foreign: bool, files: Unread) -> Result<Document, ReadError> {
     let mut item = vendors::of_form(form)?;
     let mut own = form.report();
-    own.map_texts(lossless::restore);
+    if is_foreign {
+        own.map_texts(lossless::restore);
+    }
     item.report.overlay(own);
     item.unread = files;
     for name in form.names().filter(|name| Field::from_name(name).is_none()) {

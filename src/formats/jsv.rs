@@ -8,8 +8,8 @@
 //! colon and line ends around members are white space, not part of an unquoted value, and an
 //! unquoted value may contain colons.
 
+use super::ReadError;
 use super::document::{Document, Item, Items};
-use super::{ReadError, lossless};
 use crate::billable::{Field, RawValue};
 
 /// The maximum nesting depth of a member's value.
@@ -91,7 +91,6 @@ impl<'a> Parser<'a> {
             Some(field) => item.report.set(field, value),
             None => item.unread.note(name),
         })?;
-        item.report.map_texts(lossless::restore);
         Ok(item)
     }
 

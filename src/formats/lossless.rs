@@ -60,6 +60,24 @@ impl Decoder {
         Ok(Cow::Owned(text))
     }
 
+    /// Works like [`Self::decode`], for bytes that are not needed any more.
+    ///
+    /// # Errors
+    /// As for [`Self::decode`].
+    pub(super) fn decode_owned(&mut self, bytes: Vec<u8>) -> Result<String, ReadError> {
+        let bytes = match String::from_utf8(bytes) {
+            Ok(text) if !text.as_bytes().contains(&LEAD) => return Ok(text),
+            Ok(text) => text.into_bytes(),
+            Err(error) => error.into_bytes(),
+        };
+        self.decode(&bytes).map(Cow::into_owned)
+    }
+
+    /// Whether there were bytes that are read as characters of the private range.
+    pub(super) fn has_foreign(&self) -> bool {
+        self.left < MAX_FOREIGN
+    }
+
     fn push(&mut self, text: &mut String, bytes: &[u8]) -> Result<(), ReadError> {
         let left = self.left.checked_sub(bytes.len());
         self.left = left.ok_or_else(|| {
@@ -72,8 +90,13 @@ impl Decoder {
 }
 
 /// Returns the bytes of a text that [`Decoder::decode`] returned, if they are not those of the text.
+#[inline]
 pub(super) fn bytes_of(text: &str) -> Option<Vec<u8>> {
-    memchr(LEAD, text.as_bytes())?;
+    let has_foreign = text.as_bytes().contains(&LEAD);
+    has_foreign.then(|| restored(text))
+}
+
+fn restored(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     for character in text.chars() {
         match byte_of(character) {
@@ -81,7 +104,7 @@ pub(super) fn bytes_of(text: &str) -> Option<Vec<u8>> {
             None => bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    Some(bytes)
+    bytes
 }
 
 /// Returns bytes as a text if they are UTF-8.

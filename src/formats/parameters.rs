@@ -33,9 +33,8 @@ impl Parameters {
     ///
     /// # Errors
     /// There are too many fields, or too many bytes that are not UTF-8.
-    pub(super) fn parse_lossless(form: &[u8]) -> Result<Self, ReadError> {
-        let mut decoder = Decoder::new();
-        Self::decode(form, |bytes| Ok(decoder.decode(&bytes)?.into_owned()))
+    pub(super) fn parse_form(form: &[u8], decoder: &mut Decoder) -> Result<Self, ReadError> {
+        Self::decode(form, |bytes| decoder.decode_owned(bytes))
     }
 
     fn decode(

@@ -1,9 +1,9 @@
 //! Parses CSV into reports.
 
 use super::{MAX_COLUMNS, Splitter};
-use crate::billable::{Field, RawReport};
+use crate::billable::{Field, RawReport, RawValue};
+use crate::formats::ReadError;
 use crate::formats::document::{Document, Item, Items, Unread};
-use crate::formats::{ReadError, lossless};
 
 /// Parses reports. Header names are case-insensitive; white space around them is ignored.
 ///
@@ -38,7 +38,7 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
         let mut report = RawReport::default();
         for (cell, column) in cells.into_iter().zip(&columns) {
             if let Some(field) = column {
-                report.set(*field, (!cell.is_empty()).then(|| lossless::restore(cell)));
+                report.set(*field, (!cell.is_empty()).then_some(RawValue::Text(cell)));
             }
         }
         items.push(Item {
