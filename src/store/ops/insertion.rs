@@ -47,8 +47,7 @@ fn insert_at_head<D: Dialect>(rows: &Table<'_>, billed: &'static str, joined: &'
         + " do nothing"
 }
 
-/// The statements that insert entries. They are built once: for one report, building them took as
-/// long as a tenth of the commit.
+/// The statements that insert entries, built once for all groups: a text has some hundred parts.
 pub(super) struct Insertion<D> {
     insert: SqlStr,
     insert_new: SqlStr,
