@@ -4,14 +4,20 @@
 //! - No input causes a panic.
 //! - An accepted report can be written in every format, and is read back as the same report with
 //!   the same identity. The same holds for a batch.
+//! - A call that a sender's profile reads can be stored.
+//! - A time that can be read is the same time when it is written again.
+
+use std::collections::BTreeMap;
 
 use billables::billable::{
-    ClientName, Field, Identity, RawReport, RawValue, Report, Reported, Timestamp,
+    ClientName, Field, Identity, RawReport, RawValue, Report, Reported, Text, Timestamp,
 };
 use billables::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_error_in};
 use billables::formats::parameters::Parameters;
 use billables::formats::record::{Record, list};
 use billables::formats::{Binding, BodyFormat, Format};
+use billables::senders::{self, Event, Profile, Request, TimeFormat};
+use http::HeaderMap;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
 
@@ -34,10 +40,23 @@ pub(crate) fn bodies() -> [(&'static str, BodyFormat); 7] {
 /// The target that reads headers and queries.
 pub(crate) const NEGOTIATION: &str = "negotiation";
 
+/// The target that reads a profile, and a request with it.
+pub(crate) const PROFILES: &str = "profiles";
+
+/// The target that reads a request with every profile of the service.
+pub(crate) const SENDERS: &str = "senders";
+
+/// The target that reads times.
+pub(crate) const TIMES: &str = "times";
+
 /// Checks the properties of `target` with an input.
 pub(crate) fn check(target: &str, data: &[u8]) {
-    if target == NEGOTIATION {
-        return check_negotiation(data);
+    match target {
+        NEGOTIATION => return check_negotiation(data),
+        PROFILES => return check_profile(data),
+        SENDERS => return check_senders(data),
+        TIMES => return check_time(data),
+        _ => {}
     }
     let (_, format) = bodies()
         .into_iter()
@@ -50,11 +69,7 @@ fn check_body(format: &BodyFormat, data: &[u8]) {
     let Ok(mut document) = format.read(data) else {
         return;
     };
-    let binding = Binding {
-        query_wins: true,
-        takes_hints: true,
-    };
-    let bound = document.bind("format=xml&x=%zz?uuid=u", binding);
+    let bound = document.bind("format=xml&x=%zz?uuid=u", Binding::Override, false);
     assert!(bound.is_ok(), "this query names no field: {bound:?}");
     let reports: Vec<_> = document
         .into_reports()
@@ -149,6 +164,86 @@ fn id(reported: &Reported) -> Uuid {
 
 fn now() -> Timestamp {
     Timestamp::parse("2026-11-24T00:00:00Z").expect("a timestamp")
+}
+
+/// Checks an input of a profile's file, a line `---` and a request.
+fn check_profile(data: &[u8]) {
+    let mark = b"\n---\n";
+    let at = data.windows(mark.len()).position(|window| window == mark);
+    let (file, request) = match at {
+        Some(at) => (&data[..at], &data[at + mark.len()..]),
+        None => (data, &b""[..]),
+    };
+    let file = std::str::from_utf8(file);
+    if let Some(Ok(profile)) = file.ok().map(Profile::parse) {
+        check_request(&profile, request);
+    }
+}
+
+fn check_senders(data: &[u8]) {
+    for profile in senders::all() {
+        check_request(profile, data);
+    }
+}
+
+/// Checks a request of a line with its Content-Type, a line with its query, and its body.
+fn check_request(profile: &Profile, data: &[u8]) {
+    let mut lines = data.splitn(3, |byte| *byte == b'\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let (content_type, query, body) = (line(), line(), line());
+    let (content_type, query) = (str::from_utf8(content_type), str::from_utf8(query));
+    let request = Request {
+        content_type: content_type.ok().filter(|label| !label.is_empty()),
+        headers: &HeaderMap::new(),
+        query: query.unwrap_or_default(),
+        body,
+    };
+    let is_answered = profile.knows_answered();
+    let Ok(reading) = profile.read(request, is_answered, None) else {
+        return;
+    };
+    assert!(reading.is_batch || reading.events.len() == 1);
+    for event in reading.events {
+        let Event::Report(mapped) = event else {
+            continue;
+        };
+        for field in [Field::CallSid, Field::OccurredAt] {
+            match mapped.report.get(field) {
+                None | Some(RawValue::Structure) => {}
+                Some(RawValue::Bytes(_)) => panic!("{field:?} is not UTF-8"),
+                Some(RawValue::Text(text)) if field == Field::CallSid => {
+                    let stored = Text::parse(field, text.clone());
+                    assert!(stored.is_ok() && !text.trim().is_empty(), "{text:?}");
+                }
+                Some(RawValue::Text(text)) => {
+                    assert!(Timestamp::parse(text).is_some(), "{text:?}");
+                }
+            }
+        }
+    }
+}
+
+/// Checks an input of a line with a pattern, a line with a zone, and a time.
+fn check_time(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let mut lines = text.splitn(3, '\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let (pattern, zone, time) = (line(), line(), line());
+    let zone = (!zone.is_empty()).then_some(zone);
+    let pattern = (!pattern.is_empty()).then_some(pattern);
+    let Ok(format) = TimeFormat::new(pattern, zone, &BTreeMap::new()) else {
+        return;
+    };
+    if let Ok(timestamp) = format.parse(time) {
+        let again = TimeFormat::default().parse(&timestamp.to_string());
+        let is_shown = Timestamp::parse(&timestamp.to_string()).is_some();
+        assert!(
+            !is_shown || again == Ok(timestamp),
+            "{time:?} is {timestamp}"
+        );
+    }
 }
 
 /// Checks an input of four lines: an `Accept`, a `Content-Type`, a `?format=` and a query.

@@ -62,6 +62,10 @@ impl App {
                 routes::BILLABLES,
                 post(report::report_billables).get(list::list_billables),
             )
+            .route(
+                routes::HOOK,
+                post(report::report_to_hook).get(report::report_to_hook),
+            )
             .route(routes::BILLABLE, get(billables::get_billable))
             .route(routes::VOID, post(void::void_billable))
             .route(routes::CHECK, post(check::check_billables))

@@ -16,6 +16,7 @@ mod progress;
 mod rebuild_totals;
 mod records;
 mod restore;
+mod senders;
 mod serve;
 mod table;
 mod token;
@@ -60,6 +61,9 @@ enum Command {
     /// Create, rotate, list and revoke tokens.
     #[command(subcommand)]
     Token(token::Command),
+    /// List the senders whose requests are understood, show their setup, or try one.
+    #[command(subcommand)]
+    Senders(senders::Command),
     /// List clients, and change the accounts that they are limited to.
     #[command(subcommand)]
     Client(client::Command),
@@ -218,6 +222,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(Command::Serve(serve)) => serve::run(&url, serve).await,
             Some(Command::Healthcheck(args)) => healthcheck::run(args).await,
             Some(Command::Token(command)) => token::run(&url, command).await,
+            Some(Command::Senders(command)) => senders::run(command),
             Some(Command::Client(command)) => client::run(&url, command).await,
             Some(Command::Migrate(args)) => migrate::run(&url, args).await,
             Some(Command::Export(args)) => export::run(&url, args).await,

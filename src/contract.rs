@@ -160,11 +160,17 @@ impl Operation {
         }
     }
 
-    /// The members of its DTO: all request members except headers.
+    /// The members of its DTO: all request members except headers, and except what only a URL says
+    /// about reports.
     pub fn fields(&self) -> impl Iterator<Item = &'static Member> + use<> {
+        let is_of_reports = self.body == RequestBody::Reports;
         self.members
             .iter()
-            .filter(|member| member.location != types::Location::Header)
+            .filter(move |member| match member.location {
+                types::Location::Header => false,
+                types::Location::Query => !is_of_reports,
+                types::Location::Path | types::Location::Body => true,
+            })
     }
 
     /// Whether the client can choose the response format.

@@ -5,16 +5,15 @@ pub mod billing;
 pub mod charset;
 pub mod csv;
 mod document;
-mod form;
+pub(crate) mod form;
 pub mod json;
 mod jsv;
-mod lossless;
+pub(crate) mod lossless;
 pub mod negotiation;
 pub mod parameters;
 pub mod record;
 pub mod status;
 pub mod value;
-mod vendors;
 mod xml;
 
 use std::borrow::Cow;
@@ -113,6 +112,13 @@ pub enum ReadError {
     /// Its `Content-Type` is not supported, or names a character encoding that is not.
     #[error("the body's Content-Type is not supported")]
     UnsupportedType,
+    /// It is none that the sender's profile reads.
+    #[error("{message}")]
+    Unrecognised {
+        message: String,
+        /// The index of the item at fault in a batch.
+        index: Option<usize>,
+    },
 }
 
 /// The format of a request body.
@@ -196,7 +202,7 @@ impl BodyFormat {
             Self::Form => return form::read(trimmed(body)),
             Self::Multipart(boundary) => return form::read_multipart(body, boundary),
         };
-        let text = lossless::Decoder::new().decode(trimmed(body))?;
+        let text = lossless::Decoder::default().decode(trimmed(body));
         // These have no escapes, so their fields are restored at the end, if there is need.
         let restored = |document: Document| match text {
             Cow::Owned(_) => document.restored(),
@@ -213,7 +219,7 @@ impl BodyFormat {
 }
 
 /// Drops a byte order mark, and NUL at the end: clients in C may count the end of a string.
-fn trimmed(body: &[u8]) -> &[u8] {
+pub(crate) fn trimmed(body: &[u8]) -> &[u8] {
     let is_end = |byte: &u8| matches!(byte, 0 | b'\r' | b'\n');
     let end = body.iter().rposition(|byte| !is_end(byte));
     let (rest, ends) = body.split_at(end.map_or(0, |last| last + 1));

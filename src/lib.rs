@@ -35,6 +35,8 @@
 //!   that is not in it gets a 404 before it reaches the router.
 //! - [`formats`]: JSON, XML, JSV, CSV and forms. Parses bodies into reports, writes billables and
 //!   errors as bodies, and negotiates the format. A new format goes here.
+//! - [`senders`]: profiles of senders, one file for each: where the fields of a report are in what a
+//!   sender sends. A new sender goes here.
 //! - [`metrics`], [`telemetry`]: the metrics and the logs of the process.
 //! - [`limits`]: what clients may use: bytes, concurrent requests, requests per period.
 //! - [`store`]: the log and the tokens in PostgreSQL or SQLite. All SQL is here. The epoch is a
@@ -72,6 +74,7 @@ pub mod token;
 
 pub mod contract;
 pub mod formats;
+pub mod senders;
 
 pub mod metrics;
 pub mod telemetry;

@@ -58,6 +58,15 @@ pub struct ReportLabels {
     pub outcome: &'static str,
 }
 
+/// The labels of an ignored event.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct IgnoredLabels {
+    /// The client, or `(other)` for further clients.
+    client: String,
+    /// The conditions that do not hold: `only` or `answered`.
+    reason: &'static str,
+}
+
 /// The labels of a refused request.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct RefusalLabels {
@@ -170,6 +179,7 @@ pub struct Metrics {
     pub request_bytes_limit: Family<BudgetClass, Gauge>,
     refused: Family<Refused, Counter>,
     refusals: Family<RefusalLabels, Counter>,
+    ignored_events: Family<IgnoredLabels, Counter>,
     pub reports: Family<ReportLabels, Counter>,
     pub replays_differing: Counter,
     pub commit_duration_seconds: Histogram,
@@ -204,6 +214,7 @@ impl Metrics {
             request_bytes_limit: Family::default(),
             refused: Family::default(),
             refusals: Family::default(),
+            ignored_events: Family::default(),
             reports: Family::default(),
             replays_differing: Counter::default(),
             commit_duration_seconds: durations(),
@@ -265,6 +276,7 @@ impl Metrics {
             request_bytes_limit: "Maximum number of bytes held by requests"
             refused: "Requests refused because a limit was reached"
             refusals: "Requests refused, by client and error code; GET /refusals lists the last ones"
+            ignored_events: "Events that a sender's profile ignored, by client and reason"
             reports: "Reports processed in a confirmed transaction"
             replays_differing: "Reports that were already stored with another occurredAt"
             commit_duration_seconds: "Duration of a group commit, including retries"
@@ -295,6 +307,13 @@ impl Metrics {
         let client = client.to_owned();
         let labels = RefusalLabels { client, code };
         self.refusals.get_or_create_owned(&labels).inc();
+    }
+
+    /// Counts an ignored event. The caller bounds the number of clients.
+    pub fn ignored(&self, client: &str, reason: &'static str) {
+        let client = client.to_owned();
+        let labels = IgnoredLabels { client, reason };
+        self.ignored_events.get_or_create_owned(&labels).inc();
     }
 
     fn of_limit(&self, limit: Limit) -> Counter {

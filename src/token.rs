@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
@@ -200,6 +201,8 @@ pub struct Grant {
     pub scopes: Vec<Scope>,
     /// The accounts that the client is limited to.
     pub accounts: Accounts,
+    /// How its reports are read; `None` for by our own names.
+    pub sender: Option<Arc<SenderSettings>>,
 }
 
 impl Grant {
@@ -215,6 +218,39 @@ impl Grant {
             .as_ref()
             .is_none_or(|accounts| accounts.iter().any(|own| own == account))
     }
+}
+
+/// How a token's reports are read, as its creator set it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SenderSettings {
+    /// The name of the sender's profile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// Where fields are: `FIELD=AT`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub maps: Vec<String>,
+    /// Which events count: `AT=VALUE[,VALUE]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// How a mapped `occurredAt` is written, as a pattern of `strptime`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_format: Option<String>,
+    /// The zone of a mapped `occurredAt` without an offset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Whether only answered calls count.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub answered: bool,
+    /// The account and the customer of every report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair: Option<[String; 2]>,
+    /// Whether a report without an identity is refused.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub requires_identity: bool,
+    /// Whether the secret is a part of the URL.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_hook: bool,
 }
 
 /// A token as the store keeps it.

@@ -11,9 +11,9 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use tokio::time::sleep;
 
-use crate::api::layers::access_log::KnownClient;
+use crate::api::layers::access_log::Known;
 use crate::api::query::refuse_unknown_parameters;
-use crate::api::tokens::Tokens;
+use crate::api::tokens::{Live, Tokens};
 use crate::api::{ApiError, App};
 use crate::billable::{
     Billable, ClientName, Code, Field, FieldError, RawReport, Report, Text, Timestamp,
@@ -21,8 +21,9 @@ use crate::billable::{
 use crate::contract::routes;
 use crate::limits::concurrency::Permit;
 use crate::limits::in_flight::RequestKind;
+use crate::senders::Profile;
 use crate::token::Accounts;
-use crate::token::{Grant, Scope, Secret, SecretHash};
+use crate::token::{Grant, Scope, Secret, SecretHash, SenderSettings};
 
 /// How often to look whether a token changed while something is sent.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -32,6 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Caller {
     hash: SecretHash,
     grant: Arc<Grant>,
+    profile: Option<Arc<Profile>>,
     /// Held until the handler has returned.
     _permit: Option<Arc<Permit>>,
 }
@@ -45,8 +47,17 @@ impl Caller {
     /// Returns the caller with the token's current grant, because the token may have been revoked
     /// while the body arrived.
     pub(super) fn renewed(self, tokens: &Tokens, now: Timestamp) -> Result<Self, ApiError> {
-        let (grant, _) = tokens.find(&self.hash, now)?;
-        Ok(Self { grant, ..self })
+        let Live { grant, profile, .. } = tokens.find(&self.hash, now)?;
+        Ok(Self {
+            grant,
+            profile,
+            ..self
+        })
+    }
+
+    /// How the token's reports are read, and the profile that they are read with.
+    pub(super) fn sender(&self) -> (Option<&Arc<SenderSettings>>, Option<&Arc<Profile>>) {
+        (self.grant.sender.as_ref(), self.profile.as_ref())
     }
 
     /// Returns when the token has been revoked or has expired, or when it allows something else than
@@ -55,7 +66,7 @@ impl Caller {
         loop {
             sleep(LOOK_EVERY).await;
             let found = tokens.find(&self.hash, Timestamp::now());
-            if !found.is_ok_and(|(grant, _)| *grant == *self.grant) {
+            if !found.is_ok_and(|live| *live.grant == *self.grant) {
                 return;
             }
         }
@@ -84,8 +95,20 @@ impl Caller {
     }
 
     /// Validates a report, also against the token: if the token is limited to accounts, the report
-    /// must name one of them.
-    pub(super) fn accept(&self, raw: RawReport, now: Timestamp) -> Result<Report, Vec<FieldError>> {
+    /// must name one of them. `unread` are the errors of fields that could not be read.
+    pub(super) fn accept(
+        &self,
+        raw: RawReport,
+        unread: Vec<FieldError>,
+        now: Timestamp,
+    ) -> Result<Report, Vec<FieldError>> {
+        if !unread.is_empty() {
+            let mut errors = self.accept(raw, Vec::new(), now).err().unwrap_or_default();
+            errors.retain(|error| unread.iter().all(|unread| unread.field != error.field));
+            errors.extend(unread);
+            errors.sort_by_key(|error| error.field as usize);
+            return Err(errors);
+        }
         let of_account = |code, message| FieldError::new(Field::AccountId, code, message);
         let is_account_missing = self.grant.accounts.is_some() && !raw.is_given(Field::AccountId);
         let parsed = Report::parse(raw, now);
@@ -124,12 +147,34 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let hash = secret_of(&parts.headers)
-            .ok_or(ApiError::Unauthorized)?
-            .hash();
+        let of_path = secret_of_path(parts.uri.path());
+        let is_hook = of_path.is_some();
+        let secret = of_path.or_else(|| secret_of(&parts.headers));
+        let hash = secret.ok_or(ApiError::Unauthorized)?.hash();
         let now = Timestamp::now();
-        let (grant, usage) = app.tokens.find_or_reload(&hash, now).await?;
-        KnownClient::set(&parts.extensions, &grant.client);
+        let Live {
+            grant,
+            profile,
+            usage,
+            ..
+        } = app
+            .tokens
+            .find_or_reload(&hash, now)
+            .await
+            .map_err(|error| match error {
+                ApiError::Unauthorized if is_hook => ApiError::UnknownHook,
+                error => error,
+            })?;
+        // A secret that others see in URLs opens nothing else, and no other secret opens a hook.
+        let sender = grant.sender.as_ref();
+        if sender.is_some_and(|sender| sender.is_hook) != is_hook {
+            return Err(if is_hook {
+                ApiError::UnknownHook
+            } else {
+                ApiError::Unauthorized
+            });
+        }
+        Known::set_client(&parts.extensions, &grant.client);
         usage.count_request(now)?;
         let permit = app
             .in_flight
@@ -138,6 +183,7 @@ impl FromRequestParts<App> for Caller {
         Ok(Self {
             hash,
             grant,
+            profile,
             _permit: permit.map(Arc::new),
         })
     }
@@ -148,8 +194,16 @@ fn kind_of(method: &Method, path: &str) -> RequestKind {
         routes::METRICS => RequestKind::Scrape,
         routes::BILLABLES if *method == Method::POST => RequestKind::Report,
         routes::NEW_BILLABLE | routes::NEW_BILLABLES => RequestKind::Report,
+        path if secret_of_path(path).is_some() => RequestKind::Report,
         _ => RequestKind::Other,
     }
+}
+
+/// Returns the secret in the path of a hook, where `Authorization` is not read: some senders put
+/// something of their own there.
+fn secret_of_path(path: &str) -> Option<Secret> {
+    let secret = path.strip_prefix(routes::HOOKS)?.strip_prefix('/')?;
+    Some(Secret::new(secret.to_owned()))
 }
 
 /// Returns the secret in `Authorization`: a bearer token, or the password of Basic. More than one

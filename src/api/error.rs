@@ -1,6 +1,7 @@
 //! Every error that a client can get, with its message. Statuses and codes are those of
 //! `contract/errors.rs`.
 
+mod fields;
 mod response;
 mod sources;
 
@@ -12,9 +13,8 @@ use http::StatusCode;
 use crate::billable::{Code, Field, FieldError};
 use crate::contract::errors::{self, Error};
 use crate::formats::ReadError;
-use crate::formats::status::{ResponseError, ResponseStatus};
+use crate::formats::status::ResponseStatus;
 use crate::store::StoreError;
-use crate::telemetry::printable;
 use crate::token::Scope;
 
 /// An error of the API.
@@ -51,15 +51,18 @@ pub(super) enum ApiError {
     AttributionConflict(Vec<Field>),
     /// The result is too large for one response.
     TooMuch(&'static str),
-    /// The query names whom to bill, but nothing names the call. The body has these members, which
-    /// nobody reads.
-    NothingRecognised(Vec<String>),
+    /// Nothing in the request names the call, or it is none that the sender's profile reads.
+    NothingRecognised(String),
     /// The `Idempotency-Key` header is invalid or repeated.
     BadKey,
     /// The token is missing, unknown, expired or revoked.
     Unauthorized,
+    /// The secret of a hook is unknown, expired or revoked.
+    UnknownHook,
     /// The token lacks a scope.
     MissingScope(Scope),
+    /// The token's reports are read with a profile, which this route does not do.
+    SenderRoute,
     /// A browser sent the request from another site.
     CrossSite,
     /// The path or the resource does not exist, or the token may not see it.
@@ -144,11 +147,7 @@ impl ApiError {
                 return (errors::ATTRIBUTION_CONFLICT, message);
             }
             Self::TooMuch(what) => (errors::TOO_MUCH, *what),
-            Self::NothingRecognised(names) => {
-                let message = "the query names whom to bill, but nothing names the call: send callSid, or an Idempotency-Key; the body has ";
-                let names = printable(&names.join(", "), 500);
-                return (errors::NOTHING_RECOGNISED, message.to_owned() + &names);
-            }
+            Self::NothingRecognised(message) => (errors::NOTHING_RECOGNISED, &**message),
             Self::BadKey => (
                 errors::INVALID_IDEMPOTENCY_KEY,
                 "Idempotency-Key must be given only once and have 1 to 255 visible ASCII characters",
@@ -157,10 +156,18 @@ impl ApiError {
                 errors::UNAUTHORIZED,
                 "a valid token is required, as Authorization: Bearer TOKEN or as the password of Basic authentication",
             ),
+            Self::UnknownHook => (
+                errors::UNAUTHORIZED,
+                "this hook does not exist, has expired or was revoked",
+            ),
             Self::MissingScope(scope) => {
                 let message = format!("the token does not have the scope {}", scope.as_str());
                 return (errors::FORBIDDEN, message);
             }
+            Self::SenderRoute => (
+                errors::FORBIDDEN,
+                "the token has a sender, whose reports must be sent to /billables",
+            ),
             Self::CrossSite => (
                 errors::FORBIDDEN,
                 "browsers may send this request only from the service's own pages",
@@ -182,7 +189,7 @@ impl ApiError {
             ),
             Self::UnsupportedMediaType => (
                 errors::UNSUPPORTED_MEDIA_TYPE,
-                "the body must be JSON, XML, JSV, CSV, JSON lines or a form, with a matching Content-Type and in UTF-8",
+                "the body must be JSON, XML, JSV, CSV, JSON lines or a form, with a matching Content-Type; its charset, if it names one, must be UTF-8, UTF-16, Windows-1252 or ISO-8859-1",
             ),
             Self::UnsupportedCoding => (
                 errors::UNSUPPORTED_MEDIA_TYPE,
@@ -237,72 +244,6 @@ impl ApiError {
             ),
         };
         (error, message.to_owned())
-    }
-
-    /// The errors of single fields.
-    fn errors(&self) -> Vec<ResponseError> {
-        let of = |index: &Option<usize>, error_code, field: &Field, message| ResponseError {
-            error_code,
-            field_name: field.pascal(),
-            message,
-            index: *index,
-        };
-        match self {
-            Self::Invalid(errors) => errors
-                .iter()
-                .map(|(index, error)| {
-                    of(
-                        index,
-                        error.code.as_str(),
-                        &error.field,
-                        error.message.clone(),
-                    )
-                })
-                .collect(),
-            Self::IdempotencyConflict(conflicts) => {
-                let differs =
-                    |field: &Field| format!("{} differs from the stored value", field.camel());
-                let fields = conflicts
-                    .iter()
-                    .flat_map(|(index, fields)| fields.iter().map(move |field| (index, field)));
-                fields
-                    .map(|(index, field)| {
-                        of(
-                            index,
-                            errors::IDEMPOTENCY_CONFLICT.code,
-                            field,
-                            differs(field),
-                        )
-                    })
-                    .collect()
-            }
-            Self::AttributionConflict(fields) => {
-                let differs =
-                    |field: &Field| format!("{} differs from the attributed value", field.camel());
-                fields
-                    .iter()
-                    .map(|field| {
-                        of(
-                            &None,
-                            errors::ATTRIBUTION_CONFLICT.code,
-                            field,
-                            differs(field),
-                        )
-                    })
-                    .collect()
-            }
-            Self::Parameter {
-                name,
-                code,
-                message,
-            } => vec![ResponseError {
-                error_code: code.as_str(),
-                field_name: name,
-                message: message.clone(),
-                index: None,
-            }],
-            _ => Vec::new(),
-        }
     }
 
     /// An error of a parameter. The name is in PascalCase.

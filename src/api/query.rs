@@ -12,8 +12,8 @@ use strsim::damerau_levenshtein;
 use crate::api::ApiError;
 use crate::api::path::RouteStyle;
 use crate::billable::{BillableState, Field, FieldError, Text, Timestamp};
-use crate::contract::OPERATIONS;
 use crate::contract::types::Location;
+use crate::contract::{OPERATIONS, routes};
 use crate::formats::Format;
 use crate::formats::negotiation::named;
 use crate::formats::parameters::Parameters;
@@ -42,6 +42,8 @@ pub(super) fn refuse_unknown_parameters(head: &Parts) -> Result<(), ApiError> {
     let mut operations = OPERATIONS.into_iter();
     let operation =
         operations.find(|one| one.method == Method::GET && Some(one.path) == route && is_read);
+    // All that is in a hook's query is its sender's.
+    let operation = operation.filter(|operation| operation.path != routes::HOOK);
     let (Some(operation), Some(RouteStyle::Resource { .. })) = (operation, style) else {
         return Ok(());
     };

@@ -11,12 +11,13 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::ApiError;
 use crate::billable::{ClientName, Timestamp};
 use crate::contract::errors;
 use crate::metrics::METRICS;
+use crate::senders::Ignored;
 use crate::telemetry::{printable, without_secrets};
 
 /// The maximum number of refusals kept of each client, and of requests without one.
@@ -45,6 +46,8 @@ pub(super) struct Refusal {
     pub(super) peer: Option<IpAddr>,
     /// The client, if the token was valid.
     pub(super) client: Option<ClientName>,
+    /// The profile that the report was read with.
+    pub(super) sender: Option<String>,
     pub(super) request_id: String,
     pub(super) route: &'static str,
     pub(super) status: u16,
@@ -65,6 +68,16 @@ impl Refusal {
     }
 }
 
+/// An event of a request that was not stored, because it is none that is billed.
+#[derive(Clone, Debug)]
+pub(super) struct IgnoredEvent {
+    /// Its index in the request.
+    pub(super) index: usize,
+    pub(super) reason: Ignored,
+    /// The call, if the event names it.
+    pub(super) call_sid: Option<String>,
+}
+
 /// The last refusals. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Refusals(Arc<Mutex<Kept>>);
@@ -82,15 +95,11 @@ struct OfClient {
     label: String,
 }
 
-impl Refusals {
-    /// Keeps and counts a refusal. Returns whether it should be warned of: there are few enough of
-    /// this client's.
-    pub(super) fn add(&self, refusal: Refusal) -> bool {
-        let mut kept = self.kept();
-        let labels = kept.of_clients.len();
-        let of_client = kept
-            .of_clients
-            .entry(refusal.client.clone())
+impl Kept {
+    fn of(&mut self, client: Option<ClientName>) -> &mut OfClient {
+        let labels = self.of_clients.len();
+        self.of_clients
+            .entry(client)
             .or_insert_with_key(|client| OfClient {
                 last: VecDeque::new(),
                 warnings: RateLimiter::direct(Quota::per_second(WARNINGS)),
@@ -99,7 +108,16 @@ impl Refusals {
                     Some(_) => FURTHER.to_owned(),
                     None => String::new(),
                 },
-            });
+            })
+    }
+}
+
+impl Refusals {
+    /// Keeps and counts a refusal. Returns whether it should be warned of: there are few enough of
+    /// this client's.
+    pub(super) fn add(&self, refusal: Refusal) -> bool {
+        let mut kept = self.kept();
+        let of_client = kept.of(refusal.client.clone());
         METRICS.refusal(&of_client.label, refusal.code);
         let is_warned = of_client.warnings.check().is_ok();
         of_client.last.push_back(refusal);
@@ -120,6 +138,26 @@ impl Refusals {
         is_warned
     }
 
+    /// Counts and logs the events of a request that are not stored.
+    pub(super) fn add_ignored(&self, client: &ClientName, events: &[IgnoredEvent]) {
+        if events.is_empty() {
+            return;
+        }
+        let label = self.kept().of(Some(client.clone())).label.clone();
+        for event in events {
+            METRICS.ignored(&label, event.reason.as_str());
+        }
+        for event in events.iter().take(MAX_OF_CLIENT) {
+            let call_sid = event.call_sid.as_ref();
+            info!(
+                client = client.as_str(),
+                reason = event.reason.as_str(),
+                call_sid = call_sid.map(|call_sid| printable(call_sid, MAX_MESSAGE)),
+                "ignored an event"
+            );
+        }
+    }
+
     /// Keeps a request that was refused before it reached the API, because it is not HTTP.
     pub fn add_unreadable(&self, peer: SocketAddr, status: u16, reason: &str) {
         let peer = peer.ip().to_canonical();
@@ -129,6 +167,7 @@ impl Refusals {
             at: Timestamp::now(),
             peer: Some(peer),
             client: None,
+            sender: None,
             request_id: String::new(),
             route: "other",
             status,
@@ -168,6 +207,7 @@ mod tests {
             at: Timestamp::from_micros(second * 1_000_000).expect("a time"),
             peer: None,
             client: client.map(|name| ClientName::parse(name).expect("a name")),
+            sender: None,
             request_id: "r".to_owned(),
             route: "/billables",
             status: 400,

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::api::ApiError;
 use crate::billable::{ClientName, Timestamp};
 use crate::limits::rate::{RateExceeded, RateLimit};
+use crate::senders::{Profile, ProfileError, profile_of};
 use crate::store::{LogInfo, Store, StoreError};
 use crate::telemetry::chain;
 use crate::token::{Grant, Rate, Scope, Secret, SecretHash, Token};
@@ -66,11 +67,13 @@ struct Snapshot {
 }
 
 /// The parts of a token that requests need.
-#[derive(Debug)]
-struct Live {
-    grant: Arc<Grant>,
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) grant: Arc<Grant>,
+    /// The profile that its reports are read with.
+    pub(super) profile: Option<Arc<Profile>>,
     expires_at: Option<Timestamp>,
-    usage: Arc<Usage>,
+    pub(super) usage: Arc<Usage>,
 }
 
 impl Tokens {
@@ -80,7 +83,7 @@ impl Tokens {
         log: LogInfo,
         admin: Option<&Secret>,
     ) -> Result<Self, StoreError> {
-        let snapshot = Snapshot::read(store, log, admin, &HashMap::new()).await?;
+        let snapshot = Snapshot::read(store, log, admin, HashMap::new()).await?;
         let (last_reload, _) = watch::channel(Reload {
             begun: snapshot.read_at,
             is_done: true,
@@ -103,8 +106,8 @@ impl Tokens {
                 () = self.wanted.notified() => sleep_until(begun + REFRESH_AT_MOST_EVERY).await,
             }
             begun = Instant::now();
-            let usages = self.read().usages();
-            let read = Snapshot::read(&store, log, admin.as_ref(), &usages).await;
+            let known = self.read().tokens.clone();
+            let read = Snapshot::read(&store, log, admin.as_ref(), known).await;
             let is_done = read.is_ok();
             match read {
                 Ok(snapshot) => {
@@ -132,9 +135,13 @@ impl Tokens {
     pub async fn keep_recording_usage(self, store: Store) {
         loop {
             sleep(RECORD_INTERVAL).await;
-            let usages = self.read().usages();
+            let usages: Vec<_> = {
+                let snapshot = self.read();
+                let live = snapshot.tokens.values();
+                live.map(|live| live.usage.clone()).collect()
+            };
             let mut used: Vec<_> = usages
-                .values()
+                .iter()
                 .filter_map(|usage| usage.unrecorded_use())
                 .collect();
             if used.is_empty() {
@@ -145,7 +152,7 @@ impl Tokens {
             match store.tokens_use(&used).await {
                 Ok(()) => {
                     let recorded = used.into_iter().collect::<HashMap<_, _>>();
-                    for usage in usages.values() {
+                    for usage in &usages {
                         usage.set_recorded(&recorded);
                     }
                 }
@@ -180,7 +187,7 @@ impl Tokens {
         &self,
         hash: &SecretHash,
         now: Timestamp,
-    ) -> Result<(Arc<Grant>, Arc<Usage>), ApiError> {
+    ) -> Result<Live, ApiError> {
         let came_at = Instant::now();
         let found = self.find(hash, now);
         if !matches!(found, Err(ApiError::Unauthorized)) {
@@ -195,23 +202,17 @@ impl Tokens {
         }
     }
 
-    /// Returns the token's current grant, and its usage.
+    /// Returns what the token is now.
     ///
     /// # Errors
     /// The token is unknown or has expired, or the loaded tokens are too old to rely on.
-    pub(super) fn find(
-        &self,
-        hash: &SecretHash,
-        now: Timestamp,
-    ) -> Result<(Arc<Grant>, Arc<Usage>), ApiError> {
+    pub(super) fn find(&self, hash: &SecretHash, now: Timestamp) -> Result<Live, ApiError> {
         let snapshot = self.read();
         if snapshot.read_at.elapsed() >= MAX_AGE {
             return Err(ApiError::StoreUnavailable);
         }
         match snapshot.tokens.get(hash) {
-            Some(live) if live.expires_at.is_none_or(|end| now < end) => {
-                Ok((live.grant.clone(), live.usage.clone()))
-            }
+            Some(live) if live.expires_at.is_none_or(|end| now < end) => Ok(live.clone()),
             Some(_) | None => Err(ApiError::Unauthorized),
         }
     }
@@ -222,7 +223,7 @@ impl Snapshot {
         store: &Store,
         log: LogInfo,
         admin: Option<&Secret>,
-        usages: &HashMap<SecretHash, Arc<Usage>>,
+        mut known: HashMap<SecretHash, Live>,
     ) -> Result<Self, StoreError> {
         let read_at = Instant::now();
         let found = async {
@@ -238,13 +239,12 @@ impl Snapshot {
         let mut tokens = HashMap::new();
         for found in found {
             match found {
-                Ok((hash, token)) => {
-                    let known = usages
-                        .get(&hash)
-                        .filter(|usage| usage.limit.rate() == token.rate);
-                    let live = Live::new(token, known.cloned());
-                    tokens.insert(hash, live);
-                }
+                Ok((hash, token)) => match Live::new(token, known.remove(&hash)) {
+                    Ok(live) => {
+                        tokens.insert(hash, live);
+                    }
+                    Err(error) => warn!(%error, "skipping a token whose sender is not known"),
+                },
                 Err(error) => warn!(error = chain(&error), "skipping an unreadable token"),
             }
         }
@@ -254,9 +254,11 @@ impl Snapshot {
                 client,
                 scopes: Scope::ALL.to_vec(),
                 accounts: None,
+                sender: None,
             };
             let live = Live {
                 grant: Arc::new(grant),
+                profile: None,
                 expires_at: None,
                 usage: Arc::new(Usage::new(None, None, None)),
             };
@@ -264,17 +266,14 @@ impl Snapshot {
         }
         Ok(Self { tokens, read_at })
     }
-
-    fn usages(&self) -> HashMap<SecretHash, Arc<Usage>> {
-        let usages = self.tokens.iter();
-        usages
-            .map(|(hash, live)| (*hash, live.usage.clone()))
-            .collect()
-    }
 }
 
 impl Live {
-    fn new(token: Token, known: Option<Arc<Usage>>) -> Self {
+    /// `known` is the token as it was loaded before.
+    ///
+    /// # Errors
+    /// There is no profile as its settings say.
+    fn new(token: Token, known: Option<Self>) -> Result<Self, ProfileError> {
         let Token {
             id,
             grant,
@@ -283,11 +282,27 @@ impl Live {
             rate,
             last_used_at,
         } = token;
-        Self {
+        let (known_profile, known_usage) = match known {
+            None => (None, None),
+            Some(known) => {
+                let is_same = known.grant.sender == grant.sender;
+                let usage = (known.usage.limit.rate() == rate).then_some(known.usage);
+                (is_same.then_some(known.profile), usage)
+            }
+        };
+        let profile = match (known_profile, &grant.sender) {
+            (Some(profile), _) => profile,
+            (None, None) => None,
+            (None, Some(settings)) => profile_of(settings)?,
+        };
+        let usage =
+            known_usage.unwrap_or_else(|| Arc::new(Usage::new(Some(id), rate, last_used_at)));
+        Ok(Self {
             grant: Arc::new(grant),
+            profile,
             expires_at,
-            usage: known.unwrap_or_else(|| Arc::new(Usage::new(Some(id), rate, last_used_at))),
-        }
+            usage,
+        })
     }
 }
 

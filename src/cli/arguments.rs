@@ -59,3 +59,14 @@ fn text(field: Field, value: &str) -> Result<Text, String> {
     }
     Text::parse(field, value.to_owned()).map_err(|error| error.message)
 }
+
+/// Parses the address of a service.
+pub(super) fn base_url(text: &str) -> Result<String, String> {
+    let is_base = ["http://", "https://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    if is_base && !text.contains(['?', '#']) {
+        return Ok(text.to_owned());
+    }
+    Err("must be like https://billables.example.com".to_owned())
+}

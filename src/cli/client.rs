@@ -62,6 +62,28 @@ async fn limit(store: &Store, args: AccountsArgs) -> Result<String, Failure> {
             "the client {name} has a token with the scope admin, which is for clients without a limit; revoke that token first"
         )));
     }
+    // Their reports would all be refused, and some senders do not repeat them.
+    let loses_account = |token: &&Token| {
+        let sender = token.grant.sender.as_deref();
+        let pair = sender.and_then(|sender| sender.pair.as_ref());
+        token.grant.client == name
+            && pair.is_some_and(|[account, _]| {
+                let mut allowed = accounts.iter().flat_map(|accounts| accounts.iter());
+                accounts.is_some() && !allowed.any(|allowed| allowed == account)
+            })
+    };
+    if let Some(token) = token::readable(store).await?.iter().find(loses_account) {
+        let pair = token
+            .grant
+            .sender
+            .as_deref()
+            .and_then(|sender| sender.pair.as_ref());
+        let account = pair.map_or("", |[account, _]| account);
+        return Err(Failure::Failed(format!(
+            "the token {} reports for the account {account}, which must stay allowed; revoke that token first",
+            token.id
+        )));
+    }
     if !store.client_limit(&name, accounts.as_deref()).await? {
         return Err(Failure::Failed(format!(
             "there is no client {name}; see `billables client list`"

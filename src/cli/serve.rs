@@ -203,6 +203,7 @@ async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result
         client,
         scopes: Scope::ALL.to_vec(),
         accounts,
+        sender: None,
     };
     let issued = token::issue(store, grant, Timestamp::now(), None, None).await?;
     let secret = issued.reveal();

@@ -1,5 +1,7 @@
 //! `billables token`: creates, rotates, lists and revokes tokens.
 
+mod create;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,19 +10,21 @@ use serde_json::json;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::arguments::base_url;
 use super::table::table;
 use super::{Failure, open_log};
 use crate::billable::identity::random_id;
 use crate::billable::{ClientName, Field, Text, Timestamp};
 use crate::config::duration;
+use crate::contract::routes;
 use crate::store::Store;
 use crate::telemetry::chain;
-use crate::token::{Accounts, Grant, Rate, Scope, Secret, Token};
+use crate::token::{Accounts, Grant, Rate, Secret, SenderSettings, Token};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Create a token and print it; it is shown only once.
-    Create(CreateArgs),
+    Create(Box<create::CreateArgs>),
     /// Create a new token for the same client, with the same rights and rate, and print it; the old
     /// one works until the overlap ends, or until it expires if that is earlier.
     Rotate(RotateArgs),
@@ -38,32 +42,6 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct CreateArgs {
-    /// Name of the client that the token belongs to: 1 to 64 of the characters A-Z a-z 0-9 . _ -
-    ///
-    /// Idempotency keys belong to the client, so use the same name for a client's next token.
-    #[arg(long, value_parser = client)]
-    client: ClientName,
-    /// What the token may do: report, read, bill or admin; only report if omitted.
-    #[arg(long = "scope", value_name = "SCOPE", value_parser = scope, num_args = 1..)]
-    scopes: Vec<Scope>,
-    /// Accounts that the client is limited to, for a client's first token; no limit if omitted.
-    ///
-    /// The limit holds for all tokens of the client. `billables client accounts` changes it.
-    #[arg(long = "account", value_name = "ID", value_parser = account, num_args = 1..)]
-    accounts: Vec<String>,
-    /// Time from now until the token expires, such as 90d; never if omitted.
-    #[arg(long, value_parser = duration)]
-    expires: Option<Duration>,
-    /// Maximum rate of requests to each server, such as 100/s, 6000/m or 1000/h; no limit if
-    /// omitted.
-    ///
-    /// That many requests may also come in one burst. A batch is one request.
-    #[arg(long, value_parser = rate)]
-    rate: Option<Rate>,
-}
-
-#[derive(Debug, clap::Args)]
 pub(super) struct RotateArgs {
     /// Id of the old token, as listed.
     id: Uuid,
@@ -73,13 +51,16 @@ pub(super) struct RotateArgs {
     /// Time from now until the new token expires, such as 90d; required if the old one expires.
     #[arg(long, value_parser = duration)]
     expires: Option<Duration>,
+    /// Address of the service in the URL of a hook, such as `https://billables.example.com`.
+    #[arg(long, value_name = "BASE", value_parser = base_url)]
+    url: Option<String>,
 }
 
 pub(super) async fn run(url: &str, command: Command) -> Result<(), Failure> {
     let (store, _) = open_log(url).await?;
     let output = match command {
-        Command::Create(args) => format!("{}\n", create(&store, args).await?.reveal()),
-        Command::Rotate(args) => format!("{}\n", rotate(&store, args).await?.reveal()),
+        Command::Create(args) => create::create(&store, *args).await?,
+        Command::Rotate(args) => rotate(&store, args).await?,
         Command::List { json } => list(&store, json).await?,
         Command::Revoke { id } => revoke(&store, id).await?,
     };
@@ -89,35 +70,15 @@ pub(super) async fn run(url: &str, command: Command) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("cannot print: {error}")))
 }
 
-async fn create(store: &Store, args: CreateArgs) -> Result<Secret, Failure> {
-    let CreateArgs {
-        client,
-        mut scopes,
-        accounts,
-        expires,
-        rate,
-    } = args;
-    if scopes.is_empty() {
-        scopes.push(Scope::Report);
+/// Returns what a client needs: the secret, or the URL of a hook.
+fn shown(secret: &Secret, sender: Option<&SenderSettings>, url: Option<&str>) -> String {
+    match sender {
+        Some(sender) if sender.is_hook => {
+            let base = url.unwrap_or_default().trim_end_matches('/');
+            format!("{base}{}/{}\n", routes::HOOKS, secret.reveal())
+        }
+        _ => format!("{}\n", secret.reveal()),
     }
-    scopes.sort_by_key(|scope| Scope::ALL.iter().position(|known| known == scope));
-    scopes.dedup();
-    let now = Timestamp::now();
-    let wanted = (!accounts.is_empty()).then(|| sorted_accounts(accounts));
-    let accounts = client_accounts(store, &client, wanted).await?;
-    if accounts.is_some() && scopes.contains(&Scope::Admin) {
-        return Err(Failure::Failed(format!(
-            "the client {client} is {}, and the scope admin is for clients without a limit",
-            shown_limit(accounts.as_deref())
-        )));
-    }
-    let grant = Grant {
-        client,
-        scopes,
-        accounts,
-    };
-    let expires_at = expires.map(|span| ends(now, span)).transpose()?;
-    issue(store, grant, now, expires_at, rate).await
 }
 
 /// Stores the client of a new token, unless there is one, and returns the accounts that it is
@@ -172,11 +133,12 @@ pub(super) async fn issue(
     Ok(secret)
 }
 
-async fn rotate(store: &Store, args: RotateArgs) -> Result<Secret, Failure> {
+async fn rotate(store: &Store, args: RotateArgs) -> Result<String, Failure> {
     let RotateArgs {
         id,
         overlap,
         expires,
+        url,
     } = args;
     let now = Timestamp::now();
     let listed = store.tokens_list().await?.into_iter().flatten();
@@ -193,12 +155,13 @@ async fn rotate(store: &Store, args: RotateArgs) -> Result<Secret, Failure> {
         }
         (None, None) => None,
     };
+    let sender = old.grant.sender.clone();
     let (secret, token) = fresh(old.grant, now, expires_at, old.rate)?;
     let is_rotated = store
         .token_rotate(id, ends(now, overlap)?, &token, &secret.hash())
         .await?;
     if is_rotated {
-        Ok(secret)
+        Ok(shown(&secret, sender.as_deref(), url.as_deref()))
     } else {
         // The token was revoked in the meantime.
         Err(no_valid_token(id))
@@ -267,6 +230,7 @@ pub(super) fn tokens_table(tokens: &[Token]) -> String {
         "CLIENT",
         "SCOPES",
         "ACCOUNTS",
+        "SENDER",
         "RATE",
         "CREATED",
         "EXPIRES",
@@ -286,6 +250,7 @@ fn row_json(token: &Token) -> serde_json::Value {
         "client": token.grant.client.as_str(),
         "scopes": scopes(token),
         "accounts": token.grant.accounts.as_deref(),
+        "sender": token.grant.sender.as_deref(),
         "rate": token.rate.map(|rate| rate.to_string()),
         "created": token.created_at.to_string(),
         "expires": token.expires_at.map(|at| at.to_string()),
@@ -293,7 +258,20 @@ fn row_json(token: &Token) -> serde_json::Value {
     })
 }
 
-fn row_text(token: &Token) -> [String; 8] {
+/// Returns how a token's reports are read, in a few words.
+fn sender_text(sender: &SenderSettings) -> String {
+    let mut text = match &sender.sender {
+        Some(name) => name.clone(),
+        None if sender.maps.is_empty() => "own names".to_owned(),
+        None => "mapping".to_owned(),
+    };
+    if sender.is_hook {
+        text.push_str(" (hook)");
+    }
+    text
+}
+
+fn row_text(token: &Token) -> [String; 9] {
     let or = |text: Option<String>, otherwise: &str| text.unwrap_or_else(|| otherwise.to_owned());
     let accounts = token.grant.accounts.as_ref();
     [
@@ -301,6 +279,7 @@ fn row_text(token: &Token) -> [String; 8] {
         token.grant.client.to_string(),
         scopes(token).join(","),
         or(accounts.map(|accounts| accounts.join(",")), "all"),
+        or(token.grant.sender.as_deref().map(sender_text), "own names"),
         or(token.rate.map(|rate| rate.to_string()), "unlimited"),
         token.created_at.to_string(),
         or(token.expires_at.map(|at| at.to_string()), "never"),
@@ -328,15 +307,6 @@ pub(super) fn client(name: &str) -> Result<ClientName, String> {
     }
 }
 
-fn scope(name: &str) -> Result<Scope, String> {
-    Scope::from_name(name).ok_or_else(|| "must be report, read, bill or admin".to_owned())
-}
-
-fn rate(text: &str) -> Result<Rate, String> {
-    Rate::parse(text)
-        .ok_or_else(|| "must be a count per second, minute or hour, such as 100/s".to_owned())
-}
-
 /// Parses a time span that, unlike others, may be zero.
 fn overlap(text: &str) -> Result<Duration, String> {
     match text {
@@ -347,10 +317,14 @@ fn overlap(text: &str) -> Result<Duration, String> {
 
 /// Parses an account by the rules for reports, because no billable can have any other value.
 pub(super) fn account(id: &str) -> Result<String, String> {
+    text(Field::AccountId, id)
+}
+
+fn text(field: Field, id: &str) -> Result<String, String> {
     if id.trim().is_empty() {
         return Err("must not be blank".to_owned());
     }
-    Text::parse(Field::AccountId, id.to_owned())
+    Text::parse(field, id.to_owned())
         .map(|text| text.as_str().to_owned())
         .map_err(|error| error.message)
 }

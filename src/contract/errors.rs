@@ -27,11 +27,11 @@ errors! {
     LENGTH = 400 Code::Length.as_str() => "A string is empty or longer than 256 characters.";
     INVALID_CHARACTER = 400 Code::InvalidCharacter.as_str() => "A string contains a control character, U+FFFE or U+FFFF.";
     NOT_A_TEXT = 400 Code::NotAText.as_str() => "A value is an object or an array, but must be a string.";
-    INVALID_INSTANT = 400 Code::InvalidInstant.as_str() => "A timestamp is not in RFC 3339 format.";
+    INVALID_INSTANT = 400 Code::InvalidInstant.as_str() => "A timestamp is not in RFC 3339 format, or in none that the sender's profile reads.";
     INCLUSIVE_BETWEEN = 400 Code::InclusiveBetween.as_str() => "A timestamp is before 1980 or more than 24 hours in the future.";
     PREDICATE = 400 Code::Predicate.as_str() => "A parameter violates a rule, which the message names.";
     UNKNOWN_PARAMETER = 400 "UnknownParameter" => "The route has no such query parameter, or there is no such format; the message names the nearest.";
-    NOTHING_RECOGNISED = 400 "NothingRecognised" => "The query names whom to bill, nothing names the call, and the body has members that nobody reads; the message lists them. Send callSid, or an Idempotency-Key.";
+    NOTHING_RECOGNISED = 400 "NothingRecognised" => "The URL names whom to bill, nothing names the call, and the request has members that nobody reads; the message lists them. Send callSid, or an Idempotency-Key, or name the sender. With a sender: the request is none that its profile reads.";
     INVALID_IDEMPOTENCY_KEY = 400 "InvalidIdempotencyKey" => "Idempotency-Key is not 1 to 255 visible ASCII characters, or is given more than once.";
     INVALID_CURSOR = 400 "InvalidCursor" => "The cursor was not issued for this request, or was altered.";
     UNAUTHORIZED = 401 "Unauthorized" => "The token is missing, unknown, expired or revoked.";

@@ -67,6 +67,17 @@ const REPORTED_CUSTOMER: Member = CUSTOMER_ID.meaning("The customer, as reported
 const REPORTED_SESSION: Member = SESSION_ID.meaning("The session, as reported");
 const REPORTED_CALL: Member = CALL_SID.meaning("The call, as reported");
 
+pub static IGNORED_EVENT: Type = Type {
+    name: "IgnoredEvent",
+    text: "An event of a batch that is not stored, because the sender's profile says that it is not billed",
+    members: &[always(
+        "ignored",
+        MemberKind::Choice(&["answered", "only"]),
+        "only",
+        "only: it is none that bills a call; answered: the call was not answered",
+    )],
+};
+
 pub static BILLABLE: Type = Type {
     name: "Billable",
     text: "A stored billable with its state",

@@ -85,8 +85,10 @@ const OPEN_DEFAULTS: Operation = Operation {
 };
 
 /// Every operation in the order of the documentation, with more specific routes before others.
-pub static OPERATIONS: [&Operation; 21] = [
+pub static OPERATIONS: [&Operation; 23] = [
     &reporting::NEW_BILLABLE,
+    &reporting::REPORT_TO_HOOK,
+    &reporting::REPORT_TO_HOOK_BY_QUERY,
     &reading::LIST_BILLABLES,
     &reading::CHECK_BILLABLES,
     &reading::GET_BILLABLE,
@@ -107,6 +109,15 @@ pub static OPERATIONS: [&Operation; 21] = [
     &documentation::GET_TYPES,
     &documentation::GET_OPERATION_METADATA,
     &documentation::GET_OPEN_API,
+];
+
+/// The names of the senders' profiles, in alphabetical order.
+pub const SENDERS: &[&str] = &[
+    "freeswitch",
+    "freeswitch-xml",
+    "kamailio",
+    "sipgate",
+    "twilio",
 ];
 
 /// The media type of pages.

@@ -8,6 +8,10 @@ pub const BILLABLE: &str = "/billables/{id}";
 pub const VOID: &str = "/billables/{id}/void";
 /// Checks which billables exist.
 pub const CHECK: &str = "/billables/check";
+/// The path of hooks, without their secret.
+pub const HOOKS: &str = "/billables/in";
+/// A hook: where a sender reports that can set no header.
+pub const HOOK: &str = "/billables/in/{secret}";
 pub const SESSION: &str = "/sessions/{sessionId}";
 pub const BILLING: &str = "/billing";
 pub const LOG: &str = "/log";

@@ -9,7 +9,7 @@ use super::pages::{code, layout, table};
 use crate::contract::routes;
 
 /// The pages, by their path below `/docs`, in the order of the manual.
-const PAGES: [(&str, &str); 20] = [
+const PAGES: [(&str, &str); 23] = [
     ("", include_str!("../../docs/README.md")),
     (
         "getting-started",
@@ -24,6 +24,14 @@ const PAGES: [(&str, &str); 20] = [
         include_str!("../../docs/senders/freeswitch.md"),
     ),
     (
+        "senders/freeswitch-xml",
+        include_str!("../../docs/senders/freeswitch-xml.md"),
+    ),
+    (
+        "senders/sipgate",
+        include_str!("../../docs/senders/sipgate.md"),
+    ),
+    (
         "senders/twilio",
         include_str!("../../docs/senders/twilio.md"),
     ),
@@ -34,6 +42,10 @@ const PAGES: [(&str, &str); 20] = [
     (
         "senders/kamailio",
         include_str!("../../docs/senders/kamailio.md"),
+    ),
+    (
+        "senders/mapping",
+        include_str!("../../docs/senders/mapping.md"),
     ),
     ("servicestack", include_str!("../../docs/servicestack.md")),
     ("tokens", include_str!("../../docs/tokens.md")),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-use super::ReadError;
+use super::{ReadError, lossless};
 
 /// An encoding that is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +75,11 @@ impl Charset {
         Ok(Cow::Owned(text.into_owned().into_bytes()))
     }
 
-    /// The maximum memory that decoding takes, in bytes.
+    /// The maximum memory that decoding takes in addition to the body, in bytes.
     pub fn memory(self, body: &[u8]) -> usize {
         match self {
             Self::Utf16 { .. } => body.len() * 3,
-            Self::Utf8 | Self::Windows1252 => 0,
+            Self::Utf8 | Self::Windows1252 => lossless::growth(body),
         }
     }
 }

@@ -4,6 +4,7 @@ mod read;
 mod split;
 mod write;
 
+pub(crate) use read::RowReader;
 pub(super) use read::read;
 pub use split::Splitter;
 pub(super) use write::{Cells, write, write_row};

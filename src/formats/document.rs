@@ -1,7 +1,6 @@
 //! A parsed body, and how the fields of a query are merged into it.
 
 use super::parameters::Parameters;
-use super::vendors::Hints;
 use super::{ReadError, lossless};
 use crate::billable::{Field, RawReport};
 
@@ -13,15 +12,13 @@ pub const MAX_ITEMS: usize = 10_000;
 pub struct Document {
     items: Vec<Item>,
     is_batch: bool,
-    has_hashed_call: bool,
     unrecognised: Vec<String>,
 }
 
-/// A report, the hints that a vendor format gives about it, and what else its body has.
+/// A report, and what else its body has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) report: RawReport,
-    pub(super) hints: Hints,
     pub(super) unread: Unread,
 }
 
@@ -52,14 +49,13 @@ impl From<RawReport> for Item {
     }
 }
 
-/// How a route binds a report.
+/// How a query binds to a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Binding {
-    /// Whether query fields override body fields; otherwise they only fill in missing ones.
-    pub query_wins: bool,
-    /// Whether vendor formats (FreeSWITCH, Twilio) are accepted. If not, a call detail record is
-    /// rejected, because the fields that are read without the hints could bill the wrong account.
-    pub takes_hints: bool,
+pub enum Binding {
+    /// Its fields override those of the body.
+    Override,
+    /// Its fields fill in missing ones.
+    Fill,
 }
 
 impl Document {
@@ -79,23 +75,23 @@ impl Document {
         }
     }
 
+    /// The number of reports.
+    pub fn count(&self) -> usize {
+        self.items.len()
+    }
+
     /// Whether the document is a batch. A batch may have one report or none.
     pub fn is_batch(&self) -> bool {
         self.is_batch
     }
 
-    /// Whether the call of a report is a hash, because its id cannot be stored.
-    pub fn has_hashed_call(&self) -> bool {
-        self.has_hashed_call
-    }
-
-    /// Returns members of the body that nobody reads, if the query names whom to bill and nothing names
+    /// Returns members of the body that nobody reads, if the URL names whom to bill and nothing names
     /// the call: it is from a sender whose members are not known.
     pub fn unrecognised(&self) -> &[String] {
         &self.unrecognised
     }
 
-    /// Returns the reports without their hints.
+    /// Returns the reports.
     pub fn into_reports(self) -> Vec<RawReport> {
         self.items.into_iter().map(|item| item.report).collect()
     }
@@ -116,48 +112,36 @@ impl Document {
     }
 
     /// Merges the fields of a query into the report. A batch allows no report fields in the query.
-    pub fn bind(&mut self, query: &str, binding: Binding) -> Result<(), BindError> {
-        let Binding {
-            query_wins,
-            takes_hints,
-        } = binding;
-        if !takes_hints && self.items.iter().any(|item| item.hints.is_cdr) {
-            return Err(BindError::CallDetailRecord);
-        }
+    /// `names_pair` says whether something else in the URL names whom to bill.
+    pub fn bind(
+        &mut self,
+        query: &str,
+        binding: Binding,
+        names_pair: bool,
+    ) -> Result<(), BindError> {
         if self.is_batch {
             let fields: Vec<_> = Parameters::parse(query)?.report().fields().collect();
             if !fields.is_empty() {
                 return Err(BindError::Fields(fields));
             }
-        } else {
-            for Item {
-                report,
-                hints,
-                unread,
-            } in &mut self.items
-            {
-                let pair = [Field::AccountId, Field::CustomerId];
-                let names_half = pair.iter().any(|field| report.is_given(*field));
-                let parameters = hints.read_query(query)?.report();
-                let has_pair = pair.iter().all(|field| parameters.is_given(*field));
-                if query_wins {
-                    report.overlay(parameters)
-                } else {
-                    report.fill_from(parameters)
-                }
-                if has_pair && (query_wins || !names_half) {
-                    self.unrecognised = std::mem::take(&mut unread.0);
-                }
-            }
+            return Ok(());
         }
-        if takes_hints {
-            for Item { report, hints, .. } in &mut self.items {
-                self.has_hashed_call |= std::mem::take(hints).fill(report);
+        for Item { report, unread } in &mut self.items {
+            let pair = [Field::AccountId, Field::CustomerId];
+            let names_half = pair.iter().any(|field| report.is_given(*field));
+            let query = Parameters::parse(query)?;
+            let parameters = query.report();
+            let has_pair = pair.iter().all(|field| parameters.is_given(*field));
+            let has_subject = names_pair || has_pair || parameters.is_given(Field::SessionId);
+            let is_overriding = binding == Binding::Override;
+            if is_overriding {
+                report.overlay(parameters)
+            } else {
+                report.fill_from(parameters)
             }
-        }
-        let names_call = |item: &Item| item.report.is_given(Field::CallSid);
-        if !takes_hints || self.items.iter().any(names_call) {
-            self.unrecognised.clear();
+            if has_subject && (is_overriding || !names_half) {
+                self.unrecognised = std::mem::take(&mut unread.0);
+            }
         }
         Ok(())
     }
@@ -170,8 +154,6 @@ pub enum BindError {
     Read(ReadError),
     /// The query names these report fields, but the body is a batch.
     Fields(Vec<Field>),
-    /// The body is a call detail record, which this route does not accept.
-    CallDetailRecord,
 }
 
 impl From<ReadError> for BindError {
@@ -233,11 +215,12 @@ mod tests {
     fn bind(body: &str, query: &str, query_wins: bool) -> Result<RawReport, BindError> {
         let format = BodyFormat::of(None, body.as_bytes()).expect("a format");
         let mut document = format.read(body.as_bytes()).expect("a document");
-        let binding = Binding {
-            query_wins,
-            takes_hints: query_wins,
+        let binding = if query_wins {
+            Binding::Override
+        } else {
+            Binding::Fill
         };
-        document.bind(query, binding)?;
+        document.bind(query, binding, false)?;
         Ok(document.into_reports().remove(0))
     }
 
@@ -269,90 +252,5 @@ mod tests {
         let list = bind("[{}]", "format=xml&callSid=CA1", true);
         assert_eq!(list, Err(BindError::Fields(vec![Field::CallSid])));
         assert!(bind("[{}]", "format=xml&callSid=", true).is_ok());
-    }
-
-    #[test]
-    fn a_call_detail_record_gives_call_and_time_despite_the_appended_query() {
-        let some = |text: &str| Some(text.to_owned());
-        let cdr = r#"{"core-uuid":"x","variables":{"uuid":"u-1","start_epoch":"1396984221","start_uepoch":"1396984221278217"}}"#;
-        let own = "accountId=acc&customerId=cus";
-        let expected = [
-            some("acc"),
-            some("cus"),
-            None,
-            some("u-1"),
-            some("2014-04-08T19:10:21.278217Z"),
-        ];
-        for query in [
-            own.to_owned(),
-            format!("{own}?uuid=u-1"),
-            format!("{own}&?uuid=a_u-1&callSid=evil?uuid=m%ff"),
-        ] {
-            assert_eq!(shown(bind(cdr, &query, true)), expected, "{query}");
-        }
-        // Explicit fields win over the record. Other routes reject the record.
-        let [.., call, at] = shown(bind(cdr, "callSid=CA1&occurredAt=now", true));
-        assert_eq!((call, at), (some("CA1"), some("now")));
-        assert_eq!(bind(cdr, "", false), Err(BindError::CallDetailRecord));
-        let [_, customer, ..] = shown(bind("{}", "customerId=cus?uuid=u-1", true));
-        assert_eq!(customer, some("cus?uuid=u-1"));
-        // FreeSWITCH writes 0 for "never". A record without a uuid gets the appended one.
-        let bare = r#"{"variables":{"start_uepoch":"0","start_epoch":"1396984221"}}"#;
-        let [_, customer, _, call, at] = shown(bind(bare, "customerId=c?uuid=u%201&a", true));
-        assert_eq!(
-            (customer, call, at),
-            (
-                some("c"),
-                some("u%201&a"),
-                some("2014-04-08T19:10:21.000000Z")
-            )
-        );
-        for other in [
-            r#"{"variables":[1]}"#,
-            r#"{"variables":null}"#,
-            r#"{"Variables":{"uuid":"u"}}"#,
-        ] {
-            assert_eq!(
-                shown(bind(other, "uuid=u", true)),
-                [const { None }; 5],
-                "{other}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_callback_gives_its_time_and_a_form_may_hold_a_record() {
-        let read = |form: &str| {
-            let mut document = BodyFormat::Form.read(form.as_bytes()).expect("a form");
-            let binding = Binding {
-                query_wins: false,
-                takes_hints: true,
-            };
-            document
-                .bind("accountId=a&customerId=c&callSid=q", binding)
-                .map(|()| document.into_reports().remove(0))
-        };
-        let some = |text: &str| Some(text.to_owned());
-        let [_, _, _, call, at] = shown(read(
-            "CallSid=CA1&Timestamp=Sun%2C%2025%20Mar%202018%2009%3A53%3A19%20%2B0000",
-        ));
-        assert_eq!(
-            (call, at),
-            (some("CA1"), some("2018-03-25T09:53:19.000000Z"))
-        );
-        let [_, _, _, _, at] = shown(read("CallSid=CA1&Timestamp=1521971599"));
-        assert_eq!(at, some("1521971599"), "it is refused, not taken for now");
-        let [_, _, _, call, at] = shown(read(
-            "Timestamp=Sun%2C%2025%20Mar%202018%2009%3A53%3A19%20%2B0000",
-        ));
-        assert_eq!((call, at), (some("q"), None));
-        let [account, _, _, call, at] = shown(read(
-            "cdr=%7B%22variables%22%3A%7B%22uuid%22%3A%22u%22%2C%22start_epoch%22%3A%2286400%22%7D%7D&callSid=f",
-        ));
-        assert_eq!(
-            (account, call, at),
-            (some("a"), some("f"), some("1970-01-02T00:00:00.000000Z"))
-        );
-        assert!(BodyFormat::Form.read(b"cdr=%3Ccdr%2F%3E").is_err());
     }
 }

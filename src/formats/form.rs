@@ -1,13 +1,11 @@
 //! Forms: url-encoded, and multipart (RFC 7578). Files are skipped, so they may contain any bytes.
 
-use std::borrow::Cow;
-
 use memchr::memmem;
 
-use super::document::Unread;
+use super::document::{Item, Unread};
 use super::lossless::{self, Decoder};
 use super::parameters::Parameters;
-use super::{Document, ReadError, vendors};
+use super::{Document, ReadError};
 use crate::billable::Field;
 
 /// The maximum number of parts in a multipart form.
@@ -19,39 +17,56 @@ const MAX_PART_HEAD: usize = 8 * 1024;
 /// Parses a url-encoded form.
 ///
 /// # Errors
-/// It has too many fields, or has an invalid `cdr`.
+/// It has too many fields.
 pub(super) fn read(body: &[u8]) -> Result<Document, ReadError> {
+    let mut decoder = Decoder::default();
+    let form = fields(body, &mut decoder)?;
+    Ok(document(&form, decoder.has_foreign(), Unread::default()))
+}
+
+/// Decodes the fields of a url-encoded form.
+///
+/// # Errors
+/// It has too many fields.
+pub(crate) fn fields(body: &[u8], decoder: &mut Decoder) -> Result<Parameters, ReadError> {
     // Some clients end a form like a line. A line end that belongs to a value is escaped.
     let end = body.iter().rposition(|byte| !b"\r\n".contains(byte));
-    let body = &body[..end.map_or(0, |last| last + 1)];
-    let mut decoder = Decoder::new();
-    let form = Parameters::parse_form(body, &mut decoder)?;
-    document(&form, decoder.has_foreign(), Unread::default())
+    Parameters::parse_form(&body[..end.map_or(0, |last| last + 1)], decoder)
 }
 
 /// Parses a multipart form with this boundary.
 ///
 /// # Errors
-/// The form violates RFC 7578 or RFC 2046, has too many parts, or has an invalid `cdr`.
+/// The form violates RFC 7578 or RFC 2046, or has too many parts.
 pub(super) fn read_multipart(body: &[u8], boundary: &str) -> Result<Document, ReadError> {
-    let (mut decoder, mut files) = (Decoder::new(), Unread::default());
-    let form = parts(body, boundary, &mut decoder, &mut files)
-        .map_err(|what| ReadError::Malformed(format!("the multipart form {what}")))?;
-    document(&form, decoder.has_foreign(), files)
+    let (mut decoder, mut files) = (Decoder::default(), Unread::default());
+    let form = multipart_fields(body, boundary, &mut decoder, |name| files.note(name))?;
+    Ok(document(&form, decoder.has_foreign(), files))
 }
 
-fn document(form: &Parameters, is_foreign: bool, files: Unread) -> Result<Document, ReadError> {
-    let mut item = vendors::of_form(form)?;
-    let mut own = form.report();
+/// Decodes the fields of a multipart form, and calls `skip` with the name of each file.
+///
+/// # Errors
+/// As for [`read_multipart`].
+pub(crate) fn multipart_fields(
+    body: &[u8],
+    boundary: &str,
+    decoder: &mut Decoder,
+    mut skip: impl FnMut(&str),
+) -> Result<Parameters, ReadError> {
+    parts(body, boundary, decoder, &mut skip)
+        .map_err(|what| ReadError::Malformed(format!("the multipart form {what}")))
+}
+
+fn document(form: &Parameters, is_foreign: bool, mut unread: Unread) -> Document {
+    let mut report = form.report();
     if is_foreign {
-        own.map_texts(lossless::restore);
+        report.map_texts(lossless::restore);
     }
-    item.report.overlay(own);
-    item.unread = files;
     for name in form.names().filter(|name| Field::from_name(name).is_none()) {
-        item.unread.note(name);
+        unread.note(name);
     }
-    Ok(Document::one(item))
+    Document::one(Item { report, unread })
 }
 
 /// Returns the boundary of a `Content-Type`, if it has one: 1 to 70 printable ASCII characters.
@@ -75,7 +90,7 @@ fn parts(
     body: &[u8],
     boundary: &str,
     decoder: &mut Decoder,
-    files: &mut Unread,
+    skip: &mut impl FnMut(&str),
 ) -> Result<Parameters, &'static str> {
     let delimiter = format!("\r\n--{boundary}");
     let finder = memmem::Finder::new(&delimiter);
@@ -98,7 +113,7 @@ fn parts(
         let (part, next) = split(part, &finder).ok_or("ends before its closing boundary")?;
         match field(part, decoder)? {
             (name, Some(value)) => form.push(name, value),
-            (name, None) => files.note(&name),
+            (name, None) => skip(&name),
         }
         rest = next;
     }
@@ -120,11 +135,7 @@ fn field(part: &[u8], decoder: &mut Decoder) -> Result<(String, Option<String>),
     if head.len() > MAX_PART_HEAD {
         return Err("has a part with headers that are too long");
     }
-    let mut decode = |bytes| {
-        let text = decoder.decode(bytes).map(Cow::into_owned);
-        text.map_err(|_| "has too many bytes that are not UTF-8")
-    };
-    let head = decode(head)?;
+    let head = decoder.decode(head).into_owned();
     let header = |wanted: &str| {
         head.split("\r\n").find_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -150,7 +161,7 @@ fn field(part: &[u8], decoder: &mut Decoder) -> Result<(String, Option<String>),
         return Ok((name.unwrap_or_default(), None));
     }
     let name = name.ok_or("has a part without a name")?;
-    Ok((name, Some(decode(value)?)))
+    Ok((name, Some(decoder.decode(value).into_owned())))
 }
 
 /// Parses the parameters of `form-data; name="a"; …`. For a quote in a name, browsers write `%22`

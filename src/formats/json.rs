@@ -3,11 +3,11 @@
 pub mod case_insensitive;
 pub mod visit;
 
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess};
 use serde_json::error::Category;
 
+use super::ReadError;
 use super::document::{Document, Item, Items};
-use super::{ReadError, vendors};
 use crate::billable::{Field, RawValue};
 use visit::{Each, FromMembers, Object, next_raw};
 
@@ -53,8 +53,7 @@ pub(super) fn read_lines(text: &str) -> Result<Document, ReadError> {
     Ok(items.into_document())
 }
 
-/// Parses an object, including the hints of a vendor format.
-pub(super) fn read_object(text: &str) -> Result<Item, ReadError> {
+fn read_object(text: &str) -> Result<Item, ReadError> {
     let Object(item) = serde_json::from_str(text).map_err(|error| malformed(&error, 0))?;
     Ok(item)
 }
@@ -70,7 +69,7 @@ pub fn members_of(text: &str) -> Result<Vec<(String, Option<RawValue>)>, ReadErr
 }
 
 /// The messages of `serde_json` may quote the body, so they are not passed on.
-fn malformed(error: &serde_json::Error, lines_before: usize) -> ReadError {
+pub(crate) fn malformed(error: &serde_json::Error, lines_before: usize) -> ReadError {
     let what = match error.classify() {
         Category::Eof => "ends too early",
         Category::Data => "must be an object",
@@ -84,10 +83,6 @@ impl FromMembers for Item {
     fn take<'de, A: MapAccess<'de>>(&mut self, name: String, map: &mut A) -> Result<(), A::Error> {
         match Field::from_name(&name) {
             Some(field) => self.report.set(field, next_raw(map)?),
-            None if name == "variables" => {
-                self.hints = vendors::of_variables(map.next_value()?).map_err(A::Error::custom)?;
-                self.unread.note(&name);
-            }
             None => {
                 map.next_value::<IgnoredAny>()?;
                 self.unread.note(&name);
@@ -180,10 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_decoded_and_lone_surrogates_refused() {
+    fn escapes_are_decoded_and_half_a_surrogate_pair_is_bytes() {
         let decoded = call_sid(r#"{"callSid":"\ud83d\ude00\"\\\/\u0041"}"#);
         assert_eq!(decoded, Ok(Some(RawValue::Text("😀\"\\/A".to_owned()))));
-        assert!(call_sid(r#"{"callSid":"\ud83d"}"#).is_err());
+        assert_eq!(
+            call_sid(r#"{"callSid":"a\ud83d"}"#),
+            Ok(Some(RawValue::Bytes((*b"a\xed\xa0\xbd").into())))
+        );
         assert_eq!(call_sid(r#"{"other":"\ud83d","x":1e400}"#), Ok(None));
     }
 

@@ -11,7 +11,6 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use super::ReadError;
 use crate::billable::RawValue;
 
 /// The characters that stand for the bytes 0 to 255.
@@ -21,77 +20,71 @@ const LAST: u32 = FIRST + 0xFF;
 /// The first byte of these characters in UTF-8.
 const LEAD: u8 = 0xF4;
 
-/// The maximum number of bytes in a body that are read as such a character: each takes four times
-/// its memory. A record has some names of them.
-const MAX_FOREIGN: usize = 64 * 1024;
+/// Returns how many bytes more a body takes when it is read as text: each of its bytes that is not UTF-8
+/// takes four.
+pub(super) fn growth(body: &[u8]) -> usize {
+    if std::str::from_utf8(body).is_ok() && memchr(LEAD, body).is_none() {
+        return 0;
+    }
+    let chunks = body.utf8_chunks();
+    let foreign = chunks.map(|chunk| {
+        let private = chunk.valid().chars().filter(|c| byte_of(*c).is_some());
+        chunk.invalid().len() + 4 * private.count()
+    });
+    3 * foreign.sum::<usize>()
+}
 
 /// Reads bytes as text.
-#[derive(Debug)]
-pub(super) struct Decoder {
-    /// How many more bytes may be read as characters of the private range.
-    left: usize,
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    has_foreign: bool,
 }
 
 impl Decoder {
-    pub(super) fn new() -> Self {
-        Self { left: MAX_FOREIGN }
-    }
-
     /// The text is borrowed if it has only what the bytes have.
-    ///
-    /// # Errors
-    /// There are too many bytes that are not UTF-8.
-    pub(super) fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Cow<'a, str>, ReadError> {
+    pub(crate) fn decode<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, str> {
         match std::str::from_utf8(bytes) {
-            Ok(text) if memchr(LEAD, bytes).is_none() => return Ok(Cow::Borrowed(text)),
+            Ok(text) if memchr(LEAD, bytes).is_none() => return Cow::Borrowed(text),
             _ => {}
         }
-        let mut text = String::with_capacity(bytes.len());
+        let mut text = String::with_capacity(bytes.len() + growth(bytes));
         for chunk in bytes.utf8_chunks() {
             for character in chunk.valid().chars() {
                 if byte_of(character).is_some() {
-                    self.push(&mut text, character.encode_utf8(&mut [0; 4]).as_bytes())?;
+                    self.push(&mut text, character.encode_utf8(&mut [0; 4]).as_bytes());
                 } else {
                     text.push(character);
                 }
             }
-            self.push(&mut text, chunk.invalid())?;
+            self.push(&mut text, chunk.invalid());
         }
-        Ok(Cow::Owned(text))
+        Cow::Owned(text)
     }
 
     /// Works like [`Self::decode`], for bytes that are not needed any more.
-    ///
-    /// # Errors
-    /// As for [`Self::decode`].
-    pub(super) fn decode_owned(&mut self, bytes: Vec<u8>) -> Result<String, ReadError> {
+    pub(crate) fn decode_owned(&mut self, bytes: Vec<u8>) -> String {
         let bytes = match String::from_utf8(bytes) {
-            Ok(text) if !text.as_bytes().contains(&LEAD) => return Ok(text),
+            Ok(text) if !text.as_bytes().contains(&LEAD) => return text,
             Ok(text) => text.into_bytes(),
             Err(error) => error.into_bytes(),
         };
-        self.decode(&bytes).map(Cow::into_owned)
+        self.decode(&bytes).into_owned()
     }
 
     /// Whether there were bytes that are read as characters of the private range.
-    pub(super) fn has_foreign(&self) -> bool {
-        self.left < MAX_FOREIGN
+    pub(crate) fn has_foreign(&self) -> bool {
+        self.has_foreign
     }
 
-    fn push(&mut self, text: &mut String, bytes: &[u8]) -> Result<(), ReadError> {
-        let left = self.left.checked_sub(bytes.len());
-        self.left = left.ok_or_else(|| {
-            let reason = format!("the body has more than {MAX_FOREIGN} bytes that are not UTF-8");
-            ReadError::Malformed(reason)
-        })?;
+    fn push(&mut self, text: &mut String, bytes: &[u8]) {
+        self.has_foreign |= !bytes.is_empty();
         text.extend(bytes.iter().copied().map(character_of));
-        Ok(())
     }
 }
 
 /// Returns the bytes of a text that [`Decoder::decode`] returned, if they are not those of the text.
 #[inline]
-pub(super) fn bytes_of(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn bytes_of(text: &str) -> Option<Vec<u8>> {
     let has_foreign = text.as_bytes().contains(&LEAD);
     has_foreign.then(|| restored(text))
 }
@@ -108,7 +101,7 @@ fn restored(text: &str) -> Vec<u8> {
 }
 
 /// Returns bytes as a text if they are UTF-8.
-pub(super) fn value_of(bytes: Vec<u8>) -> RawValue {
+pub(crate) fn value_of(bytes: Vec<u8>) -> RawValue {
     match String::from_utf8(bytes) {
         Ok(text) => RawValue::Text(text),
         Err(error) => RawValue::Bytes(error.into_bytes().into()),
@@ -116,7 +109,7 @@ pub(super) fn value_of(bytes: Vec<u8>) -> RawValue {
 }
 
 /// Converts a text without escapes back into what was sent.
-pub(super) fn restore(text: String) -> RawValue {
+pub(crate) fn restore(text: String) -> RawValue {
     match bytes_of(&text) {
         None => RawValue::Text(text),
         Some(bytes) => value_of(bytes),
@@ -140,8 +133,9 @@ mod tests {
     use super::*;
 
     fn decode(bytes: &[u8]) -> String {
-        let text = Decoder::new().decode(bytes).expect("few bytes");
-        text.into_owned()
+        let text = Decoder::default().decode(bytes).into_owned();
+        assert_eq!(text.len(), bytes.len() + growth(bytes));
+        text
     }
 
     fn bytes_in(value: RawValue) -> Vec<u8> {
@@ -177,13 +171,5 @@ mod tests {
         );
         assert_eq!(decode(b"J\xe9r\xf4me"), "J\u{10F7E9}r\u{10F7F4}me");
         assert_eq!(restore(decode(b"\xe9")), RawValue::Bytes([0xe9].into()));
-    }
-    #[test]
-    fn the_number_of_bytes_that_are_not_utf8_is_limited() {
-        let mut decoder = Decoder::new();
-        let bytes = vec![0xff; MAX_FOREIGN];
-        assert!(decoder.decode(&bytes).is_ok());
-        assert!(decoder.decode(b"text").is_ok());
-        assert!(decoder.decode(b"\xff").is_err());
     }
 }

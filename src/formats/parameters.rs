@@ -32,9 +32,9 @@ impl Parameters {
     /// Works like [`Self::parse`], for a form, whose fields are read by [`Decoder::decode`].
     ///
     /// # Errors
-    /// There are too many fields, or too many bytes that are not UTF-8.
+    /// There are too many fields.
     pub(super) fn parse_form(form: &[u8], decoder: &mut Decoder) -> Result<Self, ReadError> {
-        Self::decode(form, |bytes| decoder.decode_owned(bytes))
+        Self::decode(form, |bytes| Ok(decoder.decode_owned(bytes)))
     }
 
     fn decode(
@@ -81,7 +81,7 @@ impl Parameters {
     }
 
     /// Returns every value of a parameter, in order.
-    pub(super) fn get_all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn get_all(&self, name: &str) -> Vec<&str> {
         let named = self.0.iter();
         named
             .filter(|(other, _)| other.eq_ignore_ascii_case(name))

@@ -84,6 +84,23 @@ impl<'a> Record<'a> {
         Self::new("Billable", BILLABLE.into_iter().zip(values).collect())
     }
 
+    /// Creates the record of an event that is not stored, in a list of billables. A row has the
+    /// columns of a billable, and the state `ignored`.
+    pub fn ignored(reason: &'static str, format: Format) -> Self {
+        let members = match format {
+            Format::Csv => {
+                let columns = BILLABLE.into_iter().chain(["replayed"]);
+                let cell = |name| match name {
+                    "state" => Value::text(Some("ignored")),
+                    _ => Value::Null,
+                };
+                columns.map(|name| (name, cell(name))).collect()
+            }
+            _ => vec![("ignored", Value::text(Some(reason)))],
+        };
+        Self::new("Billable", members)
+    }
+
     /// Creates the record of a log entry, as the feed shows it. A caller that sees only its own
     /// entries is not shown the partition and the position.
     pub fn log_entry(log_entry: &'a LogEntry, shows_position: bool) -> Self {

@@ -4,16 +4,18 @@
 //! processing instructions, bounded depth), and more tolerant where the serializer silently loses
 //! data: members may come in any order, with the operation's namespace or without one.
 
+mod write;
+
 use quick_xml::NsReader;
 use quick_xml::XmlVersion;
-use quick_xml::escape::{partial_escape, resolve_xml_entity};
+use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::name::{LocalName, NamespaceResolver, ResolveResult};
 
 use super::document::{Document, Item, Items, Unread};
-use super::value::Value;
 use super::{ReadError, lossless};
 use crate::billable::{Field, RawReport, RawValue};
+pub(super) use write::{close, member, open, texts};
 
 /// The namespace of the operation's types.
 pub(super) const NAMESPACE: &str = "http://schemas.datacontract.org/2004/07/Voice.Api.Billing";
@@ -95,14 +97,14 @@ enum Known {
 
 impl<'a> XmlReader<'a> {
     fn read(&mut self) -> Result<Document, Reason> {
-        let Element { known, is_nil } = self.prolog()?;
+        let root = self.root()?;
+        let Element { known, is_nil } = self.classify(&root)?;
         let body = match known {
             Some(Known::Report) => {
                 let report = self.report(is_nil)?;
                 Document::one(Item {
                     report,
                     unread: std::mem::take(&mut self.unread),
-                    ..Item::default()
                 })
             }
             Some(Known::Reports) => self.reports(is_nil)?,
@@ -122,14 +124,14 @@ impl<'a> XmlReader<'a> {
     }
 
     /// Reads everything up to and including the start tag of the root element.
-    fn prolog(&mut self) -> Result<Element, Reason> {
+    fn root(&mut self) -> Result<BytesStart<'a>, Reason> {
         let mut is_first = true;
         loop {
             match self.next()? {
                 Event::Decl(declaration) if is_first => check_declaration(&declaration)?,
                 Event::Text(text) if is_blank(&text) => {}
                 Event::Comment(_) => {}
-                Event::Start(start) => return self.classify(&start),
+                Event::Start(start) => return Ok(start),
                 event => return Err(refusal(&event)),
             }
             is_first = false;
@@ -360,37 +362,6 @@ fn is_blank(text: &str) -> bool {
 /// Whether a document may contain a character (XML 1.0, production 2).
 fn is_xml_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{FFFD}' | '\u{10000}'..)
-}
-
-/// Returns the XML declaration and the start tag of a root element.
-pub(super) fn open(name: &str, namespace: &str) -> String {
-    format!(
-        "<?xml version=\"1.0\" encoding=\"utf-8\"?><{name} xmlns:i=\"{XSI}\" xmlns=\"{namespace}\">"
-    )
-}
-
-/// Writes a member: its text, or nil.
-pub(super) fn member(out: &mut String, name: &str, value: Option<&str>) {
-    match value {
-        None => out.extend(["<", name, " i:nil=\"true\" />"]),
-        Some(value) => out.extend(["<", name, ">", &partial_escape(value), "</", name, ">"]),
-    }
-}
-
-/// Writes a list of strings, as .NET does.
-pub(super) fn texts(out: &mut String, name: &str, items: &[Value<'_>]) {
-    out.push_str(&format!("<{name} xmlns:a=\"{ARRAYS}\">"));
-    for item in items {
-        if let Value::Text(text) = item {
-            member(out, "a:string", Some(text));
-        }
-    }
-    close(out, name);
-}
-
-/// Writes the end tag of an element.
-pub(super) fn close(out: &mut String, name: &str) {
-    out.extend(["</", name, ">"]);
 }
 
 #[cfg(test)]

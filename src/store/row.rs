@@ -11,7 +11,7 @@ use crate::billable::{
     Attribution, ClientName, Entry, EntryKind, FirstPart, IdempotencyKey, Identity, LogEntry, Pair,
     Reported, Text, Timestamp,
 };
-use crate::token::{Accounts, Client, Grant, Rate, Scope, SecretHash, Token};
+use crate::token::{Accounts, Client, Grant, Rate, Scope, SecretHash, SenderSettings, Token};
 
 /// The columns of [`EntryRow`], and `call_prefix` for verification.
 pub(super) const ENTRY_COLUMNS: &str = "entries.partition, entries.position, entries.billable_id, entries.kind, \
@@ -23,7 +23,7 @@ pub(super) const ENTRY_COLUMNS: &str = "entries.partition, entries.position, ent
 
 /// The columns of [`TokenRow`].
 pub(super) const TOKEN_COLUMNS: &str = "tokens.id, tokens.client, tokens.secret_hash, tokens.scopes, clients.client as stored_client, \
-     clients.accounts, tokens.created_at, tokens.expires_at, tokens.rate, tokens.last_used_at";
+     clients.accounts, tokens.created_at, tokens.expires_at, tokens.rate, tokens.last_used_at, tokens.sender";
 
 /// A row of `entries`.
 ///
@@ -264,6 +264,7 @@ pub(super) struct TokenRow {
     expires_at: Option<i64>,
     rate: Option<String>,
     last_used_at: Option<i64>,
+    sender: Option<String>,
 }
 
 impl TryFrom<TokenRow> for (SecretHash, Token) {
@@ -281,6 +282,7 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
             expires_at,
             rate,
             last_used_at,
+            sender,
         } = row;
         let corrupt = |column| StoreError::Corrupt {
             table: "tokens",
@@ -299,6 +301,7 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
             client: ClientName::parse(&client).ok_or_else(|| corrupt("client"))?,
             scopes: scopes.ok_or_else(|| corrupt("scopes"))?,
             accounts,
+            sender: sender_of(sender).map_err(|()| corrupt("sender"))?,
         };
         let created_at = Timestamp::from_micros(created_at).ok_or_else(|| corrupt("created_at"))?;
         let expires_at = timestamp(expires_at, "expires_at")?;
@@ -322,6 +325,19 @@ impl TryFrom<TokenRow> for (SecretHash, Token) {
 pub(super) fn scopes_column(grant: &Grant) -> String {
     let names: Vec<_> = grant.scopes.iter().map(|scope| scope.as_str()).collect();
     names.join(",")
+}
+
+/// Formats how a token's reports are read for the column.
+pub(super) fn sender_column(grant: &Grant) -> Option<String> {
+    let sender = grant.sender.as_deref()?;
+    Some(serde_json::json!(sender).to_string())
+}
+
+/// Parses the column of how a token's reports are read. A setting that is not known is an error: the
+/// reports would be read in another way.
+fn sender_of(column: Option<String>) -> Result<Option<Arc<SenderSettings>>, ()> {
+    let parse = |json: String| serde_json::from_str(&json).map_err(|_| ());
+    Ok(column.map(parse).transpose()?.map(Arc::new))
 }
 
 /// Formats a client's accounts for the column.

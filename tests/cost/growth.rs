@@ -6,6 +6,8 @@ use std::hint::black_box;
 use billables::formats::negotiation::{PROBLEM, Wishes, negotiate, wants_error_in};
 use billables::formats::parameters::Parameters;
 use billables::formats::{Binding, BodyFormat, Format};
+use billables::senders::{self, Request};
+use http::HeaderMap;
 
 use crate::callgrind::{count, measured};
 
@@ -104,6 +106,13 @@ fn shapes() -> Vec<Shape> {
             "{}]",
         ),
         json("unclosed lists", "[", "[", ""),
+        json(
+            "records",
+            "[",
+            "{\"variables\":{\"uuid\":\"%41\"}},",
+            "{\"variables\":{}}]",
+        ),
+        json("a long call", "{\"variables\":{\"uuid\":\"", "%41", "\"}}"),
         lines("blank lines", " \n"),
         lines(
             "long lines",
@@ -186,14 +195,28 @@ fn shapes() -> Vec<Shape> {
     ]
 }
 
-/// Parses a body and binds it, as the service does.
+/// Parses a body and binds it, as the service does, and reads it with every sender's profile.
 fn read(parser: &BodyFormat, input: &str) {
-    let binding = Binding {
-        query_wins: true,
-        takes_hints: true,
+    let content_type;
+    let content_type = match parser {
+        BodyFormat::Plain(format) => format.content_type(),
+        BodyFormat::Form => "application/x-www-form-urlencoded",
+        BodyFormat::Multipart(boundary) => {
+            content_type = format!("multipart/form-data; boundary={boundary}");
+            &content_type
+        }
     };
+    let request = Request {
+        content_type: Some(content_type),
+        headers: &HeaderMap::new(),
+        query: "",
+        body: input.as_bytes(),
+    };
+    for profile in senders::all() {
+        let _ = black_box(profile.read(request, false, None));
+    }
     if let Ok(mut document) = parser.read(input.as_bytes()) {
-        let _ = black_box(document.bind("", binding));
+        let _ = black_box(document.bind("", Binding::Override, false));
         drop(black_box(document));
     }
 }

@@ -2,6 +2,7 @@
 //! and the identity of a report.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use billables::billable::{
     ClientName, Field, IdempotencyKey, Identity, RawReport, RawValue, Report, Timestamp,
@@ -10,6 +11,9 @@ use billables::formats::negotiation::{Wishes, negotiate};
 use billables::formats::parameters::Parameters;
 use billables::formats::record::{Record, list};
 use billables::formats::{Binding, BodyFormat, Format};
+use billables::senders::{self, Profile, Request};
+use billables::token::SenderSettings;
+use http::HeaderMap;
 use uuid::Uuid;
 
 /// An operation to measure. The cost includes dropping the result.
@@ -37,7 +41,16 @@ pub(crate) fn operations() -> Vec<(String, Operation)> {
         .collect();
     let multipart = BodyFormat::Multipart(BOUNDARY.to_owned());
     let others = [
-        ("json call detail record", call_detail_record()),
+        (
+            "json call detail record",
+            read(BodyFormat::Plain(Format::Json), record()),
+        ),
+        ("json report by a mapping", mapped(MAPPED_JSON)),
+        ("twilio callback", with_profile("twilio", FORM, CALLBACK)),
+        (
+            "freeswitch record",
+            with_profile("freeswitch", JSON, &record()),
+        ),
         ("form report", read(BodyFormat::Form, form())),
         ("multipart report", read(multipart, parts())),
         ("query", query()),
@@ -50,29 +63,83 @@ pub(crate) fn operations() -> Vec<(String, Operation)> {
     all
 }
 
-/// Parses a body into the fields of its reports.
-fn read(format: BodyFormat, body: String) -> Operation {
-    let binding = Binding {
-        query_wins: true,
-        takes_hints: true,
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A JSON report of a sender whose fields are mapped.
+const MAPPED_JSON: &str = r#"{"accountId":"AC8f14e45f","customerId":"CU2b8a1c","call":{"id":"CA5d41402abc4b2a76b9719d911017c592"},"started":"2026-03-25T09:53:19.278217Z"}"#;
+
+/// A status callback of Twilio, with the fields that every one has.
+const CALLBACK: &str = "Called=%2B15005550006&ToState=&CallerCountry=US&Direction=outbound-api&Timestamp=Sun%2C%2001%20Mar%202026%2008%3A30%3A42%20%2B0000&CallbackSource=call-progress-events&SipResponseCode=200&SequenceNumber=3&CallSid=CA4d2c0060c659435ebcc7b4ddf79277b1&To=%2B15005550006&ApiVersion=2010-04-01&CallStatus=completed&Duration=1&From=%2B15107571675&CallDuration=42&AccountSid=AC0123456789abcdef0123456789abcdef";
+
+/// Parses a body with the profile of a sender.
+fn with_profile(name: &str, content_type: &'static str, body: &str) -> Operation {
+    let profile = senders::find(name).expect("a sender");
+    read_with(profile, content_type, body)
+}
+
+/// Parses a body whose fields are mapped.
+fn mapped(body: &str) -> Operation {
+    let maps = [
+        "accountId=/accountId",
+        "customerId=/customerId",
+        "callSid=/call/id",
+        "occurredAt=/started",
+    ];
+    let settings = SenderSettings {
+        maps: maps.map(str::to_owned).to_vec(),
+        ..SenderSettings::default()
     };
+    let profile = senders::profile_of(&settings).expect("a mapping");
+    read_with(profile.expect("a profile"), JSON, body)
+}
+
+fn read_with(profile: Arc<Profile>, content_type: &'static str, body: &str) -> Operation {
+    let (headers, body) = (HeaderMap::new(), body.to_owned());
+    Box::new(move || {
+        let request = Request {
+            content_type: Some(content_type),
+            headers: &headers,
+            query: "",
+            body: black_box(body.as_bytes()),
+        };
+        let reading = profile.read(request, false, None).expect("an event");
+        black_box(reading);
+    })
+}
+
+/// Parses a body into the fields of its reports, and looks whether a sender sent it.
+fn read(format: BodyFormat, body: String) -> Operation {
+    let headers = HeaderMap::new();
     Box::new(move || {
         let document = black_box(&format).read(black_box(body.as_bytes()));
+        let request = Request {
+            content_type: match format {
+                BodyFormat::Form => Some(FORM),
+                _ => None,
+            },
+            headers: &headers,
+            query: "",
+            body: black_box(body.as_bytes()),
+        };
+        let recognised = senders::recognise(&format, request, None);
+        black_box(recognised.expect("a body of this format"));
         let mut document = document.expect("a body of this format");
-        document.bind("", binding).expect("an empty query");
+        document
+            .bind("", Binding::Override, false)
+            .expect("an empty query");
         black_box(document.into_reports());
     })
 }
 
-/// Parses the record that FreeSWITCH sends for a call, with many unused members.
-fn call_detail_record() -> Operation {
+/// The record that FreeSWITCH sends for a call, with many unused members.
+fn record() -> String {
     let variables: String = (0..100)
         .map(|number| format!(r#""sip_h_X-Header-{number}":"sofia%2Finternal%2F{number}","#))
         .collect();
-    let record = format!(
+    format!(
         r#"{{"core-uuid":"2e8c4ba0","variables":{{{variables}"uuid":"e5a31d46","start_uepoch":"1774432399278217"}}}}"#
-    );
-    read(BodyFormat::Plain(Format::Json), record)
+    )
 }
 
 /// Parses a query into the fields that it names.

@@ -308,11 +308,12 @@ on_both_databases!(
         assert_eq!(
             lines[0].split_whitespace().collect::<Vec<_>>(),
             [
-                "ID", "CLIENT", "SCOPES", "ACCOUNTS", "RATE", "CREATED", "EXPIRES", "LAST", "USED"
+                "ID", "CLIENT", "SCOPES", "ACCOUNTS", "SENDER", "RATE", "CREATED", "EXPIRES",
+                "LAST", "USED"
             ]
         );
         assert!(
-            lines[1].contains("  pbx-1   report,read  a 2,a1    unlimited  "),
+            lines[1].contains("  pbx-1   report,read  a 2,a1    own names  unlimited  "),
             "{table}"
         );
         assert!(lines[1].ends_with("  never    never"), "{table}");

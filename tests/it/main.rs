@@ -8,6 +8,7 @@
 //! - `report`: `POST /billables`: what a report stores, and how repeats are detected
 //! - `batch`: several reports in one request
 //! - `input`: invalid requests: each gets its error and stores nothing
+//! - `profiles`: senders' profiles, mappings and hooks
 //! - `senders`: requests of stock telephony senders, byte for byte, set up as in the manual
 //! - `servicestack`: ServiceStack's routes, every operation by its name
 //! - `list`, `calls`, `export`, `check`, `feed`, `billing`: reads
@@ -47,7 +48,7 @@
 //! - `leaks`: random histories; a limited client gets the answers of a log without the others
 //!
 //! **The project itself**
-//! - `arrows`: which module may use which, and the remaining cycles
+//! - `arrows`: which module may use which, without cycles
 //! - `tidy`: rules about the source and the migrations
 //! - `wording`: words that no text may have
 //! - `settings`, `manual`: the documents match the program
@@ -88,6 +89,7 @@ mod openapi;
 mod outages;
 mod plans;
 mod probes;
+mod profiles;
 mod properties;
 mod recovery;
 mod refusals;

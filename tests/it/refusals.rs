@@ -108,7 +108,11 @@ on_both_databases!(
             assert!(metrics.contains(series), "{metrics}");
         }
         let csv = server.client().get("/refusals.csv").await.body;
-        assert!(csv.starts_with("Time,Peer,Client,Route,Status,Code,Field,Message,RequestId\r\n"));
+        assert!(
+            csv.starts_with(
+                "Time,Peer,Client,Sender,Route,Status,Code,Field,Message,RequestId\r\n"
+            )
+        );
     }
 );
 

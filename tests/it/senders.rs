@@ -104,6 +104,7 @@ fn answered(reply: &str) -> (u16, Value) {
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no reply: {reply}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = if body.is_empty() { "null" } else { body };
     (status, serde_json::from_str(body).unwrap())
 }
 
@@ -395,7 +396,7 @@ async fn a_time_that_is_not_understood_is_refused() {
     let path = "/billables?accountId=acc&customerId=cus";
     for at in [
         "2026-03-01 08:30:42",
-        "1772353842",
+        "17723538420",
         "Mon, 01 Mar 2026 08:30:42 +0000",
     ] {
         let form = format!(
@@ -565,7 +566,8 @@ on_both_databases!(
             ("accountId", "acc"),
             ("customerId", "cus"),
             ("callSid", "CA4d2c0060c659435ebcc7b4ddf79277b1"),
-            ("occurredAt", "2026-03-01T08:30:42.000000Z"),
+            // The end of the call, less its duration.
+            ("occurredAt", "2026-03-01T08:30:00.000000Z"),
         ] {
             assert_eq!(first[member], json!(expected), "{first}");
         }
@@ -574,6 +576,13 @@ on_both_databases!(
             2,
             "Sun%2C%2001%20Mar%202026%2008%3A30%3A05%20%2B0000",
         );
+        assert_eq!(exchange(&server, &head, &late).await, (204, Value::Null));
+        // Without the profile's name, each event is a report of the call.
+        let plain = format!(
+            "POST {} HTTP/1.1",
+            path.replace("sender=twilio&answered=true&", "")
+        );
+        let head = [&[&*plain], &head[1..]].concat();
         assert_eq!(exchange(&server, &head, &late).await, (200, first));
         assert_eq!(database.ids().await.len(), 1);
     }

@@ -1,6 +1,7 @@
 //! The store's contract, which is the same on both databases.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use billables::billable::entry::partition_of;
 use billables::billable::{
@@ -8,7 +9,7 @@ use billables::billable::{
     RawReport, RawValue, Report, Text, Timestamp,
 };
 use billables::store::{Appended, OpenError, Origin, Store, StoreError};
-use billables::token::{Client, Grant, Rate, Scope, Secret, Token};
+use billables::token::{Client, Grant, Rate, Scope, Secret, SenderSettings, Token};
 use uuid::Uuid;
 
 use crate::support::{Database, on_both_databases};
@@ -308,6 +309,12 @@ on_both_databases!(tokens_are_stored_and_revoked, async |database: Database| {
         client: ClientName::parse("pbx-1").unwrap(),
         scopes: vec![Scope::Report, Scope::Bill],
         accounts: Some(["a,\"1", "ü"].map(str::to_owned).into()),
+        sender: Some(Arc::new(SenderSettings {
+            maps: vec!["callSid=/a".to_owned()],
+            pair: Some(["a".to_owned(), "ü".to_owned()]),
+            is_hook: true,
+            ..SenderSettings::default()
+        })),
     };
     let now = Timestamp::now();
     let token = Token {

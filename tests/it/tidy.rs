@@ -76,10 +76,11 @@ fn only_the_store_has_sql_and_only_the_outer_layers_read_the_clock() {
 #[test]
 fn every_source_file_has_a_header_and_at_most_400_lines() {
     for (name, text) in sources() {
-        let header = if name.ends_with(".css") {
-            "/*! "
-        } else {
-            "//! "
+        let header = match name.rsplit_once('.') {
+            Some((_, "css")) => "/*! ",
+            // A sender's profile begins with its name.
+            Some((_, "toml")) => "name = ",
+            _ => "//! ",
         };
         assert!(text.starts_with(header), "src/{name} has no header");
         let lines = text.split("#[cfg(test)]").next().unwrap().lines().count();

@@ -7,6 +7,7 @@ use crate::billable::{Code, Field, FieldError};
 use crate::formats::{BindError, ReadError};
 use crate::limits::Overloaded;
 use crate::limits::rate::RateExceeded;
+use crate::senders::UrlError;
 use crate::store::StoreError;
 use crate::writer::WriteError;
 
@@ -16,6 +17,13 @@ impl From<ReadError> for ApiError {
             ReadError::Malformed(reason) => Self::Malformed(reason),
             ReadError::TooManyItems => Self::TooManyItems,
             ReadError::UnsupportedType => Self::UnsupportedMediaType,
+            ReadError::Unrecognised { message, index } => {
+                let error = Self::NothingRecognised(message);
+                match index {
+                    Some(index) => Self::AtItem(index, Box::new(error)),
+                    None => error,
+                }
+            }
         }
     }
 }
@@ -28,10 +36,18 @@ impl From<BindError> for ApiError {
         };
         match error {
             BindError::Read(error) => error.into(),
-            BindError::CallDetailRecord => {
-                Self::Malformed("call detail records must be sent to /billables".to_owned())
-            }
             BindError::Fields(fields) => fields.into_iter().map(of).collect::<Vec<_>>().into(),
+        }
+    }
+}
+
+impl From<UrlError> for ApiError {
+    fn from(error: UrlError) -> Self {
+        match error {
+            UrlError::Read(error) => error.into(),
+            UrlError::Parameter(name, rule) => Self::parameter(name, rule),
+            UrlError::Unknown(message) => Self::UnknownParameter(message),
+            UrlError::Field(error) => vec![error].into(),
         }
     }
 }

@@ -34,7 +34,7 @@ const MAX_HOST: usize = 255;
 pub struct Scheme(pub &'static str);
 
 /// The URL at which the client reaches the service, without a trailing slash.
-pub(in crate::api) struct BaseUrl(String);
+pub(in crate::api) struct BaseUrl(pub(in crate::api) String);
 
 impl<S: Sync> FromRequestParts<S> for BaseUrl {
     type Rejection = Infallible;

@@ -1,44 +1,78 @@
 //! `POST /billables` and its ServiceStack routes: stores reports as billables.
 
+mod read;
+mod respond;
+
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::ALLOW;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::task::block_in_place;
 
 use crate::api::caller::Caller;
-use crate::api::layers::access_log;
+use crate::api::handlers::docs::BaseUrl;
+use crate::api::layers::access_log::Known;
 use crate::api::path::RouteStyle;
 use crate::api::prefer::Return;
+use crate::api::refusals::IgnoredEvent;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::billable::identity::random_id;
-use crate::billable::{Billable, Entry, IdempotencyKey, Identity, RawReport, Timestamp};
-use crate::formats::charset::{self, Charset};
-use crate::formats::record::{Record, list, write_nulls};
-use crate::formats::value::Value;
-use crate::formats::{Binding, BodyFormat, Document};
-use crate::limits::Claim;
+use crate::billable::{
+    Billable, Code, Entry, Field, FieldError, IdempotencyKey, Identity, Timestamp,
+};
 use crate::metrics::{METRICS, ReportLabels};
+use crate::senders::Event;
 use crate::token::Scope;
 use crate::writer::{AppendOutcome, WriteError};
+use read::{Input, Requested, Sender, read};
+use respond::{ignored_response, in_order, replied, stored};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(in crate::api) const IDEMPOTENT_REPLAYED: HeaderName =
     HeaderName::from_static("idempotent-replayed");
+pub(in crate::api) const BILLABLE_IGNORED: HeaderName = HeaderName::from_static("billable-ignored");
 const BILLABLE_DIFFERS: HeaderName = HeaderName::from_static("billable-differs");
 const BILLABLE_IDENTITY: HeaderName = HeaderName::from_static("billable-identity");
 const X_AUTOBATCH_COMPLETED: HeaderName = HeaderName::from_static("x-autobatch-completed");
 
-/// The memory of a batch item apart from its share of the body, in bytes: the entry, its outcome
-/// and its part of the response.
-const ITEM: usize = 2 * 1024;
-
 /// Longer bodies, in bytes, are parsed with `block_in_place`, because the largest body may take a
 /// second.
 const LARGE_BODY: usize = 64 * 1024;
+
+/// Stores what a sender reports to its hook, like [`report_billables`].
+pub(in crate::api) async fn report_to_hook(
+    State(app): State<App>,
+    caller: Caller,
+    response_format: ResponseFormat,
+    style: RouteStyle,
+    base: BaseUrl,
+    query: RawQuery,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (_, profile) = caller.sender();
+    let reads_query = profile.is_some_and(|profile| profile.reads_query());
+    let allowed = if reads_query { "GET, POST" } else { "POST" };
+    // HEAD must not store anything.
+    if *request.method() == Method::HEAD || *request.method() == Method::GET && !reads_query {
+        let mut refused = ApiError::MethodNotAllowed.into_response();
+        let allowed = HeaderValue::from_static(allowed);
+        refused.headers_mut().insert(ALLOW, allowed);
+        return Ok(refused);
+    }
+    report_billables(
+        State(app),
+        caller,
+        response_format,
+        style,
+        base,
+        query,
+        request,
+    )
+    .await
+}
 
 /// Stores one or more reports, and responds when all are durable.
 pub(in crate::api) async fn report_billables(
@@ -46,12 +80,12 @@ pub(in crate::api) async fn report_billables(
     caller: Caller,
     response_format: ResponseFormat,
     style: RouteStyle,
+    BaseUrl(base): BaseUrl,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Report)?;
     let (head, body) = request.into_parts();
-    let key = idempotency_key(&head.headers)?;
     let (body, mut claim) = body::read(
         &head.headers,
         body,
@@ -64,23 +98,38 @@ pub(in crate::api) async fn report_billables(
     let now = app.trust.now()?;
     let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
-    let mut read = || read(&head.headers, &body, query, style, &mut claim);
-    let document = if body.len() > LARGE_BODY {
-        block_in_place(read)?
-    } else {
-        read()?
+    let sender = Sender::of(&caller, style, query)?;
+    if let Some(name) = sender.name() {
+        Known::set_sender(&head.extensions, name);
+    }
+    // With a profile nothing else is read.
+    let key = match sender.profile {
+        None => idempotency_key(&head.headers)?,
+        Some(_) => None,
     };
-    if key.is_none() && !document.unrecognised().is_empty() {
-        let members = document.unrecognised().to_vec();
-        return Err(ApiError::NothingRecognised(members));
+    let input = Input {
+        headers: &head.headers,
+        query,
+        body: &body,
+        style,
+        has_key: key.is_some(),
+    };
+    let requested = if body.len() > LARGE_BODY {
+        block_in_place(|| read(input, &sender, &mut claim))?
+    } else {
+        read(input, &sender, &mut claim)?
+    };
+    let is_batch = requested.is_batch;
+    let Accepted {
+        entries,
+        ignored,
+        has_hashed_call,
+    } = accept(&caller, &sender, key.as_ref(), requested, now)?;
+    app.refusals.add_ignored(caller.client(), &ignored);
+    let reply = sender.reply(&base, &head.uri);
+    if let ([ignored], false) = (&*ignored, is_batch) {
+        return Ok(replied(ignored_response(ignored.reason), reply));
     }
-    let is_batch = document.is_batch();
-    let has_hashed_call = document.has_hashed_call();
-    let reports = document.into_reports();
-    if is_batch {
-        claim.grow(reports.len() * ITEM)?;
-    }
-    let entries = entries(&caller, key.as_ref(), reports, is_batch, now)?;
     let (entries, given): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
     let kinds: Vec<_> = entries
         .iter()
@@ -105,7 +154,7 @@ pub(in crate::api) async fn report_billables(
             style,
             Return::of(&head.headers),
             is_batch,
-            billables,
+            in_order(billables, &ignored),
             claim,
         ),
         Err(error) => error.into_response(),
@@ -123,95 +172,74 @@ pub(in crate::api) async fn report_billables(
     if is_batch && matches!(style, RouteStyle::Operation { .. }) && batch.items > 0 {
         headers.insert(X_AUTOBATCH_COMPLETED, batch.completed.into());
     }
-    Ok(response)
+    Ok(replied(response, reply))
 }
 
-/// Parses the reports of a request, from its body and its query.
-fn read(
-    headers: &HeaderMap,
-    body: &[u8],
-    query: &str,
-    style: RouteStyle,
-    claim: &mut Claim,
-) -> Result<Document, ApiError> {
-    // A Content-Type that is not ASCII is unsupported; a missing one is sniffed.
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .map(|value| value.to_str().unwrap_or("?"));
-    let is_operation = matches!(style, RouteStyle::Operation { .. });
-    let charset = match Charset::of(content_type) {
-        // Routes by name ignore a charset that is not known, and an empty body has none.
-        Err(_) if is_operation || body.is_empty() => Charset::Utf8,
-        charset => charset?,
-    };
-    claim.grow(charset.memory(body))?;
-    let body = &*charset.decode(body)?;
-    let malformed = |reason: &str| Err(ApiError::Malformed(reason.to_owned()));
-    let mut document;
-    let binding = match style {
-        RouteStyle::Resource { .. } => {
-            let format = BodyFormat::of(content_type, body)?;
-            document = format.read(body)?;
-            Binding {
-                query_wins: !format.is_form(),
-                takes_hints: true,
-            }
-        }
-        RouteStyle::Operation { format, is_batch } => {
-            if is_batch && body.is_empty() {
-                return malformed("the body of a batch must not be empty");
-            }
-            document = BodyFormat::of_route(format, content_type, body).read(body)?;
-            document = match is_batch {
-                true => document.into_batch(),
-                false if document.is_batch() => {
-                    return malformed("a batch of reports must be sent to NewBillable[]");
-                }
-                false => document,
-            };
-            Binding {
-                query_wins: false,
-                takes_hints: false,
-            }
-        }
-    };
-    if charset == Charset::Windows1252 {
-        document.decode_fields(charset::windows_1252);
-    }
-    document.bind(query, binding)?;
-    Ok(document)
+/// The reports of a request that may be stored.
+struct Accepted {
+    /// Each with the `occurredAt` that the report gave.
+    entries: Vec<(Entry, Option<Timestamp>)>,
+    ignored: Vec<IgnoredEvent>,
+    has_hashed_call: bool,
 }
 
-/// Returns the entries, each with the `occurredAt` that the report gave, if all reports are valid
-/// and allowed, else all errors of all reports.
-fn entries(
+/// Returns the entries if all reports are valid and allowed, else all errors of all reports.
+fn accept(
     caller: &Caller,
+    sender: &Sender,
     key: Option<&IdempotencyKey>,
-    reports: Vec<RawReport>,
-    is_batch: bool,
+    requested: Requested,
     now: Timestamp,
-) -> Result<Vec<(Entry, Option<Timestamp>)>, ApiError> {
-    let mut entries = Vec::with_capacity(reports.len());
+) -> Result<Accepted, ApiError> {
+    let is_batch = requested.is_batch;
+    let mut accepted = Accepted {
+        entries: Vec::with_capacity(requested.events.len()),
+        ignored: Vec::new(),
+        has_hashed_call: false,
+    };
     let mut errors = Vec::new();
-    for (index, raw) in reports.into_iter().enumerate() {
-        let index = is_batch.then_some(index);
-        match caller.accept(raw, now) {
+    for (index, event) in requested.events.into_iter().enumerate() {
+        let mapped = match event {
+            Event::Report(mapped) => mapped,
+            Event::Ignored { reason, call_sid } => {
+                accepted.ignored.push(IgnoredEvent {
+                    index,
+                    reason,
+                    call_sid,
+                });
+                continue;
+            }
+        };
+        let item = is_batch.then_some(index);
+        accepted.has_hashed_call |= mapped.is_hashed;
+        match caller.accept(mapped.report, mapped.errors, now) {
             Ok(report) => {
-                let index = index.map(|index| u32::try_from(index).expect("a batch is bounded"));
+                let index = item.map(|index| u32::try_from(index).expect("a batch is bounded"));
                 let identity = Identity::of(key.cloned(), index, &report.reported);
+                if identity == Identity::None && sender.requires_identity() {
+                    errors.push((item, identity_required()));
+                    continue;
+                }
                 let id = identity.id(caller.client(), &report.reported, || random_id(now));
                 let client = caller.client().clone();
                 let given = report.occurred_at;
-                entries.push((Entry::recorded(id, report, identity, client, now), given));
+                let entry = Entry::recorded(id, report, identity, client, now);
+                accepted.entries.push((entry, given));
             }
-            Err(found) => errors.extend(found.into_iter().map(|error| (index, error))),
+            Err(found) => errors.extend(found.into_iter().map(|error| (item, error))),
         }
     }
     if errors.is_empty() {
-        Ok(entries)
+        Ok(accepted)
     } else {
         Err(ApiError::Invalid(errors))
     }
+}
+
+fn identity_required() -> FieldError {
+    let message =
+        "callSid or an Idempotency-Key is required, because the token requires an identity";
+    FieldError::new(Field::CallSid, Code::NotEmpty, message)
 }
 
 /// Whether a report that was already stored gave another time of the call than the stored one.
@@ -306,76 +334,6 @@ impl BatchResult {
     }
 }
 
-/// Builds the response to success. By default resource routes return the stored billables, and
-/// ServiceStack routes do not. `Prefer` overrides the default.
-fn stored(
-    response_format: ResponseFormat,
-    style: RouteStyle,
-    preferred: Option<Return>,
-    is_batch: bool,
-    billables: Vec<(Billable, bool)>,
-    claim: Arc<Claim>,
-) -> Response {
-    let is_any_new = billables.iter().any(|(_, is_replayed)| !is_replayed);
-    let status = if is_any_new {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    let is_operation = matches!(style, RouteStyle::Operation { .. });
-    let shown = preferred.unwrap_or(if is_operation {
-        Return::Minimal
-    } else {
-        Return::Representation
-    });
-    let location = match &*billables {
-        [(billable, _)] if !is_batch => Some(format!("/billables/{}", billable.id())),
-        _ => None,
-    };
-    let is_replayed = !is_any_new && !billables.is_empty();
-    let outcome = if is_replayed { "replayed" } else { "stored" };
-    let format = response_format.format;
-    let mut response =
-        match (shown, &*billables) {
-            // ServiceStack clients count the nulls.
-            (Return::Minimal, _) if is_batch && preferred.is_none() => {
-                response_format.text(write_nulls(billables.len(), format))
-            }
-            (Return::Minimal, _) => StatusCode::NO_CONTENT.into_response(),
-            (Return::Representation, [(billable, _)]) if !is_batch => {
-                (status, response_format.record(Record::billable(billable))).into_response()
-            }
-            (Return::Representation, _) => {
-                let items = billables.into_iter().enumerate().map(
-                    move |(index, (billable, is_replayed))| {
-                        let _held = &claim;
-                        Record::billable(&billable)
-                            .with("replayed", Value::Bool(is_replayed))
-                            .write_item(format, index == 0)
-                    },
-                );
-                (
-                    status,
-                    response_format.pieces(list("Billable", items, format)),
-                )
-                    .into_response()
-            }
-        };
-    let headers = response.headers_mut();
-    headers.extend(preferred.map(Return::applied));
-    headers.extend(location.map(|location| {
-        let location = HeaderValue::from_str(&location).expect("a path is visible ASCII");
-        (LOCATION, location)
-    }));
-    if is_replayed {
-        headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
-    }
-    response
-        .extensions_mut()
-        .insert(access_log::RequestOutcome(outcome));
-    response
-}
-
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     match (values.next(), values.next()) {
@@ -390,7 +348,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::billable::{ClientName, Field, RawValue, Report};
+    use crate::billable::{ClientName, Field, RawReport, RawValue, Report};
 
     fn billable() -> Billable {
         let mut raw = RawReport::default();

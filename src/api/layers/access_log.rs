@@ -21,20 +21,33 @@ use crate::telemetry::without_secrets;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::api) struct RequestOutcome(pub(in crate::api) &'static str);
 
-/// The client of a request, once it is authenticated; in the extensions of the request.
+/// What is known of a request as it is handled; in its extensions.
 #[derive(Clone, Debug, Default)]
-pub(in crate::api) struct KnownClient(Arc<OnceLock<ClientName>>);
+pub(in crate::api) struct Known(Arc<KnownParts>);
 
-impl KnownClient {
-    pub(in crate::api) fn set(extensions: &Extensions, client: &ClientName) {
+#[derive(Debug, Default)]
+struct KnownParts {
+    client: OnceLock<ClientName>,
+    sender: OnceLock<String>,
+}
+
+impl Known {
+    pub(in crate::api) fn set_client(extensions: &Extensions, client: &ClientName) {
         if let Some(Self(known)) = extensions.get() {
-            let _ = known.set(client.clone());
+            let _ = known.client.set(client.clone());
+        }
+    }
+
+    /// Notes the sender's profile that a report is read with.
+    pub(in crate::api) fn set_sender(extensions: &Extensions, sender: &str) {
+        if let Some(Self(known)) = extensions.get() {
+            let _ = known.sender.set(sender.to_owned());
         }
     }
 
     /// The client, once it is authenticated.
-    pub(in crate::api) fn get(&self) -> Option<&ClientName> {
-        self.0.get()
+    pub(in crate::api) fn client(&self) -> Option<&ClientName> {
+        self.0.client.get()
     }
 }
 
@@ -48,7 +61,7 @@ pub(in crate::api) struct AccessLog<'a> {
     /// The route's template, or `other` if no route matched.
     pub(in crate::api) route: &'static str,
     pub(in crate::api) path: String,
-    pub(in crate::api) client: KnownClient,
+    pub(in crate::api) known: Known,
     pub(in crate::api) peer: Option<IpAddr>,
     pub(in crate::api) refusals: &'a Refusals,
     pub(in crate::api) started: Instant,
@@ -93,7 +106,7 @@ impl AccessLog<'_> {
                     request.id = self.request_id,
                     trace_id = self.trace.map(|trace| trace.trace_id),
                     parent_id = self.trace.map(|trace| trace.parent_id),
-                    client = self.client.get().map(ClientName::as_str),
+                    client = self.known.client().map(ClientName::as_str),
                     http.method = %format_args!("{:.20}", self.method.as_str()),
                     http.route = route,
                     http.path = %without_secrets(&self.path.chars().take(200).collect::<String>()).escape_default(),
@@ -113,7 +126,8 @@ impl AccessLog<'_> {
                 let is_warned = self.refusals.add(Refusal {
                     at: Timestamp::now(),
                     peer: self.peer,
-                    client: self.client.get().cloned(),
+                    client: self.known.client().cloned(),
+                    sender: self.known.0.sender.get().cloned(),
                     request_id: self.request_id.to_owned(),
                     route,
                     status: status.as_u16(),

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span};
 
-use crate::api::layers::access_log::{AccessLog, KnownClient};
+use crate::api::layers::access_log::{AccessLog, Known};
 use crate::api::layers::trace::TraceParent;
 use crate::api::path::{self, Canonical, RouteStyle};
 use crate::api::peer::peer;
@@ -60,11 +60,11 @@ pub(in crate::api) async fn middleware(
     let unknown = ("other", RouteStyle::Resource { suffix: None });
     let (route, style) = canonical.unwrap_or(unknown);
     let response_format = ResponseFormat::negotiate(&request, style);
-    let client = KnownClient::default();
+    let known = Known::default();
     let extensions = request.extensions_mut();
     extensions.insert(response_format);
     extensions.insert(style);
-    extensions.insert(client.clone());
+    extensions.insert(known.clone());
 
     let headers = request.headers().clone();
     let access_log = AccessLog {
@@ -72,8 +72,12 @@ pub(in crate::api) async fn middleware(
         trace: TraceParent::of(&headers),
         method: request.method().clone(),
         route,
-        path: request.uri().path().to_owned(),
-        client,
+        path: match route {
+            // The path of a hook is a secret.
+            routes::HOOK => route.to_owned(),
+            _ => request.uri().path().to_owned(),
+        },
+        known,
         peer: peer(request.extensions(), &headers),
         refusals: &app.refusals,
         started,
@@ -107,7 +111,7 @@ pub(in crate::api) async fn middleware(
     };
     let response = run.instrument(span).await;
     let file = file_name(route);
-    let client = access_log.client.get();
+    let client = access_log.known.client();
     let (mut response, error) = finish(response, response_format, file, &app.budget, client);
     access_log.answered(&response, error.as_ref());
     response.headers_mut().insert(X_REQUEST_ID, request_id);

@@ -52,6 +52,12 @@ pub static REFUSAL: Type = Type {
             "pbx",
             "The client; absent if the token was missing or invalid",
         ),
+        maybe(
+            "sender",
+            MemberKind::String,
+            "twilio",
+            "The sender profile that the report was read with; absent for our own names",
+        ),
         always(
             "route",
             MemberKind::String,

@@ -40,6 +40,7 @@ pub(super) fn parameters(operation: &Operation, route: &Route) -> Value {
                 Location::Query
             }
             (Location::Body, _) => continue,
+            (Location::Query, true) if operation.body == RequestBody::Reports => continue,
             (location, _) => location,
         };
         let mut parameter = json!({

@@ -9,7 +9,7 @@ use super::schemas::{self, error_examples, reference, schema};
 use crate::contract::errors::{self, Error};
 use crate::contract::routes::{Route, RouteKind};
 use crate::contract::types::{Member, MemberKind, Type};
-use crate::contract::{Answer, Body, Operation, RequestBody};
+use crate::contract::{Answer, Body, Operation, RequestBody, objects};
 use crate::formats::Format;
 use crate::formats::record::write_nulls;
 
@@ -138,7 +138,11 @@ fn content(operation: &Operation, answer: &Answer, kind: RouteKind) -> Value {
             (reference(of.name), false)
         }
         (Body::OneOrSeveral(of), RouteKind::Resource) => {
-            (json!({"oneOf": [reference(of.name), several(of)]}), false)
+            // In the place of an event that is not stored is why.
+            let items =
+                json!({"anyOf": [reference(of.name), reference(objects::IGNORED_EVENT.name)]});
+            let several = json!({"type": "array", "items": items});
+            (json!({"oneOf": [reference(of.name), several]}), false)
         }
         (Body::OneOrSeveral(of), RouteKind::Batch) if answer.status == 200 => {
             let nulls = json!({"type": "array", "items": {"type": "null"}});

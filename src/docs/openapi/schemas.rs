@@ -26,7 +26,7 @@ pub(super) const ALWAYS: [&str; 5] = [
 const TEXT_PATTERN: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F\\uFFFE\\uFFFF]*$";
 
 /// Every object that has a schema.
-static OBJECTS: [&Type; 13] = [
+static OBJECTS: [&Type; 14] = [
     &objects::BILLABLE,
     &objects::LIST_OF_BILLABLE,
     &objects::CHECKED_BILLABLE,
@@ -37,6 +37,7 @@ static OBJECTS: [&Type; 13] = [
     &objects::BILLING_CUSTOMER_INFO,
     &objects::BILLING_INFO,
     &objects::HEALTH,
+    &objects::IGNORED_EVENT,
     &objects::READINESS,
     &objects::REFUSAL,
     &objects::LIST_OF_REFUSAL,

@@ -15,12 +15,7 @@ use crate::formats::document::{Document, Item, Items, Unread};
 /// Quotes are misplaced, the header names a field twice or has too many columns, a row has more
 /// cells than the header, or there are too many rows.
 pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
-    let mut rows = RowReader {
-        rest: text.trim_end_matches(['\r', '\n']).as_bytes(),
-        splitter: Splitter::new(MAX_COLUMNS),
-        row: 0,
-        is_done: false,
-    };
+    let mut rows = RowReader::new(text);
     let (mut columns, mut unread) = (Vec::new(), Unread::default());
     for name in rows.next()?.unwrap_or_default() {
         let column = Field::from_name(name.trim());
@@ -32,7 +27,7 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
         }
         columns.push(column);
     }
-    rows.splitter.limit(columns.len());
+    rows.limit(columns.len());
     let mut items = Items::default();
     while let Some(cells) = rows.next()? {
         let mut report = RawReport::default();
@@ -44,14 +39,13 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
         items.push(Item {
             report,
             unread: std::mem::take(&mut unread),
-            ..Item::default()
         })?;
     }
     Ok(items.into_rows(unread))
 }
 
 /// Reads the rest of a text row by row.
-struct RowReader<'a> {
+pub(crate) struct RowReader<'a> {
     rest: &'a [u8],
     splitter: Splitter,
     /// The number of the row that was read last. The header is row 1.
@@ -59,9 +53,26 @@ struct RowReader<'a> {
     is_done: bool,
 }
 
-impl RowReader<'_> {
-    /// Returns the cells of the next row, or `None` at the end.
-    fn next(&mut self) -> Result<Option<Vec<String>>, ReadError> {
+impl<'a> RowReader<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self {
+            rest: text.trim_end_matches(['\r', '\n']).as_bytes(),
+            splitter: Splitter::new(MAX_COLUMNS),
+            row: 0,
+            is_done: false,
+        }
+    }
+
+    /// Sets the maximum number of cells for the following rows.
+    pub(crate) fn limit(&mut self, most: usize) {
+        self.splitter.limit(most);
+    }
+
+    /// Returns the cells of the next row, or `None` at the end. Empty lines are skipped.
+    ///
+    /// # Errors
+    /// Quotes are misplaced, or the row has too many cells.
+    pub(crate) fn next(&mut self) -> Result<Option<Vec<String>>, ReadError> {
         if self.is_done {
             return Ok(None);
         }
@@ -80,7 +91,8 @@ impl RowReader<'_> {
         }
     }
 
-    fn malformed(&self, what: &str) -> ReadError {
+    /// An error in the row that was read last.
+    pub(crate) fn malformed(&self, what: &str) -> ReadError {
         ReadError::Malformed(format!("the CSV {what} (row {})", self.row))
     }
 }

@@ -131,16 +131,25 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for UpTo<T, M
 pub(in crate::formats) fn next_raw<'de, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<Option<RawValue>, A::Error> {
-    let value: &RawJson = map.next_value()?;
+    raw_value(map.next_value()?).map_err(A::Error::custom)
+}
+
+/// Returns a value: a string, a scalar's source text, `Structure` for an object or array, or `None`
+/// for null.
+///
+/// # Errors
+/// A string has an invalid escape.
+pub(crate) fn raw_value(value: &RawJson) -> serde_json::Result<Option<RawValue>> {
     Ok(match value.get() {
         "null" => None,
-        text if text.starts_with('"') => Some(string(text).map_err(A::Error::custom)?),
+        text if text.starts_with('"') => Some(string(text)?),
         text if text.starts_with(['{', '[']) => Some(RawValue::Structure),
         scalar => Some(RawValue::Text(scalar.to_owned())),
     })
 }
 
-/// Decodes a string. Its bytes are restored first, because its escapes may be of any character.
+/// Decodes a string. Its bytes are restored first, because its escapes may be of any character. Half
+/// of a surrogate pair is read as bytes that are not UTF-8.
 fn string(text: &str) -> serde_json::Result<RawValue> {
     struct Bytes(Vec<u8>);
 
@@ -164,11 +173,12 @@ fn string(text: &str) -> serde_json::Result<RawValue> {
         }
     }
 
-    match lossless::bytes_of(text) {
-        None => serde_json::from_str(text).map(RawValue::Text),
-        Some(bytes) => {
-            let Bytes(bytes) = serde_json::from_slice(&bytes)?;
-            Ok(lossless::value_of(bytes))
-        }
+    let restored = lossless::bytes_of(text);
+    if restored.is_none()
+        && let Ok(text) = serde_json::from_str(text)
+    {
+        return Ok(RawValue::Text(text));
     }
+    let Bytes(bytes) = serde_json::from_slice(restored.as_deref().unwrap_or(text.as_bytes()))?;
+    Ok(lossless::value_of(bytes))
 }

@@ -9,14 +9,14 @@ use crate::store::dialect::Dialect;
 use crate::store::error::StoreError;
 use crate::store::query::{Statement, query};
 use crate::store::row::{
-    ClientRow, TOKEN_COLUMNS, TokenRow, accounts_column, accounts_of, scopes_column,
+    ClientRow, TOKEN_COLUMNS, TokenRow, accounts_column, accounts_of, scopes_column, sender_column,
 };
 use crate::store::sql::Sql;
 use crate::token::{Accounts, Client, SecretHash, Token};
 
 const INSERT: &str =
-    "insert into tokens (id, client, secret_hash, scopes, created_at, expires_at, rate)
-     values ($1, $2, $3, $4, $5, $6, $7)";
+    "insert into tokens (id, client, secret_hash, scopes, created_at, expires_at, rate, sender)
+     values ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 /// Selects clients, each with the number of its tokens that are valid at `$1`.
 const CLIENTS: &str = "select client, accounts,
@@ -42,6 +42,7 @@ fn insertion<D: Dialect>(token: &Token, hash: &SecretHash) -> Statement<D> {
         .bind(token.created_at.as_micros())
         .bind(token.expires_at.map(Timestamp::as_micros))
         .bind(token.rate.map(|rate| rate.to_string()))
+        .bind(sender_column(&token.grant))
 }
 
 impl<D: Dialect> Backend<D> {

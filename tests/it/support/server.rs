@@ -275,6 +275,7 @@ pub(crate) async fn token(
         client,
         scopes: scopes.to_vec(),
         accounts,
+        sender: None,
     };
     let token = Token {
         id: Uuid::now_v7(),

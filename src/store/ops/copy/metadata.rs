@@ -25,6 +25,7 @@ pub(in crate::store) struct TokenCopy {
     revoked_at: Option<i64>,
     rate: Option<String>,
     last_used_at: Option<i64>,
+    sender: Option<String>,
 }
 
 /// A client's row as stored.
@@ -76,7 +77,7 @@ impl<D: Dialect> Backend<D> {
 
     pub(in crate::store) async fn tokens_read(&self) -> Result<Vec<TokenCopy>, StoreError> {
         let rows = query::<D>(
-            "select id, client, secret_hash, scopes, created_at, expires_at, revoked_at, rate, last_used_at
+            "select id, client, secret_hash, scopes, created_at, expires_at, revoked_at, rate, last_used_at, sender
              from tokens order by created_at, id",
         )
         .fetch_all(&self.control)
@@ -91,8 +92,8 @@ impl<D: Dialect> Backend<D> {
         let mut transaction = self.begin().await?;
         for token in tokens {
             query::<D>(
-                "insert into tokens (id, client, secret_hash, scopes, created_at, expires_at, revoked_at, rate, last_used_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                "insert into tokens (id, client, secret_hash, scopes, created_at, expires_at, revoked_at, rate, last_used_at, sender)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                  on conflict (id) do update set
                      expires_at = excluded.expires_at, revoked_at = excluded.revoked_at",
             )
@@ -105,6 +106,7 @@ impl<D: Dialect> Backend<D> {
             .bind(token.revoked_at)
             .bind(token.rate.as_deref())
             .bind(token.last_used_at)
+            .bind(token.sender.as_deref())
             .execute(&mut *transaction)
             .await?;
         }

@@ -1,0 +1,129 @@
+//! Conditions: which requests and which events a source reads.
+
+use serde::Deserialize;
+
+use super::address::Address;
+use super::values::Values;
+use crate::billable::RawValue;
+
+/// A condition as a profile writes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCondition {
+    pub(super) at: Address,
+    is: Option<Presence>,
+    #[serde(rename = "in")]
+    one_of: Option<Vec<String>>,
+    above: Option<f64>,
+    #[serde(default)]
+    pub(super) absent: Absent,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Presence {
+    Present,
+}
+
+/// What it means that a value is absent which a profile names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Absent {
+    /// The request is refused: a sender that renames a member must not make its calls free.
+    #[default]
+    Error,
+    /// The condition does not hold, or the field is not given.
+    No,
+}
+
+/// A condition on a value.
+#[derive(Clone, Debug)]
+pub(super) struct Condition {
+    /// The index of the value among those of the source's addresses.
+    pub(super) slot: usize,
+    pub(super) test: Test,
+    pub(super) absent: Absent,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Test {
+    Present,
+    /// The text is one of these, in any letter case.
+    OneOf(Vec<String>),
+    /// The number is greater.
+    Above(f64),
+}
+
+impl RawCondition {
+    /// Creates a condition that a value is one of these texts.
+    pub(super) fn one_of(at: Address, texts: Vec<String>) -> Self {
+        Self {
+            at,
+            is: None,
+            one_of: Some(texts),
+            above: None,
+            absent: Absent::Error,
+        }
+    }
+
+    /// # Errors
+    /// It has no test, or several.
+    pub(super) fn test(&self) -> Result<Test, String> {
+        let texts = self.one_of.as_ref().filter(|texts| !texts.is_empty());
+        match (self.is, texts, self.above) {
+            (Some(Presence::Present), None, None) => Ok(Test::Present),
+            (None, Some(texts), None) => Ok(Test::OneOf(texts.clone())),
+            (None, None, Some(number)) if number.is_finite() => Ok(Test::Above(number)),
+            _ => Err(format!(
+                "the condition on {} must have one of is, in and above",
+                self.at
+            )),
+        }
+    }
+}
+
+/// Why a condition could not be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undecided {
+    Absent,
+    NotAText,
+    NotANumber,
+}
+
+impl Condition {
+    /// Whether the condition holds.
+    ///
+    /// # Errors
+    /// The value is absent, and the profile does not say what that means, or is not a text or a number.
+    pub(super) fn holds(&self, values: Values<'_>) -> Result<bool, Undecided> {
+        let value = values.get(self.slot);
+        if self.test == Test::Present {
+            return Ok(value.is_some());
+        }
+        let Some(value) = value else {
+            return match self.absent {
+                Absent::No => Ok(false),
+                Absent::Error => Err(Undecided::Absent),
+            };
+        };
+        let RawValue::Text(text) = value else {
+            return Err(Undecided::NotAText);
+        };
+        let text = text.trim();
+        match &self.test {
+            Test::Present => Ok(true),
+            Test::OneOf(texts) => Ok(texts.iter().any(|one| one.eq_ignore_ascii_case(text))),
+            Test::Above(least) => number(text)
+                .map(|number| number > *least)
+                .ok_or(Undecided::NotANumber),
+        }
+    }
+}
+
+/// Parses a decimal number. `NaN` and `inf` are none.
+pub(super) fn number(text: &str) -> Option<f64> {
+    let is_plain = text
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+'));
+    text.parse().ok().filter(|_| is_plain)
+}

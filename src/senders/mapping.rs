@@ -1,0 +1,223 @@
+//! Mappings: a profile made from the settings of a token, checked when they are made.
+
+use std::sync::Arc;
+
+use super::address::Address;
+use super::condition::RawCondition;
+use super::file::{Kind, RawProfile, RawRule, RawSource};
+use super::profile::{Profile, ProfileError};
+use super::{find, names};
+use crate::billable::Field;
+use crate::token::SenderSettings;
+
+/// Returns the profile that reads a token's reports, or `None` if they are read by our own names.
+///
+/// # Errors
+/// There is no such profile, or the settings contradict it.
+pub fn profile_of(settings: &SenderSettings) -> Result<Option<Arc<Profile>>, ProfileError> {
+    let SenderSettings {
+        sender,
+        maps,
+        only,
+        time_format,
+        time_zone,
+        answered,
+        ..
+    } = settings;
+    let base = match sender {
+        None => None,
+        Some(name) => Some(find(name).ok_or_else(|| {
+            ProfileError(format!("there is no sender {name}; there are {}", names()))
+        })?),
+    };
+    let is_plain =
+        maps.is_empty() && only.is_empty() && time_format.is_none() && time_zone.is_none();
+    let profile = match (base, is_plain) {
+        (None, true) => None,
+        (Some(base), true) => Some(base),
+        (base, false) => Some(Arc::new(mapped(settings, base.as_deref())?)),
+    };
+    match &profile {
+        Some(profile) if *answered && !profile.knows_answered() => Err(ProfileError(format!(
+            "the sender {} does not say which calls were answered",
+            profile.name
+        ))),
+        None if *answered => Err(ProfileError(
+            "only a sender's profile says which calls were answered".to_owned(),
+        )),
+        _ => Ok(profile),
+    }
+}
+
+fn mapped(settings: &SenderSettings, base: Option<&Profile>) -> Result<Profile, ProfileError> {
+    let maps: Vec<_> = settings
+        .maps
+        .iter()
+        .map(|map| map_of(map))
+        .collect::<Result<_, _>>()?;
+    let only: Vec<_> = settings
+        .only
+        .iter()
+        .map(|only| only_of(only))
+        .collect::<Result<_, _>>()?;
+    for (index, (at, _)) in only.iter().enumerate() {
+        if only[..index].iter().any(|(other, _)| other == at) {
+            let reason = format!("{at} has several conditions: write the values into one");
+            return Err(ProfileError(reason));
+        }
+    }
+    if base.is_none() && maps.is_empty() {
+        return Err(ProfileError(
+            "conditions and times need a sender or a mapping: add --sender or --map".to_owned(),
+        ));
+    }
+    let addresses = maps
+        .iter()
+        .map(|(_, at)| at)
+        .chain(only.iter().map(|(at, _)| at));
+    let mut raw = match base {
+        Some(base) => base.raw(),
+        None => RawProfile::free(RawSource::of(kind_of(addresses)?)),
+    };
+    let mut is_mapped = vec![false; maps.len()];
+    for source in &mut raw.source {
+        let mut changed = [false; Field::ALL.len()];
+        for ((field, at), is_mapped) in maps.iter().zip(&mut is_mapped) {
+            // A source of another kind keeps what the profile says of the field.
+            let Some(at) = source.readable(at) else {
+                continue;
+            };
+            *is_mapped = true;
+            let rule = source.rule_mut(*field);
+            match rule {
+                Some(rule) if changed[*field as usize] => rule.at.push(at),
+                _ => *rule = Some(RawRule::at(at)),
+            }
+            changed[*field as usize] = true;
+        }
+        for (at, texts) in &only {
+            let here = source.readable(at).ok_or_else(|| {
+                let kind = source.kind;
+                ProfileError(format!("it also reads {kind}, which has nothing at {at}"))
+            })?;
+            source.only.retain(|condition| condition.at != here);
+            source.only.push(RawCondition::one_of(here, texts.clone()));
+        }
+        if settings.time_format.is_some() || settings.time_zone.is_some() {
+            let rule = source.rule_mut(Field::OccurredAt).as_mut().ok_or_else(|| {
+                ProfileError("a time format or zone needs a mapping of occurredAt".to_owned())
+            })?;
+            rule.format = settings.time_format.clone().or(rule.format.take());
+            rule.zone = settings.time_zone.clone().or(rule.zone.take());
+        }
+    }
+    if let Some(at) = is_mapped.iter().position(|is_mapped| !is_mapped) {
+        let (_, at) = &maps[at];
+        return Err(ProfileError(format!(
+            "the sender's requests have nothing at {at}"
+        )));
+    }
+    Profile::check(raw)
+}
+
+/// Parses `FIELD=AT`.
+fn map_of(text: &str) -> Result<(Field, Address), ProfileError> {
+    let of = |reason: String| ProfileError(format!("the mapping {text:?} {reason}"));
+    let (field, at) = text
+        .split_once('=')
+        .ok_or_else(|| of("must be FIELD=AT, such as callSid=/data/id".to_owned()))?;
+    let field = Field::from_name(field).ok_or_else(|| {
+        let names = Field::ALL.map(Field::camel).join(", ");
+        of(format!("names no field; the fields are {names}"))
+    })?;
+    let at =
+        Address::parse(at).map_err(|rule| of(format!("has an address that is none: it {rule}")))?;
+    Ok((field, at))
+}
+
+/// Parses `AT=VALUE[,VALUE]`.
+fn only_of(text: &str) -> Result<(Address, Vec<String>), ProfileError> {
+    let of = |reason: String| ProfileError(format!("the condition {text:?} {reason}"));
+    let (at, texts) = text
+        .split_once('=')
+        .filter(|(_, texts)| !texts.is_empty())
+        .ok_or_else(|| of("must be AT=VALUE[,VALUE], such as /status=completed".to_owned()))?;
+    let at =
+        Address::parse(at).map_err(|rule| of(format!("has an address that is none: it {rule}")))?;
+    let texts: Vec<_> = texts
+        .split(',')
+        .map(|text| text.trim().to_owned())
+        .collect();
+    if texts.iter().any(String::is_empty) {
+        return Err(of("has an empty value".to_owned()));
+    }
+    Ok((at, texts))
+}
+
+/// Returns the kind of document that has all these addresses.
+fn kind_of<'a>(addresses: impl Iterator<Item = &'a Address>) -> Result<Kind, ProfileError> {
+    let mut kind = None;
+    for address in addresses {
+        let here = match address {
+            Address::Json(_) => Kind::Json,
+            Address::Xml(_) => Kind::Xml,
+            Address::Form(_) => Kind::Form,
+            Address::Column(_) => Kind::Csv,
+            Address::Query(_) | Address::Header(_) | Address::Appended => continue,
+        };
+        if *kind.get_or_insert(here) != here {
+            return Err(ProfileError(
+                "the mappings are of different kinds of body: a request has only one".to_owned(),
+            ));
+        }
+    }
+    Ok(kind.unwrap_or(Kind::Query))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(maps: &[&str], only: &[&str]) -> SenderSettings {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        SenderSettings {
+            maps: owned(maps),
+            only: owned(only),
+            ..SenderSettings::default()
+        }
+    }
+
+    #[test]
+    fn a_mapping_is_checked_when_it_is_made() {
+        for (maps, only) in [
+            (&["callSid"][..], &[][..]),
+            (&["call_sid=/a"], &[]),
+            (&["callSid=a"], &[]),
+            (&["callSid=/a", "occurredAt=form:b"], &[]),
+            (&["callSid=/a"], &["/status"]),
+            (&["callSid=/a"], &["/status="]),
+            (&["callSid=/a"], &["form:status=x"]),
+            (&[], &["/status=x"]),
+            (&["callSid=appended:"], &[]),
+        ] {
+            assert!(
+                profile_of(&settings(maps, only)).is_err(),
+                "{maps:?} {only:?}"
+            );
+        }
+        let with = |change: fn(&mut SenderSettings)| {
+            let mut settings = settings(&["callSid=/a"], &[]);
+            change(&mut settings);
+            profile_of(&settings)
+        };
+        assert!(with(|_| ()).is_ok());
+        assert!(with(|settings| settings.sender = Some("nobody".to_owned())).is_err());
+        assert!(with(|settings| settings.answered = true).is_err());
+        assert!(with(|settings| settings.time_zone = Some("Europe/Rome".to_owned())).is_err());
+        assert!(
+            profile_of(&SenderSettings::default())
+                .expect("settings")
+                .is_none()
+        );
+    }
+}
