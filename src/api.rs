@@ -64,7 +64,9 @@ impl App {
             )
             .route(
                 routes::HOOK,
-                post(report::report_to_hook).get(report::report_to_hook),
+                post(report::report_to_hook)
+                    .get(report::report_to_hook)
+                    .options(report::greet_hook),
             )
             .route(routes::BILLABLE, get(billables::get_billable))
             .route(routes::VOID, post(void::void_billable))

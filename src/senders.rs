@@ -27,7 +27,7 @@ use memchr::memmem::Finder;
 use crate::billable::RawValue;
 use crate::formats::{BodyFormat, Format, ReadError};
 use address::Address;
-pub use file::{Example, Expected, Kind, Reply};
+pub use file::{Example, Expected, Handshake, Kind, Reply};
 pub use mapping::profile_of;
 pub use page::Values;
 pub use profile::{Profile, ProfileError};
@@ -37,12 +37,29 @@ pub use time::TimeFormat;
 pub use url::{Named, OWN_PARAMETERS, UrlError};
 
 /// The files of the profiles.
-const FILES: [&str; 5] = [
+const FILES: [&str; 22] = [
+    include_str!("senders/3cx.toml"),
+    include_str!("senders/africastalking.toml"),
+    include_str!("senders/asterisk-csv.toml"),
+    include_str!("senders/bandwidth.toml"),
+    include_str!("senders/cgrates.toml"),
+    include_str!("senders/cloudevents.toml"),
+    include_str!("senders/cucm.toml"),
+    include_str!("senders/exotel.toml"),
     include_str!("senders/freeswitch.toml"),
+    include_str!("senders/freeswitch-csv.toml"),
     include_str!("senders/freeswitch-xml.toml"),
+    include_str!("senders/jambonz.toml"),
     include_str!("senders/kamailio.toml"),
+    include_str!("senders/opensips.toml"),
+    include_str!("senders/plivo.toml"),
+    include_str!("senders/signalwire.toml"),
     include_str!("senders/sipgate.toml"),
+    include_str!("senders/telnyx.toml"),
+    include_str!("senders/telnyx-texml.toml"),
     include_str!("senders/twilio.toml"),
+    include_str!("senders/twilio-api.toml"),
+    include_str!("senders/vonage.toml"),
 ];
 
 static PROFILES: LazyLock<Vec<Arc<Profile>>> = LazyLock::new(|| {

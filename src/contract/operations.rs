@@ -113,11 +113,28 @@ pub static OPERATIONS: [&Operation; 23] = [
 
 /// The names of the senders' profiles, in alphabetical order.
 pub const SENDERS: &[&str] = &[
+    "3cx",
+    "africastalking",
+    "asterisk-csv",
+    "bandwidth",
+    "cgrates",
+    "cloudevents",
+    "cucm",
+    "exotel",
     "freeswitch",
+    "freeswitch-csv",
     "freeswitch-xml",
+    "jambonz",
     "kamailio",
+    "opensips",
+    "plivo",
+    "signalwire",
     "sipgate",
+    "telnyx",
+    "telnyx-texml",
     "twilio",
+    "twilio-api",
+    "vonage",
 ];
 
 /// The media type of pages.

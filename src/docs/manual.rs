@@ -9,7 +9,7 @@ use super::pages::{code, layout, table};
 use crate::contract::routes;
 
 /// The pages, by their path below `/docs`, in the order of the manual.
-const PAGES: [(&str, &str); 23] = [
+const PAGES: [(&str, &str); 40] = [
     ("", include_str!("../../docs/README.md")),
     (
         "getting-started",
@@ -19,29 +19,88 @@ const PAGES: [(&str, &str); 23] = [
     ("identity", include_str!("../../docs/identity.md")),
     ("reading", include_str!("../../docs/reading.md")),
     ("senders", include_str!("../../docs/senders/README.md")),
+    ("senders/3cx", include_str!("../../docs/senders/3cx.md")),
     (
-        "senders/freeswitch",
-        include_str!("../../docs/senders/freeswitch.md"),
-    ),
-    (
-        "senders/freeswitch-xml",
-        include_str!("../../docs/senders/freeswitch-xml.md"),
-    ),
-    (
-        "senders/sipgate",
-        include_str!("../../docs/senders/sipgate.md"),
-    ),
-    (
-        "senders/twilio",
-        include_str!("../../docs/senders/twilio.md"),
+        "senders/africastalking",
+        include_str!("../../docs/senders/africastalking.md"),
     ),
     (
         "senders/asterisk",
         include_str!("../../docs/senders/asterisk.md"),
     ),
     (
+        "senders/asterisk-csv",
+        include_str!("../../docs/senders/asterisk-csv.md"),
+    ),
+    (
+        "senders/bandwidth",
+        include_str!("../../docs/senders/bandwidth.md"),
+    ),
+    (
+        "senders/cgrates",
+        include_str!("../../docs/senders/cgrates.md"),
+    ),
+    (
+        "senders/cloudevents",
+        include_str!("../../docs/senders/cloudevents.md"),
+    ),
+    ("senders/cucm", include_str!("../../docs/senders/cucm.md")),
+    (
+        "senders/exotel",
+        include_str!("../../docs/senders/exotel.md"),
+    ),
+    (
+        "senders/freeswitch",
+        include_str!("../../docs/senders/freeswitch.md"),
+    ),
+    (
+        "senders/freeswitch-csv",
+        include_str!("../../docs/senders/freeswitch-csv.md"),
+    ),
+    (
+        "senders/freeswitch-xml",
+        include_str!("../../docs/senders/freeswitch-xml.md"),
+    ),
+    (
+        "senders/jambonz",
+        include_str!("../../docs/senders/jambonz.md"),
+    ),
+    (
         "senders/kamailio",
         include_str!("../../docs/senders/kamailio.md"),
+    ),
+    (
+        "senders/opensips",
+        include_str!("../../docs/senders/opensips.md"),
+    ),
+    ("senders/plivo", include_str!("../../docs/senders/plivo.md")),
+    (
+        "senders/signalwire",
+        include_str!("../../docs/senders/signalwire.md"),
+    ),
+    (
+        "senders/sipgate",
+        include_str!("../../docs/senders/sipgate.md"),
+    ),
+    (
+        "senders/telnyx",
+        include_str!("../../docs/senders/telnyx.md"),
+    ),
+    (
+        "senders/telnyx-texml",
+        include_str!("../../docs/senders/telnyx-texml.md"),
+    ),
+    (
+        "senders/twilio",
+        include_str!("../../docs/senders/twilio.md"),
+    ),
+    (
+        "senders/twilio-api",
+        include_str!("../../docs/senders/twilio-api.md"),
+    ),
+    (
+        "senders/vonage",
+        include_str!("../../docs/senders/vonage.md"),
     ),
     (
         "senders/mapping",

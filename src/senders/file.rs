@@ -22,6 +22,14 @@ pub enum Kind {
     Query,
 }
 
+/// How a sender checks that a URL wants its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Handshake {
+    /// Abuse protection of CloudEvents' webhooks: `OPTIONS` with `WebHook-Request-Origin`.
+    CloudEvents,
+}
+
 /// What becomes of a document behind the last value that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -80,6 +88,7 @@ pub(super) struct RawProfile {
     #[serde(default)]
     pub(super) appended: Vec<String>,
     pub(super) reply: Option<Reply>,
+    pub(super) handshake: Option<Handshake>,
     pub(super) source: Vec<RawSource>,
     #[serde(default)]
     pub(super) setup: String,
@@ -141,6 +150,7 @@ impl RawProfile {
             automatic: false,
             appended: Vec::new(),
             reply: None,
+            handshake: None,
             source: vec![source],
             setup: String::new(),
             example: Vec::new(),

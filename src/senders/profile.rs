@@ -1,6 +1,6 @@
 //! Profiles: what a sender's file says, checked.
 
-use super::file::{Example, Kind, MAPPING, RawProfile, Reply};
+use super::file::{Example, Handshake, Kind, MAPPING, RawProfile, Reply};
 use super::source::Source;
 
 /// A sender: where the fields of a report are in what it sends.
@@ -18,6 +18,8 @@ pub struct Profile {
     pub examples: Vec<Example>,
     /// The response to a request that was stored or ignored, if the sender needs a certain one.
     pub reply: Option<Reply>,
+    /// How the sender checks that a URL wants its events.
+    pub handshake: Option<Handshake>,
     /// The texts that begin what the sender appends to the URL.
     appended: Vec<String>,
     pub(super) sources: Vec<Source>,
@@ -68,6 +70,7 @@ impl Profile {
             setup: raw.setup.clone(),
             examples: raw.example.clone(),
             reply: raw.reply.clone(),
+            handshake: raw.handshake,
             appended: raw.appended.clone(),
             sources: sources.collect::<Result<_, _>>().map_err(ProfileError)?,
             raw,

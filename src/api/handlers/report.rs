@@ -24,7 +24,7 @@ use crate::billable::{
     Billable, Code, Entry, Field, FieldError, IdempotencyKey, Identity, Timestamp,
 };
 use crate::metrics::{METRICS, ReportLabels};
-use crate::senders::Event;
+use crate::senders::{Event, Handshake};
 use crate::token::Scope;
 use crate::writer::{AppendOutcome, WriteError};
 use read::{Input, Requested, Sender, read};
@@ -36,6 +36,9 @@ pub(in crate::api) const IDEMPOTENT_REPLAYED: HeaderName =
 pub(in crate::api) const BILLABLE_IGNORED: HeaderName = HeaderName::from_static("billable-ignored");
 const BILLABLE_DIFFERS: HeaderName = HeaderName::from_static("billable-differs");
 const BILLABLE_IDENTITY: HeaderName = HeaderName::from_static("billable-identity");
+const WEBHOOK_REQUEST_ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
+const WEBHOOK_ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
+const WEBHOOK_ALLOWED_RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate");
 const X_AUTOBATCH_COMPLETED: HeaderName = HeaderName::from_static("x-autobatch-completed");
 
 /// Longer bodies, in bytes, are parsed with `block_in_place`, because the largest body may take a
@@ -72,6 +75,24 @@ pub(in crate::api) async fn report_to_hook(
         request,
     )
     .await
+}
+
+/// Tells a sender that its hook wants its events.
+pub(in crate::api) async fn greet_hook(
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let (_, profile) = caller.sender();
+    let handshake = profile.and_then(|profile| profile.handshake);
+    let origin = headers.get(WEBHOOK_REQUEST_ORIGIN);
+    let (Some(Handshake::CloudEvents), Some(origin)) = (handshake, origin) else {
+        return Err(ApiError::MethodNotAllowed);
+    };
+    let allowed = [
+        (WEBHOOK_ALLOWED_ORIGIN, origin.clone()),
+        (WEBHOOK_ALLOWED_RATE, HeaderValue::from_static("*")),
+    ];
+    Ok((allowed, ()).into_response())
 }
 
 /// Stores one or more reports, and responds when all are durable.
