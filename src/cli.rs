@@ -16,6 +16,7 @@ mod progress;
 mod rebuild_totals;
 mod records;
 mod restore;
+mod send;
 mod senders;
 mod serve;
 mod table;
@@ -64,6 +65,8 @@ enum Command {
     /// List the senders whose requests are understood, show their setup, or try one.
     #[command(subcommand)]
     Senders(senders::Command),
+    /// Post files of a sender to a server, and remove each once it is stored.
+    Send(send::Args),
     /// List clients, and change the accounts that they are limited to.
     #[command(subcommand)]
     Client(client::Command),
@@ -222,6 +225,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(Command::Serve(serve)) => serve::run(&url, serve).await,
             Some(Command::Healthcheck(args)) => healthcheck::run(args).await,
             Some(Command::Token(command)) => token::run(&url, command).await,
+            Some(Command::Send(args)) => send::run(args).await,
             Some(Command::Senders(command)) => senders::run(command),
             Some(Command::Client(command)) => client::run(&url, command).await,
             Some(Command::Migrate(args)) => migrate::run(&url, args).await,

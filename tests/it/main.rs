@@ -30,6 +30,7 @@
 //! - `files`: the files that commands write and read, and which command creates a database
 //! - `start`: the first start, refusals to start, settings. `token` is tested in `access`,
 //!   `healthcheck` in `probes`, `billables check` in `check`
+//! - `send`: files of a sender that are posted to a server
 //! - `import_export`, `copy` (with `rebuild-totals`), `backup`, `verify`: moving data in, out and
 //!   between databases, and finding damage
 //! - `upgrade`: every earlier schema, concurrent starts, programs of different versions
@@ -95,6 +96,7 @@ mod recovery;
 mod refusals;
 mod report;
 mod responses;
+mod send;
 mod senders;
 mod servicestack;
 mod sessions;
