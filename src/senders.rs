@@ -6,6 +6,7 @@
 
 mod address;
 mod condition;
+mod documents;
 mod file;
 mod mapping;
 mod page;
@@ -34,7 +35,7 @@ pub use profile::{Profile, ProfileError};
 pub use read::{Event, Ignored, Mapped, Opened, Reading};
 pub use records::Request;
 pub use time::TimeFormat;
-pub use url::{Named, OWN_PARAMETERS, UrlError};
+pub use url::{Named, OWN_PARAMETERS, UrlError, check_hook, refuse_unknown};
 
 /// The files of the profiles.
 const FILES: [&str; 22] = [

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::Failure;
 use super::arguments::base_url;
 use super::table::table;
-use crate::billable::{Code, Field, RawValue, Report, Timestamp};
+use crate::billable::{Code, Field, RawReport, RawValue, Report, Timestamp};
+use crate::contract::routes;
 use crate::formats::charset::{self, Charset};
 use crate::formats::{Format, ReadError};
 use crate::senders::{self, Event, Mapped, Named, Profile, Request, UrlError, Values};
@@ -216,12 +217,21 @@ fn try_file(args: TryArgs) -> Result<(String, bool), Failure> {
         body: &body,
     };
     let of_url = |error: UrlError| Failure::Failed(error.to_string());
-    let named = Named::of(senders::own_query(parts.query, Some(&profile))).map_err(of_url)?;
+    let own = senders::own_query(parts.query, Some(&profile));
+    let named = if parts.is_get {
+        Named::default()
+    } else {
+        Named::of(own).map_err(of_url)?
+    };
     let is_answered = settings.answered || named.answered.unwrap_or_default();
     let opened = profile.open(request).map_err(failed)?;
-    let given = profile
-        .fields_of_url(parts.query, opened.kind())
-        .map_err(of_url)?;
+    let given = if parts.is_hook {
+        senders::check_hook(&profile, parts.query).map_err(of_url)?;
+        RawReport::default()
+    } else {
+        let given = profile.fields_of_url(parts.query, opened.kind());
+        given.map_err(of_url)?
+    };
     let decode = match charset {
         Charset::Windows1252 => Some(charset::windows_1252 as fn(&[u8]) -> String),
         _ => None,
@@ -233,7 +243,7 @@ fn try_file(args: TryArgs) -> Result<(String, bool), Failure> {
             Event::Ignored { reason, .. } => json!({"ignored": reason.as_str()}),
             Event::Report(mut mapped) => {
                 mapped.report.overlay(given.clone());
-                let shown = event_json(mapped, parts.is_request);
+                let shown = event_json(mapped, parts.is_request && !parts.is_hook);
                 is_refused |= shown.get("errors").is_some();
                 shown
             }
@@ -253,6 +263,9 @@ struct RecordedRequest<'a> {
     body: &'a [u8],
     /// Whether the file has a whole request.
     is_request: bool,
+    is_get: bool,
+    /// Whether it is a request to a hook, whose token says whom it bills.
+    is_hook: bool,
 }
 
 impl<'a> RecordedRequest<'a> {
@@ -264,6 +277,8 @@ impl<'a> RecordedRequest<'a> {
             query: "",
             body: input,
             is_request: input.starts_with(b"POST /") || input.starts_with(b"GET /"),
+            is_get: input.starts_with(b"GET /"),
+            is_hook: false,
         };
         let mut insert = |name: &str, value: &str| {
             let name: HeaderName = name.trim().parse().map_err(|_| malformed())?;
@@ -281,6 +296,7 @@ impl<'a> RecordedRequest<'a> {
             let target = lines.next().and_then(|line| line.split(' ').nth(1));
             let query = target.and_then(|target| target.split_once('?'));
             recorded.query = query.map_or("", |(_, query)| query);
+            recorded.is_hook = target.is_some_and(|target| target.starts_with(routes::HOOKS));
             for line in lines {
                 let (name, value) = line.split_once(':').ok_or_else(malformed)?;
                 insert(name, value)?;

@@ -14,6 +14,7 @@ pub(super) struct RawCondition {
     is: Option<Presence>,
     #[serde(rename = "in")]
     one_of: Option<Vec<String>>,
+    not: Option<Vec<String>>,
     above: Option<f64>,
     #[serde(default)]
     pub(super) absent: Absent,
@@ -50,6 +51,8 @@ pub(super) enum Test {
     Present,
     /// The text is one of these, in any letter case.
     OneOf(Vec<String>),
+    /// The text is none of these, in any letter case.
+    NoneOf(Vec<String>),
     /// The number is greater.
     Above(f64),
 }
@@ -61,6 +64,7 @@ impl RawCondition {
             at,
             is: None,
             one_of: Some(texts),
+            not: None,
             above: None,
             absent: Absent::Error,
         }
@@ -69,13 +73,19 @@ impl RawCondition {
     /// # Errors
     /// It has no test, or several.
     pub(super) fn test(&self) -> Result<Test, String> {
-        let texts = self.one_of.as_ref().filter(|texts| !texts.is_empty());
-        match (self.is, texts, self.above) {
-            (Some(Presence::Present), None, None) => Ok(Test::Present),
-            (None, Some(texts), None) => Ok(Test::OneOf(texts.clone())),
-            (None, None, Some(number)) if number.is_finite() => Ok(Test::Above(number)),
+        let given = |texts: &Option<Vec<String>>| texts.clone().filter(|texts| !texts.is_empty());
+        let above = self.above.filter(|number| number.is_finite());
+        let tests = [
+            self.is.map(|Presence::Present| Test::Present),
+            given(&self.one_of).map(Test::OneOf),
+            given(&self.not).map(Test::NoneOf),
+            above.map(Test::Above),
+        ];
+        let mut tests = tests.into_iter().flatten();
+        match (tests.next(), tests.next()) {
+            (Some(test), None) => Ok(test),
             _ => Err(format!(
-                "the condition on {} must have one of is, in and above",
+                "the condition on {} must have one of is, in, not and above",
                 self.at
             )),
         }
@@ -113,6 +123,7 @@ impl Condition {
         match &self.test {
             Test::Present => Ok(true),
             Test::OneOf(texts) => Ok(texts.iter().any(|one| one.eq_ignore_ascii_case(text))),
+            Test::NoneOf(texts) => Ok(!texts.iter().any(|one| one.eq_ignore_ascii_case(text))),
             Test::Above(least) => number(text)
                 .map(|number| number > *least)
                 .ok_or(Undecided::NotANumber),

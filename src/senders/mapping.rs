@@ -6,7 +6,7 @@ use super::address::Address;
 use super::condition::RawCondition;
 use super::file::{Kind, RawProfile, RawRule, RawSource};
 use super::profile::{Profile, ProfileError};
-use super::{find, names};
+use super::{all, find, names};
 use crate::billable::Field;
 use crate::token::SenderSettings;
 
@@ -117,6 +117,15 @@ fn mapped(settings: &SenderSettings, base: Option<&Profile>) -> Result<Profile, 
             "the sender's requests have nothing at {at}"
         )));
     }
+    let profile = Profile::check(raw.clone())?;
+    if base.is_some() || profile.reads_parameter("uuid") {
+        return Ok(profile);
+    }
+    // It may be FreeSWITCH, whose callers must not choose how their calls are read.
+    raw.appended = all()
+        .iter()
+        .flat_map(|profile| profile.raw().appended)
+        .collect();
     Profile::check(raw)
 }
 

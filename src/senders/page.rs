@@ -129,6 +129,7 @@ impl Source {
         match &condition.test {
             Test::Present => format!("there is `{at}`"),
             Test::OneOf(texts) => format!("`{at}` is `{}`", texts.join("`, `")),
+            Test::NoneOf(texts) => format!("`{at}` is not `{}`", texts.join("`, `")),
             Test::Above(number) => format!("`{at}` is above {number}"),
         }
     }

@@ -1,5 +1,6 @@
 //! Profiles: what a sender's file says, checked.
 
+use super::address::Address;
 use super::file::{Example, Handshake, Kind, MAPPING, RawProfile, Reply};
 use super::source::Source;
 
@@ -91,6 +92,18 @@ impl Profile {
     /// Whether it reads requests without a body.
     pub fn reads_query(&self) -> bool {
         self.sources.iter().any(|source| source.kind == Kind::Query)
+    }
+
+    /// Whether it reads this parameter of the URL.
+    pub(super) fn reads_parameter(&self, name: &str) -> bool {
+        let mut sources = self.sources.iter();
+        let is_here = |address: &Address| match address {
+            Address::Query(known) => known.eq_ignore_ascii_case(name),
+            _ => false,
+        };
+        sources.any(|source| {
+            source.addresses.iter().any(is_here) || source.within.as_ref().is_some_and(is_here)
+        })
     }
 
     /// Whether the sender appends something to the URL.

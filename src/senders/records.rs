@@ -1,24 +1,20 @@
-//! Finds the records of a request, and in each the values at a source's addresses.
+//! A request whose parts are decoded, and the records that a source finds in it.
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
 
 use http::HeaderMap;
-use serde_json::value::RawValue as RawJson;
 
 use super::address::Address;
+use super::documents::{csv, json, xml};
 use super::file::Kind;
 use super::source::Source;
-use super::tree::Tree;
 use super::values::{Values, bytes_of};
-use super::xml::{Element, elements};
 use crate::billable::RawValue;
-use crate::formats::csv::{MAX_COLUMNS, RowReader};
-use crate::formats::json::visit::{UpTo, raw_value};
-use crate::formats::json::{malformed, members_of};
+use crate::formats::csv::RowReader;
+use crate::formats::json::members_of;
 use crate::formats::lossless::{self, Decoder};
 use crate::formats::parameters::Parameters;
-use crate::formats::{BodyFormat, Format, MAX_ITEMS, ReadError, form};
+use crate::formats::{BodyFormat, Format, ReadError, form};
 use crate::telemetry::printable;
 
 /// The maximum number of names that a message lists, and their length in characters.
@@ -93,13 +89,15 @@ enum Body<'a> {
     Csv(Cow<'a, str>),
     Form(Parameters),
     Empty,
+    /// Of a type that no source reads.
+    Opaque,
 }
 
 impl<'a> Parts<'a> {
     /// `query` and `appended` are the parts of the request's query.
     ///
     /// # Errors
-    /// The body is in no format that a source reads, or the query or a form is malformed.
+    /// The query or a form is malformed.
     pub(super) fn of(
         request: Request<'a>,
         query: &str,
@@ -170,6 +168,7 @@ impl<'a> Parts<'a> {
     pub(super) fn described(&self) -> String {
         let (kind, names) = match &self.body {
             Body::Empty => return "an empty body".to_owned(),
+            Body::Opaque => return "a body of another type".to_owned(),
             Body::Json(text) => {
                 let members = members_of(text).unwrap_or_default().into_iter();
                 ("JSON", members.map(|(name, _)| name).collect())
@@ -214,9 +213,9 @@ impl<'a> Body<'a> {
             return Ok(Self::Empty);
         }
         // Many senders label JSON and XML with something else.
-        let format = match BodyFormat::of(content_type, body) {
-            Err(ReadError::UnsupportedType) => BodyFormat::of(None, body)?,
-            format => format?,
+        let format = BodyFormat::of(content_type, body).or_else(|_| BodyFormat::of(None, body));
+        let Ok(format) = format else {
+            return Ok(Self::Opaque);
         };
         let mut decoder = Decoder::default();
         let mut text = || decoder.decode(crate::formats::trimmed(body));
@@ -225,7 +224,7 @@ impl<'a> Body<'a> {
             BodyFormat::Plain(Format::Ndjson) => Self::Lines(text()),
             BodyFormat::Plain(Format::Xml) => Self::Xml(text()),
             BodyFormat::Plain(Format::Csv) => Self::Csv(text()),
-            BodyFormat::Plain(Format::Jsv) => return Err(ReadError::UnsupportedType),
+            BodyFormat::Plain(Format::Jsv) => Self::Opaque,
             BodyFormat::Form => Self::Form(form::fields(body, &mut decoder)?),
             BodyFormat::Multipart(boundary) => Self::Form(form::multipart_fields(
                 body,
@@ -235,160 +234,4 @@ impl<'a> Body<'a> {
             )?),
         })
     }
-}
-
-/// The values of each record, and whether they are a batch; `None` if they are none of the source's.
-type Found = Result<Option<(Vec<Vec<Option<RawValue>>>, bool)>, ReadError>;
-
-/// Reads JSON: an object is a record, and an array is a batch of them.
-fn json(source: &Source, text: &str, is_lines: bool) -> Found {
-    let documents: Vec<(usize, &str)> = if is_lines {
-        let lines = text.split('\n').enumerate();
-        lines.filter(|(_, line)| !line.trim().is_empty()).collect()
-    } else {
-        vec![(0, text)]
-    };
-    let mut is_batch = is_lines;
-    let mut values = Vec::new();
-    for (before, mut document) in documents {
-        if let Some(steps) = &source.records {
-            let mut found = [None];
-            malformed_at(Tree::of_steps(steps).find(document, &mut found), before)?;
-            match found[0] {
-                Some(found) if found.get().starts_with('[') => document = found.get(),
-                _ => return Ok(None),
-            }
-        }
-        if document.trim_start().starts_with('[') {
-            let UpTo::<&RawJson, MAX_ITEMS>(items) =
-                malformed_at(serde_json::from_str(document), before)?;
-            for item in items {
-                values.push(malformed_at(of_record(source, item.get()), before)?);
-            }
-            is_batch = true;
-        } else {
-            values.push(malformed_at(of_record(source, document), before)?);
-        }
-        if values.len() > MAX_ITEMS {
-            return Err(ReadError::TooManyItems);
-        }
-    }
-    Ok(Some((values, is_batch)))
-}
-
-/// Reads the values in a record, which must be an object.
-fn of_record(source: &Source, record: &str) -> serde_json::Result<Vec<Option<RawValue>>> {
-    let mut found = vec![None; source.addresses.len()];
-    if record.trim_start().starts_with('[') {
-        return Err(serde::de::Error::custom("not an object"));
-    }
-    source.tree.find(record, &mut found)?;
-    let read = |found: Option<&RawJson>| found.map_or(Ok(None), raw_value);
-    found.into_iter().map(read).collect()
-}
-
-fn malformed_at<T>(read: serde_json::Result<T>, before: usize) -> Result<T, ReadError> {
-    read.map_err(|error| malformed(&error, before))
-}
-
-/// Reads XML: the document is a record, or each element at the way to the records is one.
-fn xml(source: &Source, text: &str) -> Found {
-    let wanted = source.addresses.iter().enumerate();
-    let wanted: Vec<_> = wanted
-        .filter_map(|(slot, address)| match address {
-            Address::Xml(steps) => Some((slot, &**steps)),
-            _ => None,
-        })
-        .collect();
-    let way = source.records.as_deref();
-    // A record's own element is the first step of its addresses.
-    let depth = way.map_or(0, |way| way.len() - 1);
-    let mut values: Vec<Vec<Option<RawValue>>> = Vec::new();
-    let mut seen = Vec::new();
-    elements(text, source.ignores_rest, |path, element| {
-        match element {
-            Element::Start => {
-                if way.map_or(path.len() == 1, |way| path == way) {
-                    if values.len() == MAX_ITEMS {
-                        return Err(ReadError::TooManyItems);
-                    }
-                    values.push(vec![None; source.addresses.len()]);
-                    seen.clear();
-                }
-            }
-            Element::End(content) => {
-                let is_within = way.is_none_or(|way| {
-                    path.len() >= way.len() && path.iter().zip(way).all(|(a, b)| a == b)
-                });
-                let here = wanted
-                    .iter()
-                    .filter(|_| is_within)
-                    .find(|(_, steps)| path[depth..] == **steps);
-                let (Some((slot, steps)), Some(record)) = (here, values.last_mut()) else {
-                    return Ok(ControlFlow::Continue(()));
-                };
-                if seen.contains(slot) {
-                    // Nobody can tell which of them the sender means, or it is another call.
-                    if !source.ignores_rest {
-                        let path = steps.join("/");
-                        let reason = format!("the XML has more than one {path} for one event");
-                        return Err(ReadError::Malformed(reason));
-                    }
-                    return Ok(ControlFlow::Continue(()));
-                }
-                record[*slot] = Some(content.value());
-                seen.push(*slot);
-                if source.ignores_rest && way.is_none() && seen.len() == wanted.len() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    let is_found = way.is_none() || !values.is_empty();
-    Ok(is_found.then_some((values, way.is_some())))
-}
-
-/// Reads CSV: each row is a record, and several are a batch.
-fn csv(source: &Source, text: &str) -> Found {
-    let mut rows = RowReader::new(text);
-    let mut columns = vec![None; source.addresses.len()];
-    let mut header = Vec::new();
-    if source.has_header {
-        header = rows.next()?.unwrap_or_default();
-        rows.limit(header.len());
-    } else {
-        rows.limit(MAX_COLUMNS);
-    }
-    for (column, address) in columns.iter_mut().zip(&source.addresses) {
-        let Address::Column(name) = address else {
-            continue;
-        };
-        if !source.has_header {
-            *column = name.parse::<usize>().ok().map(|number| number - 1);
-            continue;
-        }
-        let is_here = |cell: &String| cell.trim().eq_ignore_ascii_case(name);
-        *column = header.iter().position(is_here);
-        if header.iter().filter(|cell| is_here(cell)).count() > 1 {
-            return Err(rows.malformed(&format!("header names the column {name} twice")));
-        }
-    }
-    if columns.iter().all(Option::is_none) {
-        // It is another file, or one without a header, whose first row would be lost.
-        return Ok(None);
-    }
-    let mut values = Vec::new();
-    while let Some(cells) = rows.next()? {
-        if values.len() == MAX_ITEMS {
-            return Err(ReadError::TooManyItems);
-        }
-        let cell = |column: &Option<usize>| {
-            let text = cells.get((*column)?)?;
-            Some(lossless::restore(text.clone()))
-        };
-        values.push(columns.iter().map(cell).collect());
-    }
-    let is_batch = values.len() != 1;
-    Ok(Some((values, is_batch)))
 }

@@ -13,6 +13,9 @@ use crate::telemetry::printable;
 /// The parameters of a URL that are no fields of a report.
 pub const OWN_PARAMETERS: [&str; 6] = ["sender", "answered", "format", "jsconfig", "debug", "_"];
 
+/// The parameters that say how a request is read.
+const NAMING: [&str; 2] = ["sender", "answered"];
+
 /// Why a URL is refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum UrlError {
@@ -84,7 +87,9 @@ impl Profile {
     pub fn fields_of_url(&self, query: &str, kind: Kind) -> Result<RawReport, UrlError> {
         let query = Parameters::parse(self.split_query(query).0)?;
         for name in query.names() {
-            refuse_unknown(name, kind)?;
+            if !self.reads_parameter(name) {
+                refuse_unknown(name, kind == Kind::Query)?;
+            }
         }
         let mut given = query.report();
         for field in Field::ALL {
@@ -103,9 +108,22 @@ impl Profile {
     }
 }
 
-/// Refuses a parameter that nobody reads: it may be a misspelt one, without which calls are billed
-/// that should not be.
-fn refuse_unknown(name: &str, kind: Kind) -> Result<(), UrlError> {
+/// Checks the query of a hook, in which only `answered` counts: the sender may have put something of its
+/// own there.
+///
+/// # Errors
+/// The query is malformed, or has a parameter that is nearly the name of another one.
+pub fn check_hook(profile: &Profile, query: &str) -> Result<(), UrlError> {
+    let query = Parameters::parse(profile.split_query(query).0)?;
+    let mut unread = query.names().filter(|name| !profile.reads_parameter(name));
+    unread.try_for_each(|name| refuse_unknown(name, true))
+}
+
+/// Refuses a parameter that nobody reads.
+///
+/// It may be a misspelt one, without which calls are billed that should not be. Where the rest of the
+/// query may be the sender's event, only what is nearly `sender` or `answered` is refused.
+pub fn refuse_unknown(name: &str, may_be_event: bool) -> Result<(), UrlError> {
     let lower = name.to_ascii_lowercase();
     let mut own = OWN_PARAMETERS.iter();
     if own.any(|own| **own == *lower) || Field::from_name(name).is_some() {
@@ -117,17 +135,13 @@ fn refuse_unknown(name: &str, kind: Kind) -> Result<(), UrlError> {
             "there is no parameter {shown}: write & instead of &amp; in this URL"
         )));
     }
-    let known = OWN_PARAMETERS
-        .into_iter()
-        .chain(Field::ALL.map(Field::camel));
     let distance = |known: &&str| damerau_levenshtein(&shown.to_lowercase(), &known.to_lowercase());
-    let Some(nearest) = known.min_by_key(distance) else {
-        return Ok(());
-    };
-    // What else is in a query may be the sender's event.
-    if kind == Kind::Query && distance(&nearest) > 1 {
+    let is_near = |known: &&str| distance(known) == 1;
+    if may_be_event && !NAMING.iter().any(is_near) {
         return Ok(());
     }
+    let known = NAMING.into_iter().chain(Field::ALL.map(Field::camel));
+    let nearest = known.min_by_key(distance).unwrap_or_default();
     Err(UrlError::Unknown(format!(
         "there is no parameter {shown}; did you mean {nearest}?"
     )))
@@ -164,13 +178,16 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_nobody_reads_is_refused_unless_it_is_an_event() {
-        for name in ["answerd", "amp;answered", "Sendr", "acountId"] {
-            assert!(refuse_unknown(name, Kind::Json).is_err(), "{name}");
-            assert!(refuse_unknown(name, Kind::Query).is_err(), "{name}");
+    fn a_parameter_that_nobody_reads_is_refused_unless_it_may_be_an_event() {
+        for name in ["answerd", "amp;answered", "Sendr"] {
+            assert!(refuse_unknown(name, false).is_err(), "{name}");
+            assert!(refuse_unknown(name, true).is_err(), "{name}");
         }
-        assert!(refuse_unknown("CallStatus", Kind::Json).is_err());
-        assert!(refuse_unknown("CallStatus", Kind::Query).is_ok());
-        assert!(refuse_unknown("FORMAT", Kind::Json).is_ok());
+        for name in ["CallStatus", "AccountSid", "c"] {
+            assert!(refuse_unknown(name, false).is_err(), "{name}");
+            assert!(refuse_unknown(name, true).is_ok(), "{name}");
+        }
+        assert!(refuse_unknown("FORMAT", false).is_ok());
+        assert!(refuse_unknown("callsid", false).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Some senders do not escape what callers choose, and make elements of the names of SIP headers.
 //! The strict reader of `formats` would refuse such a record, and the call would be free. This one
-//! has no document types and no entities but the five of XML, so it expands nothing.
+//! defines no entities but the five of XML, so it expands nothing.
 
 use std::ops::ControlFlow;
 
@@ -29,9 +29,12 @@ pub(super) struct Content<'a> {
 
 impl Content<'_> {
     /// Returns the text, or `Structure` if there are elements.
-    pub(super) fn value(&self) -> RawValue {
+    ///
+    /// # Errors
+    /// The text refers to an entity that is not defined.
+    pub(super) fn value(&self) -> Result<RawValue, ReadError> {
         if self.has_elements {
-            return RawValue::Structure;
+            return Ok(RawValue::Structure);
         }
         let mut value = Vec::with_capacity(self.raw.len());
         let mut rest = self.raw;
@@ -53,12 +56,12 @@ impl Content<'_> {
                 value.extend(character.encode_utf8(&mut [0; 4]).as_bytes());
                 rest = &rest[length..];
             } else {
-                value.push(b'&');
-                rest = &rest[1..];
+                let reason = "the XML refers to an undefined entity".to_owned();
+                return Err(ReadError::Malformed(reason));
             }
         }
         push(&mut value, rest);
-        lossless::value_of(value)
+        Ok(lossless::value_of(value))
     }
 }
 
@@ -91,6 +94,16 @@ pub(super) fn elements<'a>(
     while let Some(found) = memchr(b'<', &text.as_bytes()[at..]) {
         let start = at + found;
         let rest = &text[start..];
+        let is_outside = path.is_empty() && !is_lenient;
+        if is_outside && !text[at..start].trim().is_empty() {
+            return Err(malformed("has text outside of its root element", at));
+        }
+        if is_outside && rest.starts_with("<!") && !rest.starts_with("<!--") {
+            return Err(malformed(
+                "must not have a document type declaration",
+                start,
+            ));
+        }
         let length = markup(rest).ok_or_else(|| early(start))?;
         at = start + length;
         let tag = &rest[1..length - 1];
@@ -159,10 +172,13 @@ pub(super) fn elements<'a>(
             });
         }
     }
-    if is_done {
-        return Ok(());
+    if !is_done {
+        return Err(early(text.len()));
     }
-    Err(early(text.len()))
+    if !is_lenient && !text[at..].trim().is_empty() {
+        return Err(malformed("has text outside of its root element", at));
+    }
+    Ok(())
 }
 
 /// Returns the name without its prefix.
@@ -230,7 +246,7 @@ mod tests {
         let mut texts = Vec::new();
         elements(document, is_lenient, |path, element| {
             if let Element::End(content) = element {
-                texts.push((path.join("/"), content.value()));
+                texts.push((path.join("/"), content.value()?));
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -247,9 +263,9 @@ mod tests {
 
     #[test]
     fn elements_are_found_with_their_texts() {
-        let document = "<?xml version=\"1.0\"?>\n<!-- <c> --><a xmlns:p='u' b = \"1>2\">\n<p:b>1&amp;<![CDATA[<2>]]>&#x41;<!-- x -->&no;</p:b><b/><c ><d>x</d ></c></a>\n";
+        let document = "<?xml version=\"1.0\"?>\n<!-- <c> --><a xmlns:p='u' b = \"1>2\">\n<p:b>1&amp;<![CDATA[<2>]]>&#x41;<!-- x --></p:b><b/><c ><d>x</d ></c></a>\n";
         let expected = vec![
-            text("a/b", "1&<2>A&no;"),
+            text("a/b", "1&<2>A"),
             text("a/b", ""),
             text("a/c/d", "x"),
             structure("a/c"),
@@ -262,7 +278,7 @@ mod tests {
     #[test]
     fn what_a_caller_chooses_does_not_hide_other_elements() {
         let with = |chosen: &str| format!("<r><n>{chosen}</n><u>1</u></r>");
-        for chosen in ["a'b", "a\"b=", "=", "'", "&", "\u{1}", "]]>", "a\u{FFFE}"] {
+        for chosen in ["a'b", "a\"b=", "=", "'", "\u{1}", "]]>", "a\u{FFFE}"] {
             let found = texts(&with(chosen), true).expect("a record");
             assert!(found.contains(&text("r/u", "1")), "{chosen}");
         }
@@ -294,6 +310,11 @@ mod tests {
             "<a/><b/>",
             "<a><!-- </a>",
             "<a b='></a>",
+            "<!DOCTYPE a><a/>",
+            "x<a/>",
+            "<a/>x",
+            "<a>&x;</a>",
+            "<a>&</a>",
             &deep,
         ] {
             assert!(texts(document, false).is_err(), "{document:.40}");

@@ -224,7 +224,7 @@ fn a_profile_that_contradicts_itself_is_refused() {
         ),
         (
             "only = [{ at = \"/a\" }]\ncallSid = { at = [\"/a\"] }",
-            "must have one of is, in and above",
+            "must have one of is, in, not and above",
         ),
         (
             "only = [{ at = \"/a\", is = \"present\", above = 1 }]\ncallSid = { at = [\"/a\"] }",
@@ -464,6 +464,80 @@ async fn what_a_caller_appends_to_the_url_does_not_choose_how_the_call_is_read()
     assert_eq!(database.ids().await.len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapping_reads_the_url_and_what_freeswitch_appends_to_it_changes_nothing() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let of = |name: &'static str, arguments: &[&'static str]| {
+        client_with(
+            &server,
+            &database,
+            &[&["--client", name], arguments].concat(),
+        )
+    };
+    let maps = [
+        "--map",
+        "callSid=query:c",
+        "--map",
+        "accountId=query:tenant",
+        "--map",
+        "customerId=/c",
+    ];
+    let by_query = of("query", &maps);
+    let reply = send(
+        by_query
+            .post("/billables?tenant=acc&c=m1")
+            .json(&json!({"c": "cus"})),
+    )
+    .await;
+    assert_eq!(
+        (reply.status, &reply.json()["callSid"]),
+        (201, &json!("m1")),
+        "{reply:?}"
+    );
+    let record = json!({"variables": {"uuid": "r5"}});
+    let by_record = of("record", &["--map", "callSid=/variables/uuid"]);
+    for appended in [
+        "",
+        "&callSid=evil",
+        "&sender=kamailio",
+        "&answered=true",
+        "%ff",
+    ] {
+        for mark in ["?", "&"] {
+            let path = format!("/billables?accountId=acc&customerId=cus{mark}uuid=1{appended}");
+            let reply = send(by_record.post(&path).json(&record)).await;
+            assert!(matches!(reply.status, 200 | 201), "{path}: {reply:?}");
+            assert_eq!(reply.json()["callSid"], "r5", "{path}");
+        }
+    }
+    let twilio = server.client();
+    let path = format!(
+        "/billables?sender=twilio&accountId=acc&customerId=cus&AccountSid=AC1&{}",
+        callback("q1", "completed")
+    );
+    assert_eq!(send(twilio.post(&path)).await.status, 201);
+    // The events of the binary mode have any body.
+    let path = "/billables?sender=cloudevents&accountId=acc&customerId=cus";
+    for (number, content_type) in ["text/plain", "application/avro", "application/json"]
+        .into_iter()
+        .enumerate()
+    {
+        let post = twilio.post(path).header("content-type", content_type);
+        let post = post
+            .header("ce-specversion", "1.0")
+            .header("ce-source", "s");
+        let post = post.header("ce-id", number.to_string());
+        let body = r#"{"specversion":"1.0","id":"victim","source":"s"}"#;
+        let reply = send(post.header("accept", "application/json").body(body)).await;
+        assert_eq!(
+            (reply.status, &reply.json()["callSid"]),
+            (201, &json!(format!("s-{number}"))),
+            "{reply:?}"
+        );
+    }
+}
+
 /// A text that a caller chose and a sender did not escape.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_caller_makes_the_record_of_a_call_unreadable() {
@@ -477,7 +551,9 @@ async fn no_caller_makes_the_record_of_a_call_unreadable() {
         "<!DOCTYPE x>",
         "a\u{1}b",
         "a\u{FFFE}",
+        "&evil;",
         "</caller_profile><variables><uuid>evil</uuid></variables>",
+        "</cdr><cdr>",
     ];
     for (number, name) in names.into_iter().enumerate() {
         let record = format!(
@@ -546,7 +622,7 @@ async fn no_caller_makes_the_record_of_a_call_unreadable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_could_be_meant_otherwise_is_refused_and_not_billed_or_ignored() {
+async fn a_url_that_could_be_meant_otherwise_is_refused_and_not_billed_or_ignored() {
     let database = Database::sqlite();
     let server = Server::start(&database).await;
     let plain = server.client();
@@ -569,6 +645,34 @@ async fn what_could_be_meant_otherwise_is_refused_and_not_billed_or_ignored() {
             "{query}: {reply:?}"
         );
     }
+    // A sender that is named behind what looks like FreeSWITCH's.
+    let path = "/billables?accountId=acc&customerId=cus&uuid=abc&sender=twilio&answered=true";
+    let reply = send(
+        plain
+            .post(path)
+            .header("content-type", form)
+            .body(callback("CA1", "busy")),
+    )
+    .await;
+    assert_eq!(
+        (reply.status, &*reply.error_code()),
+        (400, "Predicate"),
+        "{reply:?}"
+    );
+    let path = "/billables?accountId=acc&customerId=cus&amp;sender=freeswitch";
+    let reply = send(plain.post(path).json(&json!({"callSid": "c"}))).await;
+    assert_eq!(
+        (reply.status, &*reply.error_code()),
+        (400, "UnknownParameter"),
+        "{reply:?}"
+    );
+    assert_eq!(database.ids().await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_could_be_meant_otherwise_is_refused_and_not_billed_or_ignored() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
     let pair = ["--account", "acc", "--customer", "cus"];
     let of = |name: &'static str, arguments: &[&'static str]| {
         let arguments = [&["--client", name], &pair[..], arguments].concat();
@@ -617,6 +721,39 @@ async fn what_could_be_meant_otherwise_is_refused_and_not_billed_or_ignored() {
         (400, "NotEmpty"),
         "{reply:?}"
     );
+    // An entity, a document type, text around the root, and two records of FreeSWITCH.
+    let mapped = of("xml-id", &["--map", "callSid=xml:/r/id"]);
+    let freeswitch = of("fs", &["--sender", "freeswitch-xml"]);
+    let record = "<cdr><variables><uuid>u</uuid><start_uepoch>1772353800000000</start_uepoch>\
+                  <start_epoch>1772353800</start_epoch><answer_epoch>1</answer_epoch></variables></cdr>";
+    let two = format!("<?xml version=\"1.0\"?>\n{record}\n<?xml version=\"1.0\"?>\n{record}");
+    let repeated = record.replace("<uuid>u", "<uuid>v</uuid><uuid>u");
+    for (client, body) in [
+        (
+            &mapped,
+            "<!DOCTYPE r [<!ENTITY e \"x\">]><r><id>&e;</id></r>",
+        ),
+        (&mapped, "<r><id>a&nbsp;b</id></r>"),
+        (&mapped, "junk<r><id>a</id></r>"),
+        (&mapped, "<r><id>a</id></r>junk"),
+        (&freeswitch, &*two),
+        (&freeswitch, &repeated),
+        (&freeswitch, &format!("{record}\n{record}")),
+    ] {
+        let post = client
+            .post("/billables")
+            .header("accept", "application/json");
+        let reply = send(
+            post.header("content-type", "text/xml")
+                .body(body.to_owned()),
+        )
+        .await;
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (400, "SerializationException"),
+            "{body}: {reply:?}"
+        );
+    }
     assert_eq!(database.ids().await.len(), 0);
     // A limit that would cut off what a token reports.
     let (code, errors) = refused(&database, &["client", "accounts", "only", "other"]);
@@ -744,7 +881,7 @@ async fn a_hook_stores_what_its_sender_sends() {
         "{reply:?}"
     );
     // All that is in its query is the sender's.
-    let query = "?sender=somebody&accountId=victim&callSid=evil&answered=no&x=1";
+    let query = "?accountId=victim&callSid=evil&occurredAt=1990-01-01&AccountSid=1&x=1";
     let reply = post_form(
         &client,
         &format!("{path}{query}"),
@@ -761,6 +898,26 @@ async fn a_hook_stores_what_its_sender_sends() {
         header(&reply, "billable-ignored"),
         Some("answered".to_owned())
     );
+    // What is nearly the name of a parameter may be meant so.
+    for query in [
+        "answered=yes",
+        "answerd=true",
+        "answered=true&sender=",
+        "sender=somebody",
+    ] {
+        let reply = post_form(&client, &format!("{path}?{query}"), callback("CA1", "busy")).await;
+        assert_eq!(reply.status, 400, "{query}: {reply:?}");
+    }
+    let reply = post_form(
+        &client,
+        &format!("{path}?answered=true"),
+        callback("CA1", "busy"),
+    )
+    .await;
+    assert_eq!(
+        header(&reply, "billable-ignored"),
+        Some("answered".to_owned())
+    );
     let by_query = client.bare(
         Method::GET,
         &format!("{path}?{}", callback("CA3", "completed")),
@@ -771,6 +928,14 @@ async fn a_hook_stores_what_its_sender_sends() {
         &format!("{path}?{}", callback("CA4", "completed")),
     );
     assert_eq!(head.send().await.unwrap().status(), 405);
+    assert_eq!(database.ids().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_answers_the_methods_that_its_sender_uses() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let client = server.client();
     // A profile that reads no query stores nothing by GET.
     let arguments = [
         "token",
@@ -822,7 +987,7 @@ async fn a_hook_stores_what_its_sender_sends() {
         (200, "eventemitter.example.com")
     );
     assert_eq!(ask(&other).await.unwrap().status(), 405);
-    assert_eq!(database.ids().await.len(), 2);
+    assert_eq!(database.ids().await.len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -371,6 +371,24 @@ async fn a_sender_that_nobody_mapped_is_refused_instead_of_billed_once_per_event
         );
         assert!(reply.body.contains(members), "{reply:?}");
     }
+    // Nor are events that only name a session, or that are in the query.
+    for (query, body, members) in [
+        ("sessionId=S", event, "call_sid, call_status"),
+        ("sessionId=S&uuid=1&format=json", "", "uuid"),
+        (
+            "accountId=acc&customerId=cus&call_sid=a2fc117f-0001&call_status=trying",
+            "",
+            "call_sid, call_status",
+        ),
+    ] {
+        let reply = send(post(query, json, body)).await;
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (400, "NothingRecognised"),
+            "{query}"
+        );
+        assert!(reply.body.contains(members), "{reply:?}");
+    }
     assert_eq!(database.ids().await.len(), 0);
     // What names the call, a key, or whom to bill is recognised; an empty body says nothing at all.
     let own = r#"{"accountId":"acc","customerId":"cus","note":"x"}"#;

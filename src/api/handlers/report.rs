@@ -119,7 +119,7 @@ pub(in crate::api) async fn report_billables(
     let now = app.trust.now()?;
     let caller = caller.renewed(&app.tokens, now)?;
     let query = query.as_deref().unwrap_or_default();
-    let sender = Sender::of(&caller, style, query)?;
+    let sender = Sender::of(&caller, &head.method, style, query)?;
     if let Some(name) = sender.name() {
         Known::set_sender(&head.extensions, name);
     }

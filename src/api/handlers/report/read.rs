@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use quick_xml::escape::escape;
 
 use crate::api::ApiError;
@@ -31,31 +31,30 @@ pub(super) struct Sender {
     is_answered: bool,
     /// What the token sets.
     settings: Option<Arc<SenderSettings>>,
+    /// Whether a sender is named where FreeSWITCH appends what a caller chose.
+    names_more: bool,
 }
 
 impl Sender {
     /// What the token sets cannot be set aside. What it does not set, the URL may name.
-    pub(super) fn of(caller: &Caller, style: RouteStyle, query: &str) -> Result<Self, ApiError> {
+    pub(super) fn of(
+        caller: &Caller,
+        method: &Method,
+        style: RouteStyle,
+        query: &str,
+    ) -> Result<Self, ApiError> {
         let (settings, profile) = caller.sender();
         let is_operation = matches!(style, RouteStyle::Operation { .. });
         if is_operation && profile.is_some() {
             return Err(ApiError::SenderRoute);
         }
-        let is_hook = settings.is_some_and(|settings| settings.is_hook);
         let own = senders::own_query(query, profile.map(|profile| &**profile));
-        let named = match (is_operation, is_hook) {
-            // Routes by name ignore parameters that they do not know.
-            (true, _) => Named::default(),
-            (false, false) => Named::of(own)?,
-            // What is in the query may be the sender's own.
-            (false, true) => {
-                let named = Named::of(own).unwrap_or_default();
-                let is_known = |name: &String| senders::find(name).is_some();
-                Named {
-                    sender: named.sender.filter(is_known),
-                    ..named
-                }
-            }
+        let named = if is_operation || *method != Method::POST {
+            // Routes by name ignore parameters that they do not know, and the query of a GET is the
+            // sender's event.
+            Named::default()
+        } else {
+            Named::of(own)?
         };
         let profile = match (profile, named.sender) {
             (Some(profile), Some(name)) if !profile.name.eq_ignore_ascii_case(&name) => {
@@ -85,6 +84,7 @@ impl Sender {
             profile,
             is_answered,
             settings: settings.cloned(),
+            names_more: Named::of(&query[own.len()..]).unwrap_or_default() != Named::default(),
         })
     }
 
@@ -211,6 +211,7 @@ fn read_with(
 ) -> Result<Requested, ApiError> {
     let opened = profile.open(request)?;
     let given = if sender.is_hook() {
+        senders::check_hook(profile, request.query)?;
         RawReport::default()
     } else {
         profile.fields_of_url(request.query, opened.kind())?
@@ -274,6 +275,18 @@ fn read_plain(
     let (mut query, mut hints) = (input.query, Vec::new());
     let is_operation = match input.style {
         RouteStyle::Resource { .. } => {
+            let appends = recognised
+                .as_ref()
+                .is_some_and(|recognised| recognised.profile.appends());
+            if sender.names_more && !appends {
+                return Err(ApiError::parameter(
+                    "Sender",
+                    "must stand before uuid in the URL",
+                ));
+            }
+            if query.contains("&amp;") {
+                senders::refuse_unknown("amp;", true)?;
+            }
             if let Some(recognised) = recognised {
                 (query, _) = recognised.profile.split_query(query);
                 hints = recognised.reports;
