@@ -1,14 +1,15 @@
 //! `billables send`: posts files of a sender to a server, and removes each once it is stored.
 //!
-//! What is refused is kept, with the reason beside it. What could not be sent is repeated. Each file is
-//! locked while it is sent, so that two runs do not send the same one; if they did, it would still be
-//! one billable.
+//! What is refused is kept, with the reason beside it. What could not be sent is repeated, so a report
+//! whose answer is lost is sent again: it is one billable if it names its call. Each file is locked while
+//! it is sent, so that two runs do not send the same one, and it is removed only if it is still what was
+//! sent.
 
 mod server;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -77,7 +78,7 @@ enum Sent {
     Stored,
     Ignored,
     Refused,
-    /// It could not be sent in time, or is empty.
+    /// It is empty, cannot be read, or could not be sent in time.
     Left,
     /// Another run sends it.
     Elsewhere,
@@ -90,6 +91,7 @@ struct Counts {
     ignored: u64,
     refused: u64,
     left: u64,
+    elsewhere: u64,
 }
 
 impl Counts {
@@ -99,12 +101,12 @@ impl Counts {
             Sent::Ignored => self.ignored += 1,
             Sent::Refused => self.refused += 1,
             Sent::Left => self.left += 1,
-            Sent::Elsewhere => {}
+            Sent::Elsewhere => self.elsewhere += 1,
         }
     }
 
     fn all(self) -> u64 {
-        self.stored + self.ignored + self.refused + self.left
+        self.stored + self.ignored + self.refused + self.left + self.elsewhere
     }
 }
 
@@ -115,18 +117,25 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let sender = FileSender::new(&args)?;
     let mut stop = std::pin::pin!(stopped());
     let mut total = Counts::default();
+    let mut is_first = true;
     loop {
-        let files = sender.files(&paths)?;
-        let pass = sender.send_all(files);
-        let counts = tokio::select! {
-            counts = pass => counts?,
-            () = &mut stop => break,
+        let files = sender.files(&paths, is_first)?;
+        is_first = false;
+        let (count, mut counts) = (as_u64(files.len()), Counts::default());
+        let is_stopped = tokio::select! {
+            sent = sender.send_all(files, &mut counts) => {
+                sent?;
+                false
+            }
+            () = &mut stop => true,
         };
+        // What was not sent before the stop.
+        counts.left += count - counts.all();
         total.stored += counts.stored;
         total.ignored += counts.ignored;
         total.refused += counts.refused;
         total.left = counts.left;
-        if !watch {
+        if !watch || is_stopped {
             break;
         }
         tokio::select! {
@@ -139,6 +148,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         ignored,
         refused,
         left,
+        elsewhere: _,
     } = total;
     println!("stored {stored}, ignored {ignored}, refused {refused}, left {left}");
     if refused + left > 0 {
@@ -168,8 +178,8 @@ async fn stopped() {
 struct FileSender {
     server: Server,
     patience: Duration,
-    /// What this run does not send again.
-    refused: Mutex<BTreeSet<PathBuf>>,
+    /// What this run does not send again: what was refused, and what could not be removed.
+    done: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl FileSender {
@@ -185,18 +195,21 @@ impl FileSender {
         Ok(Self {
             server: Server::new(args)?,
             patience: args.timeout,
-            refused: Mutex::default(),
+            done: Mutex::default(),
         })
     }
 
-    /// Returns the files that are to be sent.
-    fn files(&self, paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    /// Returns the files that are to be sent. A path that is gone later is no error: it was sent.
+    fn files(&self, paths: &[PathBuf], is_first: bool) -> Result<Vec<PathBuf>, Failure> {
         let failed = |path: &Path, error: std::io::Error| {
             Failure::Failed(format!("cannot read {}: {error}", path.display()))
         };
         let mut files = BTreeSet::new();
         for path in paths {
-            let metadata = fs::metadata(path).map_err(|error| failed(path, error))?;
+            let metadata = match fs::metadata(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound && !is_first => continue,
+                metadata => metadata.map_err(|error| failed(path, error))?,
+            };
             if !metadata.is_dir() {
                 files.insert(path.clone());
                 continue;
@@ -206,34 +219,34 @@ impl FileSender {
                 let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
                 let name = entry.file_name();
                 let name = name.to_string_lossy();
-                let is_ours = name.ends_with(REFUSED);
-                if is_file && !is_ours && !name.starts_with('.') {
+                if is_file && !name.starts_with('.') {
                     files.insert(entry.path());
                 }
             }
         }
-        let refused = self.refused();
-        Ok(files
-            .into_iter()
-            .filter(|file| !refused.contains(file))
-            .collect())
+        let done = self.done();
+        let is_reason = |file: &Path| {
+            file.as_os_str()
+                .as_encoded_bytes()
+                .ends_with(REFUSED.as_bytes())
+        };
+        files.retain(|file| !done.contains(file) && !is_reason(file));
+        Ok(files.into_iter().collect())
     }
 
-    fn refused(&self) -> std::sync::MutexGuard<'_, BTreeSet<PathBuf>> {
-        self.refused.lock().expect("nothing panics under this lock")
+    fn done(&self) -> std::sync::MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.done.lock().expect("nothing panics under this lock")
     }
 
-    async fn send_all(&self, files: Vec<PathBuf>) -> Result<Counts, Failure> {
-        let total = u64::try_from(files.len()).unwrap_or(u64::MAX);
-        let mut progress = Progress::new("sending", Some(total));
+    async fn send_all(&self, files: Vec<PathBuf>, counts: &mut Counts) -> Result<(), Failure> {
+        let mut progress = Progress::new("sending", Some(as_u64(files.len())));
         let sent = stream::iter(files).map(async |file: PathBuf| self.send(&file).await);
         let mut sent = std::pin::pin!(sent.buffer_unordered(AT_ONCE));
-        let mut counts = Counts::default();
         while let Some(sent) = sent.next().await {
             counts.add(sent?);
             progress.at(counts.all(), counts.all());
         }
-        Ok(counts)
+        Ok(())
     }
 
     /// Sends a file, and removes it once it is stored or ignored.
@@ -246,15 +259,21 @@ impl FileSender {
             Ok(Sent::Left)
         };
         // Another run may have sent it since the directory was read.
-        let file = match File::open(path) {
+        let mut file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Sent::Elsewhere),
             Err(error) => return left(&format!("cannot be read: {error}")),
         };
-        if file.try_lock().is_err() || !is_same(&file, path) {
-            return Ok(Sent::Elsewhere);
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Sent::Elsewhere),
+            Err(TryLockError::Error(error)) => return left(&format!("cannot be locked: {error}")),
         }
         wait_until_settled(&file).await;
+        let before = State::of(file.metadata());
+        if before.is_none() || before != State::of(fs::metadata(path)) {
+            return Ok(Sent::Elsewhere);
+        }
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         if length == 0 {
             return left("is empty");
@@ -263,19 +282,27 @@ impl FileSender {
             self.keep(path, &format!("the file is larger than {MAX_FILE} bytes"));
             return Ok(Sent::Refused);
         }
-        let body = match fs::read(path) {
-            Ok(body) => Bytes::from(body),
-            Err(error) => return left(&format!("cannot be read: {error}")),
-        };
+        let mut body = Vec::new();
+        if let Err(error) = file.read_to_end(&mut body) {
+            return left(&format!("cannot be read: {error}"));
+        }
+        let body = Bytes::from(body);
         let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
             let (reason, wanted) = match self.server.post(path, body.clone()).await {
                 Ok(answer) if answer.status.is_success() => {
-                    remove(path);
-                    if answer.headers.contains_key("billable-ignored") {
-                        return Ok(Sent::Ignored);
+                    let Some(sent) = answer.sent() else {
+                        return left("what answered is not the service: look at --to");
+                    };
+                    if before != State::of(fs::metadata(path)) {
+                        return left("changed while it was sent, so it is sent again");
                     }
-                    return Ok(Sent::Stored);
+                    if let Err(error) = fs::remove_file(path) {
+                        self.done().insert(path.to_owned());
+                        return left(&format!("was sent, but cannot be removed: {error}"));
+                    }
+                    let _ = fs::remove_file(beside(path));
+                    return Ok(sent);
                 }
                 Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => {
                     return Err(Failure::Failed(answer.shown()));
@@ -304,16 +331,31 @@ impl FileSender {
         if let Err(error) = fs::write(beside(path), format!("{reason}\n")) {
             print_line(&format!("{}: {error}", beside(path).display()));
         }
-        self.refused().insert(path.to_owned());
+        self.done().insert(path.to_owned());
     }
 }
 
-/// Whether a path still leads to this file.
-fn is_same(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-        _ => false,
+/// Which file it is, and when and how long it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    file: (u64, u64),
+    length: u64,
+    written: (i64, i64),
+}
+
+impl State {
+    fn of(metadata: io::Result<Metadata>) -> Option<Self> {
+        let metadata = metadata.ok()?;
+        Some(Self {
+            file: (metadata.dev(), metadata.ino()),
+            length: metadata.len(),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+        })
     }
+}
+
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 /// Waits until nobody has written the file for a while.
@@ -334,14 +376,4 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(REFUSED);
     name.into()
-}
-
-fn remove(path: &Path) {
-    if let Err(error) = fs::remove_file(path) {
-        print_line(&format!(
-            "{}: stored, but cannot be removed: {error}",
-            path.display()
-        ));
-    }
-    let _ = fs::remove_file(beside(path));
 }

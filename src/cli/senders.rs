@@ -223,7 +223,18 @@ fn try_file(args: TryArgs) -> Result<(String, bool), Failure> {
     } else {
         Named::of(own).map_err(of_url)?
     };
+    let is_other = |name: &String| !name.eq_ignore_ascii_case(&profile.name);
+    if let Some(other) = named.sender.filter(is_other) {
+        return Err(Failure::Usage(format!(
+            "the request's URL names the sender {other}"
+        )));
+    }
     let is_answered = settings.answered || named.answered.unwrap_or_default();
+    if is_answered && !profile.knows_answered() {
+        return Err(Failure::Usage(
+            "the sender does not say which calls were answered, as the URL asks".to_owned(),
+        ));
+    }
     let opened = profile.open(request).map_err(failed)?;
     let given = if parts.is_hook {
         senders::check_hook(&profile, parts.query).map_err(of_url)?;

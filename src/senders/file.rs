@@ -216,9 +216,11 @@ impl RawSource {
 }
 
 impl RawRule {
-    pub(super) fn at(address: Address) -> Self {
+    /// A rule for another address than the old one's. The sender encodes all its values alike.
+    pub(super) fn instead(old: Option<&Self>, address: Address) -> Self {
         Self {
             at: vec![address],
+            decode: old.and_then(|old| old.decode),
             ..Self::default()
         }
     }

@@ -91,7 +91,7 @@ fn mapped(settings: &SenderSettings, base: Option<&Profile>) -> Result<Profile, 
             let rule = source.rule_mut(*field);
             match rule {
                 Some(rule) if changed[*field as usize] => rule.at.push(at),
-                _ => *rule = Some(RawRule::at(at)),
+                _ => *rule = Some(RawRule::instead(rule.as_ref(), at)),
             }
             changed[*field as usize] = true;
         }

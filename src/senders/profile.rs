@@ -95,7 +95,7 @@ impl Profile {
     }
 
     /// Whether it reads this parameter of the URL.
-    pub(super) fn reads_parameter(&self, name: &str) -> bool {
+    pub fn reads_parameter(&self, name: &str) -> bool {
         let mut sources = self.sources.iter();
         let is_here = |address: &Address| match address {
             Address::Query(known) => known.eq_ignore_ascii_case(name),

@@ -51,16 +51,27 @@ impl Named {
             [_] => return rule("Sender", "must not be empty"),
             _ => return rule("Sender", "must be given only once"),
         };
-        let answered = match &*values(own, "answered") {
-            [] => None,
+        Ok(Self {
+            sender,
+            answered: Self::answered(own)?,
+        })
+    }
+
+    /// Reads whether only answered calls count.
+    ///
+    /// # Errors
+    /// The parameter is empty, repeated or none of its values.
+    pub fn answered(own: &str) -> Result<Option<bool>, UrlError> {
+        let rule = |rule: &str| Err(UrlError::Parameter("Answered", rule.to_owned()));
+        match &*values(own, "answered") {
+            [] => Ok(None),
             [text] => match &*text.to_ascii_lowercase() {
-                "true" | "1" => Some(true),
-                "false" | "0" => Some(false),
-                _ => return rule("Answered", "must be true or false"),
+                "true" | "1" => Ok(Some(true)),
+                "false" | "0" => Ok(Some(false)),
+                _ => rule("must be true or false"),
             },
-            _ => return rule("Answered", "must be given only once"),
-        };
-        Ok(Self { sender, answered })
+            _ => rule("must be given only once"),
+        }
     }
 }
 

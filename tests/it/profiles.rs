@@ -1107,7 +1107,7 @@ fn settings_that_contradict_each_other_are_refused_before_anything_is_stored() {
         ),
         (
             &["--sender", "twilio", "--scope", "read"],
-            "needs the scope report",
+            "need the scope report",
         ),
         (
             &["--sender", "twilio", "--time-zone", "Mars/Olympus"],

@@ -208,6 +208,69 @@ async fn files_that_come_later_are_sent_while_it_watches() {
     assert_eq!(refusals["items"].as_array().unwrap().len(), 1);
 }
 
+/// A line that came while the file was sent must not be removed with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_while_it_is_sent_is_kept() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let spool = Spool::new(&server);
+    server.kill();
+    spool.write("calls.csv", "accountId,customerId,callSid\nacc,cus,CA1\n");
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = proxy.local_addr().unwrap().to_string();
+    let to = format!("http://{address}/");
+    let child = spawn(&mut spool.send(&database, &to, &["--timeout", "60s"]));
+    // The file was read before this connection, which is never answered.
+    let connection = proxy.accept().await.unwrap();
+    let path = spool.files.path().join("calls.csv");
+    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    std::io::Write::write_all(&mut file, b"acc,cus,CA2\n").unwrap();
+    drop((connection, proxy));
+    let _server = Server::start_with(&database, &["--listen", &address]).await;
+    let (code, shown, errors) = ended(child);
+    assert_eq!(
+        (code, &*shown),
+        (1, "stored 0, ignored 0, refused 0, left 1\n"),
+        "{errors}"
+    );
+    assert!(errors.contains("changed while it was sent"), "{errors}");
+    let (code, shown, errors) = run(&mut spool.send(&database, &to, &[]));
+    assert_eq!(
+        (code, &*shown),
+        (0, "stored 1, ignored 0, refused 0, left 0\n"),
+        "{errors}"
+    );
+    assert_eq!(database.ids().await.len(), 2);
+}
+
+/// A proxy that answers something for the service.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_success_of_another_server_removes_nothing() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let spool = Spool::new(&server);
+    spool.write("a.json", &record("u1", "1"));
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = format!("http://{}/", proxy.local_addr().unwrap());
+    let answering = tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut stream, _) = proxy.accept().await.unwrap();
+        let mut read = [0; 4096];
+        let _ = stream.read(&mut read).await.unwrap();
+        let reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        stream.write_all(reply.as_bytes()).await.unwrap();
+    });
+    let arguments = ["--sender", "freeswitch", "--timeout", "1s"];
+    let (code, shown, errors) = ended(spawn(&mut spool.send(&database, &to, &arguments)));
+    answering.await.unwrap();
+    assert_eq!(
+        (code, &*shown),
+        (1, "stored 0, ignored 0, refused 0, left 1\n"),
+        "{errors}"
+    );
+    assert_eq!(spool.names(), ["a.json"]);
+}
+
 async fn until(spool: &Spool, names: &[&str]) {
     let waiting = async {
         while spool.names() != names {

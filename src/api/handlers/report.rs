@@ -168,7 +168,12 @@ pub(in crate::api) async fn report_billables(
             is_any_different = true;
         }
     }
-    let batch = BatchResult::of(outcomes, is_batch, |billable| caller.sees(billable));
+    let batch = BatchResult::of(
+        outcomes,
+        is_batch,
+        |entry| index_of(entry, &ignored),
+        |billable| caller.sees(billable),
+    );
     let mut response = match batch.result {
         Ok(billables) => stored(
             response_format,
@@ -189,7 +194,9 @@ pub(in crate::api) async fn report_billables(
     };
     let differing = differing.map(HeaderValue::from_static);
     headers.extend(differing.map(|fields| (BILLABLE_DIFFERS, fields)));
-    headers.extend(identities(kinds).map(|identities| (BILLABLE_IDENTITY, identities)));
+    headers.extend(words(kinds).map(|identities| (BILLABLE_IDENTITY, identities)));
+    let reasons = ignored.iter().map(|event| event.reason.as_str());
+    headers.extend(words(reasons.collect()).map(|reasons| (BILLABLE_IGNORED, reasons)));
     if is_batch && matches!(style, RouteStyle::Operation { .. }) && batch.items > 0 {
         headers.insert(X_AUTOBATCH_COMPLETED, batch.completed.into());
     }
@@ -283,12 +290,20 @@ fn count(identity: &'static str, outcome: &Result<AppendOutcome, WriteError>) {
     METRICS.reports.get_or_create(&labels).inc();
 }
 
-/// Returns each kind of identity that the reports have, once, or `None` if there are no reports.
-fn identities(mut kinds: Vec<&str>) -> Option<HeaderValue> {
+/// Returns each of these words once, or `None` if there are none.
+fn words(mut kinds: Vec<&str>) -> Option<HeaderValue> {
     kinds.sort_unstable();
     kinds.dedup();
     let kinds = (!kinds.is_empty()).then(|| kinds.join(", "))?;
     Some(HeaderValue::from_str(&kinds).expect("words are visible ASCII"))
+}
+
+/// Returns the index in the request of the entry with this index among those that are not ignored.
+fn index_of(entry: usize, ignored: &[IgnoredEvent]) -> usize {
+    // Their indices ascend.
+    ignored.iter().fold(entry, |index, event| {
+        index + usize::from(event.index <= index)
+    })
 }
 
 /// The combined result of all items.
@@ -306,6 +321,7 @@ impl BatchResult {
     fn of(
         outcomes: Vec<Result<AppendOutcome, WriteError>>,
         is_batch: bool,
+        index_of: impl Fn(usize) -> usize,
         sees: impl Fn(&Billable) -> bool,
     ) -> Self {
         let items = outcomes.len();
@@ -318,7 +334,8 @@ impl BatchResult {
         let mut conflicts = Vec::new();
         let mut failure = None;
         let mut completed = None;
-        for (index, outcome) in outcomes.into_iter().enumerate() {
+        for (entry, outcome) in outcomes.into_iter().enumerate() {
+            let index = index_of(entry);
             match outcome {
                 Ok(AppendOutcome::Stored(billable)) => billables.push((billable, false)),
                 Ok(AppendOutcome::Replayed(billable)) => billables.push((billable, true)),
@@ -400,14 +417,14 @@ mod tests {
                 Err(WriteError::Unavailable),
             ]
         };
-        let batch = BatchResult::of(outcomes(), true, |_| true);
+        let batch = BatchResult::of(outcomes(), true, |entry| entry, |_| true);
         assert_eq!((batch.items, batch.completed), (4, 1));
         let error = batch.result.expect_err("an unknown outcome");
         assert_eq!(error.code(), "StoreUnavailable");
         assert_eq!(error.response_status().index, Some(1));
 
         let code = |outcomes| {
-            let batch = BatchResult::of(outcomes, true, |_| true);
+            let batch = BatchResult::of(outcomes, true, |entry| entry, |_| true);
             batch.result.expect_err("a failure").code()
         };
         let full = || Err(WriteError::Full);
@@ -420,7 +437,7 @@ mod tests {
         );
 
         let certain = outcomes().into_iter().take(3).collect();
-        let batch = BatchResult::of(certain, true, |_| true);
+        let batch = BatchResult::of(certain, true, |entry| entry, |_| true);
         assert_eq!(batch.completed, 1);
         let status = batch.result.expect_err("a conflict").response_status();
         assert_eq!(

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::Args;
+use super::{Args, Sent};
 use crate::cli::Failure;
 use crate::contract::routes;
 use crate::telemetry::{chain, printable};
@@ -105,11 +105,20 @@ impl Server {
 /// The answer to a file.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    headers: HeaderMap,
     body: Bytes,
 }
 
 impl Answer {
+    /// Returns what a success means, or `None` if it is none of the service's: a proxy may answer, too.
+    pub(super) fn sent(&self) -> Option<Sent> {
+        if self.headers.contains_key("billable-identity") {
+            return Some(Sent::Stored);
+        }
+        let is_ignored = self.headers.contains_key("billable-ignored");
+        is_ignored.then_some(Sent::Ignored)
+    }
+
     /// Whether the same file may be stored later.
     pub(super) fn may_repeat(&self) -> bool {
         self.status.is_server_error()

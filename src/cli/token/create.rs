@@ -79,7 +79,7 @@ impl SenderArgs {
         } else if settings.is_hook && *scopes != [Scope::Report] {
             "a hook may only report: leave --scope out"
         } else if settings != SenderSettings::default() && !scopes.contains(&Scope::Report) {
-            "a token with a sender needs the scope report"
+            "--sender, --map and --require-identity need the scope report"
         } else {
             return Ok(settings);
         };

@@ -67,9 +67,9 @@ const X_AUTOBATCH_COMPLETED: Member = header(
 );
 const BILLABLE_IGNORED: Member = header(
     "Billable-Ignored",
-    MemberKind::Choice(&["answered", "only"]),
+    MemberKind::String,
     "only",
-    "The sender's profile says that this event is not billed, so nothing is stored: only: it is none that bills a call; answered: the call was not answered",
+    "The sender's profile says that this event is not billed, so nothing is stored; a batch lists each reason once. only: it is none that bills a call; answered: the call was not answered",
 );
 const REPORTED: &[Member] = &[
     LOCATION,

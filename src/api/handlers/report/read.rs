@@ -52,7 +52,10 @@ impl Sender {
         let named = if is_operation || *method != Method::POST {
             // Routes by name ignore parameters that they do not know, and the query of a GET is the
             // sender's event.
-            Named::default()
+            Named {
+                sender: None,
+                answered: profile.and_then(|profile| answered_in(profile, own)),
+            }
         } else {
             Named::of(own)?
         };
@@ -84,7 +87,8 @@ impl Sender {
             profile,
             is_answered,
             settings: settings.cloned(),
-            names_more: Named::of(&query[own.len()..]).unwrap_or_default() != Named::default(),
+            names_more: !Named::of(&query[own.len()..])
+                .is_ok_and(|named| named == Named::default()),
         })
     }
 
@@ -129,6 +133,14 @@ impl Sender {
     fn pair(&self) -> Option<&[String; 2]> {
         self.settings.as_ref()?.pair.as_ref()
     }
+}
+
+/// Whether the query of an event asks for answered calls alone, unless that is a part of the event.
+fn answered_in(profile: &Profile, own: &str) -> Option<bool> {
+    if profile.reads_parameter("answered") || !profile.knows_answered() {
+        return None;
+    }
+    Named::answered(own).ok()?
 }
 
 /// What a request reports.
