@@ -195,7 +195,7 @@ fn shapes() -> Vec<Shape> {
     ]
 }
 
-/// Parses a body and binds it, as the service does, and reads it with every sender's profile.
+/// Parses a body and binds it, as the service does, and reads it with senders' profiles.
 fn read(parser: &BodyFormat, input: &str) {
     let content_type;
     let content_type = match parser {
@@ -212,7 +212,9 @@ fn read(parser: &BodyFormat, input: &str) {
         query: "",
         body: input.as_bytes(),
     };
-    for profile in senders::all() {
+    // One of each kind of document.
+    for name in ["freeswitch", "freeswitch-xml", "twilio", "asterisk-csv"] {
+        let profile = senders::find(name).expect("a sender");
         let _ = black_box(profile.read(request, false, None));
     }
     if let Ok(mut document) = parser.read(input.as_bytes()) {
