@@ -1,21 +1,25 @@
 //! `billables check`: compares a carrier's list of calls with an account's billables.
 //!
 //! Only a hash of each call is held in memory. The list is read a second time for the calls that
-//! were not found in the range; these are then looked up in the whole log.
+//! were not found in the range; these are then looked up in the whole log. Blanks around a call do not
+//! count: carriers pad their columns.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::arguments::{RowFormat, account, timestamp};
+use super::arguments::{account, timestamp};
 use super::progress::Progress;
-use super::records::FileRows;
+use super::records::{FileArgs, FileReader, Mapping};
 use super::{Failure, open_log};
-use crate::billable::{Billable, BillableState, Field, Text, Timestamp};
+use crate::billable::{Billable, BillableState, Field, RawValue, Text, Timestamp};
 use crate::reader::{Filter, List, MAX_OF_CALL};
+use crate::senders::Event;
 use crate::store::{CallLookup, LogInfo, Store};
+use crate::telemetry::print_line;
 
 /// Billables per read.
 const READ_BATCH: usize = 1500;
@@ -26,9 +30,11 @@ const LOOKUP_BATCH: usize = 500;
 /// What to compare.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The carrier's CSV file, with a header row.
+    /// The carrier's file: CSV, JSON, or a sender's records.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    #[command(flatten)]
+    reading: FileArgs,
     /// Account that the calls belong to.
     #[arg(long, value_name = "ID", value_parser = account)]
     account: Text,
@@ -38,9 +44,9 @@ pub(super) struct Args {
     /// Compare calls before this RFC 3339 timestamp.
     #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
     to: Timestamp,
-    /// Name of the column that has each row's callSid, in any letter case.
-    #[arg(long, value_name = "NAME", default_value = "callSid")]
-    column: String,
+    /// Name of the column that has each row's callSid, in any letter case; callSid if omitted.
+    #[arg(long, value_name = "NAME", conflicts_with = "sender")]
+    column: Option<String>,
 }
 
 /// What is known about a call of the file.
@@ -65,16 +71,15 @@ struct CheckCounts {
 }
 
 pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
-    let mut calls = Calls::new();
-    each_call(&args, |call| {
-        calls.entry(hash(call)).or_insert(Call::Unseen);
-    })?;
+    let trims = !args.reading.no_trim;
+    let calls = read_calls(&args)?;
     let (store, log) = open_log(url).await?;
     let mut check = Check {
         store,
         log,
         account: args.account.clone(),
         calls,
+        trims,
         counts: CheckCounts::default(),
         out: BufWriter::new(io::stdout().lock()),
     };
@@ -106,6 +111,8 @@ struct Check {
     log: LogInfo,
     account: Text,
     calls: Calls,
+    /// Whether blanks around a call do not count.
+    trims: bool,
     counts: CheckCounts,
     out: BufWriter<StdoutLock<'static>>,
 }
@@ -129,7 +136,7 @@ impl Check {
                     continue;
                 };
                 let is_voided = billable.state() == BillableState::Voided;
-                match self.calls.get_mut(&hash(call.as_str())) {
+                match self.calls.get_mut(&hash(call.as_str(), self.trims)) {
                     Some(Call::Done) => {}
                     Some(state) if is_voided => *state = Call::Voided,
                     Some(state) => *state = Call::Done,
@@ -137,7 +144,7 @@ impl Check {
                     None => {
                         self.counts.extra += 1;
                         let id = billable.id();
-                        writeln!(self.out, "extra {} {id}", call.as_str())
+                        writeln!(self.out, "extra {:?} {id}", call.as_str())
                             .map_err(|error| unprinted(&error))?;
                     }
                 }
@@ -150,12 +157,12 @@ impl Check {
     /// Looks up the calls of the file that are missing or voided in the range.
     async fn rest(&mut self, args: &Args) -> Result<(), Failure> {
         let mut batch = Vec::new();
-        let mut rows = rows_of(args)?;
+        let mut rows = CallRows::open(args)?;
         let mut progress = Progress::new("checking", None);
         let mut looked_up = 0;
-        while let Some(call) = next_call(&mut rows, args)? {
+        while let Some(call) = rows.next()? {
             // Look up each call once, even if the file repeats it.
-            let Some(known) = self.calls.get_mut(&hash(&call)) else {
+            let Some(known) = self.calls.get_mut(&hash(&call, self.trims)) else {
                 return Err(changed(&args.file));
             };
             let known = std::mem::replace(known, Call::Done);
@@ -181,7 +188,7 @@ impl Check {
         // A database could reject values that no report can have.
         let valid: Vec<&str> = calls
             .iter()
-            .map(|(call, _)| &**call)
+            .flat_map(|(call, _)| self.forms(call))
             .filter(|call| Text::parse(Field::CallSid, (*call).to_owned()).is_ok())
             .collect();
         let mut found = HashMap::new();
@@ -191,22 +198,28 @@ impl Check {
                 let is_all = self.look_up_together(&[call], &mut found).await?;
                 if !is_all && found.get(call) != Some(&true) {
                     return Err(Failure::Failed(format!(
-                        "the call {} has too many voided billables to check it",
-                        shown(call)
+                        "the call {call:?} has too many voided billables to check it"
                     )));
                 }
             }
         }
         for (call, is_voided) in calls {
-            let (what, count) = match found.get(&call) {
+            let is_there = self.forms(&call).filter_map(|form| found.get(form)).max();
+            let (what, count) = match is_there {
                 Some(true) => continue,
                 None if !is_voided => ("missing", &mut self.counts.missing),
                 Some(false) | None => ("voided", &mut self.counts.voided),
             };
             *count += 1;
-            writeln!(self.out, "{what} {}", shown(&call)).map_err(|error| unprinted(&error))?;
+            writeln!(self.out, "{what} {call:?}").map_err(|error| unprinted(&error))?;
         }
         Ok(())
+    }
+
+    /// Returns a call as it is in the file, and without the blanks around it.
+    fn forms<'a>(&self, call: &'a str) -> impl Iterator<Item = &'a str> {
+        let trimmed = Some(call.trim()).filter(|trimmed| self.trims && *trimmed != call);
+        iter::once(call).chain(trimmed)
     }
 
     /// Looks up calls that have at most [`MAX_OF_CALL`] entries of the account in total. Returns
@@ -252,61 +265,105 @@ impl Check {
     }
 }
 
-fn each_call(args: &Args, mut take: impl FnMut(&str)) -> Result<(), Failure> {
-    let mut rows = rows_of(args)?;
+/// Reads the calls of the file, after saying how it is read.
+fn read_calls(args: &Args) -> Result<Calls, Failure> {
+    let mut rows = CallRows::open(args)?;
+    let how = rows.file.announced(&args.file);
+    print_line(&how.map_err(|error| rows.unreadable(&error))?);
+    let mut calls = Calls::new();
     let mut count = 0;
     let mut progress = Progress::new("reading", None);
-    while let Some(call) = next_call(&mut rows, args)? {
-        take(&call);
+    while let Some(call) = rows.next()? {
+        let call = hash(&call, !args.reading.no_trim);
+        calls.entry(call).or_insert(Call::Unseen);
         count += 1;
         if count % 1000 == 0 {
             progress.at(count, count);
         }
     }
-    Ok(())
-}
-
-fn rows_of(args: &Args) -> Result<FileRows, Failure> {
-    let rows = FileRows::open(&args.file, RowFormat::Csv).map_err(unreadable(&args.file))?;
-    if rows.may_have(&args.column) {
-        Ok(rows)
-    } else {
-        Err(Failure::Usage(format!(
-            "{} has no column {}: name it with --column",
-            args.file.display(),
-            args.column
-        )))
+    drop(progress);
+    if rows.left_out > 0 {
+        let count = rows.left_out;
+        print_line(&format!(
+            "{count} row(s) without a call, or that a condition leaves out"
+        ));
     }
+    Ok(calls)
 }
 
-/// Returns the call of the next row that has one. An unreadable row is an error, because it could
-/// hold any call.
-fn next_call(rows: &mut FileRows, args: &Args) -> Result<Option<String>, Failure> {
-    while let Some(row) = rows.next().map_err(unreadable(&args.file))? {
-        let refused =
-            |line, reason| Failure::Failed(format!("{}:{line}: {reason}", args.file.display()));
-        let row = row.map_err(|row| refused(row.line, row.reason))?;
-        let call = row.text(&args.column);
-        if let Some(call) = call.map_err(|reason| refused(row.line, reason))? {
-            return Ok(Some(call.to_owned()));
+/// The calls of a file, one after the other.
+struct CallRows {
+    path: PathBuf,
+    file: FileReader,
+    /// Those of the last row that were not returned yet.
+    calls: VecDeque<String>,
+    /// The records so far without a call, or that a condition leaves out.
+    left_out: u64,
+}
+
+impl CallRows {
+    fn open(args: &Args) -> Result<Self, Failure> {
+        let mut mapping = Mapping::default();
+        if args.reading.sender.is_none() {
+            let column = args.column.as_deref().unwrap_or("callSid");
+            mapping.fields.push((Field::CallSid, column.to_owned()));
+        }
+        Ok(Self {
+            path: args.file.clone(),
+            file: FileReader::open(&args.file, &args.reading, &mapping)?,
+            calls: VecDeque::new(),
+            left_out: 0,
+        })
+    }
+
+    /// Returns the next call. An unreadable row is an error, because it could hold any call.
+    fn next(&mut self) -> Result<Option<String>, Failure> {
+        loop {
+            if let Some(call) = self.calls.pop_front() {
+                return Ok(Some(call));
+            }
+            let row = match self.file.rows.next() {
+                Ok(Some(row)) => row,
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(self.unreadable(&error)),
+            };
+            let row = row.map_err(|row| self.refused(row.line, &row.reason))?;
+            let events = self.file.events(&row);
+            for event in events
+                .map_err(|reason| self.refused(row.line, &reason))?
+                .into_iter()
+                .flatten()
+            {
+                let call = match event {
+                    Event::Report(mapped) => mapped.report.get(Field::CallSid).cloned(),
+                    Event::Ignored { .. } => None,
+                };
+                match call {
+                    Some(RawValue::Text(call)) => self.calls.push_back(call),
+                    None => self.left_out += 1,
+                    Some(RawValue::Bytes(_) | RawValue::Structure) => {
+                        return Err(self.refused(row.line, "callSid must be a string"));
+                    }
+                }
+            }
         }
     }
-    Ok(None)
+
+    fn refused(&self, line: u64, reason: &str) -> Failure {
+        Failure::Failed(format!("{}:{line}: {reason}", self.path.display()))
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Failure {
+        Failure::Failed(format!("cannot read {}: {error}", self.path.display()))
+    }
 }
 
-fn hash(call: &str) -> u128 {
+/// Returns the key of a call; blanks around it do not count if they are trimmed.
+fn hash(call: &str, trims: bool) -> u128 {
+    let call = if trims { call.trim() } else { call };
     let digest = Sha256::digest(call);
     let first = digest.first_chunk().expect("a digest has 32 bytes");
     u128::from_be_bytes(*first)
-}
-
-/// Returns a call as one line, with control characters escaped.
-fn shown(call: &str) -> String {
-    if call.contains(char::is_control) {
-        call.escape_debug().to_string()
-    } else {
-        call.to_owned()
-    }
 }
 
 fn changed(file: &Path) -> Failure {
@@ -314,10 +371,6 @@ fn changed(file: &Path) -> Failure {
         "{} changed between two reads; nothing may write to it while it is checked",
         file.display()
     ))
-}
-
-fn unreadable(file: &Path) -> impl Fn(io::Error) -> Failure {
-    move |error| Failure::Failed(format!("cannot read {}: {error}", file.display()))
 }
 
 fn unprinted(error: &io::Error) -> Failure {

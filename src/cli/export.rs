@@ -2,7 +2,7 @@
 //! memory.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::arguments::{RowFormat, account, call, customer, session, timestamp};
 use super::atomic_file::AtomicFile;
@@ -17,12 +17,15 @@ use crate::telemetry::print_line;
 /// What to export, and where to write it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Format of the rows.
-    #[arg(long, value_enum, default_value = "ndjson")]
-    format: RowFormat,
+    /// Format of the rows; derived from the name of the file if omitted, and ndjson without one.
+    #[arg(long, value_enum)]
+    format: Option<RowFormat>,
     /// File to write; standard output if omitted.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Replace the file if it exists.
+    #[arg(long, requires = "output")]
+    force: bool,
     /// Only billables that are billed to this account or, if not billed yet, name it.
     #[arg(long, value_name = "ID", value_parser = account)]
     account: Option<Text>,
@@ -51,6 +54,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let Args {
         format,
         output,
+        force,
         account,
         customer,
         session,
@@ -59,6 +63,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         to,
         state,
     } = args;
+    let format = format_of(output.as_deref(), format)?;
     let filter = Filter {
         account_id: account,
         customer_id: customer,
@@ -70,13 +75,20 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     };
     let (store, log) = open_log(url).await?;
     let list = List::begin(store.clone(), log, filter, None).await?;
-    let format = format.into();
     match &output {
         Some(path) => {
             let partial = AtomicFile::beside(path)?;
+            if !force && path.exists() {
+                return Err(exists(path));
+            }
             let named = path.display().to_string();
             let exported = export(list, format, partial.file(), &named).await?;
-            partial.replace(path)?;
+            if force {
+                partial.replace(path)?;
+            } else if let Err(failure) = partial.persist_new(path) {
+                // Somebody else may have made it since.
+                return Err(if path.exists() { exists(path) } else { failure });
+            }
             println!("{exported}");
         }
         None => {
@@ -114,6 +126,32 @@ async fn export(
         .map_err(failed(named))?;
     let count = rows.count();
     Ok(format!("exported {count} rows, sha256 {}", rows.sha256()))
+}
+
+/// Returns the format of a file, by its name unless the format is given.
+fn format_of(output: Option<&Path>, given: Option<RowFormat>) -> Result<Format, Failure> {
+    let Some(path) = output else {
+        return Ok(given.unwrap_or(RowFormat::Ndjson).into());
+    };
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let by_name = match extension.map(str::to_ascii_lowercase).as_deref() {
+        Some("csv") => Some(RowFormat::Csv),
+        Some("ndjson" | "jsonl") => Some(RowFormat::Ndjson),
+        _ => None,
+    };
+    given.or(by_name).map(Into::into).ok_or_else(|| {
+        Failure::Usage(format!(
+            "cannot tell the format of {} from its name: set --format to ndjson or csv",
+            path.display()
+        ))
+    })
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::Usage(format!(
+        "{} exists: name another file, or replace it with --force",
+        path.display()
+    ))
 }
 
 fn failed(named: &str) -> impl Fn(io::Error) -> Failure {

@@ -4,28 +4,33 @@
 //! Rows are compared with the log one group at a time. The writer stores them the way it stores
 //! reports, even while a server is running.
 
+mod args;
+mod counts;
 mod refusals;
 mod row;
 mod seen;
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use self::refusals::Refusals;
-use self::row::{Column, Meant, Reading};
-use self::seen::{Seen, other_content};
-use super::arguments::{RowFormat, assignment};
+use self::args::Plan;
+pub(super) use self::args::{Args, client};
+use self::counts::ImportCounts;
+use self::refusals::{Refusal, Refusals};
+use self::row::{Meant, Reading};
+use self::seen::{Difference, Seen, other_content, other_time};
 use super::progress::Progress;
-use super::records::FileRows;
-use super::{Failure, open_log, token};
+use super::records::{FileArgs, FileReader, Mapping, Row, Unreadable};
+use super::{Failure, open_log};
 use crate::api::check_clock;
 use crate::billable::entry::partition_of;
 use crate::billable::{Billable, ClientName, Entry, Timestamp, Void};
 use crate::store::{LogInfo, Origin, Store};
+use crate::telemetry::print_line;
 use crate::writer::{AppendOutcome, WriteError, Writer, WriterTasks};
 
 /// Rows that are stored together. 1,000 rows of 300 bytes commit in about 10 ms.
@@ -37,60 +42,22 @@ const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Rows between two progress updates.
 const PROGRESS: u64 = 1000;
 
-/// What to import, and how to read its rows.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// Files to import: JSON lines (.ndjson, .jsonl) or CSV (.csv).
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// Format of the files; derived from their names if omitted.
-    #[arg(long, value_enum)]
-    format: Option<RowFormat>,
-    /// Read a field of every report from a column with another name, such as callSid=CallID.
-    ///
-    /// Fields: accountId, customerId, sessionId, callSid, occurredAt, key (the idempotency key).
-    #[arg(long = "map", value_name = "FIELD=COLUMN", value_parser = assignment)]
-    columns: Vec<(String, String)>,
-    /// Set a field of every report to a value, such as accountId=A.
-    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = assignment)]
-    values: Vec<(String, String)>,
-    /// Name of the client that the imported entries belong to.
-    #[arg(long, value_name = "NAME", default_value = "import", value_parser = client)]
-    client: ClientName,
-    /// File to write refused rows to, each with its line number and the reason.
-    #[arg(long, value_name = "FILE")]
-    refused: Option<PathBuf>,
-    /// Store nothing, and print what an import would do.
-    #[arg(long)]
-    dry_run: bool,
-}
-
 #[expect(clippy::print_stdout, reason = "the result of the command")]
 pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
-    let Args {
+    let Plan {
         files,
-        format,
-        columns,
-        values,
-        client,
+        args,
+        mapping,
+        reading,
         refused,
         dry_run,
-    } = args;
-    let reading = Reading {
-        columns: columns_of("--map", columns)?,
-        values: columns_of("--set", values)?,
-        client,
-    };
-    let taken =
-        |(column, _): &(Column, String)| reading.columns.iter().any(|(known, _)| known == column);
-    if reading.values.iter().any(taken) {
-        let reason = "a field can have a column (--map) or a value (--set), not both";
-        return Err(Failure::Usage(reason.to_owned()));
+    } = args.plan()?;
+    // So that no file is stored if another one cannot be read. A pipe is opened only once.
+    for path in &files {
+        if path.metadata().is_ok_and(|file| file.is_file()) {
+            FileReader::open(path, &args, &mapping)?;
+        }
     }
-    let files: Result<Vec<_>, Failure> = files
-        .into_iter()
-        .map(|path| Ok((format_of(&path, format)?, path)))
-        .collect();
     let (store, log) = open_log(url).await?;
     if let (_, Some(fault)) = check_clock(&store, Timestamp::now()).await? {
         return Err(Failure::Failed(format!(
@@ -109,7 +76,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         counts: ImportCounts::default(),
         refusals: Refusals::new(refused)?,
     };
-    let done = import.all(&files?, &reading).await;
+    let done = import.all(&files, &args, &mapping, &reading).await;
     let Import {
         writing,
         counts,
@@ -121,22 +88,23 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         while tasks.join_next().await.is_some() {}
     }
     store.close().await;
-    let count = refusals.count();
+    let (count, other_times) = (refusals.count(), refusals.other_times());
     // Also if the import failed: the stored rows are kept, and the refused ones are known.
     let refused = refusals.finish();
     done?;
-    let ImportCounts { new, known, voided } = counts;
+    counts.print_notes();
+    let ImportCounts {
+        new,
+        known,
+        voided,
+        left_out,
+        ..
+    } = counts;
     let dry = if dry_run { "dry run: " } else { "" };
-    println!("{dry}new {new}, already stored {known}, voided {voided}, refused {count}");
+    println!(
+        "{dry}new {new}, already stored {known}, other time {other_times}, voided {voided}, left out {left_out}, refused {count}"
+    );
     refused?.into_result()
-}
-
-/// The number of rows by outcome. A voided row is also counted as new or known.
-#[derive(Debug, Default)]
-struct ImportCounts {
-    new: u64,
-    known: u64,
-    voided: u64,
 }
 
 /// A row, and its file and line.
@@ -144,8 +112,19 @@ struct ImportCounts {
 struct Pending {
     file: Arc<str>,
     line: u64,
-    text: String,
+    text: Arc<str>,
     meant: Meant,
+}
+
+impl Pending {
+    fn refusal<'a>(&'a self, reason: &'a str) -> Refusal<'a> {
+        Refusal {
+            file: &self.file,
+            line: self.line,
+            reason,
+            text: Some(&self.text),
+        }
+    }
 }
 
 /// An import in progress.
@@ -166,61 +145,93 @@ struct Import {
 impl Import {
     async fn all(
         &mut self,
-        files: &[(RowFormat, PathBuf)],
+        files: &[PathBuf],
+        args: &FileArgs,
+        mapping: &Mapping,
         reading: &Reading,
     ) -> Result<(), Failure> {
         let bytes = files
             .iter()
-            .map(|(_, path)| fs::metadata(path))
+            .map(fs::metadata)
             .filter_map(Result::ok)
             .map(|file| file.len())
             .sum();
         let mut progress = Progress::new("importing", Some(bytes));
         let (mut before, mut rows) = (0, 0);
-        for (format, path) in files {
+        let mut understood = None;
+        for path in files {
             let named: Arc<str> = path.display().to_string().into();
             let failed = |error| Failure::Failed(format!("cannot read {named}: {error}"));
-            let mut file = FileRows::open(path, *format).map_err(failed)?;
-            if let Some((_, column)) = reading
-                .columns
-                .iter()
-                .find(|(_, name)| !file.may_have(name))
-            {
-                return Err(Failure::Usage(format!("{named} has no column {column}")));
+            let mut file = FileReader::open(path, args, mapping)?;
+            // Of many files that are read alike, the first one tells how.
+            let here = Some(file.understood());
+            if here != understood {
+                print_line(&file.announced(path).map_err(failed)?);
+                understood = here;
             }
-            while let Some(row) = file.next().map_err(failed)? {
+            while let Some(row) = file.rows.next().map_err(failed)? {
                 rows += 1;
-                match row {
-                    Ok(row) => match reading.read(&row, *format, Timestamp::now()) {
-                        Ok(meant) => {
-                            self.group_bytes += row.text.len();
-                            self.group.push(Pending {
-                                file: named.clone(),
-                                line: row.line,
-                                text: row.text,
-                                meant,
-                            });
-                        }
-                        Err(reason) => {
-                            self.refusals
-                                .add(&named, row.line, &reason, Some(&row.text))?;
-                        }
-                    },
-                    Err(row) => {
-                        self.refusals
-                            .add(&named, row.line, &row.reason, row.text.as_deref())?;
-                    }
-                }
-                if self.group.len() == GROUP || self.group_bytes >= GROUP_BYTES {
+                self.add(&named, &file, row, reading)?;
+                if self.group.len() >= GROUP || self.group_bytes >= GROUP_BYTES {
                     self.compare_and_store().await?;
                 }
                 if rows % PROGRESS == 0 {
-                    progress.at(before + file.bytes_read(), rows);
+                    progress.at(before + file.rows.bytes_read(), rows);
                 }
             }
-            before += file.bytes_read();
+            before += file.rows.bytes_read();
+            self.counts.left_out += file.rows.repeated_headers();
         }
         self.compare_and_store().await
+    }
+
+    /// Adds a row to the group, or refuses it or leaves it out.
+    fn add(
+        &mut self,
+        named: &Arc<str>,
+        file: &FileReader,
+        row: Result<Row, Unreadable>,
+        reading: &Reading,
+    ) -> Result<(), Failure> {
+        let row = match row {
+            Ok(row) => row,
+            Err(Unreadable { line, text, reason }) => {
+                return self.refusals.add(Refusal {
+                    file: named,
+                    line,
+                    reason: &reason,
+                    text: text.as_deref(),
+                });
+            }
+        };
+        let meanings = match reading.read(file, &row, Timestamp::now()) {
+            Ok(meanings) => meanings,
+            Err(reason) => {
+                return self.refusals.add(Refusal {
+                    file: named,
+                    line: row.line,
+                    reason: &reason,
+                    text: Some(&row.text),
+                });
+            }
+        };
+        self.group_bytes += row.text.len();
+        let text: Arc<str> = row.text.into();
+        for meaning in meanings {
+            let Some(meant) = meaning else {
+                self.counts.left_out += 1;
+                continue;
+            };
+            self.counts.trimmed += u64::from(meant.is_trimmed);
+            self.counts.ambiguous += u64::from(meant.is_ambiguous);
+            self.group.push(Pending {
+                file: Arc::clone(named),
+                line: row.line,
+                text: Arc::clone(&text),
+                meant,
+            });
+        }
+        Ok(())
     }
 
     /// Compares the group with the log, then stores it.
@@ -232,7 +243,7 @@ impl Import {
         let mut voids = Vec::new();
         let now = Timestamp::now();
         for row in group {
-            let Meant { entry, voided } = &row.meant;
+            let Meant { entry, voided, .. } = &row.meant;
             let of_log = known.get(&entry.billable_id);
             if let Some(billable) = of_log {
                 self.seen
@@ -244,10 +255,16 @@ impl Import {
                 .seen
                 .entry(entry.billable_id)
                 .or_insert_with(|| Seen::new(entry));
-            if let Some(reason) = seen.differs(entry, of_log) {
-                self.refusals
-                    .add(&row.file, row.line, &reason, Some(&row.text))?;
-                continue;
+            match seen.differs(entry, of_log, row.meant.is_timed) {
+                None => {}
+                Some(Difference::Content(reason)) => {
+                    self.refusals.add(row.refusal(&reason))?;
+                    continue;
+                }
+                Some(Difference::Time(reason)) => {
+                    self.refusals.add_other_time(row.refusal(&reason))?;
+                    continue;
+                }
             }
             if is_new {
                 self.counts.new += 1
@@ -312,12 +329,17 @@ impl Import {
             match outcome.map_err(|error| unsure(&error))? {
                 AppendOutcome::Stored(_) => {}
                 // Another process has stored the id since the comparison.
-                AppendOutcome::Replayed(_) => {
-                    if is_new {
-                        self.counts.new -= 1;
+                AppendOutcome::Replayed(stored) if is_new => {
+                    self.counts.new -= 1;
+                    let (known, given) = (stored.recorded.occurred_at, row.meant.entry.occurred_at);
+                    if row.meant.is_timed && known != given {
+                        let reason = other_time(known, given);
+                        self.refusals.add_other_time(row.refusal(&reason))?;
+                    } else {
                         self.counts.known += 1;
                     }
                 }
+                AppendOutcome::Replayed(_) => {}
                 AppendOutcome::Conflict(fields, _) => {
                     if is_new {
                         self.counts.new -= 1
@@ -329,8 +351,7 @@ impl Import {
                     voids.retain(|void| void.billable_id != id);
                     self.counts.voided -= (before - voids.len()) as u64;
                     let reason = other_content(&fields);
-                    self.refusals
-                        .add(&row.file, row.line, &reason, Some(&row.text))?;
+                    self.refusals.add(row.refusal(&reason))?;
                 }
             }
         }
@@ -345,44 +366,4 @@ fn unsure(error: &WriteError) -> Failure {
     Failure::Failed(format!(
         "{error}; stored rows are kept, so import the same files again"
     ))
-}
-
-/// Returns the fields that `FIELD=…` arguments name, each with its column or value. Each may be
-/// named once.
-fn columns_of(flag: &str, given: Vec<(String, String)>) -> Result<Vec<(Column, String)>, Failure> {
-    let mut columns: Vec<(Column, String)> = Vec::new();
-    for (name, value) in given {
-        let column = Column::from_name(&name).ok_or_else(|| {
-            Failure::Usage(format!(
-                "{flag}: {name} is not a field; use accountId, customerId, sessionId, callSid, occurredAt or key"
-            ))
-        })?;
-        if columns.iter().any(|(known, _)| *known == column) {
-            return Err(Failure::Usage(format!("{flag} names {name} twice")));
-        }
-        columns.push((column, value));
-    }
-    Ok(columns)
-}
-
-fn format_of(path: &Path, told: Option<RowFormat>) -> Result<RowFormat, Failure> {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let by_name = match extension.map(str::to_ascii_lowercase).as_deref() {
-        Some("ndjson" | "jsonl") => Some(RowFormat::Ndjson),
-        Some("csv") => Some(RowFormat::Csv),
-        _ => None,
-    };
-    told.or(by_name).ok_or_else(|| {
-        Failure::Usage(format!(
-            "cannot tell the format of {} from its name: set --format to ndjson or csv",
-            path.display()
-        ))
-    })
-}
-
-pub(super) fn client(name: &str) -> Result<ClientName, String> {
-    match ClientName::parse(name) {
-        Some(client) if client.as_str() == "import" => Ok(client),
-        _ => token::client(name),
-    }
 }

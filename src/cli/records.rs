@@ -1,169 +1,302 @@
-//! Reads the rows of a file one at a time: JSON lines, or CSV with a header and with line breaks
-//! inside quotes. No more than one row is held in memory, whatever the file contains.
+//! Reads the rows of a file one at a time: CSV with line breaks inside quotes, JSON, or a sender's
+//! documents. No more than one row is held in memory, whatever the file contains.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::iter::repeat;
+mod args;
+mod input;
+mod json;
+mod layout;
+mod reader;
+mod row;
+
+use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
+use encoding_rs::UTF_8;
 use memchr::{memchr, memchr_iter};
+use serde_json::value::RawValue as RawJson;
 
-use super::arguments::RowFormat;
-use crate::billable::RawValue;
-use crate::formats::csv::{MAX_COLUMNS, Splitter};
-use crate::formats::json::members_of;
+pub(super) use self::args::{FileArgs, FileFormat};
+use self::input::Input;
+use self::json::Values;
+use self::layout::{Layout, Wanted};
+pub(super) use self::reader::{FileReader, Mapping, trimmed};
+pub(super) use self::row::{Named, Row, Unreadable};
+use crate::formats::csv::{MAX_COLUMNS, Splitter, unguarded};
 
-/// Maximum length of a row, in bytes: 1 MiB. Rows that this service exports have about 600.
+/// Maximum length of a row of CSV, in bytes: 1 MiB. Rows that this service exports have about 600.
 const MAX_ROW: usize = 1024 * 1024;
 
-/// The byte order mark, which may start a UTF-8 file.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// Maximum length of a document, which may hold many records, in bytes: 16 MiB.
+const MAX_DOCUMENT: usize = 16 * 1024 * 1024;
 
 /// The rows of one file.
-#[derive(Debug)]
 pub(super) struct FileRows {
     input: Input,
-    format: RowFormat,
-    splitter: Splitter,
-    /// The column names of a CSV file.
-    header: Rc<[Rc<str>]>,
+    split: Split,
+    layout: Layout,
+    /// The column names of a CSV file that has a header.
+    header: Option<Rc<[Rc<str>]>>,
+    /// The line of the header.
+    header_line: u64,
+    /// The rows that repeat the header.
+    repeated_headers: u64,
 }
 
-/// Members or cells by their names, in the order of the row.
-type NamedValues = Vec<(Rc<str>, Option<RawValue>)>;
-
-/// A row: its members or cells by their names.
-#[derive(Debug)]
-pub(super) struct Row {
-    /// The line on which it begins, counted from 1.
-    pub(super) line: u64,
-    /// The row as it is in the file.
-    pub(super) text: String,
-    members: NamedValues,
+/// What ends a row.
+enum Split {
+    Csv(Splitter),
+    /// A line end: each line is a JSON value.
+    Lines,
+    Values(Values),
+    /// Only the end of the file.
+    File,
 }
 
-/// A row that cannot be read.
-#[derive(Debug)]
-pub(super) struct Unreadable {
-    /// The line on which it begins, counted from 1.
-    pub(super) line: u64,
-    /// The row as it is in the file, unless it is too long.
-    pub(super) text: Option<String>,
-    /// What is wrong with it.
-    pub(super) reason: String,
+/// The bytes of a row without its line ending; none if there are too many.
+struct RawRow {
+    line: u64,
+    bytes: Option<Vec<u8>>,
 }
 
 impl FileRows {
-    /// Opens a file and, if it is CSV, reads its header.
-    pub(super) fn open(path: &Path, format: RowFormat) -> io::Result<Self> {
-        let mut rows = Self {
-            input: Input::open(path)?,
-            format,
-            splitter: Splitter::new(MAX_COLUMNS),
-            header: Rc::new([]),
+    /// Finds out how a file is written, opens it and reads its header, if it has one.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its header cannot.
+    pub(super) fn open(
+        path: &Path,
+        format: FileFormat,
+        args: &FileArgs,
+        wanted: &Wanted,
+    ) -> io::Result<Self> {
+        Self::open_as(path, format, Layout::of(path, format, args, wanted)?)
+    }
+
+    fn open_as(path: &Path, format: FileFormat, layout: Layout) -> io::Result<Self> {
+        let mut input = Input::open(path, layout.encoding)?;
+        let split = match format {
+            FileFormat::Csv => {
+                Split::Csv(Splitter::new(MAX_COLUMNS).separated_by(layout.separator))
+            }
+            FileFormat::Json => json_split(path, input.buffered()?),
+            FileFormat::Xml | FileFormat::Form => Split::File,
         };
-        if format == RowFormat::Csv {
-            let failed = |what: &str| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("its header {what}"))
-            };
-            rows.next_bytes()?.ok_or_else(|| failed("is missing"))?;
-            let cells = rows.splitter.take().map_err(failed)?;
-            rows.header = cells.iter().map(|name| name.trim().into()).collect();
-            rows.splitter.limit(rows.header.len());
+        let mut rows = Self {
+            input,
+            split,
+            header: None,
+            header_line: 0,
+            repeated_headers: 0,
+            layout,
+        };
+        let failed =
+            |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("its header {what}"));
+        for row in 0..rows.layout.skipped {
+            let read = rows.next_bytes()?.ok_or_else(|| failed("is missing"))?;
+            if let Split::Csv(splitter) = &mut rows.split {
+                let cells = splitter.take();
+                if rows.layout.has_header && row + 1 == rows.layout.skipped {
+                    let cells = cells.map_err(failed)?;
+                    // The last one may be empty: rows may have more separators than the header.
+                    splitter.limit(cells.len() + 1);
+                    rows.header = Some(cells.iter().map(|name| name.trim().into()).collect());
+                    rows.header_line = read.line;
+                }
+            }
         }
         Ok(rows)
+    }
+
+    /// Opens the file once more, to count its rows.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn count(path: &Path, format: FileFormat, layout: Layout) -> io::Result<u64> {
+        let mut rows = Self::open_as(path, format, layout)?;
+        let mut count = 0;
+        while rows.next()?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(super) fn header(&self) -> Option<&[Rc<str>]> {
+        self.header.as_deref()
+    }
+
+    pub(super) fn header_line(&self) -> u64 {
+        self.header_line
+    }
+
+    /// The number of rows so far that repeat the header, which are left out.
+    pub(super) fn repeated_headers(&self) -> u64 {
+        self.repeated_headers
     }
 
     /// Returns whether rows may have a member of that name. In CSV, only the header's names may.
     pub(super) fn may_have(&self, name: &str) -> bool {
         let is_it = |column: &Rc<str>| column.eq_ignore_ascii_case(name);
-        self.format == RowFormat::Ndjson || self.header.iter().any(is_it)
+        let is_csv = matches!(self.split, Split::Csv(_));
+        !is_csv || self.header().is_none_or(|header| header.iter().any(is_it))
     }
 
     /// Returns the number of bytes of the file that have been read.
     pub(super) fn bytes_read(&self) -> u64 {
-        self.input.bytes_read
+        self.input.bytes_read()
     }
 
-    /// Returns the next row; `None` at the end. Skips blank lines.
+    /// Returns the next row; `None` at the end. Skips blank rows, and those that repeat the header.
     pub(super) fn next(&mut self) -> io::Result<Option<Result<Row, Unreadable>>> {
         loop {
-            let line = self.input.line;
-            let Some(bytes) = self.next_bytes()? else {
+            let Some(RawRow { line, bytes }) = self.next_bytes()? else {
                 return Ok(None);
             };
-            let cells = match self.format {
-                RowFormat::Csv => self.splitter.take(),
-                RowFormat::Ndjson => Ok(Vec::new()),
+            let cells = match &mut self.split {
+                Split::Csv(splitter) => Some(splitter.take()),
+                _ => None,
             };
             let Some(bytes) = bytes else {
+                let most = self.most();
                 return Ok(Some(Err(Unreadable {
                     line,
                     text: None,
-                    reason: format!("the row is longer than {MAX_ROW} bytes"),
+                    reason: format!("the row is longer than {most} bytes"),
                 })));
             };
             if bytes.trim_ascii().is_empty() {
                 continue;
             }
             let text = match String::from_utf8(bytes) {
-                Ok(text) => text,
-                Err(error) => {
+                Ok(text) if !self.is_broken(&text) => text,
+                other => {
+                    let text = match other {
+                        Ok(text) => text,
+                        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+                    };
+                    let name = self.layout.encoding.name();
                     return Ok(Some(Err(Unreadable {
                         line,
-                        text: Some(String::from_utf8_lossy(error.as_bytes()).into_owned()),
-                        reason: "the row is not UTF-8".to_owned(),
+                        text: Some(text),
+                        reason: format!("the row is not {name}; --encoding names another one"),
                     })));
                 }
             };
-            return Ok(Some(match self.members(&text, cells) {
-                Ok(members) => Ok(Row {
-                    line,
-                    text,
-                    members,
-                }),
-                Err(reason) => Err(Unreadable {
-                    line,
-                    text: Some(text),
-                    reason,
-                }),
-            }));
+            let cells = match cells.map(|cells| self.cells(cells)).transpose() {
+                Ok(cells) => cells,
+                Err(what) => {
+                    return Ok(Some(Err(Unreadable {
+                        line,
+                        text: Some(text),
+                        reason: format!("the row {what}"),
+                    })));
+                }
+            };
+            if let (Some(cells), Some(header)) = (&cells, &self.header) {
+                if cells.iter().all(|cell| cell.trim().is_empty()) {
+                    continue;
+                }
+                if cells.len() == header.len()
+                    && cells
+                        .iter()
+                        .zip(&**header)
+                        .all(|(cell, name)| cell.trim() == &**name)
+                {
+                    self.repeated_headers += 1;
+                    continue;
+                }
+            }
+            return Ok(Some(Ok(Row {
+                line,
+                text,
+                cells,
+                header: self.header.clone(),
+            })));
         }
     }
 
-    /// Returns the bytes of the next row without its line ending; `Some(None)` if there are too
-    /// many. Passes the bytes of a CSV row through the splitter as well.
-    fn next_bytes(&mut self) -> io::Result<Option<Option<Vec<u8>>>> {
+    /// Whether a text was not in the encoding of the file. In UTF-8, this is the character itself.
+    fn is_broken(&self, text: &str) -> bool {
+        self.layout.encoding != UTF_8 && text.contains(char::REPLACEMENT_CHARACTER)
+    }
+
+    /// Returns the values of cells.
+    fn cells(&self, cells: Result<Vec<String>, &'static str>) -> Result<Vec<String>, &'static str> {
+        let mut cells = cells?;
+        if let Some(header) = &self.header
+            && cells.len() > header.len()
+            && cells.pop().is_some_and(|extra| !extra.trim().is_empty())
+        {
+            return Err("has too many cells");
+        }
+        for cell in &mut cells {
+            if unguarded(cell).len() < cell.len() {
+                *cell = unguarded(cell).to_owned();
+            }
+        }
+        Ok(cells)
+    }
+
+    /// The maximum length of a row, in bytes.
+    fn most(&self) -> usize {
+        match self.split {
+            Split::Csv(_) => MAX_ROW,
+            Split::Lines | Split::Values(_) | Split::File => MAX_DOCUMENT,
+        }
+    }
+
+    /// Returns the next row. Passes the bytes of a CSV row through the splitter as well.
+    fn next_bytes(&mut self) -> io::Result<Option<RawRow>> {
         if self.input.buffered()?.is_empty() {
             return Ok(None);
         }
+        let most = self.most();
         let mut row = Vec::new();
-        let mut is_long = false;
+        let (mut line, mut is_long) = (self.input.line, false);
         loop {
+            let here = self.input.line;
             let buffered = self.input.buffered()?;
-            let (taken, has_ended) = match self.format {
-                RowFormat::Csv => self.splitter.push(buffered),
-                RowFormat::Ndjson => match memchr(b'\n', buffered) {
-                    Some(end) => (end + 1, true),
-                    None => (buffered.len(), false),
+            let (text, taken, has_ended) = match &mut self.split {
+                Split::Csv(splitter) => {
+                    let (taken, has_ended) = splitter.push(buffered);
+                    (0..taken - usize::from(has_ended), taken, has_ended)
+                }
+                Split::Lines => match memchr(b'\n', buffered) {
+                    Some(end) => (0..end, end + 1, true),
+                    None => (0..buffered.len(), buffered.len(), false),
                 },
+                Split::Values(values) => values.push(buffered),
+                Split::File => (0..buffered.len(), buffered.len(), false),
             };
-            let text = &buffered[..taken - usize::from(has_ended)];
-            is_long |= row.len() + text.len() > MAX_ROW;
+            if row.is_empty() && !is_long {
+                let before = &buffered[..text.start];
+                line = here + memchr_iter(b'\n', before).count() as u64;
+            }
+            is_long |= row.len() + text.len() > most;
+            let is_cr =
+                matches!(self.split, Split::Csv(_)) && has_ended && buffered[taken - 1] == b'\r';
             if is_long {
                 row.clear();
-                self.splitter.fail("is too long");
+                if let Split::Csv(splitter) = &mut self.split {
+                    splitter.fail("is too long");
+                }
             } else {
-                row.extend_from_slice(text);
+                row.extend_from_slice(&buffered[text]);
             }
-            let is_cr = has_ended && buffered[taken - 1] == b'\r';
+            let is_end = buffered.is_empty();
             self.input.consume(taken);
             if is_cr {
                 self.end_cr()?;
             }
-            if has_ended || taken == 0 {
-                return Ok(Some((!is_long).then_some(row)));
+            if has_ended || is_end {
+                return Ok(Some(RawRow {
+                    line,
+                    bytes: (!is_long).then_some(row),
+                }));
             }
         }
     }
@@ -172,100 +305,36 @@ impl FileRows {
     /// ends the line.
     fn end_cr(&mut self) -> io::Result<()> {
         if self.input.buffered()?.first() == Some(&b'\n') {
-            self.splitter.push(b"\n");
+            if let Split::Csv(splitter) = &mut self.split {
+                splitter.push(b"\n");
+            }
             self.input.consume(1);
         } else {
             self.input.line += 1;
         }
         Ok(())
     }
-
-    fn members(
-        &self,
-        text: &str,
-        cells: Result<Vec<String>, &'static str>,
-    ) -> Result<NamedValues, String> {
-        if self.format == RowFormat::Ndjson {
-            let members = members_of(text)
-                .map_err(|error| error.to_string())?
-                .into_iter();
-            return Ok(members.map(|(name, value)| (name.into(), value)).collect());
-        }
-        let cells = cells.map_err(|what| format!("the row {what}"))?;
-        let given = |cell: String| (!cell.is_empty()).then_some(RawValue::Text(cell));
-        // Cells that are missing at the end of the row have no value.
-        let cells = cells.into_iter().map(given).chain(repeat(None));
-        Ok(self.header.iter().cloned().zip(cells).collect())
-    }
 }
 
-impl Row {
-    /// Returns whether there is a member of that name, in any letter case, with or without a value.
-    pub(super) fn has(&self, name: &str) -> bool {
-        let mut names = self.members.iter().map(|(known, _)| known);
-        names.any(|known| known.eq_ignore_ascii_case(name))
+/// Returns what ends a row of JSON, by the start of the file. A file whose name says that it has JSON
+/// lines is read so, because one line that is not JSON must not affect the others.
+fn json_split(path: &Path, start: &[u8]) -> Split {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let is_lines = matches!(extension, Some("ndjson" | "jsonl"));
+    let start = start.trim_ascii_start();
+    if start.starts_with(b"[") && !is_lines {
+        return Split::Values(Values::new(true));
     }
-
-    /// Returns the value of the member of that name, in any letter case. A name that occurs twice
-    /// is an error, because either member could be meant.
-    pub(super) fn get(&self, name: &str) -> Result<Option<&RawValue>, String> {
-        let mut found = self
-            .members
-            .iter()
-            .filter(|(known, _)| known.eq_ignore_ascii_case(name));
-        match (found.next(), found.next()) {
-            (Some(_), Some(_)) => Err(format!("the row has {name} twice")),
-            (Some((_, value)), None) => Ok(value.as_ref()),
-            (None, _) => Ok(None),
-        }
-    }
-
-    /// Like [`Self::get`], for a value that must be a string. A blank string counts as no value.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, String> {
-        match self.get(name)? {
-            Some(RawValue::Text(text)) => Ok(Some(&**text).filter(|text| !text.trim().is_empty())),
-            Some(RawValue::Structure | RawValue::Bytes(_)) => {
-                Err(format!("{name} must be a string"))
-            }
-            None => Ok(None),
-        }
-    }
-}
-
-/// The bytes of a file, with counts of lines and bytes.
-#[derive(Debug)]
-struct Input {
-    file: BufReader<File>,
-    /// The line of the next byte.
-    line: u64,
-    bytes_read: u64,
-}
-
-impl Input {
-    /// Opens a file and skips a byte order mark at its start.
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut file = BufReader::with_capacity(64 * 1024, File::open(path)?);
-        let mark = file.fill_buf()?.starts_with(BYTE_ORDER_MARK);
-        let mark = if mark { BYTE_ORDER_MARK.len() } else { 0 };
-        file.consume(mark);
-        Ok(Self {
-            file,
-            line: 1,
-            bytes_read: mark as u64,
-        })
-    }
-
-    /// Returns the buffered bytes; none at the end of the file.
-    fn buffered(&mut self) -> io::Result<&[u8]> {
-        self.file.fill_buf()
-    }
-
-    /// Consumes buffered bytes.
-    fn consume(&mut self, count: usize) {
-        let bytes = &self.file.buffer()[..count];
-        self.line += memchr_iter(b'\n', bytes).count() as u64;
-        self.bytes_read += count as u64;
-        self.file.consume(count);
+    let first = start
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let is_incomplete =
+        |first: &[u8]| serde_json::from_slice::<&RawJson>(first).is_err_and(|error| error.is_eof());
+    if is_lines || first.len() == start.len() || !is_incomplete(first) {
+        Split::Lines
+    } else {
+        Split::Values(Values::new(false))
     }
 }
 
@@ -276,15 +345,22 @@ mod tests {
     /// The line of a row, with its member `a` or what is wrong with the row.
     type Found = Result<(u64, Option<String>), (u64, String)>;
 
-    fn rows(text: &[u8], format: RowFormat) -> Vec<Found> {
+    fn rows(text: &[u8], format: FileFormat) -> Vec<Found> {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("rows");
         std::fs::write(&path, text).expect("a file");
-        let mut rows = FileRows::open(&path, format).expect("rows");
+        let mut rows =
+            FileRows::open(&path, format, &FileArgs::default(), &Wanted::default()).expect("rows");
         let mut found = Vec::new();
         while let Some(row) = rows.next().expect("a file that can be read") {
             found.push(match row {
-                Ok(row) => Ok((row.line, row.text("a").expect("a text").map(str::to_owned))),
+                Ok(row) => match row.named() {
+                    Ok(named) => {
+                        let text = named.text("a").expect("a text");
+                        Ok((row.line, text.map(str::to_owned)))
+                    }
+                    Err(reason) => Err((row.line, reason)),
+                },
                 Err(error) => Err((error.line, error.reason)),
             });
         }
@@ -297,14 +373,14 @@ mod tests {
         let a = |line, text: &str| Ok((line, Some(text.to_owned())));
         let text = "\u{feff}A,b\r\n1,x\r\"2\"\"\n,\",x\n\r\n3\"\r\n \"4\",";
         let expected = [a(2, "1"), a(3, "2\"\n,"), a(6, "3\""), a(7, " \"4\"")];
-        assert_eq!(rows(text.as_bytes(), RowFormat::Csv), expected);
+        assert_eq!(rows(text.as_bytes(), FileFormat::Csv), expected);
     }
 
     #[test]
     fn an_unreadable_row_does_not_affect_the_next_row() {
         let long = "x".repeat(MAX_ROW + 1);
         let text = format!("a,b\n\"1\"x,2\n1,2,3\n{long}\n4\n\"5\n6\n");
-        let found = rows(text.as_bytes(), RowFormat::Csv);
+        let found = rows(text.as_bytes(), FileFormat::Csv);
         let reason = |index: usize| match &found[index] {
             Err((line, reason)) => format!("{line} {reason}"),
             Ok(row) => format!("{row:?}"),
@@ -317,10 +393,16 @@ mod tests {
         assert_eq!(found.len(), 5);
         let found = rows(
             b"{\"A\":1.50}\n\n{\"a\":\"\xff\"}\n[]\n{\"a\":null}",
-            RowFormat::Ndjson,
+            FileFormat::Json,
         );
         assert_eq!(found[0], Ok((1, Some("1.50".to_owned()))));
-        assert_eq!(found[1], Err((3, "the row is not UTF-8".to_owned())));
+        assert_eq!(
+            found[1],
+            Err((
+                3,
+                "the row is not UTF-8; --encoding names another one".to_owned()
+            ))
+        );
         assert!(matches!(found[2], Err((4, _))));
         assert_eq!(found[3], Ok((5, None)));
     }

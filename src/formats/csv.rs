@@ -7,8 +7,8 @@ mod write;
 pub(crate) use read::RowReader;
 pub(super) use read::read;
 pub use split::Splitter;
-pub(super) use write::{Cells, write, write_row};
 pub use write::{header, unguarded};
+pub(super) use write::{write, write_row};
 
 /// The maximum number of columns in a header.
 pub const MAX_COLUMNS: usize = 1000;

@@ -28,17 +28,12 @@ pub struct Record<'a> {
     name: &'static str,
     /// The members with their JSON names, in JSON order.
     members: Vec<(&'static str, Value<'a>)>,
-    cells: csv::Cells,
 }
 
 impl<'a> Record<'a> {
     /// Creates a record with these members.
     pub fn new(name: &'static str, members: Vec<(&'static str, Value<'a>)>) -> Self {
-        Self {
-            name,
-            members,
-            cells: csv::Cells::Guarded,
-        }
+        Self { name, members }
     }
 
     /// Creates the record of a report, as a client writes it.
@@ -49,10 +44,7 @@ impl<'a> Record<'a> {
             .collect();
         let occurred_at = report.occurred_at.map(|timestamp| timestamp.to_string());
         members.push((Field::OccurredAt.camel(), Value::text(occurred_at)));
-        Self {
-            cells: csv::Cells::AsTheyAre,
-            ..Self::new("NewBillable", members)
-        }
+        Self::new("NewBillable", members)
     }
 
     /// Creates the record of a billable. It is the same on every route.
@@ -163,7 +155,7 @@ impl<'a> Record<'a> {
                 xml::close(&mut out, self.name);
                 out
             }
-            Format::Csv => csv::write(&self.members, self.cells),
+            Format::Csv => csv::write(&self.members),
         }
     }
 
@@ -186,8 +178,8 @@ impl<'a> Record<'a> {
                 xml::close(&mut out, self.name);
                 out
             }
-            Format::Csv if is_first => csv::write(&self.members, self.cells),
-            Format::Csv => csv::write_row(&self.members, self.cells),
+            Format::Csv if is_first => csv::write(&self.members),
+            Format::Csv => csv::write_row(&self.members),
         }
     }
 

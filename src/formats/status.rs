@@ -54,7 +54,7 @@ impl ResponseStatus {
             Format::Json => Value::Object(vec![("responseStatus", self.value())]).to_json(),
             Format::Ndjson => self.write(Format::Json) + "\n",
             Format::Jsv => Value::Object(vec![("responseStatus", self.value())]).to_jsv(),
-            Format::Csv => csv::write(&[("responseStatus", self.value())], csv::Cells::Guarded),
+            Format::Csv => csv::write(&[("responseStatus", self.value())]),
             Format::Xml => self.write_xml(),
         }
     }

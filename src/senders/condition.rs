@@ -59,14 +59,14 @@ pub(super) enum Test {
 
 impl RawCondition {
     /// Creates a condition that a value is one of these texts.
-    pub(super) fn one_of(at: Address, texts: Vec<String>) -> Self {
+    pub(super) fn one_of(at: Address, texts: Vec<String>, absent: Absent) -> Self {
         Self {
             at,
             is: None,
             one_of: Some(texts),
             not: None,
             above: None,
-            absent: Absent::Error,
+            absent,
         }
     }
 

@@ -9,7 +9,7 @@ use super::source::Source;
 use super::tree::Tree;
 use super::xml::{Element, elements};
 use crate::billable::RawValue;
-use crate::formats::csv::{MAX_COLUMNS, RowReader};
+use crate::formats::csv::{MAX_COLUMNS, RowReader, unguarded};
 use crate::formats::json::malformed;
 use crate::formats::json::visit::{UpTo, raw_value};
 use crate::formats::lossless;
@@ -151,28 +151,15 @@ fn has_another(text: &str) -> bool {
 /// Reads CSV: each row is a record, and several are a batch.
 pub(super) fn csv(source: &Source, text: &str) -> Found {
     let mut rows = RowReader::new(text);
-    let mut columns = vec![None; source.addresses.len()];
-    let mut header = Vec::new();
+    let mut header = None;
     if source.has_header {
-        header = rows.next()?.unwrap_or_default();
-        rows.limit(header.len());
+        let names = rows.next()?.unwrap_or_default();
+        rows.limit(names.len());
+        header = Some(names);
     } else {
         rows.limit(MAX_COLUMNS);
     }
-    for (column, address) in columns.iter_mut().zip(&source.addresses) {
-        let Address::Column(name) = address else {
-            continue;
-        };
-        if !source.has_header {
-            *column = name.parse::<usize>().ok().map(|number| number - 1);
-            continue;
-        }
-        let is_here = |cell: &String| cell.trim().eq_ignore_ascii_case(name);
-        *column = header.iter().position(is_here);
-        if header.iter().filter(|cell| is_here(cell)).count() > 1 {
-            return Err(rows.malformed(&format!("header names the column {name} twice")));
-        }
-    }
+    let columns = columns_of(source, header.as_deref()).map_err(|what| rows.malformed(&what))?;
     if columns.iter().all(Option::is_none) {
         // It is another file, or one without a header, whose first row would be lost.
         return Ok(None);
@@ -184,10 +171,35 @@ pub(super) fn csv(source: &Source, text: &str) -> Found {
         }
         let cell = |column: &Option<usize>| {
             let text = cells.get((*column)?)?;
-            Some(lossless::restore(text.clone()))
+            Some(lossless::restore(unguarded(text).to_owned()))
         };
         values.push(columns.iter().map(cell).collect());
     }
     let is_batch = values.len() != 1;
     Ok(Some((values, is_batch)))
+}
+
+/// Returns the index of the cell at each of the source's addresses. `header` is that of the file, or
+/// `None` if it has none.
+///
+/// # Errors
+/// The header names a column of the source twice. The message is a predicate.
+pub(super) fn columns_of(
+    source: &Source,
+    header: Option<&[impl AsRef<str>]>,
+) -> Result<Vec<Option<usize>>, String> {
+    let column = |address: &Address| {
+        let Address::Column(name) = address else {
+            return Ok(None);
+        };
+        let Some(header) = header.filter(|_| source.has_header) else {
+            return Ok(name.parse::<usize>().ok().map(|number| number - 1));
+        };
+        let is_here = |cell: &&str| cell.trim().eq_ignore_ascii_case(name);
+        if header.iter().map(AsRef::as_ref).filter(is_here).count() > 1 {
+            return Err(format!("header names the column {name} twice"));
+        }
+        Ok(header.iter().position(|cell| is_here(&cell.as_ref())))
+    };
+    source.addresses.iter().map(column).collect()
 }

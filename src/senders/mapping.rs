@@ -1,9 +1,10 @@
-//! Mappings: a profile made from the settings of a token, checked when they are made.
+//! Mappings: a profile made from the settings of a token, checked when they are made, or from the
+//! flags that say how a file is read.
 
 use std::sync::Arc;
 
 use super::address::Address;
-use super::condition::RawCondition;
+use super::condition::{Absent, RawCondition};
 use super::file::{Kind, RawProfile, RawRule, RawSource};
 use super::profile::{Profile, ProfileError};
 use super::{all, find, names};
@@ -15,70 +16,124 @@ use crate::token::SenderSettings;
 /// # Errors
 /// There is no such profile, or the settings contradict it.
 pub fn profile_of(settings: &SenderSettings) -> Result<Option<Arc<Profile>>, ProfileError> {
-    let SenderSettings {
-        sender,
-        maps,
-        only,
-        time_format,
-        time_zone,
-        answered,
-        ..
-    } = settings;
-    let base = match sender {
-        None => None,
-        Some(name) => Some(find(name).ok_or_else(|| {
-            ProfileError(format!("there is no sender {name}; there are {}", names()))
-        })?),
-    };
-    let is_plain =
-        maps.is_empty() && only.is_empty() && time_format.is_none() && time_zone.is_none();
+    let (base, is_plain) = base_of(settings)?;
     let profile = match (base, is_plain) {
         (None, true) => None,
         (Some(base), true) => Some(base),
-        (base, false) => Some(Arc::new(mapped(settings, base.as_deref())?)),
+        (base, false) => Some(Arc::new(of_token(settings, base.as_deref())?)),
     };
+    answered(profile, settings)
+}
+
+/// Checks that a profile knows which calls were answered, if only they count.
+fn answered(
+    profile: Option<Arc<Profile>>,
+    settings: &SenderSettings,
+) -> Result<Option<Arc<Profile>>, ProfileError> {
     match &profile {
-        Some(profile) if *answered && !profile.knows_answered() => Err(ProfileError(format!(
-            "the sender {} does not say which calls were answered",
-            profile.name
-        ))),
-        None if *answered => Err(ProfileError(
+        Some(profile) if settings.answered && !profile.knows_answered() => {
+            Err(ProfileError(format!(
+                "the sender {} does not say which calls were answered",
+                profile.name
+            )))
+        }
+        None if settings.answered => Err(ProfileError(
             "only a sender's profile says which calls were answered".to_owned(),
         )),
         _ => Ok(profile),
     }
 }
 
-fn mapped(settings: &SenderSettings, base: Option<&Profile>) -> Result<Profile, ProfileError> {
-    let maps: Vec<_> = settings
-        .maps
+/// Returns the profile that reads the records of a file of this kind, or `None` if they are read by
+/// our own names.
+///
+/// Unlike a token's, it need not say where callSid is, and a record without the value of a condition
+/// is ignored: files have lines of other kinds. `has_header` is for CSV without a sender.
+///
+/// # Errors
+/// There is no such sender, or the settings contradict it.
+pub fn profile_of_file(
+    settings: &SenderSettings,
+    kind: Kind,
+    has_header: bool,
+) -> Result<Option<Arc<Profile>>, ProfileError> {
+    if settings.sender.is_none() && settings.maps.is_empty() && settings.only.is_empty() {
+        return Ok(None);
+    }
+    let (base, is_plain) = base_of(settings)?;
+    if let (Some(base), true) = (&base, is_plain) {
+        return answered(Some(Arc::clone(base)), settings);
+    }
+    let raw = match base {
+        Some(base) => base.raw(),
+        None => {
+            let mut source = RawSource::of(kind);
+            source.header = (!has_header).then_some(false);
+            RawProfile::free(source)
+        }
+    };
+    let raw = mapped(settings, raw, Absent::No)?;
+    let mut profile = Profile::check(raw)?;
+    for source in &mut profile.sources {
+        // Nobody waits for a response here, and the row is kept.
+        source.hashes_calls = settings.sender.is_some();
+    }
+    answered(Some(Arc::new(profile)), settings)
+}
+
+/// Returns the sender's profile, and whether the settings change nothing of it.
+fn base_of(settings: &SenderSettings) -> Result<(Option<Arc<Profile>>, bool), ProfileError> {
+    let base = settings.sender.as_ref().map(|name| {
+        find(name).ok_or_else(|| {
+            ProfileError(format!("there is no sender {name}; there are {}", names()))
+        })
+    });
+    let is_plain = settings.maps.is_empty()
+        && settings.only.is_empty()
+        && settings.time_format.is_none()
+        && settings.time_zone.is_none();
+    Ok((base.transpose()?, is_plain))
+}
+
+fn of_token(settings: &SenderSettings, base: Option<&Profile>) -> Result<Profile, ProfileError> {
+    if base.is_none() && settings.maps.is_empty() {
+        return Err(ProfileError(
+            "conditions and times need a sender or a mapping: add --sender or --map".to_owned(),
+        ));
+    }
+    let raw = match base {
+        Some(base) => base.raw(),
+        None => RawProfile::free(RawSource::of(kind_of(settings)?)),
+    };
+    let mut raw = mapped(settings, raw, Absent::Error)?;
+    let profile = Profile::check(raw.clone())?.complete()?;
+    if base.is_some() || profile.reads_parameter("uuid") {
+        return Ok(profile);
+    }
+    // It may be FreeSWITCH, whose callers must not choose how their calls are read.
+    raw.appended = all()
         .iter()
-        .map(|map| map_of(map))
-        .collect::<Result<_, _>>()?;
-    let only: Vec<_> = settings
-        .only
-        .iter()
-        .map(|only| only_of(only))
-        .collect::<Result<_, _>>()?;
+        .flat_map(|profile| profile.raw().appended)
+        .collect();
+    Profile::check(raw)
+}
+
+/// Applies a mapping to a profile. `absent` is what it means that the value of a condition is absent.
+fn mapped(
+    settings: &SenderSettings,
+    mut raw: RawProfile,
+    absent: Absent,
+) -> Result<RawProfile, ProfileError> {
+    let maps = settings.maps.iter().map(|map| map_of(map));
+    let maps: Vec<_> = maps.collect::<Result<_, _>>()?;
+    let only = settings.only.iter().map(|only| only_of(only));
+    let only: Vec<_> = only.collect::<Result<_, _>>()?;
     for (index, (at, _)) in only.iter().enumerate() {
         if only[..index].iter().any(|(other, _)| other == at) {
             let reason = format!("{at} has several conditions: write the values into one");
             return Err(ProfileError(reason));
         }
     }
-    if base.is_none() && maps.is_empty() {
-        return Err(ProfileError(
-            "conditions and times need a sender or a mapping: add --sender or --map".to_owned(),
-        ));
-    }
-    let addresses = maps
-        .iter()
-        .map(|(_, at)| at)
-        .chain(only.iter().map(|(at, _)| at));
-    let mut raw = match base {
-        Some(base) => base.raw(),
-        None => RawProfile::free(RawSource::of(kind_of(addresses)?)),
-    };
     let mut is_mapped = vec![false; maps.len()];
     for source in &mut raw.source {
         let mut changed = [false; Field::ALL.len()];
@@ -101,7 +156,8 @@ fn mapped(settings: &SenderSettings, base: Option<&Profile>) -> Result<Profile, 
                 ProfileError(format!("it also reads {kind}, which has nothing at {at}"))
             })?;
             source.only.retain(|condition| condition.at != here);
-            source.only.push(RawCondition::one_of(here, texts.clone()));
+            let condition = RawCondition::one_of(here, texts.clone(), absent);
+            source.only.push(condition);
         }
         if settings.time_format.is_some() || settings.time_zone.is_some() {
             let rule = source.rule_mut(Field::OccurredAt).as_mut().ok_or_else(|| {
@@ -117,16 +173,7 @@ fn mapped(settings: &SenderSettings, base: Option<&Profile>) -> Result<Profile, 
             "the sender's requests have nothing at {at}"
         )));
     }
-    let profile = Profile::check(raw.clone())?;
-    if base.is_some() || profile.reads_parameter("uuid") {
-        return Ok(profile);
-    }
-    // It may be FreeSWITCH, whose callers must not choose how their calls are read.
-    raw.appended = all()
-        .iter()
-        .flat_map(|profile| profile.raw().appended)
-        .collect();
-    Profile::check(raw)
+    Ok(raw)
 }
 
 /// Parses `FIELD=AT`.
@@ -163,8 +210,15 @@ fn only_of(text: &str) -> Result<(Address, Vec<String>), ProfileError> {
     Ok((at, texts))
 }
 
-/// Returns the kind of document that has all these addresses.
-fn kind_of<'a>(addresses: impl Iterator<Item = &'a Address>) -> Result<Kind, ProfileError> {
+/// Returns the kind of document that has all the addresses of a mapping.
+fn kind_of(settings: &SenderSettings) -> Result<Kind, ProfileError> {
+    let mut addresses = Vec::new();
+    for map in &settings.maps {
+        addresses.push(map_of(map)?.1);
+    }
+    for only in &settings.only {
+        addresses.push(only_of(only)?.0);
+    }
     let mut kind = None;
     for address in addresses {
         let here = match address {

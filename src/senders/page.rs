@@ -47,8 +47,9 @@ impl Profile {
         );
         page.push_str(&format!(
             "With `sender={}` in the URL, or a token that was created with `--sender {}`, this is read and nothing else. \
-             The sender's own documentation is at `{}`.\n",
-            self.name, self.name, self.docs
+             [`billables import`](../import-export.md#import) and `check` read files of it with `--sender {}`. The sender's \
+             own documentation is at `{}`.\n",
+            self.name, self.name, self.name, self.docs
         ));
         for source in &self.sources {
             page.push('\n');

@@ -3,6 +3,7 @@
 use super::address::Address;
 use super::file::{Example, Handshake, Kind, MAPPING, RawProfile, Reply};
 use super::source::Source;
+use crate::billable::Field;
 
 /// A sender: where the fields of a report are in what it sends.
 #[derive(Clone, Debug)]
@@ -41,7 +42,17 @@ impl Profile {
     pub fn parse(text: &str) -> Result<Self, ProfileError> {
         let raw: RawProfile =
             toml::from_str(text).map_err(|error| ProfileError(error.to_string()))?;
-        Self::check(raw)
+        Self::check(raw)?.complete()
+    }
+
+    /// # Errors
+    /// It does not say where callSid is: each repeat of an event would be billed.
+    pub(super) fn complete(self) -> Result<Self, ProfileError> {
+        let has_call = |source: &Source| source.rules[Field::CallSid as usize].is_some();
+        if self.sources.iter().all(has_call) {
+            return Ok(self);
+        }
+        Err(ProfileError("it is not said where callSid is".to_owned()))
     }
 
     pub(super) fn check(raw: RawProfile) -> Result<Self, ProfileError> {
@@ -89,9 +100,33 @@ impl Profile {
             .all(|source| !source.answered.is_empty())
     }
 
+    /// Whether it reads documents of this kind.
+    pub fn reads(&self, kind: Kind) -> bool {
+        self.sources.iter().any(|source| source.kind == kind)
+    }
+
+    /// The names of the columns that it reads in CSV.
+    pub fn columns(&self) -> Vec<String> {
+        let addresses = self.sources.iter().flat_map(|source| &source.addresses);
+        let column = |address: &Address| match address {
+            Address::Column(name) => Some(name.clone()),
+            _ => None,
+        };
+        addresses.filter_map(column).collect()
+    }
+
+    /// Whether its files of CSV have no header.
+    pub fn is_headerless(&self) -> bool {
+        let mut tables = self
+            .sources
+            .iter()
+            .filter(|source| source.kind == Kind::Csv);
+        tables.any(|source| !source.has_header)
+    }
+
     /// Whether it reads requests without a body.
     pub fn reads_query(&self) -> bool {
-        self.sources.iter().any(|source| source.kind == Kind::Query)
+        self.reads(Kind::Query)
     }
 
     /// Whether it reads this parameter of the URL.

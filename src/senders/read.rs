@@ -1,6 +1,10 @@
 //! Reads a request with a profile.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use super::condition::{Absent, Condition, Undecided};
+use super::documents::columns_of;
 use super::file::Kind;
 use super::profile::Profile;
 use super::records::{Parts, Records, Request};
@@ -37,6 +41,8 @@ pub struct Mapped {
     pub errors: Vec<FieldError>,
     /// Whether the call is a hash, because its id cannot be stored.
     pub is_hashed: bool,
+    /// Whether the zone's clocks show the local time twice or never.
+    pub is_ambiguous: bool,
 }
 
 /// The conditions by which an event is ignored.
@@ -194,6 +200,52 @@ impl Opened<'_> {
     }
 }
 
+/// Reads the rows of a CSV file with a profile, one by one.
+#[derive(Debug)]
+pub struct Table {
+    profile: Arc<Profile>,
+    /// The index of the source.
+    source: usize,
+    /// The number of the cell at each of the source's addresses.
+    columns: Vec<Option<usize>>,
+}
+
+impl Table {
+    /// Finds the columns that the profile's first source of CSV reads. `header` is that of the file,
+    /// or `None` if it has none.
+    ///
+    /// # Errors
+    /// No source reads such a file. The message is a sentence.
+    pub fn of(profile: Arc<Profile>, header: Option<&[Rc<str>]>) -> Result<Self, String> {
+        let mut sources = profile.sources.iter();
+        let source = sources.position(|source| source.kind == Kind::Csv);
+        let source = source.ok_or_else(|| format!("{} does not read CSV", profile.shown()))?;
+        let columns = columns_of(&profile.sources[source], header)?;
+        Ok(Self {
+            profile,
+            source,
+            columns,
+        })
+    }
+
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// A condition cannot be decided. The message is a sentence.
+    pub fn event(&self, cells: &[String], is_answered: bool) -> Result<Event, String> {
+        let source = &self.profile.sources[self.source];
+        let text = |column: &Option<usize>| Some(RawValue::Text(cells.get((*column)?)?.clone()));
+        let own: Vec<_> = self.columns.iter().map(text).collect();
+        let shared = vec![None; own.len()];
+        let values = Values::new(&own, &shared);
+        if source.fits(values) {
+            return source.event(values, is_answered);
+        }
+        let wanted = source.wanted();
+        Err(format!("the row is none of those that are read: {wanted}"))
+    }
+}
+
 impl Source {
     /// Whether this source reads a request with such a record.
     fn fits(&self, values: Values<'_>) -> bool {
@@ -268,7 +320,10 @@ impl Source {
             };
             let value = match field {
                 Field::OccurredAt => match self.timestamp(&value, values) {
-                    Ok(timestamp) => RawValue::Text(timestamp.to_string()),
+                    Ok((timestamp, is_ambiguous)) => {
+                        mapped.is_ambiguous = is_ambiguous;
+                        RawValue::Text(timestamp.to_string())
+                    }
                     Err(rule) => {
                         let message = format!("occurredAt at {} {rule}", self.shown(field));
                         mapped
@@ -277,29 +332,35 @@ impl Source {
                         continue;
                     }
                 },
-                Field::CallSid => {
+                Field::CallSid if self.hashes_calls => {
                     let (value, is_hashed) = storable(value);
                     mapped.is_hashed = is_hashed;
                     value
                 }
-                Field::AccountId | Field::CustomerId | Field::SessionId => value,
+                Field::AccountId | Field::CustomerId | Field::SessionId | Field::CallSid => value,
             };
             mapped.report.set(field, Some(value));
         }
         mapped
     }
 
-    fn timestamp(&self, value: &RawValue, values: Values<'_>) -> Result<Timestamp, &'static str> {
+    /// Reads a time, and whether it is one of two that its text may mean.
+    fn timestamp(
+        &self,
+        value: &RawValue,
+        values: Values<'_>,
+    ) -> Result<(Timestamp, bool), &'static str> {
         let RawValue::Text(text) = value else {
             return Err("is not a text");
         };
-        let timestamp = self.time.parse(text)?;
+        let (timestamp, is_ambiguous) = self.time.parse_told(text)?;
         let Some(RawValue::Text(seconds)) = self.minus.and_then(|slot| values.get(slot)) else {
-            return Ok(timestamp);
+            return Ok((timestamp, is_ambiguous));
         };
         let earlier = condition::number(seconds.trim()).filter(|seconds| *seconds >= 0.0);
         earlier
             .and_then(|seconds| time::minus(timestamp, seconds))
+            .map(|earlier| (earlier, is_ambiguous))
             .ok_or("is followed by a duration that is no number of seconds")
     }
 

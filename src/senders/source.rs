@@ -29,6 +29,8 @@ pub(super) struct Source {
     pub(super) time: TimeFormat,
     /// The number of seconds that is subtracted from the time.
     pub(super) minus: Option<usize>,
+    /// Whether the id of a call that cannot be stored is stored as its hash, instead of refused.
+    pub(super) hashes_calls: bool,
     /// Where the values are that conditions and rules name, each once.
     pub(super) addresses: Vec<Address>,
     /// The addresses in JSON.
@@ -83,10 +85,6 @@ impl Source {
             let of = |error| format!("{} {error}", field.camel());
             rules[field as usize] = Some(slots.rule(rule).map_err(of)?);
         }
-        if rules[Field::CallSid as usize].is_none() {
-            // Each repeat of an event would be billed.
-            return Err("it is not said where callSid is".to_owned());
-        }
         let addresses = slots.addresses;
         Ok(Self {
             kind: raw.kind,
@@ -100,6 +98,7 @@ impl Source {
             rules,
             time,
             minus,
+            hashes_calls: true,
             tree: Tree::of(&addresses),
             addresses,
         })

@@ -14,6 +14,9 @@ use crate::billable::Timestamp;
 const FIRST_SECOND: i64 = 315_532_800;
 const LAST_SECOND: i64 = 4_102_444_800;
 
+/// A time, and whether it is one of two that its text may mean.
+type Parsed = Result<(jiff::Timestamp, bool), &'static str>;
+
 /// How a sender writes times.
 #[derive(Clone, Debug, Default)]
 pub struct TimeFormat {
@@ -80,28 +83,38 @@ impl TimeFormat {
     /// # Errors
     /// It is none, or has no offset and the format no zone; the message is a predicate.
     pub fn parse(&self, text: &str) -> Result<Timestamp, &'static str> {
+        self.parse_told(text).map(|(timestamp, _)| timestamp)
+    }
+
+    /// Works like [`Self::parse`], and returns whether the zone's clocks show the local time twice or
+    /// never.
+    ///
+    /// # Errors
+    /// As for [`Self::parse`].
+    pub fn parse_told(&self, text: &str) -> Result<(Timestamp, bool), &'static str> {
         let text = text.trim();
-        let parsed = match &self.pattern {
+        let (parsed, is_ambiguous) = match &self.pattern {
             Some(pattern) => self.parse_pattern(pattern, text)?,
             None => self.parse_any(text)?,
         };
-        Timestamp::from_micros(parsed.as_microsecond()).ok_or(NOT_A_TIME)
+        let timestamp = Timestamp::from_micros(parsed.as_microsecond()).ok_or(NOT_A_TIME)?;
+        Ok((timestamp, is_ambiguous))
     }
 
-    fn parse_pattern(&self, pattern: &str, text: &str) -> Result<jiff::Timestamp, &'static str> {
+    fn parse_pattern(&self, pattern: &str, text: &str) -> Parsed {
         let (text, abbreviated) = self.without_abbreviation(text);
         let parsed =
             BrokenDownTime::parse(pattern, text).map_err(|_| "is not in the time format")?;
         if let Ok(timestamp) = parsed.to_timestamp() {
-            return Ok(timestamp);
+            return Ok((timestamp, false));
         }
         let local = parsed.to_datetime().map_err(|_| NOT_A_TIME)?;
         self.local(local, abbreviated)
     }
 
-    fn parse_any(&self, text: &str) -> Result<jiff::Timestamp, &'static str> {
+    fn parse_any(&self, text: &str) -> Parsed {
         if let Some(unix) = unix(text) {
-            return unix;
+            return unix.map(|timestamp| (timestamp, false));
         }
         if let Some((local, rest)) = civil(text) {
             return match rest.trim() {
@@ -115,7 +128,7 @@ impl TimeFormat {
             };
         }
         rfc2822::parse(text)
-            .map(|zoned| zoned.timestamp())
+            .map(|zoned| (zoned.timestamp(), false))
             .map_err(|_| NOT_A_TIME)
     }
 
@@ -130,17 +143,16 @@ impl TimeFormat {
         found.unwrap_or((text, None))
     }
 
-    fn local(
-        &self,
-        local: DateTime,
-        offset: Option<Offset>,
-    ) -> Result<jiff::Timestamp, &'static str> {
+    fn local(&self, local: DateTime, offset: Option<Offset>) -> Parsed {
         let zone = match (offset, &self.zone) {
             (Some(offset), _) => TimeZone::fixed(offset),
             (None, Some(zone)) => zone.clone(),
-            (None, None) => return Err("has no offset, and no time zone is set for it"),
+            (None, None) => return Err(NO_OFFSET),
         };
-        zone.to_timestamp(local).map_err(|_| NOT_A_TIME)
+        let found = zone.to_ambiguous_timestamp(local);
+        let is_ambiguous = found.is_ambiguous();
+        let timestamp = found.compatible().map_err(|_| NOT_A_TIME)?;
+        Ok((timestamp, is_ambiguous))
     }
 }
 
@@ -152,6 +164,9 @@ fn wrong_pattern(pattern: &str) -> String {
 
 const NOT_A_TIME: &str =
     "is not in a form that can be read; --time-format of a mapping may say which";
+
+const NO_OFFSET: &str =
+    "has no offset, and no time zone is set for it; --time-zone of a mapping sets one";
 
 /// Subtracts a number of seconds.
 pub(super) fn minus(timestamp: Timestamp, seconds: f64) -> Option<Timestamp> {
@@ -326,6 +341,8 @@ mod tests {
             ("2026-03-29 02:30:00", "2026-03-29T01:30:00.000000Z"),
         ] {
             assert_eq!(parse(&rome, text), Ok(expected.to_owned()), "{text}");
+            let is_told = rome.parse_told(text).is_ok_and(|(_, told)| told);
+            assert_eq!(is_told, text.ends_with("02:30:00"), "{text}");
         }
         let fixed = format("auto", Some("-03:30"));
         let expected = Ok("2026-03-01T13:00:00.000000Z".to_owned());

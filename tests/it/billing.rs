@@ -125,6 +125,8 @@ on_both_databases!(
         let none = json!({"sessionId": "S", "callSid": "1", "occurredAt": "2026-03-02T12:00:00Z"});
         assert_eq!(client.report(&none).await.status, 201);
 
+        // Else a client that reads nothing for so long is disconnected (30 s).
+        until_rolled(&client).await;
         let path = "/billing?startDate=2026-03-01&endDate=2026-03-31";
         for query in ["", "&groupBy=day"] {
             // The client reads nothing until further reports are in the totals.

@@ -210,7 +210,7 @@ async fn check_every_kind_of_id(database: &Database) {
         (code, &*output),
         (
             1,
-            "missing missing\ncalls 3, missing 1, extra 0, voided 0\n"
+            "missing \"missing\"\ncalls 3, missing 1, extra 0, voided 0\n"
         )
     );
     let (code, output, _) = verify(database);

@@ -151,12 +151,12 @@ on_both_databases!(
         };
         let all = "Call,x\nthere,1\nvoided,\ntwice,1\nforeign,1\noutside,1\nvoided-outside,1\n,1\nthere,2\n\"a\nb\",1\nno,1\n";
         let expected = [
-            &*format!("extra extra {}", ids[2]),
-            "missing a\\nb",
-            "missing foreign",
-            "missing no",
-            "voided voided",
-            "voided voided-outside",
+            &*format!("extra \"extra\" {}", ids[2]),
+            "missing \"a\\nb\"",
+            "missing \"foreign\"",
+            "missing \"no\"",
+            "voided \"voided\"",
+            "voided \"voided-outside\"",
         ];
         let (code, lines, summary) = check(all);
         assert_eq!(
@@ -169,7 +169,7 @@ on_both_databases!(
             (code, lines, &*summary),
             (
                 0,
-                vec!["voided voided".to_owned()],
+                vec!["voided \"voided\"".to_owned()],
                 "calls 5, missing 0, extra 0, voided 1"
             )
         );

@@ -164,7 +164,7 @@ async fn partitions_are_copied() {
     assert_eq!(to.entries().await, from.entries().await);
     assert_eq!(
         import(&to, &[&file]).1,
-        "new 0, already stored 50, voided 0, refused 0"
+        "new 0, already stored 50, other time 0, voided 0, left out 0, refused 0"
     );
     let (code, _, errors) = call(&from, &["copy", from.url(), Database::sqlite().url()]);
     assert_eq!(

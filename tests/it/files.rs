@@ -54,6 +54,8 @@ async fn case_20_files_are_for_their_owner_and_nothing_is_written_through_a_link
         run(command.current_dir(folder.path()))
     };
     let (code, _, errors) = call(&["export", "--output", "export.ndjson"]);
+    assert!(code == 2 && errors.contains("--force"), "{errors}");
+    let (code, _, errors) = call(&["export", "--output", "export.ndjson", "--force"]);
     assert_eq!(code, 0, "{errors}");
     let (code, _, errors) = call(&["import", "calls.csv", "--refused", "refused.ndjson"]);
     assert_eq!(code, 1, "{errors}");
@@ -202,7 +204,8 @@ async fn case_20_a_device_is_not_replaced_by_a_file() {
             .unwrap()
             .success()
     );
-    let arguments = ["export", "--output", pipe.to_str().unwrap()];
+    let pipe_path = pipe.to_str().unwrap();
+    let arguments = ["export", "--format", "csv", "--output", pipe_path];
     let (code, _, errors) = run(&mut command(&database, &arguments));
     assert!(
         code == 2 && errors.contains("is not a file that can be replaced"),

@@ -30,6 +30,7 @@
 //! - `files`: the files that commands write and read, and which command creates a database
 //! - `start`: the first start, refusals to start, settings. `token` is tested in `access`,
 //!   `healthcheck` in `probes`, `billables check` in `check`
+//! - `carrier_files`: files of carriers and PBXs, as `import` and `check` read them
 //! - `send`: files of a sender that are posted to a server
 //! - `import_export`, `copy` (with `rebuild-totals`), `backup`, `verify`: moving data in, out and
 //!   between databases, and finding damage
@@ -69,6 +70,7 @@ mod batch;
 mod billing;
 mod browsers;
 mod calls;
+mod carrier_files;
 mod check;
 mod connections;
 mod copy;

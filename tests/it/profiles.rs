@@ -10,6 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use crate::import_export::Files;
 use crate::manual::blocks;
 use crate::support::client::{Reply, send};
 use crate::support::server::{command, run};
@@ -144,6 +145,64 @@ on_both_databases!(
         }
     }
 );
+
+#[tokio::test]
+async fn the_body_of_every_example_is_imported_as_it_is_stored_over_http() {
+    let database = Database::sqlite();
+    database.migrate();
+    let files = Files::new();
+    let mut count = 0;
+    for profile in senders::all() {
+        for (number, example) in profile.examples.iter().enumerate() {
+            let (head, body) = example
+                .request
+                .trim_start()
+                .split_once("\n\n")
+                .unwrap_or_default();
+            let content_type = head
+                .lines()
+                .find(|line| line.to_lowercase().starts_with("content-type:"));
+            let extension = match content_type.unwrap_or_default().to_lowercase() {
+                line if line.contains("application/json") => "json",
+                line if line.contains("xml") => "xml",
+                line if line.contains("text/csv") => "csv",
+                line if line.contains("x-www-form-urlencoded") => "form",
+                _ => continue,
+            };
+            // What is only in the URL or the headers is in no file.
+            if body.is_empty() || head.contains("ce-") {
+                continue;
+            }
+            let result = &example.result;
+            let name = format!("{}-{number}", profile.name);
+            let file = files.with(&format!("{name}.{extension}"), body);
+            let account = format!("accountId={name}");
+            let mut arguments = vec!["import", &*file, "--sender", &profile.name];
+            arguments.extend(["--set", &account, "--set", "customerId=cus"]);
+            if head.contains("answered=true") {
+                arguments.push("--answered");
+            }
+            let (code, counts, errors) = run(&mut command(&database, &arguments));
+            let what = format!("{name}: {}: {counts}{errors}", example.page);
+            let exported = run(&mut command(&database, &["export", "--account", &name])).1;
+            let stored: Value = serde_json::from_str(&exported).unwrap_or_default();
+            let text = |field: &str| stored[field].as_str().map(str::to_owned);
+            if result.error.is_some() {
+                assert!(code == 1 && stored.is_null(), "{what}");
+            } else if result.ignored.is_some() {
+                assert!(code == 0 && counts.contains("left out 1"), "{what}");
+            } else {
+                assert_eq!(code, 0, "{what}");
+                assert_eq!(text("callSid"), result.call_sid, "{what}");
+                if result.occurred_at.is_some() {
+                    assert_eq!(text("occurredAt"), result.occurred_at, "{what}");
+                }
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 40, "{count}");
+}
 
 #[test]
 fn the_pages_of_senders_are_made_from_their_profiles() {

@@ -1,5 +1,5 @@
-//! Refused rows: all of them, with their text unless it is too long, to a file; or the first few
-//! reasons to standard error.
+//! Rows that were not stored, although they are no repeats: all of them, with their text unless it is
+//! too long, to a file; or the first few reasons to standard error.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -19,6 +19,18 @@ const SHOWN: u64 = 10;
 pub(super) struct Refusals {
     file: Option<RefusalsFile>,
     count: u64,
+    /// The number of those whose id has another time.
+    other_times: u64,
+}
+
+/// A row that was not stored, and why.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal<'a> {
+    pub(super) file: &'a str,
+    pub(super) line: u64,
+    pub(super) reason: &'a str,
+    /// The row; `None` if it was too long.
+    pub(super) text: Option<&'a str>,
 }
 
 #[derive(Debug)]
@@ -41,21 +53,37 @@ impl Refusals {
             })
         };
         let file = path.map(create).transpose()?;
-        Ok(Self { file, count: 0 })
+        Ok(Self {
+            file,
+            count: 0,
+            other_times: 0,
+        })
     }
 
+    /// The number of refused rows.
     pub(super) fn count(&self) -> u64 {
-        self.count
+        self.count - self.other_times
     }
 
-    /// Records a refused row; `text` is `None` if it was too long.
-    pub(super) fn add(
-        &mut self,
-        file: &str,
-        line: u64,
-        reason: &str,
-        text: Option<&str>,
-    ) -> Result<(), Failure> {
+    /// The number of rows whose id has another time.
+    pub(super) fn other_times(&self) -> u64 {
+        self.other_times
+    }
+
+    /// Records a row whose id has another time.
+    pub(super) fn add_other_time(&mut self, refusal: Refusal<'_>) -> Result<(), Failure> {
+        self.other_times += 1;
+        self.add(refusal)
+    }
+
+    /// Records a refused row.
+    pub(super) fn add(&mut self, refusal: Refusal<'_>) -> Result<(), Failure> {
+        let Refusal {
+            file,
+            line,
+            reason,
+            text,
+        } = refusal;
         self.count += 1;
         let Some(to) = &mut self.file else {
             if self.count <= SHOWN {
@@ -82,32 +110,42 @@ impl Refusals {
             }
         };
         Ok(Refused {
-            count: self.count,
+            refused: self.count - self.other_times,
+            other_times: self.other_times,
             path,
         })
     }
 }
 
-/// How many rows were refused, and the file that has them.
+/// How many rows were not stored, and the file that has them.
 #[derive(Debug)]
 pub(super) struct Refused {
-    count: u64,
+    refused: u64,
+    other_times: u64,
     path: Option<PathBuf>,
 }
 
 impl Refused {
-    /// Fails if any row was refused.
+    /// Fails if there is any.
     pub(super) fn into_result(self) -> Result<(), Failure> {
-        match (self.count, self.path) {
-            (0, _) => Ok(()),
-            (count, Some(path)) => Err(Failure::Failed(format!(
-                "{count} row(s) were refused; see {}",
-                path.display()
-            ))),
-            (count, None) => Err(Failure::Failed(format!(
-                "{count} row(s) were refused; use --refused FILE to write them to a file"
-            ))),
+        let mut what = Vec::new();
+        if self.refused > 0 {
+            what.push(format!("{} row(s) were refused", self.refused));
         }
+        if self.other_times > 0 {
+            let count = self.other_times;
+            what.push(format!(
+                "{count} row(s) have an id that is stored with another time"
+            ));
+        }
+        if what.is_empty() {
+            return Ok(());
+        }
+        let what = what.join(", and ");
+        Err(Failure::Failed(match self.path {
+            Some(path) => format!("{what}; see {}", path.display()),
+            None => format!("{what}; use --refused FILE to write them to a file"),
+        }))
     }
 }
 

@@ -8,9 +8,8 @@ use crate::billable::{
     BillableState, ClientName, Entry, Field, IdempotencyKey, Identity, Pair, RawReport, RawValue,
     Report, Text, Timestamp,
 };
-use crate::cli::arguments::RowFormat;
-use crate::cli::records::Row;
-use crate::formats::csv::unguarded;
+use crate::cli::records::{FileReader, Named, Row, trimmed};
+use crate::senders::{Event, Mapped};
 
 /// The log entry that a row describes, and its void.
 #[derive(Debug)]
@@ -19,6 +18,20 @@ pub(super) struct Meant {
     pub(super) entry: Entry,
     /// `Some` if the billable is voided, with the reason if there is one.
     pub(super) voided: Option<Option<Text>>,
+    /// Whether the row says when the call happened.
+    pub(super) is_timed: bool,
+    /// Whether blanks around a value were taken off.
+    pub(super) is_trimmed: bool,
+    /// Whether the zone's clocks show the local time twice or never.
+    pub(super) is_ambiguous: bool,
+}
+
+/// A report of a row, before it is validated.
+#[derive(Debug, Default)]
+struct Found {
+    report: RawReport,
+    key: Option<RawValue>,
+    is_ambiguous: bool,
 }
 
 /// A field of a report, or the idempotency key, as named on the command line.
@@ -39,43 +52,58 @@ impl Column {
     }
 }
 
-/// How the rows of this import are read.
+/// How the rows of this import become entries.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// Columns with other names than their fields.
-    pub(super) columns: Vec<(Column, String)>,
+    /// The column of the idempotency key.
+    pub(super) key: Option<String>,
+    /// The fields that have columns.
+    pub(super) mapped: Vec<Field>,
     /// Values that apply to every row.
     pub(super) values: Vec<(Column, String)>,
     /// The client that the entries belong to.
     pub(super) client: ClientName,
+    pub(super) has_sender: bool,
+    pub(super) trims: bool,
 }
 
 impl Reading {
-    /// Returns the entry of a row, or the reason to refuse the row.
+    /// Returns what each record of a row describes, or the reason to refuse the row. A record is
+    /// `None` if a condition of the command line or of the sender's profile leaves it out.
     pub(super) fn read(
         &self,
+        file: &FileReader,
         row: &Row,
-        format: RowFormat,
         now: Timestamp,
-    ) -> Result<Meant, String> {
-        let is_told = !self.columns.is_empty() || !self.values.is_empty();
-        if !is_told && row.has("id") && row.has("state") {
-            return self.billable(row, format, now);
-        }
-        let entry = self.report(row, now)?;
-        let voided = None;
-        Ok(Meant { entry, voided })
+    ) -> Result<Vec<Option<Meant>>, String> {
+        let events = match file.events(row)? {
+            Some(events) => events,
+            None => {
+                let named = row.named()?;
+                if self.is_untold() && named.has("id") && named.has("state") {
+                    return Ok(vec![Some(self.billable(&named, now)?)]);
+                }
+                vec![Event::Report(Mapped::default())]
+            }
+        };
+        let meaning = |event| match event {
+            Event::Ignored { .. } => Ok(None),
+            Event::Report(mapped) => {
+                let found = self.found(file, row, mapped)?;
+                Ok(Some(self.report(found, now)?))
+            }
+        };
+        events.into_iter().map(meaning).collect()
+    }
+
+    /// Whether the command line says nothing about fields.
+    fn is_untold(&self) -> bool {
+        self.key.is_none() && self.values.is_empty()
     }
 
     /// Reads an exported billable, which keeps its id, however that id was generated.
-    fn billable(&self, row: &Row, format: RowFormat, now: Timestamp) -> Result<Meant, String> {
-        let text = |name| {
-            let text = row.text(name)?;
-            Ok::<_, String>(text.map(|text| match format {
-                RowFormat::Csv => unguarded(text),
-                RowFormat::Ndjson => text,
-            }))
-        };
+    fn billable(&self, row: &Named, now: Timestamp) -> Result<Meant, String> {
+        let text = |name| row.text(name);
         let required = |name| text(name)?.ok_or_else(|| format!("the row has no {name}"));
         let named = |name| {
             let parsed = text(name)?.map(|text| Text::named(name, text.to_owned()));
@@ -134,16 +162,84 @@ impl Reading {
         Ok(Meant {
             entry: Entry { pair, ..recorded },
             voided: (state == BillableState::Voided).then_some(reason),
+            is_timed: true,
+            is_trimmed: false,
+            is_ambiguous: false,
         })
     }
 
-    /// Reads a report. It gets the identity that it would have if its sender had sent it.
-    fn report(&self, row: &Row, now: Timestamp) -> Result<Entry, String> {
-        let mut raw = RawReport::default();
-        for field in Field::ALL {
-            raw.set(field, self.given(row, Column::Field(field), field.camel())?);
+    /// Completes what a mapping found by our own names and by the values from --set.
+    fn found(&self, file: &FileReader, row: &Row, mapped: Mapped) -> Result<Found, String> {
+        let set = |column| {
+            let mut values = self.values.iter();
+            let found = values.find(|(known, _)| *known == column);
+            found.map(|(_, text)| RawValue::Text(text.clone()))
+        };
+        let errors = mapped.errors.into_iter();
+        let errors = errors.filter(|error| set(Column::Field(error.field)).is_none());
+        let errors: Vec<_> = errors.map(|error| error.message).collect();
+        if !errors.is_empty() {
+            return Err(errors.join("; "));
         }
-        let key = match self.given(row, Column::Key, "")? {
+        let mut found = Found {
+            report: mapped.report,
+            key: set(Column::Key),
+            is_ambiguous: mapped.is_ambiguous,
+        };
+        let named = match (self.has_sender, &self.key) {
+            (true, None) => None,
+            _ => Some(row.named()?),
+        };
+        for field in Field::ALL {
+            if let Some(value) = set(Column::Field(field)) {
+                found.report.set(field, Some(value));
+            } else if let Some(named) = named.as_ref().filter(|_| !self.has_sender)
+                && !self.mapped.contains(&field)
+            {
+                let value = named.get(field.camel())?.cloned();
+                let value = match (field, value) {
+                    (Field::OccurredAt, Some(RawValue::Text(text))) if !text.trim().is_empty() => {
+                        let (timestamp, is_ambiguous) = file
+                            .time
+                            .parse_told(&text)
+                            .map_err(|what| format!("occurredAt {what}"))?;
+                        found.is_ambiguous = is_ambiguous;
+                        Some(RawValue::Text(timestamp.to_string()))
+                    }
+                    (Field::OccurredAt, None | Some(RawValue::Text(_)))
+                        if row.cells.is_some() && named.has(field.camel()) =>
+                    {
+                        return Err("the row has no occurredAt".to_owned());
+                    }
+                    (_, value) => value,
+                };
+                found.report.set(field, value);
+            }
+        }
+        if let (Some(column), Some(named)) = (&self.key, &named) {
+            found.key = named.get(column)?.cloned();
+        }
+        Ok(found)
+    }
+
+    /// Returns the entry of a report. It gets the identity that it would have if its sender had sent
+    /// it.
+    fn report(&self, mut found: Found, now: Timestamp) -> Result<Meant, String> {
+        let mut is_trimmed = false;
+        let mut trim = |value: RawValue| {
+            let (value, had_blanks) = if self.trims {
+                trimmed(value)
+            } else {
+                (value, false)
+            };
+            is_trimmed |= had_blanks;
+            value
+        };
+        for field in Field::ALL {
+            let value = found.report.get(field).cloned().map(&mut trim);
+            found.report.set(field, value);
+        }
+        let key = match found.key.map(&mut trim) {
             Some(RawValue::Text(key)) if !key.trim().is_empty() => {
                 let key = IdempotencyKey::parse(key.as_bytes());
                 Some(key.ok_or_else(|| {
@@ -155,7 +251,7 @@ impl Reading {
             }
             Some(RawValue::Text(_)) | None => None,
         };
-        let report = parse(raw, now)?;
+        let report = parse(found.report, now)?;
         let identity = Identity::of(key, None, &report.reported);
         if identity == Identity::None {
             return Err(
@@ -163,31 +259,15 @@ impl Reading {
                     .to_owned(),
             );
         }
+        let is_timed = report.occurred_at.is_some();
         let id = identity.id(&self.client, &report.reported, || random_id(now));
-        Ok(Entry::recorded(
-            id,
-            report,
-            identity,
-            self.client.clone(),
-            now,
-        ))
-    }
-
-    /// Returns the value from --set or else the unchanged cell of the column from --map, which
-    /// defaults to `name`. The key has no default column.
-    fn given(&self, row: &Row, column: Column, name: &str) -> Result<Option<RawValue>, String> {
-        let of = |list: &[(Column, String)]| {
-            let mut found = list.iter().filter(|(known, _)| *known == column);
-            found.next().map(|(_, text)| text.clone())
-        };
-        if let Some(value) = of(&self.values) {
-            return Ok(Some(RawValue::Text(value)));
-        }
-        match of(&self.columns) {
-            Some(column) => row.get(&column).map(Option::<&RawValue>::cloned),
-            None if column == Column::Key => Ok(None),
-            None => row.get(name).map(Option::<&RawValue>::cloned),
-        }
+        Ok(Meant {
+            entry: Entry::recorded(id, report, identity, self.client.clone(), now),
+            voided: None,
+            is_timed,
+            is_trimmed,
+            is_ambiguous: found.is_ambiguous,
+        })
     }
 }
 

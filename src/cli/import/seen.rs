@@ -2,14 +2,24 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::billable::{Billable, Entry, Field};
+use crate::billable::{Billable, Entry, Field, Timestamp};
 
 /// The digest of what the log, or an earlier row, has under an id.
 #[derive(Debug)]
 pub(super) struct Seen {
     reported: u64,
     pair: Option<u64>,
+    occurred_at: Timestamp,
     pub(super) is_voided: bool,
+}
+
+/// How a row differs from what was seen under its id. The texts are sentences.
+#[derive(Debug)]
+pub(super) enum Difference {
+    /// In what is billed: the row is refused.
+    Content(String),
+    /// Only in the time: it is another call with the same id, or a clock that differs.
+    Time(String),
 }
 
 impl Seen {
@@ -17,6 +27,7 @@ impl Seen {
         Self {
             reported: digest(&entry.reported),
             pair: entry.pair.as_ref().map(digest),
+            occurred_at: entry.occurred_at,
             is_voided: false,
         }
     }
@@ -29,28 +40,43 @@ impl Seen {
         }
     }
 
-    /// Returns why an entry differs from what was seen under its id. A missing account and customer
+    /// Returns how an entry differs from what was seen under its id. A missing account and customer
     /// is no difference, because the row may have been exported before its session was attributed.
-    pub(super) fn differs(&self, entry: &Entry, of_log: Option<&Billable>) -> Option<String> {
+    /// `is_timed` says whether the row gives the time.
+    pub(super) fn differs(
+        &self,
+        entry: &Entry,
+        of_log: Option<&Billable>,
+        is_timed: bool,
+    ) -> Option<Difference> {
         if self.reported != digest(&entry.reported) {
             let fields = of_log.map(|known| known.recorded.reported.differing(&entry.reported));
-            return Some(other_content(&fields.unwrap_or_default()));
+            let reason = other_content(&fields.unwrap_or_default());
+            return Some(Difference::Content(reason));
         }
         let is_other_pair = entry.pair.is_some() && self.pair != entry.pair.as_ref().map(digest);
-        is_other_pair.then(|| match (of_log, self.pair) {
-            (None, _) => {
-                "an earlier row has the same id with another account or customer".to_owned()
-            }
-            (_, Some(_)) => {
-                "the billable with this id is already billed to another account or customer"
-                    .to_owned()
-            }
-            (_, None) => {
-                "the billable with this id is stored but unattributed: attribute its session first"
-                    .to_owned()
-            }
-        })
+        if is_other_pair {
+            let reason = match (of_log, self.pair) {
+                (None, _) => "an earlier row has the same id with another account or customer",
+                (_, Some(_)) => {
+                    "the billable with this id is already billed to another account or customer"
+                }
+                (_, None) => {
+                    "the billable with this id is stored but unattributed: attribute its session first"
+                }
+            };
+            return Some(Difference::Content(reason.to_owned()));
+        }
+        let is_other_time = is_timed && self.occurred_at != entry.occurred_at;
+        is_other_time.then(|| Difference::Time(other_time(self.occurred_at, entry.occurred_at)))
     }
+}
+
+/// Returns what is wrong with a row whose id has another time.
+pub(super) fn other_time(known: Timestamp, given: Timestamp) -> String {
+    format!(
+        "the billable with this id occurred at {known}, and the row's at {given}: it is another call, or the same one by another clock"
+    )
 }
 
 fn digest(value: &impl Hash) -> u64 {

@@ -1,6 +1,6 @@
 //! Parses CSV into reports.
 
-use super::{MAX_COLUMNS, Splitter};
+use super::{MAX_COLUMNS, Splitter, unguarded};
 use crate::billable::{Field, RawReport, RawValue};
 use crate::formats::ReadError;
 use crate::formats::document::{Document, Item, Items, Unread};
@@ -8,8 +8,8 @@ use crate::formats::document::{Document, Item, Items, Unread};
 /// Parses reports. Header names are case-insensitive; white space around them is ignored.
 ///
 /// An empty cell counts as not given. A row may have fewer cells than the header, but not more.
-/// Rows end with CRLF, LF or CR. Empty lines are skipped. A cell is kept as it is, because a report
-/// has the same identity in every format: what begins with a `'` may be meant so.
+/// Rows end with CRLF, LF or CR. Empty lines are skipped. The `'` before what a spreadsheet would run
+/// is taken off, because our own CSV has it.
 ///
 /// # Errors
 /// Quotes are misplaced, the header names a field twice or has too many columns, a row has more
@@ -33,6 +33,7 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
         let mut report = RawReport::default();
         for (cell, column) in cells.into_iter().zip(&columns) {
             if let Some(field) = column {
+                let cell = unguarded(&cell).to_owned();
                 report.set(*field, (!cell.is_empty()).then_some(RawValue::Text(cell)));
             }
         }

@@ -17,6 +17,7 @@ pub struct Splitter {
     /// The end of each complete cell, as an offset into `bytes`.
     ends: Vec<usize>,
     most: usize,
+    separator: u8,
     fault: Option<&'static str>,
 }
 
@@ -41,8 +42,16 @@ impl Splitter {
             bytes: Vec::with_capacity(256),
             ends: Vec::with_capacity(8),
             most,
+            separator: b',',
             fault: None,
         }
+    }
+
+    /// Sets what separates cells, which is a comma unless set: an ASCII character other than a quote
+    /// or a line end.
+    #[must_use]
+    pub fn separated_by(self, separator: u8) -> Self {
+        Self { separator, ..self }
     }
 
     /// Sets the maximum number of cells for the following rows.
@@ -78,7 +87,7 @@ impl Splitter {
                     }
                 }
                 _ => {
-                    let end = memchr3(b',', b'\r', b'\n', rest).unwrap_or(rest.len());
+                    let end = memchr3(self.separator, b'\r', b'\n', rest).unwrap_or(rest.len());
                     let (text, behind) = rest.split_at(end);
                     if !text.is_empty() {
                         if self.state == State::QuoteClosed {
@@ -95,7 +104,7 @@ impl Splitter {
                         b'\r' => State::AfterCr,
                         _ => State::CellStart,
                     };
-                    if *end != b',' {
+                    if *end != self.separator {
                         return (input.len() - rest.len(), true);
                     }
                     self.end_cell();

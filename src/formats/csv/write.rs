@@ -2,15 +2,6 @@
 
 use crate::formats::value::{Value, pascal};
 
-/// How strings are written as cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::formats) enum Cells {
-    /// A string that a spreadsheet would run as a formula gets a `'` prefix.
-    Guarded,
-    /// Unchanged, as in the reports that clients send.
-    AsTheyAre,
-}
-
 /// Removes the guard from a cell, if it has one.
 pub fn unguarded(cell: &str) -> &str {
     let guarded = cell.strip_prefix('\'').filter(|rest| needs_guard(rest));
@@ -37,8 +28,8 @@ fn is_unseen(character: char) -> bool {
 }
 
 /// Writes a header in .NET spelling and one row.
-pub(in crate::formats) fn write(members: &[(&'static str, Value<'_>)], cells: Cells) -> String {
-    header(members.iter().map(|(name, _)| *name)) + &write_row(members, cells)
+pub(in crate::formats) fn write(members: &[(&'static str, Value<'_>)]) -> String {
+    header(members.iter().map(|(name, _)| *name)) + &write_row(members)
 }
 
 /// Writes a header in .NET spelling.
@@ -48,7 +39,7 @@ pub fn header(names: impl IntoIterator<Item = &'static str>) -> String {
 }
 
 /// Writes one row, with the members that the header names.
-pub(in crate::formats) fn write_row(members: &[(&'static str, Value<'_>)], cells: Cells) -> String {
+pub(in crate::formats) fn write_row(members: &[(&'static str, Value<'_>)]) -> String {
     let mut out = String::new();
     for (index, (_, value)) in members.iter().enumerate() {
         if index > 0 {
@@ -56,7 +47,7 @@ pub(in crate::formats) fn write_row(members: &[(&'static str, Value<'_>)], cells
         }
         match value {
             Value::Null => {}
-            Value::Text(text) if cells == Cells::Guarded && needs_guard(text) => {
+            Value::Text(text) if needs_guard(text) => {
                 write_cell(&format!("'{text}"), &mut out);
             }
             Value::Text(text) => write_cell(text, &mut out),
@@ -84,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_cell_is_quoted_when_it_has_to_be() {
-        let row = |text| write(&[("id", Value::text(Some(text)))], Cells::Guarded);
+        let row = |text| write(&[("id", Value::text(Some(text)))]);
         assert_eq!(row("a b'c"), "Id\r\na b'c\r\n");
         for (text, cell) in [
             ("a,b", "\"a,b\""),
