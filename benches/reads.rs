@@ -9,11 +9,12 @@
 use std::time::{Duration, Instant};
 
 use billables::billable::{Billable, Field, Text, Timestamp};
+use billables::calendar::{Days, Zone};
 use billables::formats::Format;
 use billables::formats::record::Record;
 use billables::reader::{Filter, List};
 use billables::store::{LogInfo, Store};
-use billables::totals::{Days, TotalsOf, TotalsPages, Zone};
+use billables::totals::{TotalsOf, TotalsPages};
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 

@@ -26,7 +26,7 @@ use tower_http::csrf::CsrfLayer;
 
 use crate::contract::routes;
 
-pub use app::{App, RequestLimits};
+pub use app::{App, RequestLimits, Settings};
 pub use cursor::Cursors;
 use error::ApiError;
 pub use handlers::docs::Scheme;
@@ -154,6 +154,7 @@ mod tests {
 
     use super::*;
     use crate::billable::Timestamp;
+    use crate::calendar::Zone;
     use crate::store::{Origin, Store};
     use crate::writer::Writer;
 
@@ -175,13 +176,16 @@ mod tests {
         let tokens = Tokens::load(&store, log, None).await.expect("tokens");
         let (writer, _writing) = Writer::start(&store, log, 1, Origin::Server);
         let cursors = Cursors::load(&store, log).await.expect("a key");
-        let limits = RequestLimits {
-            requests: 1,
-            timeout: Duration::from_millis(50),
+        let settings = Settings {
+            limits: RequestLimits {
+                requests: 1,
+                timeout: Duration::from_millis(50),
+            },
+            zone: Zone::utc(),
         };
         let stop = CancellationToken::new();
         let trust = Trust::load(&store).await;
-        let app = App::new(store, log, writer, tokens, trust, cursors, limits, stop);
+        let app = App::new(store, log, writer, tokens, trust, cursors, settings, stop);
         let router = app.with_layers(Router::new().route(routes::LIVEZ, get(handler)));
         let request = Request::get(routes::LIVEZ)
             .header("host", "x")

@@ -24,18 +24,26 @@ mod token;
 mod verify;
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use strsim::damerau_levenshtein;
 
+use crate::calendar::zones_version;
 use crate::config::{self, DatabaseArgs, LogArgs, ServeArgs};
 use crate::store::{LogInfo, OpenError, Store, StoreError};
 use crate::telemetry;
 
+/// The versions of the program and of its time zone data.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let zones = zones_version();
+    format!("{}\ntime zones {zones}", env!("CARGO_PKG_VERSION"))
+});
+
 /// Records billable telephony events; each one is stored once and permanently, before the response
 /// is sent.
 #[derive(Debug, Parser)]
-#[command(name = "billables", version, args_conflicts_with_subcommands = true)]
+#[command(name = "billables", version, long_version = LONG_VERSION.as_str(), args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

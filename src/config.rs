@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use crate::calendar::Zone;
 use crate::telemetry::LogFormat;
 use crate::token::Secret;
 
@@ -106,6 +107,18 @@ fn address_or_none(text: &str) -> Result<String, String> {
     address(text)
 }
 
+/// Finds a time zone by its IANA name. Empty counts as UTC.
+///
+/// # Errors
+/// There is no such zone.
+pub fn zone(name: &str) -> Result<Zone, String> {
+    if name.is_empty() {
+        return Ok(Zone::utc());
+    }
+    Zone::find(name)
+        .ok_or_else(|| "must be the name of an IANA time zone such as Europe/Rome".to_owned())
+}
+
 fn file(name: Option<&OsStr>) -> Option<&Path> {
     name.filter(|name| !name.is_empty()).map(Path::new)
 }
@@ -127,6 +140,9 @@ pub struct ServeArgs {
     /// everything.
     #[arg(long, env = "BILLABLES_ALLOW_VOLATILE", default_value = "false", value_parser = BoolishValueParser::new())]
     pub allow_volatile: bool,
+    /// Time zone of the days of a request that names none, such as Europe/Rome.
+    #[arg(long, env = "BILLABLES_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = zone)]
+    pub time_zone: Zone,
     /// Maximum number of concurrent connections; further connections wait to be accepted.
     #[arg(long, env = "BILLABLES_MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,

@@ -70,6 +70,7 @@
 //! outside it is an enum, so that nothing above it is generic.
 
 pub mod billable;
+pub mod calendar;
 pub mod token;
 
 pub mod contract;

@@ -15,6 +15,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
+use crate::calendar::zones_version;
+
 #[cfg(target_os = "linux")]
 mod process;
 
@@ -257,8 +259,15 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         registry.register_collector(Box::new(process::Process));
         let ours = registry.sub_registry_with_prefix("billables");
-        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        ours.register("build", "Build information", version);
+        let version = Info::new([
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("time_zones", zones_version()),
+        ]);
+        ours.register(
+            "build",
+            "The versions of the program and of its time zone data",
+            version,
+        );
         // Names a metric as its field is named.
         macro_rules! register {
             ($($name:ident: $help:literal)*) => {

@@ -60,6 +60,7 @@ pub use ops::scan::{Scan, ScanIndex};
 pub use ops::state::{LogState, PoolState};
 pub use ops::totals::{
     BucketRange, Compared, Level, QUARTER_HOUR, Totals, TotalsKey, TotalsQuery, TotalsRow,
+    TotalsSource,
 };
 pub use ops::verify::{EntryRead, SessionRead};
 pub use ops::void_attribute::{STEP, Voided};

@@ -5,19 +5,20 @@
 //! snapshot, or subtracts them if the watermark is beyond the cut. A range is covered by the coarse
 //! buckets between the bucket boundaries nearest to its ends, plus or minus a few finer buckets.
 
-mod calendar;
 mod compare;
+mod ranges;
 mod roller;
 mod watch;
 
 use std::collections::BTreeMap;
 
 use crate::billable::Text;
+use crate::calendar::Days;
 use crate::store::{
     BucketRange, LogInfo, QUARTER_HOUR, Store, StoreError, TotalsKey, TotalsQuery, TotalsRow,
+    TotalsSource,
 };
 
-pub use calendar::{Days, DaysError, Zone};
 pub use compare::compare;
 pub use roller::{keep_rolling, rebuild};
 pub use watch::keep_watching;
@@ -65,6 +66,8 @@ pub struct TotalsPages {
     boundaries: Vec<i64>,
     ranges: Vec<BucketRange>,
     cut: Option<Vec<i64>>,
+    /// How the pages are counted, once the first was read.
+    source: Option<TotalsSource>,
     after: TotalsKey,
     unattributed_count: i64,
     is_done: bool,
@@ -74,7 +77,7 @@ impl TotalsPages {
     /// Reads nothing yet.
     pub fn new(store: Store, log: LogInfo, of: TotalsOf) -> Self {
         let boundaries = of.days.boundaries(of.by_day);
-        let ranges = calendar::ranges(&boundaries);
+        let ranges = ranges::ranges(&boundaries);
         Self {
             store,
             log,
@@ -82,9 +85,18 @@ impl TotalsPages {
             boundaries,
             ranges,
             cut: None,
+            source: None,
             after: TotalsKey::START,
             unattributed_count: 0,
             is_done: false,
+        }
+    }
+
+    /// The totals at an earlier cut of the log.
+    pub fn at(self, cut: Vec<i64>) -> Self {
+        Self {
+            cut: Some(cut),
+            ..self
         }
     }
 
@@ -94,9 +106,9 @@ impl TotalsPages {
     }
 
     /// The number of unattributed billables in the pages read so far, whatever their account; 0
-    /// unless requested.
-    pub fn unattributed_count(&self) -> i64 {
-        self.unattributed_count
+    /// unless requested. `None` if only the entries of the account were read.
+    pub fn unattributed_count(&self) -> Option<i64> {
+        (self.source != Some(TotalsSource::Account)).then_some(self.unattributed_count)
     }
 
     /// Whether all pages were read.
@@ -122,6 +134,7 @@ impl TotalsPages {
             customer: self.of.customer.as_ref().map(Text::as_str),
             with_unattributed: self.of.with_unattributed,
             cut: self.cut.as_deref(),
+            source: self.source,
             after: &self.after,
             limit: PAGE,
             tail_width: if self.of.by_day {
@@ -157,6 +170,7 @@ impl TotalsPages {
         }
         totals.retain(|key, _| *key > self.after && last.as_ref().is_none_or(|last| key <= last));
         self.cut = Some(read.cut);
+        self.source = Some(read.source);
         self.is_done = last.is_none();
         if let Some(last) = last {
             self.after = last;

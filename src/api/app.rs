@@ -8,15 +8,19 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::ApiError;
 use super::cursor::Cursors;
 use super::refusals::Refusals;
 use super::tokens::Tokens;
 use super::trust::Trust;
+use crate::billable::LogPoint;
+use crate::calendar::Zone;
 use crate::limits::Budget;
 use crate::limits::concurrency::ConcurrencyLimit;
 use crate::limits::in_flight::InFlight;
 use crate::limits::streams::StreamLimit;
 use crate::metrics::Limit;
+use crate::reader::{are_beyond, has_points};
 use crate::store::{LogInfo, Store};
 use crate::writer::Writer;
 
@@ -65,6 +69,14 @@ pub struct RequestLimits {
     pub timeout: Duration,
 }
 
+/// The settings of the API.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub limits: RequestLimits,
+    /// The time zone of days where a request names none.
+    pub zone: Zone,
+}
+
 /// The state that handlers share. Clones share it too.
 #[derive(Clone, Debug)]
 pub struct App(Arc<Shared>);
@@ -79,6 +91,8 @@ pub struct Shared {
     pub(super) trust: Trust,
     pub(super) cursors: Cursors,
     pub(super) request_timeout: Duration,
+    /// The time zone of days where a request names none.
+    pub(super) zone: Zone,
     pub(super) stop: CancellationToken,
     pub(super) readiness: LastReadiness,
     pub(super) refusals: Refusals,
@@ -99,6 +113,19 @@ impl Deref for App {
 }
 
 impl App {
+    /// Checks that the log still has the points of a cut, whose heads are `heads`. Returns its
+    /// positions.
+    pub(super) async fn check_cut(
+        &self,
+        points: &[LogPoint],
+        heads: &[i64],
+    ) -> Result<Vec<i64>, ApiError> {
+        if are_beyond(points, heads) || !has_points(&self.store, points).await? {
+            return Err(ApiError::CursorGone);
+        }
+        Ok(points.iter().map(|point| point.position).collect())
+    }
+
     /// The last refused requests.
     pub fn refusals(&self) -> Refusals {
         self.refusals.clone()
@@ -114,9 +141,10 @@ impl App {
         tokens: Tokens,
         trust: Trust,
         cursors: Cursors,
-        limits: RequestLimits,
+        settings: Settings,
         stop: CancellationToken,
     ) -> Self {
+        let Settings { limits, zone } = settings;
         Self(Arc::new(Shared {
             store,
             log,
@@ -125,6 +153,7 @@ impl App {
             trust,
             cursors,
             request_timeout: limits.timeout,
+            zone,
             stop,
             readiness: LastReadiness::default(),
             refusals: Refusals::default(),

@@ -12,6 +12,7 @@ use strsim::damerau_levenshtein;
 use crate::api::ApiError;
 use crate::api::path::RouteStyle;
 use crate::billable::{BillableState, Field, FieldError, Text, Timestamp};
+use crate::calendar::{Days, DaysError, Period, Zone};
 use crate::contract::types::Location;
 use crate::contract::{OPERATIONS, routes};
 use crate::formats::Format;
@@ -32,6 +33,8 @@ const IGNORED: [&str; 3] = ["jsconfig", "debug", "_"];
 
 /// The longest name or value that a message repeats, in characters.
 const MAX_SHOWN: usize = 40;
+
+const BAD_DATE: &str = "must be a date from 1980-01-01 to 2999-12-31, such as 2026-03-01";
 
 /// Refuses parameters, and formats, that a reading resource route does not know. Routes by name are
 /// as lenient as ServiceStack's.
@@ -82,6 +85,14 @@ fn unknown(thing: &str, name: &str, known: &[&str]) -> ApiError {
     ApiError::UnknownParameter(format!("there is no {thing} {name}; {hint}"))
 }
 
+fn bad_days(error: DaysError) -> ApiError {
+    match error {
+        DaysError::First => ApiError::parameter("StartDate", BAD_DATE),
+        DaysError::Last => ApiError::parameter("EndDate", BAD_DATE),
+        DaysError::Order => ApiError::parameter("EndDate", "must not be before startDate"),
+    }
+}
+
 /// A request's query.
 pub(super) struct Query(Parameters);
 
@@ -102,8 +113,52 @@ impl Query {
             .transpose()
     }
 
-    /// Returns the filter of a list.
-    pub(super) fn filter(&self) -> Result<Filter, ApiError> {
+    /// Returns the days of a total, which must be given. `zone` is theirs if none is given.
+    pub(super) fn days(&self, zone: &Zone) -> Result<Days, ApiError> {
+        let date = |name: &'static str, parameter| {
+            self.get(parameter)
+                .ok_or_else(|| ApiError::parameter(name, BAD_DATE))
+        };
+        let (first, last) = (date("StartDate", "startDate")?, date("EndDate", "endDate")?);
+        Days::parse(self.zone(zone)?, first, last).map_err(bad_days)
+    }
+
+    fn zone(&self, default: &Zone) -> Result<Zone, ApiError> {
+        let Some(name) = self.get("timeZone") else {
+            return Ok(default.clone());
+        };
+        Zone::find(name).ok_or_else(|| {
+            ApiError::parameter(
+                "TimeZone",
+                "must be the name of an IANA time zone such as Europe/Rome",
+            )
+        })
+    }
+
+    /// Returns the range of time of a list, which is given as timestamps or as days.
+    fn period(&self, zone: &Zone) -> Result<Period, ApiError> {
+        let (first, last) = (self.get("startDate"), self.get("endDate"));
+        if first.is_none() && last.is_none() {
+            if self.get("timeZone").is_some() {
+                let rule = "needs startDate or endDate: it says where their days begin";
+                return Err(ApiError::parameter("TimeZone", rule));
+            }
+            return Ok(Period {
+                from: self.timestamp("from", "From")?,
+                to: self.timestamp("to", "To")?,
+            });
+        }
+        for (name, shown) in [("from", "From"), ("to", "To")] {
+            if self.get(name).is_some() {
+                let rule = "must not be given with startDate or endDate";
+                return Err(ApiError::parameter(shown, rule));
+            }
+        }
+        Period::of_days(&self.zone(zone)?, first, last).map_err(bad_days)
+    }
+
+    /// Returns the filter of a list. `zone` is that of its days if none is given.
+    pub(super) fn filter(&self, zone: &Zone) -> Result<Filter, ApiError> {
         let mut errors = Vec::new();
         let mut field = |field| {
             self.field(field).unwrap_or_else(|error| {
@@ -125,13 +180,14 @@ impl Query {
                 ApiError::parameter("State", "must be billable, unattributed or voided")
             })
         });
+        let Period { from, to } = self.period(zone)?;
         Ok(Filter {
             account_id,
             customer_id,
             session_id,
             call_sid,
-            from: self.timestamp("from", "From")?,
-            to: self.timestamp("to", "To")?,
+            from,
+            to,
             state: state.transpose()?,
         })
     }

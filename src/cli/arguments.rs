@@ -2,7 +2,10 @@
 
 use clap::ValueEnum;
 
+use super::Failure;
 use crate::billable::{Field, Text, Timestamp};
+use crate::calendar::{DaysError, Period, Zone};
+use crate::config::zone;
 use crate::formats::Format;
 
 /// The format of the rows of a file.
@@ -20,6 +23,48 @@ impl From<RowFormat> for Format {
             RowFormat::Ndjson => Self::Ndjson,
             RowFormat::Csv => Self::Csv,
         }
+    }
+}
+
+/// A range of time, as timestamps or as whole days.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct PeriodArgs {
+    /// Only calls that happened at this RFC 3339 timestamp or later.
+    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp, conflicts_with_all = ["start_date", "end_date"])]
+    from: Option<Timestamp>,
+    /// Only calls that happened before this RFC 3339 timestamp.
+    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp, conflicts_with_all = ["start_date", "end_date"])]
+    to: Option<Timestamp>,
+    /// Only calls of this day or later, such as 2026-03-01.
+    #[arg(long, value_name = "DATE")]
+    start_date: Option<String>,
+    /// Only calls of this day or earlier.
+    #[arg(long, value_name = "DATE")]
+    end_date: Option<String>,
+    /// Time zone of the days, such as Europe/Rome.
+    #[arg(long, env = "BILLABLES_TIME_ZONE", value_name = "ZONE", default_value = "UTC", value_parser = zone)]
+    time_zone: Zone,
+}
+
+impl PeriodArgs {
+    /// # Errors
+    /// A day is none, or the last is before the first.
+    pub(super) fn period(&self) -> Result<Period, Failure> {
+        let (first, last) = (self.start_date.as_deref(), self.end_date.as_deref());
+        if first.is_none() && last.is_none() {
+            return Ok(Period {
+                from: self.from,
+                to: self.to,
+            });
+        }
+        Period::of_days(&self.time_zone, first, last).map_err(|error| {
+            let date = "must be a date from 1980-01-01 to 2999-12-31, such as 2026-03-01";
+            Failure::Usage(match error {
+                DaysError::First => format!("--start-date {date}"),
+                DaysError::Last => format!("--end-date {date}"),
+                DaysError::Order => "--end-date must not be before --start-date".to_owned(),
+            })
+        })
     }
 }
 

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::arguments::{account, timestamp};
+use super::arguments::{PeriodArgs, account};
 use super::progress::Progress;
 use super::records::{FileArgs, FileReader, Mapping};
 use super::{Failure, open_log};
 use crate::billable::{Billable, BillableState, Field, RawValue, Text, Timestamp};
+use crate::calendar::Period;
 use crate::reader::{Filter, List, MAX_OF_CALL};
 use crate::senders::Event;
 use crate::store::{CallLookup, LogInfo, Store};
@@ -38,12 +39,8 @@ pub(super) struct Args {
     /// Account that the calls belong to.
     #[arg(long, value_name = "ID", value_parser = account)]
     account: Text,
-    /// Compare calls at or after this RFC 3339 timestamp.
-    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
-    from: Timestamp,
-    /// Compare calls before this RFC 3339 timestamp.
-    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
-    to: Timestamp,
+    #[command(flatten)]
+    period: PeriodArgs,
     /// Name of the column that has each row's callSid, in any letter case; callSid if omitted.
     #[arg(long, value_name = "NAME", conflicts_with = "sender")]
     column: Option<String>,
@@ -72,6 +69,16 @@ struct CheckCounts {
 
 pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let trims = !args.reading.no_trim;
+    let Period {
+        from: Some(from),
+        to: Some(to),
+    } = args.period.period()?
+    else {
+        return Err(Failure::Usage(
+            "name the days to compare with --start-date and --end-date, or the time with --from and --to"
+                .to_owned(),
+        ));
+    };
     let calls = read_calls(&args)?;
     let (store, log) = open_log(url).await?;
     let mut check = Check {
@@ -83,7 +90,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         counts: CheckCounts::default(),
         out: BufWriter::new(io::stdout().lock()),
     };
-    check.range(args.from, args.to).await?;
+    check.range(from, to).await?;
     check.rest(&args).await?;
     let CheckCounts {
         missing,

@@ -4,11 +4,12 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::arguments::{RowFormat, account, call, customer, session, timestamp};
+use super::arguments::{PeriodArgs, RowFormat, account, call, customer, session};
 use super::atomic_file::AtomicFile;
 use super::progress::Progress;
 use super::{Failure, open_log};
-use crate::billable::{BillableState, Text, Timestamp};
+use crate::billable::{BillableState, Text};
+use crate::calendar::Period;
 use crate::formats::Format;
 use crate::formats::record::ExportRows;
 use crate::reader::{Filter, List};
@@ -38,12 +39,8 @@ pub(super) struct Args {
     /// Only billables with this callSid.
     #[arg(long, value_name = "SID", value_parser = call)]
     call: Option<Text>,
-    /// Only billables that occurred at or after this RFC 3339 timestamp.
-    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
-    from: Option<Timestamp>,
-    /// Only billables that occurred before this RFC 3339 timestamp.
-    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
-    to: Option<Timestamp>,
+    #[command(flatten)]
+    period: PeriodArgs,
     /// Only billables in this state: billable, unattributed or voided.
     #[arg(long, value_parser = state)]
     state: Option<BillableState>,
@@ -59,10 +56,10 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         customer,
         session,
         call,
-        from,
-        to,
+        period,
         state,
     } = args;
+    let Period { from, to } = period.period()?;
     let format = format_of(output.as_deref(), format)?;
     let filter = Filter {
         account_id: account,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Failure, token};
-use crate::api::{self, App, BehindProxy, Cursors, RequestLimits, Tokens, Trust};
+use crate::api::{self, App, BehindProxy, Cursors, RequestLimits, Settings, Tokens, Trust};
 use crate::attribution;
 use crate::billable::{ClientName, Timestamp};
 use crate::config::{self, ServeArgs};
@@ -75,10 +75,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         tokens,
         trust,
         cursors,
-        RequestLimits {
-            requests: args.max_requests as usize,
-            timeout: args.request_timeout,
-        },
+        settings_of(&args),
         stop.clone(),
     );
     let (limits, refusals) = (limits_of(&args), app.refusals());
@@ -144,6 +141,16 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     let _ = timeout(args.shutdown_timeout, store.close()).await;
     info!("stopped");
     Ok(())
+}
+
+fn settings_of(args: &ServeArgs) -> Settings {
+    Settings {
+        limits: RequestLimits {
+            requests: args.max_requests as usize,
+            timeout: args.request_timeout,
+        },
+        zone: args.time_zone.clone(),
+    }
 }
 
 fn limits_of(args: &ServeArgs) -> Limits {

@@ -130,6 +130,12 @@ pub static LIST_OF_BILLABLE: Type = Type {
             "The billables, newest first",
         ),
         NEXT_CURSOR,
+        maybe(
+            "asOf",
+            MemberKind::String,
+            "AQzR7dZ2PZ0",
+            "The cut of the log that the list is of, as in the header As-Of",
+        ),
     ],
 };
 
@@ -292,7 +298,7 @@ pub static BILLING_INFO: Type = Type {
             "unattributedCount",
             MemberKind::Number(0, i64::MAX),
             "0",
-            "The number of unattributed billables; omitted for account-limited tokens",
+            "The number of unattributed billables; omitted for account-limited tokens, and at a cut so old that they would have to be searched",
         ),
     ],
 };
@@ -313,5 +319,5 @@ pub const TIME_ZONE: Member = maybe(
     "timeZone",
     MemberKind::String,
     "Europe/Rome",
-    "The IANA time zone of the days. Defaults to UTC",
+    "The IANA time zone of the days. Defaults to the server's setting, which is UTC unless set",
 );

@@ -92,8 +92,9 @@ pub fn answer(operation: &Operation, answer: &Answer, format: Format) -> Option<
             record.write_item(format, true)
         }));
     }
-    let next = member(of, "nextCursor").map(|next| next.example);
-    Some(page(item.name, items.into_iter(), next, format).collect())
+    let example = |name| member(of, name).map(|member| member.example);
+    let (next, as_of) = (example("nextCursor"), example("asOf"));
+    Some(page(item.name, items.into_iter(), next, as_of, format).collect())
 }
 
 /// The example of a member.

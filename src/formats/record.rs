@@ -275,35 +275,39 @@ pub fn list(
         .chain(std::iter::once(end))
 }
 
-/// Returns a page: a list with the cursor of the next page. Row formats contain only the items.
+/// Returns a page: a list with the cursor of the next page, and with the cut that it is of if that is
+/// stated. Row formats contain only the items.
 pub fn page<I: Iterator<Item = String>>(
     name: &str,
     items: I,
     next_cursor: Option<&str>,
+    as_of: Option<&str>,
     format: Format,
 ) -> impl Iterator<Item = String> + use<I> {
+    let ends = [("nextCursor", next_cursor), ("asOf", as_of)].into_iter();
+    let ends = ends.filter_map(|(name, text)| Some((name, text?)));
     let (start, end) = match format {
         Format::Csv | Format::Ndjson => (String::new(), String::new()),
         Format::Json => {
-            let next = next_cursor.map(|cursor| format!(",\"nextCursor\":\"{cursor}\""));
-            (
-                "{\"items\":[".to_owned(),
-                format!("]{}}}", next.unwrap_or_default()),
-            )
+            let ends: String = ends
+                .map(|(name, text)| format!(",\"{name}\":\"{text}\""))
+                .collect();
+            ("{\"items\":[".to_owned(), format!("]{ends}}}"))
         }
         Format::Jsv => {
-            let next = next_cursor.map(|cursor| format!(",nextCursor:{cursor}"));
-            (
-                "{items:[".to_owned(),
-                format!("]{}}}", next.unwrap_or_default()),
-            )
+            let ends: String = ends.map(|(name, text)| format!(",{name}:{text}")).collect();
+            ("{items:[".to_owned(), format!("]{ends}}}"))
         }
         Format::Xml => {
             let root = format!("ListOf{name}");
             let mut end = "</Items>".to_owned();
             xml::member(&mut end, "NextCursor", next_cursor);
             xml::close(&mut end, &root);
-            (xml::open(&root, xml::NAMESPACE) + "<Items>", end)
+            let mut start = xml::open(&root, xml::NAMESPACE);
+            if as_of.is_some() {
+                xml::member(&mut start, "AsOf", as_of);
+            }
+            (start + "<Items>", end)
         }
     };
     std::iter::once(start)
@@ -375,7 +379,7 @@ mod tests {
         let written = |cursor: Option<&str>, format| {
             let records = records().into_iter().take(1);
             let items = records.map(|record| record.write_item(format, true));
-            page("Billable", items, cursor, format).collect::<String>()
+            page("Billable", items, cursor, None, format).collect::<String>()
         };
         assert!(
             written(Some("c-1"), Format::Json)

@@ -101,10 +101,14 @@ impl List {
         })
     }
 
-    /// Resumes a list as of an earlier cut, after `after`.
-    pub fn resumed(self, cut: Vec<i64>, after: ListKey) -> Self {
+    /// The list as of an earlier cut.
+    pub fn at(self, cut: Vec<i64>) -> Self {
+        Self { cut, ..self }
+    }
+
+    /// The list after `after`.
+    pub fn resumed(self, after: ListKey) -> Self {
         Self {
-            cut,
             after: Some(after),
             ..self
         }

@@ -10,7 +10,8 @@ mod tests {
     use crate::store::ops::find::{in_partition, in_partitions, of_accounts, wanted};
     use crate::store::ops::scan::{ENDS, on_days, scan_statement};
     use crate::store::ops::totals::compare::with_log;
-    use crate::store::ops::totals::{roll, tail};
+    use crate::store::ops::totals::entries::{tail, tail_of_account};
+    use crate::store::ops::totals::roll;
     use crate::store::ops::void_attribute::of_session;
     use crate::store::sql::Sql;
     use crate::store::{AccountFilter, ScanIndex, Store};
@@ -72,6 +73,10 @@ mod tests {
             (of_session::<Sqlite>(), "INDEX entries_by_session"),
             (at(), "INTEGER PRIMARY KEY"),
             (tail(), "INTEGER PRIMARY KEY"),
+            (
+                tail_of_account::<Sqlite>(),
+                "INDEX entries_by_account (<expr>=? AND occurred_at>? AND occurred_at<?)",
+            ),
             (roll::<Sqlite>(), "INTEGER PRIMARY KEY"),
             (with_log(), "INDEX entries_by_time"),
         ];

@@ -4,8 +4,8 @@
 //! does both and returns only differences. Each range is a separate snapshot, so the roller may
 //! continue meanwhile.
 
-use super::calendar::{QUARTER_HOUR, months};
-use crate::store::{Compared, Store, StoreError};
+use super::ranges::months;
+use crate::store::{Compared, QUARTER_HOUR, Store, StoreError};
 
 /// The approximate number of entries in one range, which takes about 0.3 s on PostgreSQL.
 const COMPARE_BATCH: i64 = 50_000;

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::tidy::{code, sources};
 
 /// The other modules that each module of the crate may use. Every module has one line.
-const ARROWS: [(&str, &str); 20] = [
+const ARROWS: [(&str, &str); 21] = [
     ("billable", ""),
-    ("metrics", ""),
+    ("calendar", "billable"),
+    ("metrics", "calendar"),
     ("telemetry", "metrics"),
     ("token", "billable"),
-    ("config", "telemetry token"),
+    ("config", "calendar telemetry token"),
     ("contract", "billable token"),
     ("formats", "billable"),
     ("senders", "billable formats telemetry token"),
@@ -18,17 +19,17 @@ const ARROWS: [(&str, &str); 20] = [
     ("store", "billable token"),
     ("writer", "billable limits metrics store telemetry"),
     ("reader", "billable store token"),
-    ("totals", "billable metrics store telemetry"),
+    ("totals", "billable calendar metrics store telemetry"),
     ("attribution", "billable store telemetry writer"),
     ("docs", "billable contract formats"),
     (
         "api",
-        "attribution billable contract docs formats limits metrics reader senders store telemetry token totals writer",
+        "attribution billable calendar contract docs formats limits metrics reader senders store telemetry token totals writer",
     ),
     ("server", "api metrics telemetry"),
     (
         "cli",
-        "api attribution billable config contract docs formats reader senders server store telemetry token totals writer",
+        "api attribution billable calendar config contract docs formats reader senders server store telemetry token totals writer",
     ),
     ("lib", ""),
     ("main", ""),

@@ -599,8 +599,8 @@ async fn case_31_a_reading_route_refuses_parameters_that_it_does_not_know() {
             "there is no parameter form; did you mean from?",
         ),
         (
-            "/log?accountId=a".to_owned(),
-            "there is no parameter accountId;",
+            "/log?customerId=a".to_owned(),
+            "there is no parameter customerId;",
         ),
         (
             "/billables?format=xlsx".to_owned(),

@@ -11,7 +11,8 @@
 //! - `profiles`: senders' profiles, mappings and hooks
 //! - `senders`: requests of stock telephony senders, byte for byte, set up as in the manual
 //! - `servicestack`: ServiceStack's routes, every operation by its name
-//! - `list`, `calls`, `export`, `check`, `feed`, `billing`: reads
+//! - `list`, `calls`, `export`, `check`, `feed`, `billing`: reads; `periods`: the same days and cuts
+//!   in all of them
 //! - `void`, `sessions`: decisions about billables: voiding and attribution
 //! - `responses`: content negotiation, `Prefer`, request ids, the shape of errors
 //! - `access`: tokens, scopes, accounts
@@ -90,6 +91,7 @@ mod metrics;
 mod model;
 mod openapi;
 mod outages;
+mod periods;
 mod plans;
 mod probes;
 mod profiles;

@@ -57,9 +57,15 @@ pub(crate) fn commands(document: &str, text: &str) -> String {
     found.next().unwrap().1.to_owned()
 }
 
-/// Replaces timestamps of 2026-11-24, when the documents were written, and of today with NOW.
+/// Replaces timestamps of 2026-11-24, when the documents were written, and of today with NOW, and the
+/// text of a cut with CUT.
 fn without_fresh_timestamps(text: &str) -> String {
     let mut text = text.trim().replace("\r\n", "\n");
+    if let Some((before, rest)) = text.split_once("\"asOf\":\"")
+        && let Some((_, after)) = rest.split_once('"')
+    {
+        text = format!("{before}\"asOf\":\"CUT\"{after}");
+    }
     while let Some(at) = text
         .find("2026-11-24T")
         .or_else(|| text.find(&billables::billable::Timestamp::now().to_string()[..11]))

@@ -153,8 +153,9 @@ on_both_databases!(metrics_count_what_happened, async |database: Database| {
         (r#"billables_pool_connections_limit{pool="control"}"#, 2.0),
         (
             &format!(
-                "billables_build_info{{version=\"{}\"}}",
-                env!("CARGO_PKG_VERSION")
+                "billables_build_info{{version=\"{}\",time_zones=\"{}\"}}",
+                env!("CARGO_PKG_VERSION"),
+                billables::calendar::zones_version()
             ),
             1.0,
         ),

@@ -120,6 +120,13 @@ async fn no_statement_of_a_server_scans_the_log() {
             .status,
         200
     );
+    // The totals at an old cut come from the account's entries.
+    let first = client.get("/log?limit=1").await.json();
+    let as_of = first["nextCursor"].as_str().unwrap();
+    let path = "/billing?accountId=acc0&startDate=2025-06-01&endDate=2025-06-01";
+    let then = client.get(&format!("{path}&asOf={as_of}")).await;
+    assert_eq!(then.status, 200, "{}", then.body);
+    assert!(then.json().get("unattributedCount").is_none());
     assert_eq!(client.get("/billables.csv?limit=1000").await.status, 200);
     let body = json!({"accountId": "acc0", "customerId": "cus"});
     assert_eq!(

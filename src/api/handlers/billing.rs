@@ -14,18 +14,17 @@ use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, Cut};
 use crate::billable::Field;
+use crate::calendar::Days;
 use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
 use crate::reader::points_at;
 use crate::token::Scope;
-use crate::totals::{Days, DaysError, Total, TotalsOf, TotalsPages, Zone};
+use crate::totals::{Total, TotalsOf, TotalsPages};
 
 /// The maximum number of days with groupBy=day: ten years.
 const MAX_DAYS: usize = 3660;
 
 /// The size of a frame of totals that are written page by page, in bytes.
 const FRAME: usize = 64 * 1024;
-
-const BAD_DATE: &str = "must be a date from 1980-01-01 to 2999-12-31, such as 2026-03-01";
 
 /// Returns the totals, which are exact up to the log position in `asOf`.
 pub(in crate::api) async fn get_billing(
@@ -49,18 +48,7 @@ pub(in crate::api) async fn get_billing(
     if account.is_none() && is_limited {
         return Err(vec![account_required()].into());
     }
-    let by_day = match query.get("groupBy") {
-        None => false,
-        Some("day") => true,
-        Some(_) => return Err(ApiError::parameter("GroupBy", "must be day")),
-    };
-    let days = days(&query)?;
-    if by_day && days.count() > MAX_DAYS {
-        return Err(ApiError::parameter(
-            "EndDate",
-            format!("must not make the range longer than {MAX_DAYS} days with groupBy=day"),
-        ));
-    }
+    let (days, by_day) = days(&query, &app)?;
     let dates: Vec<_> = if by_day {
         days.dates().map(|date| date.to_string()).collect()
     } else {
@@ -82,6 +70,11 @@ pub(in crate::api) async fn get_billing(
         with_unattributed: !is_limited,
     };
     let mut pages = TotalsPages::new(app.store.clone(), app.log, of);
+    if let Some(as_of) = query.get("asOf") {
+        let points = app.cursors.open_feed(as_of)?;
+        let heads = app.store.heads(app.log).await?;
+        pages = pages.at(app.check_cut(&points, &heads).await?);
+    }
     let permit = app.totals.acquire(caller.client()).await?;
     let first = pages.next().await?;
     let as_of = points_at(&app.store, pages.cut()).await?;
@@ -90,7 +83,8 @@ pub(in crate::api) async fn get_billing(
     let row = move |(is_first, total)| {
         customer_info(total, has_account, &dates).write_item(format, is_first)
     };
-    let unattributed = move |pages: &TotalsPages| (!is_limited).then(|| pages.unattributed_count());
+    let unattributed =
+        move |pages: &TotalsPages| pages.unattributed_count().filter(|_| !is_limited);
     let start = info.start(format);
     if pages.are_done() {
         let end = info.end(unattributed(&pages), format);
@@ -153,23 +147,19 @@ fn customer_info(total: Total, has_account: bool, dates: &[String]) -> BillingCu
     }
 }
 
-fn days(query: &Query) -> Result<Days, ApiError> {
-    let zone = query.get("timeZone").unwrap_or("UTC");
-    let zone = Zone::find(zone).ok_or_else(|| {
-        ApiError::parameter(
-            "TimeZone",
-            "must be the name of an IANA time zone such as Europe/Rome",
-        )
-    })?;
-    let date = |name: &'static str, parameter| {
-        query
-            .get(parameter)
-            .ok_or_else(|| ApiError::parameter(name, BAD_DATE))
+/// Returns the days of a total, and whether there is to be one for each.
+fn days(query: &Query, app: &App) -> Result<(Days, bool), ApiError> {
+    let by_day = match query.get("groupBy") {
+        None => false,
+        Some("day") => true,
+        Some(_) => return Err(ApiError::parameter("GroupBy", "must be day")),
     };
-    let (first, last) = (date("StartDate", "startDate")?, date("EndDate", "endDate")?);
-    Days::parse(zone, first, last).map_err(|error| match error {
-        DaysError::First => ApiError::parameter("StartDate", BAD_DATE),
-        DaysError::Last => ApiError::parameter("EndDate", BAD_DATE),
-        DaysError::Order => ApiError::parameter("EndDate", "must not be before startDate"),
-    })
+    let days = query.days(&app.zone)?;
+    if by_day && days.count() > MAX_DAYS {
+        return Err(ApiError::parameter(
+            "EndDate",
+            format!("must not make the range longer than {MAX_DAYS} days with groupBy=day"),
+        ));
+    }
+    Ok((days, by_day))
 }

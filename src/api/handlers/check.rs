@@ -123,7 +123,7 @@ pub(in crate::api) async fn check_billables(
                 ];
                 Record::new("CheckedBillable", members).write_item(format, index == 0)
             });
-    Ok(response_format.pieces(page("CheckedBillable", items, None, format)))
+    Ok(response_format.pieces(page("CheckedBillable", items, None, None, format)))
 }
 
 /// Looks up calls, each once however often it is given.

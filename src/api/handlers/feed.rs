@@ -1,5 +1,6 @@
 //! `GET /log`: the feed of entries, in commit order within each partition.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
@@ -12,7 +13,7 @@ use crate::api::handlers::list::DEFAULT_LIMIT;
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
-use crate::billable::LogPoint;
+use crate::billable::{Field, LogPoint};
 use crate::formats::record::{Record, page};
 use crate::reader::{FeedPage, are_beyond, has_points, read_feed};
 use crate::token::Scope;
@@ -34,7 +35,14 @@ pub(in crate::api) async fn read_log(
     let query = Query::parse(query.as_deref())?;
     let limit = query.limit()?.unwrap_or(DEFAULT_LIMIT);
     let deadline = Instant::now() + Duration::from_secs(query.wait()?);
-    let accounts = caller.accounts();
+    let account = query.field(Field::AccountId);
+    let account = account.map_err(|error| ApiError::from(vec![error]))?;
+    caller.require_account(account.as_ref())?;
+    let shows_position = caller.accounts().is_none();
+    let accounts = match account {
+        Some(account) => Some(Arc::from([account.as_str().to_owned()])),
+        None => caller.accounts(),
+    };
     let mut heads = app.store.heads(app.log).await?;
     let begun = match query.get("after") {
         Some(cursor) => app.cursors.open_feed(cursor)?,
@@ -75,7 +83,7 @@ pub(in crate::api) async fn read_log(
     }
     let next = app.cursors.seal_feed(&after)?;
     let header = HeaderValue::from_str(&next).expect("base64 is visible ASCII");
-    let (format, shows_position) = (response_format.format, accounts.is_none());
+    let format = response_format.format;
     let items = entries
         .into_iter()
         .enumerate()
@@ -83,7 +91,7 @@ pub(in crate::api) async fn read_log(
             let _held = &permit;
             Record::log_entry(&log_entry, shows_position).write_item(format, index == 0)
         });
-    let mut response = response_format.pieces(page("LogEntry", items, Some(&next), format));
+    let mut response = response_format.pieces(page("LogEntry", items, Some(&next), None, format));
     response.headers_mut().insert(NEXT_CURSOR, header);
     Ok(response)
 }

@@ -1,13 +1,12 @@
-//! `GET /billables`: pages of billables, newest first, as of the snapshot that the first page
-//! fixes. In row formats (CSV, NDJSON) it streams all billables that match, up to `limit` if one is
+//! `GET /billables`: pages of billables, newest first, as of the cut that the first page fixes. In row formats (CSV, NDJSON) it streams all billables that match, up to `limit` if one is
 //! given.
 
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Version};
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use tokio::time::Instant;
 
 use crate::api::caller::Caller;
@@ -16,11 +15,14 @@ use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, Cut};
 use crate::formats::record::{Record, page};
-use crate::reader::{List, are_beyond, has_points, points_at};
+use crate::reader::{List, points_at};
 use crate::token::Scope;
 
 /// The number of items in a page if the client gives no limit.
 pub(in crate::api) const DEFAULT_LIMIT: usize = 100;
+
+/// The cut of the log that a list is of.
+const AS_OF: HeaderName = HeaderName::from_static("as-of");
 
 /// How long to search for one page; a page that is short because few billables match has a cursor
 /// that continues the search.
@@ -37,7 +39,7 @@ pub(in crate::api) async fn list_billables(
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
     let query = Query::parse(query.as_deref())?;
-    let filter = query.filter()?;
+    let filter = query.filter(&app.zone)?;
     let limit = query.limit()?;
     caller.require_account(filter.account_id.as_ref())?;
     let mut list = List::begin(
@@ -47,16 +49,27 @@ pub(in crate::api) async fn list_billables(
         caller.accounts(),
     )
     .await?;
-    let mut snapshot = None;
+    let mut points = match query.get("asOf") {
+        Some(as_of) => Some(app.cursors.open_feed(as_of)?),
+        None => None,
+    };
     if let Some(cursor) = query.get("cursor") {
-        let (points, after) = app.cursors.open_list(&filter, cursor)?;
-        if are_beyond(&points, list.cut()) || !has_points(&app.store, &points).await? {
-            return Err(ApiError::CursorGone);
+        let (of_cursor, after) = app.cursors.open_list(&filter, cursor)?;
+        if points.is_some_and(|points| points != of_cursor) {
+            return Err(ApiError::InvalidCursor);
         }
-        let cut = points.iter().map(|point| point.position);
-        list = list.resumed(cut.collect(), after);
-        snapshot = Some(points);
+        list = list.resumed(after);
+        points = Some(of_cursor);
     }
+    let points = match points {
+        Some(points) => {
+            let cut = app.check_cut(&points, list.cut()).await?;
+            list = list.at(cut);
+            points
+        }
+        None => points_at(&app.store, list.cut()).await?,
+    };
+    let as_of = app.cursors.seal_feed(&points)?;
     let is_lookup =
         filter.call_sid.is_some() || (filter.session_id.is_some() && caller.accounts().is_some());
     let _lookup = if is_lookup {
@@ -69,16 +82,9 @@ pub(in crate::api) async fn list_billables(
         if version < Version::HTTP_11 {
             return Err(ApiError::OldVersion);
         }
-        return export::stream(
-            &app,
-            caller,
-            cut.map(|Extension(cut)| cut),
-            list,
-            limit,
-            response_format,
-            &headers,
-        )
-        .await;
+        let cut = cut.map(|Extension(cut)| cut);
+        let stream = export::stream(&app, caller, cut, list, limit, response_format, &headers);
+        return Ok(with_as_of(stream.await?, &as_of));
     }
     let permit = app.reads.acquire(caller.client()).await?;
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
@@ -88,13 +94,7 @@ pub(in crate::api) async fn list_billables(
         billables.extend(list.read(limit - billables.len()).await?);
     }
     let next = match list.after() {
-        Some(after) => {
-            let snapshot = match snapshot {
-                Some(snapshot) => snapshot,
-                None => points_at(&app.store, list.cut()).await?,
-            };
-            Some(app.cursors.seal_list(&filter, &snapshot, after)?)
-        }
+        Some(after) => Some(app.cursors.seal_list(&filter, &points, after)?),
         None => None,
     };
     let format = response_format.format;
@@ -105,6 +105,13 @@ pub(in crate::api) async fn list_billables(
             let _held = &permit;
             Record::billable(&billable).write_item(format, index == 0)
         });
-    let pieces = page("Billable", items, next.as_deref(), format);
-    Ok(response_format.pieces(pieces).into_response())
+    let pieces = page("Billable", items, next.as_deref(), Some(&as_of), format);
+    Ok(with_as_of(response_format.pieces(pieces), &as_of))
+}
+
+/// Adds the cut of a list, which some formats have no room for.
+fn with_as_of(mut response: Response, as_of: &str) -> Response {
+    let value = HeaderValue::from_str(as_of).expect("base64 is visible ASCII");
+    response.headers_mut().insert(AS_OF, value);
+    response
 }

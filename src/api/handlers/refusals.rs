@@ -23,7 +23,7 @@ pub(in crate::api) async fn list_refusals(
         let is_first = index == 0;
         Record::new("Refusal", members(&refusal)).write_item(format, is_first)
     });
-    Ok(response_format.pieces(page("Refusal", items, None, format)))
+    Ok(response_format.pieces(page("Refusal", items, None, None, format)))
 }
 
 fn members(refusal: &Refusal) -> Vec<(&'static str, Value<'_>)> {

@@ -23,6 +23,7 @@ const NEXT_CURSOR: Member = header(
     "The value for the parameter after of the next request, also in csv and ndjson",
 )
 .required();
+const AS_OF: Member = query("asOf", MemberKind::String, "", "");
 const OF_CURSORS: &[Error] = &[
     errors::PREDICATE,
     errors::INVALID_CURSOR,
@@ -33,7 +34,7 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
     name: "ListBillables",
     summary: "List billables, newest first",
     notes: &[
-        "The first page fixes a snapshot of the log: all pages, and a whole export, show every billable exactly once, as it was at that time, regardless of later writes. A page may have fewer items than limit; a page without nextCursor is the last.",
+        "The first page fixes a cut of the log, which it states: all pages, and a whole export, show every billable exactly once, as it was at that time, regardless of later writes. A page may have fewer items than limit; a page without nextCursor is the last.",
         "In csv and ndjson the response is an export of all matching billables in one stream. It ends with the trailers Row-Count and Content-SHA256; an export that fails is cut off before the last chunk. Accept-Encoding: gzip and TE: trailers are honoured.",
     ],
     path: routes::BILLABLES,
@@ -65,6 +66,27 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
             "2026-04-01T00:00:00Z",
             "Only calls that happened before this timestamp",
         ),
+        query(
+            "startDate",
+            MemberKind::Date,
+            "",
+            "Only calls of this day or later, in timeZone; not together with from and to",
+        ),
+        query(
+            "endDate",
+            MemberKind::Date,
+            "",
+            "Only calls of this day or earlier, in timeZone; not together with from and to",
+        ),
+        query(
+            "timeZone",
+            MemberKind::String,
+            "",
+            "The IANA time zone of the days. Defaults to the server's setting, which is UTC unless set",
+        ),
+        AS_OF.meaning(
+            "Only what the log had at this cut, which another list, total or page of the log has stated",
+        ),
         LIMIT,
         query(
             "cursor",
@@ -90,6 +112,13 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
                 "row-count, content-sha256",
                 "The trailers at the end of an export",
             ),
+            header(
+                "As-Of",
+                MemberKind::String,
+                "AQzR7dZ2PZ0",
+                "The cut of the log that the list or export is of",
+            )
+            .required(),
         ],
     }],
     errors: &[
@@ -192,6 +221,9 @@ pub(super) static GET_BILLING: Operation = Operation {
             "day",
             "day: one total for each customer and day, with the date",
         ),
+        AS_OF.meaning(
+            "The totals at this cut of the log, which another list, total or page of the log has stated",
+        ),
     ],
     answers: &[ok(Body::One(&objects::BILLING_INFO), "The totals")],
     errors: &[
@@ -200,9 +232,10 @@ pub(super) static GET_BILLING: Operation = Operation {
         WHEN_READING,
         WITH_INPUT,
         OF_TEXTS,
+        OF_CURSORS,
         &[
-            errors::PREDICATE,
             errors::NOT_EMPTY,
+            errors::TOO_MUCH,
             errors::HTTP_VERSION_NOT_SUPPORTED,
         ],
     ],
@@ -222,7 +255,13 @@ pub(super) static READ_LOG: Operation = Operation {
             "after",
             MemberKind::String,
             "",
-            "The cursor to continue from. Defaults to the beginning of the log",
+            "The cursor to continue from, or the asOf of a list or total. Defaults to the beginning of the log",
+        ),
+        query(
+            "accountId",
+            MemberKind::Text,
+            "",
+            "Only entries that bill this account, or name it and bill none",
         ),
         LIMIT,
         query(
@@ -238,7 +277,14 @@ pub(super) static READ_LOG: Operation = Operation {
         body: Body::One(&objects::LIST_OF_LOG_ENTRY),
         headers: &[NEXT_CURSOR],
     }],
-    errors: &[ALWAYS, WITH_TOKEN, WHEN_READING, WITH_INPUT, OF_CURSORS],
+    errors: &[
+        ALWAYS,
+        WITH_TOKEN,
+        WHEN_READING,
+        WITH_INPUT,
+        OF_TEXTS,
+        OF_CURSORS,
+    ],
     ..DEFAULTS
 };
 

@@ -5,6 +5,7 @@
 //! up to the log.
 
 pub(in crate::store) mod compare;
+pub(in crate::store) mod entries;
 mod query;
 
 use super::feed::by_partition;
@@ -18,8 +19,11 @@ use crate::store::sql::Sql;
 use crate::store::table::{Column, Table};
 
 pub use compare::Compared;
-use query::MAX_TAIL;
-pub use query::{BucketRange, Level, QUARTER_HOUR, Totals, TotalsKey, TotalsQuery, TotalsRow};
+use entries::{from_entries, of_entries};
+pub use query::{
+    BucketRange, Level, QUARTER_HOUR, Totals, TotalsKey, TotalsQuery, TotalsRow, TotalsSource,
+};
+use query::{MAX_READ, MAX_TAIL};
 
 /// What each kind of entry adds, as rows of four columns: the kind; 1 for the billed pair or 0 for
 /// no account; what is added to the billables; what is added to the voided billables.
@@ -52,35 +56,24 @@ pub(in crate::store) fn roll<D: Dialect>() -> Sql {
                  voided_count = buckets.voided_count + excluded.voided_count"
 }
 
-/// Selects the rows of a partition's tail. `$1` is the partition, `$2` and `$3` the positions, `$4`
-/// and `$5` the times, `$6` and `$7` the account and the customer, or null, `$8` the limit, and
-/// `$9` the account that stands for unattributed billables, or null; `$10` is what each entry counts,
-/// `$11` the width of the quarter hours. The rows are after the account `$12` and the customer `$13`,
-/// if that is given.
-pub(in crate::store) fn tail() -> Sql {
-    Sql::from(DELTAS)
-        + " select group_key, account_id, customer_id,
-         cast($10 * sum(billable) as bigint) as billable_count,
-         cast($10 * sum(voided) as bigint) as voided_count
-     from (
-         select occurred_at - occurred_at % cast($11 as bigint) as group_key,
-             case when delta.to_pair = 1 then coalesce(billed_account_id, '') else '' end as account_id,
-             case when delta.to_pair = 1 then coalesce(billed_customer_id, '') else '' end as customer_id,
-             delta.billable, delta.voided
-         from entries join delta on delta.kind = entries.kind
-         where partition = $1 and position > $2 and position <= $3 and occurred_at >= $4 and occurred_at < $5
-     ) as tail
-     where (cast($6 as text) is null or account_id = $6 or account_id = $9)
-       and (cast($7 as text) is null or customer_id = $7 or account_id = '')
-       and (cast($13 as text) is null or (account_id, customer_id) > ($12, $13))
-     group by group_key, account_id, customer_id
-     order by group_key, account_id, customer_id limit $8"
+/// Sums up the billables of the account `$1` in the ranges of a table, which has the columns of
+/// [`BucketRange`]. A voided one has two entries.
+fn entries_of_account<D: Dialect>(ranges: &Table<'_>) -> Sql {
+    Sql::from(
+        "select cast(coalesce(sum(wanted.sign * (billable_count + 2 * voided_count)), 0) as bigint) from ",
+    ) + D::table(ranges, 2, "wanted")
+        + " join buckets on buckets.level = wanted.level
+             and buckets.starts_at >= wanted.starts_from and buckets.starts_at < wanted.starts_until
+         where account_id = $1"
 }
 
 /// Selects the partitions that have entries after their watermark.
 const BEHIND: &str = "select log_heads.partition from log_heads
      join watermarks on watermarks.partition = log_heads.partition
      where watermarks.position < log_heads.next_position - 1 order by log_heads.partition";
+
+/// The number of entries up to which they are read without looking for fewer: some 50 ms.
+const FEW: i64 = 50_000;
 
 pub(in crate::store) const WATERMARKS: &str = "select partition, position from watermarks";
 
@@ -181,6 +174,26 @@ impl<D: Dialect> Backend<D> {
             // The log has lost its last entries.
             Some(_) => return Err(StoreError::WrongLog),
         };
+        let source = match wanted.source {
+            Some(source) => source,
+            None => choose::<D>(&mut transaction, wanted, &cut, &watermarks).await?,
+        };
+        if source == TotalsSource::Account {
+            let tail = of_entries::<D>(&mut transaction, wanted, &cut).await?;
+            transaction.commit().await?;
+            if !wanted.has_ordered_tail() && tail.len() >= MAX_TAIL {
+                return Err(StoreError::TooMuch);
+            }
+            let is_full = tail.len() == wanted.tail_limit();
+            let tail_end = tail.last().filter(|_| is_full).map(TotalsRow::key);
+            return Ok(Totals {
+                bucketed: Vec::new(),
+                tail,
+                tail_end,
+                cut,
+                source,
+            });
+        }
         let bucketed = from_buckets::<D>(&mut transaction, wanted).await?;
         let (mut tail, mut tail_ends) = (Vec::new(), Vec::new());
         for (partition, (cut, watermark)) in (0..).zip(cut.iter().zip(watermarks)) {
@@ -202,6 +215,7 @@ impl<D: Dialect> Backend<D> {
             tail,
             tail_end: tail_ends.into_iter().min(),
             cut,
+            source,
         })
     }
 }
@@ -224,19 +238,60 @@ async fn positions<D: Dialect>(
     Ok((heads, watermarks))
 }
 
-/// Returns the sums of the buckets in a query's ranges.
-async fn from_buckets<D: Dialect>(
+/// Chooses how totals are counted: with the entries between the watermarks and the cut, or with those
+/// of the account, if they are fewer.
+async fn choose<D: Dialect>(
     connection: &mut D::Connection,
     wanted: &TotalsQuery<'_>,
-) -> Result<Vec<TotalsRow>, StoreError> {
-    let column = |value: fn(&BucketRange) -> i64| Column::bigints(wanted.ranges.iter().map(value));
-    let ranges = Table(vec![
+    cut: &[i64],
+    watermarks: &[i64],
+) -> Result<TotalsSource, StoreError> {
+    let ends = cut.iter().zip(watermarks);
+    let between: i64 = ends.map(|(cut, watermark)| (cut - watermark).abs()).sum();
+    // Few entries are not worth the question.
+    let account = wanted
+        .account
+        .filter(|_| between > FEW && wanted.cut.is_some());
+    let of_account = match account {
+        None => i64::MAX,
+        Some(account) => {
+            let ranges = table_of(wanted.ranges);
+            let (count,): (i64,) = query::<D>(entries_of_account::<D>(&ranges))
+                .bind(account)
+                .bind_table(ranges)
+                .fetch_one(connection)
+                .await?;
+            count
+        }
+    };
+    if wanted.cut.is_some() && between.min(of_account) > MAX_READ {
+        return Err(StoreError::TooMuch);
+    }
+    Ok(if of_account < between {
+        TotalsSource::Account
+    } else {
+        TotalsSource::Buckets
+    })
+}
+
+/// Returns bucket ranges as a table.
+fn table_of(ranges: &[BucketRange]) -> Table<'static> {
+    let column = |value: fn(&BucketRange) -> i64| Column::bigints(ranges.iter().map(value));
+    Table(vec![
         ("group_key", column(|range| range.row)),
         ("level", column(|range| range.level.code().into())),
         ("starts_from", column(|range| range.from)),
         ("starts_until", column(|range| range.until)),
         ("sign", column(|range| range.sign)),
-    ]);
+    ])
+}
+
+/// Returns the sums of the buckets in a query's ranges.
+async fn from_buckets<D: Dialect>(
+    connection: &mut D::Connection,
+    wanted: &TotalsQuery<'_>,
+) -> Result<Vec<TotalsRow>, StoreError> {
+    let ranges = table_of(wanted.ranges);
     let rows = query::<D>(bucketed::<D>(&ranges, wanted.account.is_some()))
         .bind(wanted.account)
         .bind(wanted.customer)
@@ -246,33 +301,6 @@ async fn from_buckets<D: Dialect>(
         .bind(i64::try_from(wanted.limit).expect("a small number"))
         .bind(wanted.nobody())
         .bind_table(ranges)
-        .fetch_all(connection)
-        .await?;
-    Ok(rows)
-}
-
-/// Returns what a partition's entries between the watermark and the cut add, or what the buckets
-/// have beyond the cut.
-async fn from_entries<D: Dialect>(
-    connection: &mut D::Connection,
-    wanted: &TotalsQuery<'_>,
-    partition: i32,
-    (watermark, cut): (i64, i64),
-) -> Result<Vec<TotalsRow>, StoreError> {
-    let rows = query::<D>(tail())
-        .bind(partition)
-        .bind(watermark.min(cut))
-        .bind(watermark.max(cut))
-        .bind(wanted.from)
-        .bind(wanted.until)
-        .bind(wanted.account)
-        .bind(wanted.customer)
-        .bind(i64::try_from(wanted.tail_limit()).expect("a small number"))
-        .bind(wanted.nobody())
-        .bind((cut - watermark).signum())
-        .bind(wanted.tail_width)
-        .bind(wanted.after.account_id.as_str())
-        .bind(wanted.after_customer())
         .fetch_all(connection)
         .await?;
     Ok(rows)

@@ -55,6 +55,19 @@ impl TotalsKey {
     };
 }
 
+/// How totals are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TotalsSource {
+    /// From the buckets, and the entries between the watermarks and the cut.
+    Buckets,
+    /// From the account's entries in the range of time. They are fewer than the entries between the
+    /// watermarks and a cut that is old.
+    Account,
+}
+
+/// The maximum number of entries that are read for a total.
+pub(super) const MAX_READ: i64 = 5_000_000;
+
 /// A read by day is refused if its tail gives this many rows: the totals are far behind. 400,000
 /// rows of some 150 bytes are 60 MB.
 pub(super) const MAX_TAIL: usize = 400_000;
@@ -75,6 +88,8 @@ pub struct TotalsQuery<'a> {
     pub with_unattributed: bool,
     /// The last included position of each partition; the last one of the log if `None`.
     pub cut: Option<&'a [i64]>,
+    /// How the totals are counted; chosen if `None`.
+    pub source: Option<TotalsSource>,
     /// Only the totals after this key.
     pub after: &'a TotalsKey,
     /// The maximum number of rows from buckets.
@@ -151,4 +166,5 @@ pub struct Totals {
     pub tail_end: Option<TotalsKey>,
     /// The last included position of each partition.
     pub cut: Vec<i64>,
+    pub source: TotalsSource,
 }

