@@ -79,6 +79,16 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
                 .to_owned(),
         ));
     };
+    if args
+        .file
+        .metadata()
+        .is_ok_and(|file| !file.is_file() && !file.is_dir())
+    {
+        return Err(Failure::Usage(format!(
+            "{} cannot be read twice: write it to a file first",
+            args.file.display()
+        )));
+    }
     let calls = read_calls(&args)?;
     let (store, log) = open_log(url).await?;
     let mut check = Check {
@@ -289,6 +299,7 @@ fn read_calls(args: &Args) -> Result<Calls, Failure> {
         }
     }
     drop(progress);
+    rows.file.rows.print_notes();
     if rows.left_out > 0 {
         let count = rows.left_out;
         print_line(&format!(

@@ -54,7 +54,10 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     } = args.plan()?;
     // So that no file is stored if another one cannot be read. A pipe is opened only once.
     for path in &files {
-        if path.metadata().is_ok_and(|file| file.is_file()) {
+        let is_pipe = path
+            .metadata()
+            .is_ok_and(|file| !file.is_file() && !file.is_dir());
+        if !is_pipe {
             FileReader::open(path, &args, &mapping)?;
         }
     }
@@ -74,7 +77,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         group_bytes: 0,
         seen: HashMap::new(),
         counts: ImportCounts::default(),
-        refusals: Refusals::new(refused)?,
+        refusals: Refusals::new(refused, &files)?,
     };
     let done = import.all(&files, &args, &mapping, &reading).await;
     let Import {
@@ -91,7 +94,6 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let (count, other_times) = (refusals.count(), refusals.other_times());
     // Also if the import failed: the stored rows are kept, and the refused ones are known.
     let refused = refusals.finish();
-    done?;
     counts.print_notes();
     let ImportCounts {
         new,
@@ -104,6 +106,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     println!(
         "{dry}new {new}, already stored {known}, other time {other_times}, voided {voided}, left out {left_out}, refused {count}"
     );
+    done?;
     refused?.into_result()
 }
 
@@ -181,6 +184,7 @@ impl Import {
             }
             before += file.rows.bytes_read();
             self.counts.left_out += file.rows.repeated_headers();
+            file.rows.print_notes();
         }
         self.compare_and_store().await
     }
@@ -211,12 +215,12 @@ impl Import {
                     file: named,
                     line: row.line,
                     reason: &reason,
-                    text: Some(&row.text),
+                    text: Some(&row.shown()),
                 });
             }
         };
-        self.group_bytes += row.text.len();
-        let text: Arc<str> = row.text.into();
+        let text: Arc<str> = row.shown().into();
+        self.group_bytes += text.len();
         for meaning in meanings {
             let Some(meant) = meaning else {
                 self.counts.left_out += 1;
@@ -328,28 +332,23 @@ impl Import {
         for ((row, is_new), outcome) in rows.into_iter().zip(outcomes) {
             match outcome.map_err(|error| unsure(&error))? {
                 AppendOutcome::Stored(_) => {}
-                // Another process has stored the id since the comparison.
-                AppendOutcome::Replayed(stored) if is_new => {
-                    self.counts.new -= 1;
-                    let (known, given) = (stored.recorded.occurred_at, row.meant.entry.occurred_at);
+                // If it is new, another process has stored the id since the comparison.
+                AppendOutcome::Replayed(stored) => {
+                    let known = stored.recorded.occurred_at;
+                    let given = row.meant.entry.occurred_at;
+                    self.counts.known += u64::from(is_new);
+                    self.counts.new -= u64::from(is_new);
                     if row.meant.is_timed && known != given {
+                        self.counts.known -= 1;
+                        self.counts.voided -= withdraw(&mut voids, &row);
                         let reason = other_time(known, given);
                         self.refusals.add_other_time(row.refusal(&reason))?;
-                    } else {
-                        self.counts.known += 1;
                     }
                 }
-                AppendOutcome::Replayed(_) => {}
                 AppendOutcome::Conflict(fields, _) => {
-                    if is_new {
-                        self.counts.new -= 1
-                    } else {
-                        self.counts.known -= 1
-                    }
-                    let id = row.meant.entry.billable_id;
-                    let before = voids.len();
-                    voids.retain(|void| void.billable_id != id);
-                    self.counts.voided -= (before - voids.len()) as u64;
+                    self.counts.new -= u64::from(is_new);
+                    self.counts.known -= u64::from(!is_new);
+                    self.counts.voided -= withdraw(&mut voids, &row);
                     let reason = other_content(&fields);
                     self.refusals.add(row.refusal(&reason))?;
                 }
@@ -360,6 +359,13 @@ impl Import {
         }
         Ok(())
     }
+}
+
+/// Removes the voids of a row that is not stored; returns how many there were.
+fn withdraw(voids: &mut Vec<Void>, row: &Pending) -> u64 {
+    let before = voids.len();
+    voids.retain(|void| void.billable_id != row.meant.entry.billable_id);
+    (before - voids.len()) as u64
 }
 
 fn unsure(error: &WriteError) -> Failure {

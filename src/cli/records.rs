@@ -5,6 +5,7 @@ mod args;
 mod input;
 mod json;
 mod layout;
+mod raw;
 mod reader;
 mod row;
 
@@ -13,50 +14,31 @@ use std::path::Path;
 use std::rc::Rc;
 
 use encoding_rs::UTF_8;
-use memchr::{memchr, memchr_iter};
-use serde_json::value::RawValue as RawJson;
 
 pub(super) use self::args::{FileArgs, FileFormat};
 use self::input::Input;
-use self::json::Values;
 use self::layout::{Layout, Wanted};
+use self::raw::{RawRow, RawRows, Split, json_split};
 pub(super) use self::reader::{FileReader, Mapping, trimmed};
 pub(super) use self::row::{Named, Row, Unreadable};
 use crate::formats::csv::{MAX_COLUMNS, Splitter, unguarded};
-
-/// Maximum length of a row of CSV, in bytes: 1 MiB. Rows that this service exports have about 600.
-const MAX_ROW: usize = 1024 * 1024;
-
-/// Maximum length of a document, which may hold many records, in bytes: 16 MiB.
-const MAX_DOCUMENT: usize = 16 * 1024 * 1024;
+use crate::formats::lossless::Decoder;
+use crate::telemetry::print_line;
 
 /// The rows of one file.
 pub(super) struct FileRows {
-    input: Input,
-    split: Split,
+    raw: RawRows,
     layout: Layout,
     /// The column names of a CSV file that has a header.
     header: Option<Rc<[Rc<str>]>>,
     /// The line of the header.
     header_line: u64,
+    /// The columns that the command line names.
+    named: Vec<usize>,
     /// The rows that repeat the header.
     repeated_headers: u64,
-}
-
-/// What ends a row.
-enum Split {
-    Csv(Splitter),
-    /// A line end: each line is a JSON value.
-    Lines,
-    Values(Values),
-    /// Only the end of the file.
-    File,
-}
-
-/// The bytes of a row without its line ending; none if there are too many.
-struct RawRow {
-    line: u64,
-    bytes: Option<Vec<u8>>,
+    /// The rows with a line break in a cell.
+    multi_line: u64,
 }
 
 impl FileRows {
@@ -70,7 +52,23 @@ impl FileRows {
         args: &FileArgs,
         wanted: &Wanted,
     ) -> io::Result<Self> {
-        Self::open_as(path, format, Layout::of(path, format, args, wanted)?)
+        let mut rows = Self::open_as(path, format, Layout::of(path, format, args, wanted)?)?;
+        let header = rows
+            .header
+            .iter()
+            .flat_map(|header| header.iter())
+            .enumerate();
+        let is_named = |name: &Rc<str>| {
+            wanted
+                .named
+                .iter()
+                .any(|one| one.eq_ignore_ascii_case(name))
+        };
+        rows.named = header
+            .filter(|(_, name)| is_named(name))
+            .map(|(at, _)| at)
+            .collect();
+        Ok(rows)
     }
 
     fn open_as(path: &Path, format: FileFormat, layout: Layout) -> io::Result<Self> {
@@ -83,18 +81,19 @@ impl FileRows {
             FileFormat::Xml | FileFormat::Form => Split::File,
         };
         let mut rows = Self {
-            input,
-            split,
+            raw: RawRows { input, split },
             header: None,
             header_line: 0,
+            named: Vec::new(),
             repeated_headers: 0,
+            multi_line: 0,
             layout,
         };
         let failed =
             |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("its header {what}"));
         for row in 0..rows.layout.skipped {
-            let read = rows.next_bytes()?.ok_or_else(|| failed("is missing"))?;
-            if let Split::Csv(splitter) = &mut rows.split {
+            let read = rows.raw.next()?.ok_or_else(|| failed("is missing"))?;
+            if let Split::Csv(splitter) = &mut rows.raw.split {
                 let cells = splitter.take();
                 if rows.layout.has_header && row + 1 == rows.layout.skipped {
                     let cells = cells.map_err(failed)?;
@@ -112,8 +111,9 @@ impl FileRows {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(super) fn count(path: &Path, format: FileFormat, layout: Layout) -> io::Result<u64> {
-        let mut rows = Self::open_as(path, format, layout)?;
+    pub(super) fn count(&self, path: &Path, format: FileFormat) -> io::Result<u64> {
+        let mut rows = Self::open_as(path, format, self.layout.clone())?;
+        rows.named.clone_from(&self.named);
         let mut count = 0;
         while rows.next()?.is_some() {
             count += 1;
@@ -138,77 +138,89 @@ impl FileRows {
         self.repeated_headers
     }
 
+    /// Prints what the sender of the file may want to know, once all rows were read.
+    pub(super) fn print_notes(&self) {
+        if self.multi_line > 0 {
+            print_line(&format!(
+                "{} row(s) have a line break in a cell: look whether a quote that is not closed has swallowed others",
+                self.multi_line
+            ));
+        }
+    }
+
     /// Returns whether rows may have a member of that name. In CSV, only the header's names may.
     pub(super) fn may_have(&self, name: &str) -> bool {
         let is_it = |column: &Rc<str>| column.eq_ignore_ascii_case(name);
-        let is_csv = matches!(self.split, Split::Csv(_));
+        let is_csv = matches!(self.raw.split, Split::Csv(_));
         !is_csv || self.header().is_none_or(|header| header.iter().any(is_it))
+    }
+
+    /// Returns whether the header has a column of that name, in any letter case.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let mut names = self.header.iter().flat_map(|header| header.iter());
+        names.any(|column| column.eq_ignore_ascii_case(name))
     }
 
     /// Returns the number of bytes of the file that have been read.
     pub(super) fn bytes_read(&self) -> u64 {
-        self.input.bytes_read()
+        self.raw.input.bytes_read()
     }
 
     /// Returns the next row; `None` at the end. Skips blank rows, and those that repeat the header.
     pub(super) fn next(&mut self) -> io::Result<Option<Result<Row, Unreadable>>> {
         loop {
-            let Some(RawRow { line, bytes }) = self.next_bytes()? else {
-                return Ok(None);
+            let Some(RawRow { line, bytes }) = self.raw.next()? else {
+                return Ok(self.unclosed());
             };
-            let cells = match &mut self.split {
+            let cells = match &mut self.raw.split {
                 Split::Csv(splitter) => Some(splitter.take()),
                 _ => None,
             };
+            let unreadable = |text: Option<String>, reason: String| {
+                Ok(Some(Err(Unreadable { line, text, reason })))
+            };
             let Some(bytes) = bytes else {
-                let most = self.most();
-                return Ok(Some(Err(Unreadable {
-                    line,
-                    text: None,
-                    reason: format!("the row is longer than {most} bytes"),
-                })));
+                let most = self.raw.most();
+                return unreadable(None, format!("the row is longer than {most} bytes"));
             };
             if bytes.trim_ascii().is_empty() {
                 continue;
             }
+            let mut decoder = Decoder::default();
             let text = match String::from_utf8(bytes) {
-                Ok(text) if !self.is_broken(&text) => text,
+                Ok(text) if !self.is_broken(&text) => decoder.decode_owned(text.into_bytes()),
+                Err(error) if self.layout.is_lossless => decoder.decode_owned(error.into_bytes()),
                 other => {
-                    let text = match other {
-                        Ok(text) => text,
-                        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-                    };
+                    let text = other.unwrap_or_else(|error| {
+                        String::from_utf8_lossy(error.as_bytes()).into_owned()
+                    });
                     let name = self.layout.encoding.name();
-                    return Ok(Some(Err(Unreadable {
-                        line,
-                        text: Some(text),
-                        reason: format!("the row is not {name}; --encoding names another one"),
-                    })));
+                    let reason = format!("the row is not {name}; --encoding names another one");
+                    return unreadable(Some(text), reason);
                 }
+            };
+            // Files that were put together may have a byte order mark on any line.
+            let text = match text.strip_prefix('\u{feff}') {
+                Some(rest) => rest.to_owned(),
+                None => text,
+            };
+            let cells = match cells {
+                Some(_) if decoder.has_foreign() => Some(self.cells_of(&text)),
+                cells => cells,
             };
             let cells = match cells.map(|cells| self.cells(cells)).transpose() {
                 Ok(cells) => cells,
-                Err(what) => {
-                    return Ok(Some(Err(Unreadable {
-                        line,
-                        text: Some(text),
-                        reason: format!("the row {what}"),
-                    })));
-                }
+                Err(what) => return unreadable(Some(text), format!("the row {what}")),
             };
-            if let (Some(cells), Some(header)) = (&cells, &self.header) {
+            if let Some(cells) = &cells {
                 if cells.iter().all(|cell| cell.trim().is_empty()) {
                     continue;
                 }
-                if cells.len() == header.len()
-                    && cells
-                        .iter()
-                        .zip(&**header)
-                        .all(|(cell, name)| cell.trim() == &**name)
-                {
+                if self.repeats_header(cells) {
                     self.repeated_headers += 1;
                     continue;
                 }
+                self.multi_line += u64::from(text.contains(['\n', '\r']));
             }
             return Ok(Some(Ok(Row {
                 line,
@@ -217,6 +229,42 @@ impl FileRows {
                 header: self.header.clone(),
             })));
         }
+    }
+
+    /// Returns what is wrong at the end of a file, once.
+    fn unclosed(&mut self) -> Option<Result<Row, Unreadable>> {
+        let is_open = matches!(&self.raw.split, Split::Values(values) if values.is_open());
+        is_open.then(|| {
+            self.raw.split = Split::File;
+            Err(Unreadable {
+                line: self.raw.input.line,
+                text: None,
+                reason: "the JSON array is not closed: the file may have lost its end".to_owned(),
+            })
+        })
+    }
+
+    /// Returns the cells of a row whose text is not the bytes of the file.
+    fn cells_of(&self, text: &str) -> Result<Vec<String>, &'static str> {
+        let mut splitter = Splitter::new(MAX_COLUMNS).separated_by(self.layout.separator);
+        splitter.push(text.as_bytes());
+        splitter.take()
+    }
+
+    /// Whether a row has the names of the columns, as in files that were put together: all of them,
+    /// or those that the command line names.
+    fn repeats_header(&self, cells: &[String]) -> bool {
+        let Some(header) = &self.header else {
+            return false;
+        };
+        let is_name = |at: usize| {
+            let cell = cells.get(at).map_or("", |cell| cell.trim());
+            header
+                .get(at)
+                .is_some_and(|name| name.eq_ignore_ascii_case(cell))
+        };
+        let has_named = !self.named.is_empty() && self.named.iter().all(|at| is_name(*at));
+        has_named || (0..header.len()).all(is_name)
     }
 
     /// Whether a text was not in the encoding of the file. In UTF-8, this is the character itself.
@@ -233,108 +281,17 @@ impl FileRows {
         {
             return Err("has too many cells");
         }
+        if let Some(first) = cells.first_mut()
+            && let Some(rest) = first.strip_prefix('\u{feff}')
+        {
+            *first = rest.to_owned();
+        }
         for cell in &mut cells {
             if unguarded(cell).len() < cell.len() {
                 *cell = unguarded(cell).to_owned();
             }
         }
         Ok(cells)
-    }
-
-    /// The maximum length of a row, in bytes.
-    fn most(&self) -> usize {
-        match self.split {
-            Split::Csv(_) => MAX_ROW,
-            Split::Lines | Split::Values(_) | Split::File => MAX_DOCUMENT,
-        }
-    }
-
-    /// Returns the next row. Passes the bytes of a CSV row through the splitter as well.
-    fn next_bytes(&mut self) -> io::Result<Option<RawRow>> {
-        if self.input.buffered()?.is_empty() {
-            return Ok(None);
-        }
-        let most = self.most();
-        let mut row = Vec::new();
-        let (mut line, mut is_long) = (self.input.line, false);
-        loop {
-            let here = self.input.line;
-            let buffered = self.input.buffered()?;
-            let (text, taken, has_ended) = match &mut self.split {
-                Split::Csv(splitter) => {
-                    let (taken, has_ended) = splitter.push(buffered);
-                    (0..taken - usize::from(has_ended), taken, has_ended)
-                }
-                Split::Lines => match memchr(b'\n', buffered) {
-                    Some(end) => (0..end, end + 1, true),
-                    None => (0..buffered.len(), buffered.len(), false),
-                },
-                Split::Values(values) => values.push(buffered),
-                Split::File => (0..buffered.len(), buffered.len(), false),
-            };
-            if row.is_empty() && !is_long {
-                let before = &buffered[..text.start];
-                line = here + memchr_iter(b'\n', before).count() as u64;
-            }
-            is_long |= row.len() + text.len() > most;
-            let is_cr =
-                matches!(self.split, Split::Csv(_)) && has_ended && buffered[taken - 1] == b'\r';
-            if is_long {
-                row.clear();
-                if let Split::Csv(splitter) = &mut self.split {
-                    splitter.fail("is too long");
-                }
-            } else {
-                row.extend_from_slice(&buffered[text]);
-            }
-            let is_end = buffered.is_empty();
-            self.input.consume(taken);
-            if is_cr {
-                self.end_cr()?;
-            }
-            if has_ended || is_end {
-                return Ok(Some(RawRow {
-                    line,
-                    bytes: (!is_long).then_some(row),
-                }));
-            }
-        }
-    }
-
-    /// Completes a line ending after CR. An LF that follows belongs to it; otherwise the CR alone
-    /// ends the line.
-    fn end_cr(&mut self) -> io::Result<()> {
-        if self.input.buffered()?.first() == Some(&b'\n') {
-            if let Split::Csv(splitter) = &mut self.split {
-                splitter.push(b"\n");
-            }
-            self.input.consume(1);
-        } else {
-            self.input.line += 1;
-        }
-        Ok(())
-    }
-}
-
-/// Returns what ends a row of JSON, by the start of the file. A file whose name says that it has JSON
-/// lines is read so, because one line that is not JSON must not affect the others.
-fn json_split(path: &Path, start: &[u8]) -> Split {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let is_lines = matches!(extension, Some("ndjson" | "jsonl"));
-    let start = start.trim_ascii_start();
-    if start.starts_with(b"[") && !is_lines {
-        return Split::Values(Values::new(true));
-    }
-    let first = start
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    let is_incomplete =
-        |first: &[u8]| serde_json::from_slice::<&RawJson>(first).is_err_and(|error| error.is_eof());
-    if is_lines || first.len() == start.len() || !is_incomplete(first) {
-        Split::Lines
-    } else {
-        Split::Values(Values::new(false))
     }
 }
 
@@ -355,10 +312,10 @@ mod tests {
         while let Some(row) = rows.next().expect("a file that can be read") {
             found.push(match row {
                 Ok(row) => match row.named() {
-                    Ok(named) => {
-                        let text = named.text("a").expect("a text");
-                        Ok((row.line, text.map(str::to_owned)))
-                    }
+                    Ok(named) => match named.text("a") {
+                        Ok(text) => Ok((row.line, text.map(str::to_owned))),
+                        Err(reason) => Err((row.line, reason)),
+                    },
                     Err(reason) => Err((row.line, reason)),
                 },
                 Err(error) => Err((error.line, error.reason)),
@@ -370,15 +327,20 @@ mod tests {
 
     #[test]
     fn a_row_of_csv_ends_outside_of_quotes() {
-        let a = |line, text: &str| Ok((line, Some(text.to_owned())));
+        let a = |line, text: &str| Found::Ok((line, Some(text.to_owned())));
         let text = "\u{feff}A,b\r\n1,x\r\"2\"\"\n,\",x\n\r\n3\"\r\n \"4\",";
-        let expected = [a(2, "1"), a(3, "2\"\n,"), a(6, "3\""), a(7, " \"4\"")];
+        let expected = [
+            a(2, "1"),
+            a(3, "2\"\n,"),
+            a(6, "3\""),
+            Err((7, "the row has a blank before an opening quote".to_owned())),
+        ];
         assert_eq!(rows(text.as_bytes(), FileFormat::Csv), expected);
     }
 
     #[test]
     fn an_unreadable_row_does_not_affect_the_next_row() {
-        let long = "x".repeat(MAX_ROW + 1);
+        let long = "x".repeat(raw::MAX_ROW + 1);
         let text = format!("a,b\n\"1\"x,2\n1,2,3\n{long}\n4\n\"5\n6\n");
         let found = rows(text.as_bytes(), FileFormat::Csv);
         let reason = |index: usize| match &found[index] {
@@ -396,13 +358,7 @@ mod tests {
             FileFormat::Json,
         );
         assert_eq!(found[0], Ok((1, Some("1.50".to_owned()))));
-        assert_eq!(
-            found[1],
-            Err((
-                3,
-                "the row is not UTF-8; --encoding names another one".to_owned()
-            ))
-        );
+        assert_eq!(found[1], Err((3, "a must be a string".to_owned())));
         assert!(matches!(found[2], Err((4, _))));
         assert_eq!(found[3], Ok((5, None)));
     }

@@ -15,6 +15,7 @@ pub(super) struct RawCondition {
     #[serde(rename = "in")]
     one_of: Option<Vec<String>>,
     not: Option<Vec<String>>,
+    begins: Option<Vec<String>>,
     above: Option<f64>,
     #[serde(default)]
     pub(super) absent: Absent,
@@ -53,6 +54,8 @@ pub(super) enum Test {
     OneOf(Vec<String>),
     /// The text is none of these, in any letter case.
     NoneOf(Vec<String>),
+    /// The text begins with one of these, in any letter case.
+    Begins(Vec<String>),
     /// The number is greater.
     Above(f64),
 }
@@ -65,6 +68,7 @@ impl RawCondition {
             is: None,
             one_of: Some(texts),
             not: None,
+            begins: None,
             above: None,
             absent,
         }
@@ -79,13 +83,14 @@ impl RawCondition {
             self.is.map(|Presence::Present| Test::Present),
             given(&self.one_of).map(Test::OneOf),
             given(&self.not).map(Test::NoneOf),
+            given(&self.begins).map(Test::Begins),
             above.map(Test::Above),
         ];
         let mut tests = tests.into_iter().flatten();
         match (tests.next(), tests.next()) {
             (Some(test), None) => Ok(test),
             _ => Err(format!(
-                "the condition on {} must have one of is, in, not and above",
+                "the condition on {} must have one of is, in, not, begins and above",
                 self.at
             )),
         }
@@ -124,6 +129,13 @@ impl Condition {
             Test::Present => Ok(true),
             Test::OneOf(texts) => Ok(texts.iter().any(|one| one.eq_ignore_ascii_case(text))),
             Test::NoneOf(texts) => Ok(!texts.iter().any(|one| one.eq_ignore_ascii_case(text))),
+            Test::Begins(texts) => {
+                let begins = |start: &String| {
+                    let begin = text.get(..start.len());
+                    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+                };
+                Ok(texts.iter().any(begins))
+            }
             Test::Above(least) => number(text)
                 .map(|number| number > *least)
                 .ok_or(Undecided::NotANumber),

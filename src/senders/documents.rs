@@ -193,7 +193,8 @@ pub(super) fn columns_of(
             return Ok(None);
         };
         let Some(header) = header.filter(|_| source.has_header) else {
-            return Ok(name.parse::<usize>().ok().map(|number| number - 1));
+            let number = name.parse::<usize>().ok();
+            return Ok(number.and_then(|number| number.checked_sub(1)));
         };
         let is_here = |cell: &&str| cell.trim().eq_ignore_ascii_case(name);
         if header.iter().map(AsRef::as_ref).filter(is_here).count() > 1 {
@@ -202,4 +203,20 @@ pub(super) fn columns_of(
         Ok(header.iter().position(|cell| is_here(&cell.as_ref())))
     };
     source.addresses.iter().map(column).collect()
+}
+
+/// Returns the value at `/json/pointer` in a JSON record.
+///
+/// # Errors
+/// It is no JSON pointer, or the record is no JSON object. The message is a sentence.
+pub fn value_at(record: &str, pointer: &str) -> Result<Option<RawValue>, String> {
+    let Ok(Address::Json(steps)) = Address::parse(pointer) else {
+        return Err(format!("{pointer} is no JSON pointer"));
+    };
+    let mut found = [None];
+    let read = Tree::of_steps(&steps).find(record, &mut found);
+    read.map_err(|error| malformed(&error, 0).to_string())?;
+    let [found] = found;
+    let value = found.map_or(Ok(None), raw_value);
+    value.map_err(|error| malformed(&error, 0).to_string())
 }

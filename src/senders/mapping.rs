@@ -134,15 +134,30 @@ fn mapped(
             return Err(ProfileError(reason));
         }
     }
-    let mut is_mapped = vec![false; maps.len()];
+    // A source that has nothing there would be read without the mapping, as other calls.
+    let names_all = |source: &RawSource| {
+        let mut addresses = maps
+            .iter()
+            .map(|(_, at)| at)
+            .chain(only.iter().map(|(at, _)| at));
+        addresses.all(|at| source.readable(at).is_some())
+    };
+    raw.source.retain(names_all);
+    if raw.source.is_empty() {
+        let addresses = maps
+            .iter()
+            .map(|(_, at)| at)
+            .chain(only.iter().map(|(at, _)| at));
+        let addresses: Vec<_> = addresses.map(Address::to_string).collect();
+        return Err(ProfileError(format!(
+            "none of the sender's requests has {}",
+            addresses.join(" and ")
+        )));
+    }
     for source in &mut raw.source {
         let mut changed = [false; Field::ALL.len()];
-        for ((field, at), is_mapped) in maps.iter().zip(&mut is_mapped) {
-            // A source of another kind keeps what the profile says of the field.
-            let Some(at) = source.readable(at) else {
-                continue;
-            };
-            *is_mapped = true;
+        for (field, at) in &maps {
+            let at = source.readable(at).expect("a source that has it");
             let rule = source.rule_mut(*field);
             match rule {
                 Some(rule) if changed[*field as usize] => rule.at.push(at),
@@ -151,10 +166,7 @@ fn mapped(
             changed[*field as usize] = true;
         }
         for (at, texts) in &only {
-            let here = source.readable(at).ok_or_else(|| {
-                let kind = source.kind;
-                ProfileError(format!("it also reads {kind}, which has nothing at {at}"))
-            })?;
+            let here = source.readable(at).expect("a source that has it");
             source.only.retain(|condition| condition.at != here);
             let condition = RawCondition::one_of(here, texts.clone(), absent);
             source.only.push(condition);
@@ -166,12 +178,6 @@ fn mapped(
             rule.format = settings.time_format.clone().or(rule.format.take());
             rule.zone = settings.time_zone.clone().or(rule.zone.take());
         }
-    }
-    if let Some(at) = is_mapped.iter().position(|is_mapped| !is_mapped) {
-        let (_, at) = &maps[at];
-        return Err(ProfileError(format!(
-            "the sender's requests have nothing at {at}"
-        )));
     }
     Ok(raw)
 }

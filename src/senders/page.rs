@@ -131,6 +131,7 @@ impl Source {
             Test::Present => format!("there is `{at}`"),
             Test::OneOf(texts) => format!("`{at}` is `{}`", texts.join("`, `")),
             Test::NoneOf(texts) => format!("`{at}` is not `{}`", texts.join("`, `")),
+            Test::Begins(texts) => format!("`{at}` begins with `{}`", texts.join("`, `")),
             Test::Above(number) => format!("`{at}` is above {number}"),
         }
     }

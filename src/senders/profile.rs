@@ -149,7 +149,7 @@ impl Profile {
     /// How messages call it.
     pub(super) fn shown(&self) -> String {
         match &*self.name {
-            MAPPING => "the token's mapping".to_owned(),
+            MAPPING => "the mapping".to_owned(),
             name => format!("the profile of the sender {name}"),
         }
     }

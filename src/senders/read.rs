@@ -13,7 +13,7 @@ use super::source::Source;
 use super::values::Values;
 use super::{condition, time};
 use crate::billable::{Code, Field, FieldError, RawReport, RawValue, Timestamp};
-use crate::formats::ReadError;
+use crate::formats::{ReadError, lossless};
 
 /// What a profile read from a request, one event after the other.
 #[derive(Debug)]
@@ -234,7 +234,7 @@ impl Table {
     /// A condition cannot be decided. The message is a sentence.
     pub fn event(&self, cells: &[String], is_answered: bool) -> Result<Event, String> {
         let source = &self.profile.sources[self.source];
-        let text = |column: &Option<usize>| Some(RawValue::Text(cells.get((*column)?)?.clone()));
+        let text = |column: &Option<usize>| Some(lossless::restore(cells.get((*column)?)?.clone()));
         let own: Vec<_> = self.columns.iter().map(text).collect();
         let shared = vec![None; own.len()];
         let values = Values::new(&own, &shared);

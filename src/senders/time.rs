@@ -41,14 +41,17 @@ impl TimeFormat {
     ) -> Result<Self, String> {
         let pattern = pattern.filter(|pattern| *pattern != "auto");
         if let Some(pattern) = pattern {
-            let sample = jiff::Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
+            // In the afternoon, so that a pattern without the hour, or with one of twelve, is told.
+            let sample = jiff::Timestamp::constant(47_655, 0).to_zoned_datetime(TimeZone::UTC);
             let written = strtime::format(pattern, &sample).ok();
             let read = written.and_then(|text| BrokenDownTime::parse(pattern, text).ok());
             let has_offset = read.as_ref().map(|read| read.to_timestamp().is_ok());
-            let has_day = read.as_ref().is_some_and(|read| read.to_datetime().is_ok());
+            let local = read.as_ref().and_then(|read| read.to_datetime().ok());
+            let is_whole = |local: DateTime| local.hour() == sample.hour();
             match has_offset {
+                Some(_) if !local.is_none_or(is_whole) => return Err(wrong_pattern(pattern)),
                 Some(true) => {}
-                Some(false) if !has_day => return Err(wrong_pattern(pattern)),
+                Some(false) if local.is_none() => return Err(wrong_pattern(pattern)),
                 Some(false) if zone.is_none() && abbreviations.is_empty() => {
                     return Err(format!(
                         "the time format {pattern:?} has no offset (%z), so it needs a time zone"
@@ -362,7 +365,16 @@ mod tests {
         assert_eq!(parse(&abbreviated, "20260301013000 PDT"), expected);
         assert!(parse(&abbreviated, "20260301013000").is_err());
         let none = BTreeMap::new();
-        for pattern in ["", "x", "%Q%Q%Q%", "%H:%M:%S", "%Y-%m-%d %H:%M"] {
+        for pattern in [
+            "",
+            "x",
+            "%Q%Q%Q%",
+            "%H:%M:%S",
+            "%Y-%m-%d %H:%M",
+            "%d.%m.%Y",
+            "%Y-%m-%d%z",
+            "%Y-%m-%d %I:%M%z",
+        ] {
             assert!(
                 TimeFormat::new(Some(pattern), None, &none).is_err(),
                 "{pattern}"

@@ -79,6 +79,10 @@ const GERMAN: &[&str] = &[
 ];
 const BY_NUMBER: &[&str] = &["--no-header", "--map", "callSid=1", "--map", "occurredAt=2"];
 const ONE: &[(&str, &str)] = &[("C1", "2026-03-01T08:30:00.000000Z")];
+const ONE_TWICE: &[(&str, &str)] = &[
+    ("C1", "2026-03-01T08:30:00.000000Z"),
+    ("C1", "2026-03-01T08:30:00.000000Z"),
+];
 const TWO: &[(&str, &str)] = &[
     ("C1", "2026-03-01T08:30:00.000000Z"),
     ("C2", "2026-03-01T08:31:00.000000Z"),
@@ -351,7 +355,7 @@ fn headers() -> Vec<CarrierFile> {
             .understood("separator ;, no header, ")
             .calls(TWO),
         of("title-above.csv", "Calls of March 2026\nCustomer;4711\n\nId;Start\nC1;2026-03-01T08:30:00Z\n", MAPPED)
-            .understood("separator ;, header in line 4, ")
+            .understood("separator ;, header in line 4 below 2 rows that are not read, ")
             .calls(ONE),
         of("header-again.csv", "Id,Start\nC1,2026-03-01T08:30:00Z\nId,Start\nC2,2026-03-01T08:31:00Z\n", MAPPED)
             .calls(TWO)
@@ -373,6 +377,73 @@ fn headers() -> Vec<CarrierFile> {
         of("null-ids.csv", "Id,Start\n\\N,2026-03-01T08:30:00Z\n\\N,2026-03-01T08:31:00Z\n", MAPPED)
             .calls(&[("\\N", "2026-03-01T08:30:00.000000Z")])
             .refused(&[(3, "it is another call")]),
+    ]
+}
+
+/// Files that a reader with less care loses calls of, or bills wrongly.
+fn traps() -> Vec<CarrierFile> {
+    const AT_ONCE: &[&str] = &["--map", "callSid=CallID", "--map", "occurredAt=Start"];
+    const KEYED: &[&str] = &[
+        "--no-header",
+        "--map",
+        "callSid=1",
+        "--map",
+        "key=2",
+        "--map",
+        "occurredAt=3",
+    ];
+    vec![
+        // A later row that has more of our names is no header: the calls above it would be lost.
+        of(
+            "second-table.csv",
+            "CallID,Start,Caller\nC1,2026-03-01T08:30:00Z,Anna\n\nOpen calls\nCallID,Start,State\nC2,2026-03-01T08:31:00Z,open\n",
+            AT_ONCE,
+        )
+        .understood("separator ,, callSid from \"CallID\", occurredAt from \"Start\", 3 rows")
+        .calls(TWO)
+        .refused(&[(4, "occurredAt is not given")])
+        .left_out(1),
+        of("hostile-name.csv", "CallID,Start,Caller\nC1,2026-03-01T08:30:00Z,Anna\nCallID,2026-03-01T08:30:30Z,state\nC2,2026-03-01T08:31:00Z,Eve\n", AT_ONCE)
+            .calls(&[
+                ("C1", "2026-03-01T08:30:00.000000Z"),
+                ("C2", "2026-03-01T08:31:00.000000Z"),
+                ("CallID", "2026-03-01T08:30:30.000000Z"),
+            ]),
+        of("key-by-number.csv", "C1,K1,2026-03-01T08:30:00Z\nC1,K2,2026-03-01T08:30:00Z\n", KEYED)
+            .understood("separator ,, no header, callSid from \"1\", occurredAt from \"3\", key from \"2\"")
+            .calls(ONE_TWICE),
+        of("key-nested.json", "[{\"c\":\"C1\",\"d\":{\"k\":\"K3\"},\"t\":1772353800},{\"c\":\"C1\",\"d\":{\"k\":7},\"t\":1772353800},{\"c\":\"C1\",\"d\":{},\"t\":1772353800}]", &[
+            "--map", "callSid=c", "--map", "key=/d/k", "--map", "occurredAt=t",
+        ])
+        .calls(ONE_TWICE)
+        .refused(&[(1, "key is not given at /d/k")]),
+        of("blank-before-quote.csv", "Start,Id\n2026-03-01T08:30:00Z, \"C1\"\n", MAPPED)
+            .refused(&[(2, "the row has a blank before an opening quote")]),
+        of("marks.csv", "\u{feff}CallID,Start\nC1,2026-03-01T08:30:00Z\n\u{feff}CallID,Start\n\u{feff}C2,2026-03-01T08:31:00Z\n", AT_ONCE)
+            .calls(TWO)
+            .left_out(1),
+        of("header-in-capitals.csv", "CallID,From,,\nC1,a,,\nCALLID,FROM\n", &["--map", "callSid=CallID", "--set", "occurredAt=2026-03-01T08:30:00Z"])
+            .left_out(1)
+            .calls(ONE),
+        of("cut-array.json", "[{\"Id\":\"C1\",\"Start\":1772353800},\n{\"Id\":\"C2\",\"Start\":1772353860},", MAPPED)
+            .calls(TWO)
+            .refused(&[(2, "the JSON array is not closed")]),
+        of("zero-byte.csv", "Id,Start,x\nC1,2026-03-01T08:30:00Z,a\0b\nC2,2026-03-01T08:31:00Z,c\n", MAPPED).calls(TWO),
+        of("private-characters.ndjson", "{\"callSid\":\"\u{10f741}\u{10f742}\",\"occurredAt\":1772353800}\n{\"callSid\":\"AB\",\"occurredAt\":1772353800}\n", &[])
+            .calls(&[
+                ("\u{10f741}\u{10f742}", "2026-03-01T08:30:00.000000Z"),
+                ("AB", "2026-03-01T08:30:00.000000Z"),
+            ]),
+        of("private-characters.csv", "Id,Start\n\u{10f741},2026-03-01T08:30:00Z\n", MAPPED)
+            .calls(&[("\u{10f741}", "2026-03-01T08:30:00.000000Z")]),
+        of("blank-time.ndjson", "{\"callSid\":\"C1\",\"occurredAt\":\" \"}\n", &[]).refused(&[(1, "the row has no occurredAt")]),
+        of("two-documents.xml", "<cdr><variables><uuid>C1</uuid><start_epoch>1772353800</start_epoch><start_uepoch>1772353800000000</start_uepoch><answer_epoch>1</answer_epoch></variables></cdr><cdr><variables><uuid>C2</uuid><start_epoch>1772353860</start_epoch></variables></cdr>", &["--sender", "freeswitch-xml"])
+            .refused(&[(1, "the XML has more than one document")]),
+        // Bytes of a sender's records are kept as over HTTP, in what is not read as well.
+        of("names-in-any-bytes.csv", [&b"\"C1\",\"2026-03-01 08:30:00\",\"\",\"J\xe9r\xf4me\",\"0\"\n\"C2\",\"2026-03-01 08:31:00\",\"\",\""[..], "Zoé\",\"0\"\n".as_bytes()].concat(), &["--sender", "freeswitch-csv"])
+            .calls(TWO),
+        of("padded.xml", "<cdr><variables><uuid>abc%20</uuid><start_epoch>1772353800</start_epoch></variables></cdr>", &["--sender", "freeswitch-xml"])
+            .calls(&[("abc ", "2026-03-01T08:30:00.000000Z")]),
     ]
 }
 
@@ -425,7 +496,14 @@ async fn each_file_of_a_carrier_or_a_pbx_is_read_as_it_is_meant() {
     let database = Database::sqlite();
     database.migrate();
     let files = Files::new();
-    let all = [separators(), encodings(), times(), headers(), records()];
+    let all = [
+        separators(),
+        encodings(),
+        times(),
+        headers(),
+        records(),
+        traps(),
+    ];
     let all: Vec<_> = all.into_iter().flatten().collect();
     assert!(all.len() >= 40, "{}", all.len());
     for file in all {
@@ -580,11 +658,15 @@ on_both_databases!(
             found.contains("missing \"+39  \"\n") && found.contains("extra \" padded \""),
             "{found}"
         );
-        // The same export, read as reports.
+        // Read as reports, it would lose its ids, keys and voids.
         let arguments = ["import", &file, "--set", "accountId=A", "--no-trim"];
         let (code, counts, errors) = call(&database, &arguments);
-        assert_eq!(code, 0, "{errors}");
-        assert!(counts.starts_with("new 0, already stored 6"), "{counts}");
+        assert!(
+            code == 1
+                && counts.contains("refused 6")
+                && errors.contains("is a billable of an export"),
+            "{counts} {errors}"
+        );
         // Posted, it is the same calls.
         let text = std::fs::read_to_string(&file).unwrap();
         let reply = crate::support::client::send(
@@ -652,6 +734,15 @@ async fn what_a_command_says_about_a_file_tells_the_way_out() {
         let (code, errors) = said(&[&set[..4], flags].concat());
         assert!(code == 2 && errors.contains(reason), "{flags:?}: {errors}");
     }
+    let unclear = files.with("unclear.csv", "C1;Rome, Italy\nC2;Paris, France\n");
+    let (code, _, errors) = call(
+        &database,
+        &["import", &unclear, "--no-header", "--map", "callSid=1"],
+    );
+    assert!(
+        code == 1 && errors.contains("both , and ; could separate its cells"),
+        "{errors}"
+    );
     // What cannot be told from the name.
     let nameless = files.with("calls", "x");
     let (code, _, errors) = call(&database, &["import", &nameless]);
@@ -671,4 +762,78 @@ async fn what_a_command_says_about_a_file_tells_the_way_out() {
         code == 2 && errors.contains("there is no column \"callSid\"; the columns are"),
         "{errors}"
     );
+}
+
+on_both_databases!(
+    an_own_export_keeps_its_voids_whatever_rows_are_wanted,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        for (minute, id) in ["V1", "H1"].into_iter().enumerate() {
+            let minute = u32::try_from(minute).unwrap();
+            assert_eq!(
+                client.report(&report("A", "c", id, minute)).await.status,
+                201
+            );
+        }
+        let keyed = client.report_keyed("k", &report("A", "d", "H1", 2)).await;
+        assert_eq!(keyed.status, 201);
+        let voided = client.get("/billables?callSid=V1").await.json()["items"][0]["id"].clone();
+        crate::import_export::void(&client, voided.as_str().unwrap(), "a test").await;
+        let files = Files::new();
+        let file = files.path("own.csv");
+        output(&database, &["export", "--output", &file]);
+        let again = output(&database, &["import", &file, "--where", "customerId=c"]);
+        assert_eq!(
+            again,
+            "new 0, already stored 2, other time 0, voided 0, left out 1, refused 0\n"
+        );
+        let other = Database::sqlite().migrated();
+        let copied = output(&other, &["import", &file, "--where", "customerId=c"]);
+        assert_eq!(
+            copied,
+            "new 2, already stored 0, other time 0, voided 1, left out 1, refused 0\n"
+        );
+        assert_eq!(
+            output(&other, &["export", "--state", "voided"])
+                .lines()
+                .count(),
+            1
+        );
+    }
+);
+
+#[tokio::test]
+async fn no_file_is_replaced_by_the_refused_rows_but_that_of_an_earlier_import() {
+    let database = Database::sqlite();
+    let _server = Server::start(&database).await;
+    let files = Files::new();
+    let text = "callSid,accountId,customerId\nC1,A,c\nC2,A,\n";
+    let file = files.with("calls.csv", text);
+    let other = files.with("other.txt", "of somebody else\n");
+    for kept in [&file, &other] {
+        let (code, _, errors) = call(&database, &["import", &file, "--refused", kept]);
+        assert!(
+            code == 2 && errors.contains("is not the file of an earlier import"),
+            "{errors}"
+        );
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    assert_eq!(
+        std::fs::read_to_string(&other).unwrap(),
+        "of somebody else\n"
+    );
+    let refused = files.path("refused.ndjson");
+    for _ in 0..2 {
+        assert_eq!(
+            call(&database, &["import", &file, "--refused", &refused]).0,
+            1
+        );
+    }
+    // Nothing is stored if a later file cannot be read.
+    let more = files.with("more.csv", "callSid,accountId,customerId\nC9,A,c\n");
+    let (code, _, _) = call(&database, &["import", &more, &files.path("nowhere.csv")]);
+    assert_eq!(code, 1);
+    let exported = output(&database, &["export", "--call", "C9"]);
+    assert_eq!(exported, "");
 }

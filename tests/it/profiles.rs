@@ -283,7 +283,7 @@ fn a_profile_that_contradicts_itself_is_refused() {
         ),
         (
             "only = [{ at = \"/a\" }]\ncallSid = { at = [\"/a\"] }",
-            "must have one of is, in, not and above",
+            "must have one of is, in, not, begins and above",
         ),
         (
             "only = [{ at = \"/a\", is = \"present\", above = 1 }]\ncallSid = { at = [\"/a\"] }",
@@ -595,6 +595,63 @@ async fn a_mapping_reads_the_url_and_what_freeswitch_appends_to_it_changes_nothi
             "{reply:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_mapping_never_reads_the_events_of_a_mode_that_lack_what_it_names() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let create = [
+        "--client",
+        "events",
+        "--sender",
+        "cloudevents",
+        "--account",
+        "acc",
+        "--customer",
+        "cus",
+    ];
+    let ended = [
+        &create[..],
+        &["--only", "/type=ended", "--map", "callSid=/data/call"],
+    ]
+    .concat();
+    let client = client_with(&server, &database, &ended);
+    let event = |id: &str, kind: &str| json!({"specversion": "1.0", "source": "s", "id": id, "type": kind, "time": "2026-03-01T08:30:00Z", "data": {"call": "C1"}});
+    let mut statuses = Vec::new();
+    for (id, kind) in [("1", "ended"), ("2", "began"), ("3", "ended")] {
+        let post = client.post("/billables").json(&event(id, kind));
+        statuses.push(
+            send(post.header("content-type", "application/cloudevents+json"))
+                .await
+                .status,
+        );
+    }
+    // An event that is not wanted is ignored, and another one of the call is a repeat.
+    assert_eq!(statuses, [201, 204, 200]);
+    let binary = client
+        .post("/billables")
+        .header("ce-specversion", "1.0")
+        .header("ce-id", "4");
+    let reply = send(
+        binary
+            .header("ce-source", "s")
+            .header("ce-type", "ended")
+            .json(&json!({"call": "C1"})),
+    )
+    .await;
+    assert_eq!(
+        (reply.status, &*reply.error_code()),
+        (400, "NothingRecognised")
+    );
+    let (code, errors) = refused(
+        &database,
+        &[&["token", "create"], &create[..], &["--only", "xml:/x=1"]].concat(),
+    );
+    assert!(
+        code == 2 && errors.contains("none of the sender's requests has xml:/x"),
+        "{errors}"
+    );
 }
 
 /// A text that a caller chose and a sender did not escape.

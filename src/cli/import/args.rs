@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::row::{Column, Reading};
-use crate::billable::ClientName;
+use crate::billable::{ClientName, Field};
 use crate::cli::arguments::assignment;
 use crate::cli::records::{FileArgs, Mapping};
 use crate::cli::{Failure, token};
@@ -73,7 +73,16 @@ impl Args {
                 Column::Key => key = Some(at),
             }
         }
-        mapping.others.extend(key.clone());
+        mapping.key.clone_from(&key);
+        for (column, _) in &values {
+            match column {
+                Column::Field(Field::CallSid) | Column::Key => {
+                    let reason = "--set gives every row the same value, so it cannot set callSid or key: all rows would be one billable";
+                    return Err(Failure::Usage(reason.to_owned()));
+                }
+                Column::Field(field) => mapping.set.push(*field),
+            }
+        }
         (mapping.time_format, mapping.time_zone) = (self.time_format, self.time_zone);
         Ok(Plan {
             files: self.files,
@@ -83,7 +92,8 @@ impl Args {
                 values,
                 client: self.client,
                 has_sender: self.reading.sender.is_some(),
-                trims: !self.reading.no_trim,
+                // Over HTTP nothing is trimmed, and a record must have the same id here.
+                trims: !self.reading.no_trim && self.reading.sender.is_none(),
             },
             args: self.reading,
             mapping,

@@ -2,10 +2,11 @@
 //! too long, to a file; or the first few reasons to standard error.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::Failure;
 use crate::cli::atomic_file::AtomicFile;
@@ -13,6 +14,9 @@ use crate::telemetry::print_line;
 
 /// Maximum number of reasons shown if there is no file for them.
 const SHOWN: u64 = 10;
+
+/// The maximum length of a line by which the file of an earlier import is known, in bytes.
+const MAX_LINE: u64 = 64 * 1024 * 1024;
 
 /// The refused rows of an import.
 #[derive(Debug)]
@@ -41,9 +45,17 @@ struct RefusalsFile {
 }
 
 impl Refusals {
-    /// Creates the file, if there is to be one.
-    pub(super) fn new(path: Option<PathBuf>) -> Result<Self, Failure> {
+    /// Creates the file, if there is to be one. It replaces the file of an earlier import, and no other.
+    pub(super) fn new(path: Option<PathBuf>, inputs: &[PathBuf]) -> Result<Self, Failure> {
         let create = |path: PathBuf| {
+            let is_file = path.symlink_metadata().is_ok_and(|file| file.is_file());
+            let is_input = || inputs.iter().any(|input| is_same(input, &path));
+            if is_file && (is_input() || !is_replaceable(&path)) {
+                return Err(Failure::Usage(format!(
+                    "{} exists, and is not the file of an earlier import: name another one with --refused",
+                    path.display()
+                )));
+            }
             let partial = AtomicFile::beside(&path)?;
             let file = partial.file().try_clone().map_err(|error| failed(&error))?;
             Ok::<_, Failure>(RefusalsFile {
@@ -115,6 +127,21 @@ impl Refusals {
             path,
         })
     }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino())).ok();
+    id(one).is_some_and(|of_one| Some(of_one) == id(other))
+}
+
+/// Whether a file is empty, or begins with a row as [`Refusals::add`] writes it.
+fn is_replaceable(path: &Path) -> bool {
+    let mut line = String::new();
+    let read =
+        File::open(path).and_then(|file| BufReader::new(file.take(MAX_LINE)).read_line(&mut line));
+    let first = serde_json::from_str::<Value>(&line).unwrap_or_default();
+    let is_refusal = first.get("file").is_some() && first.get("reason").is_some();
+    read.is_ok() && (line.is_empty() || is_refusal)
 }
 
 /// How many rows were not stored, and the file that has them.

@@ -76,29 +76,42 @@ impl Reading {
         row: &Row,
         now: Timestamp,
     ) -> Result<Vec<Option<Meant>>, String> {
-        let events = match file.events(row)? {
-            Some(events) => events,
-            None => {
-                let named = row.named()?;
-                if self.is_untold() && named.has("id") && named.has("state") {
-                    return Ok(vec![Some(self.billable(&named, now)?)]);
-                }
-                vec![Event::Report(Mapped::default())]
-            }
+        let events = file.events(row)?;
+        let named = if self.has_sender {
+            None
+        } else {
+            Some(row.named()?)
         };
+        let has_all = |names: &[&str]| {
+            let named = named.as_ref();
+            named.is_some_and(|named| names.iter().all(|name| named.has(name)))
+        };
+        if self.is_told() && has_all(&["id", "state", "recordedAt"]) {
+            let reason = "the row is a billable of an export: leave --map and --set out, so that its id, its key and its void are kept";
+            return Err(reason.to_owned());
+        }
+        if let Some(named) = named
+            .as_ref()
+            .filter(|_| !self.is_told() && has_all(&["id", "state"]))
+        {
+            let is_wanted = !matches!(events.as_deref(), Some([Event::Ignored { .. }]));
+            let billable = is_wanted.then(|| self.billable(named, now));
+            return Ok(vec![billable.transpose()?]);
+        }
+        let events = events.unwrap_or_else(|| vec![Event::Report(Mapped::default())]);
         let meaning = |event| match event {
             Event::Ignored { .. } => Ok(None),
             Event::Report(mapped) => {
-                let found = self.found(file, row, mapped)?;
+                let found = self.found(file, row, named.as_ref(), mapped)?;
                 Ok(Some(self.report(found, now)?))
             }
         };
         events.into_iter().map(meaning).collect()
     }
 
-    /// Whether the command line says nothing about fields.
-    fn is_untold(&self) -> bool {
-        self.key.is_none() && self.values.is_empty()
+    /// Whether the command line says something about fields.
+    fn is_told(&self) -> bool {
+        self.key.is_some() || !self.mapped.is_empty() || !self.values.is_empty()
     }
 
     /// Reads an exported billable, which keeps its id, however that id was generated.
@@ -169,7 +182,13 @@ impl Reading {
     }
 
     /// Completes what a mapping found by our own names and by the values from --set.
-    fn found(&self, file: &FileReader, row: &Row, mapped: Mapped) -> Result<Found, String> {
+    fn found(
+        &self,
+        file: &FileReader,
+        row: &Row,
+        named: Option<&Named>,
+        mapped: Mapped,
+    ) -> Result<Found, String> {
         let set = |column| {
             let mut values = self.values.iter();
             let found = values.find(|(known, _)| *known == column);
@@ -186,14 +205,10 @@ impl Reading {
             key: set(Column::Key),
             is_ambiguous: mapped.is_ambiguous,
         };
-        let named = match (self.has_sender, &self.key) {
-            (true, None) => None,
-            _ => Some(row.named()?),
-        };
         for field in Field::ALL {
             if let Some(value) = set(Column::Field(field)) {
                 found.report.set(field, Some(value));
-            } else if let Some(named) = named.as_ref().filter(|_| !self.has_sender)
+            } else if let Some(named) = named
                 && !self.mapped.contains(&field)
             {
                 let value = named.get(field.camel())?.cloned();
@@ -206,8 +221,9 @@ impl Reading {
                         found.is_ambiguous = is_ambiguous;
                         Some(RawValue::Text(timestamp.to_string()))
                     }
+                    // An empty time is not now: the row may be none of a call.
                     (Field::OccurredAt, None | Some(RawValue::Text(_)))
-                        if row.cells.is_some() && named.has(field.camel()) =>
+                        if named.has(field.camel()) =>
                     {
                         return Err("the row has no occurredAt".to_owned());
                     }
@@ -216,8 +232,13 @@ impl Reading {
                 found.report.set(field, value);
             }
         }
-        if let (Some(column), Some(named)) = (&self.key, &named) {
-            found.key = named.get(column)?.cloned();
+        if let Some(column) = &self.key {
+            let is_blank =
+                |value: &RawValue| matches!(value, RawValue::Text(text) if text.trim().is_empty());
+            found.key = row.value_at(column)?.filter(|value| !is_blank(value));
+            if found.key.is_none() {
+                return Err(format!("key is not given at {column}"));
+            }
         }
         Ok(found)
     }

@@ -41,6 +41,11 @@ impl Values {
         }
     }
 
+    /// Whether the array that the file is was opened and not closed.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_array && self.state != State::Start
+    }
+
     /// Consumes bytes up to the end of the next value, or all of them. Returns which of them belong
     /// to the value, how many it consumed, and whether the value has ended.
     pub(super) fn push(&mut self, input: &[u8]) -> (Range<usize>, usize, bool) {

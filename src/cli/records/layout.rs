@@ -1,6 +1,7 @@
 //! Finds out how a file is written: its encoding, and what separates the cells and where the header
 //! is in CSV. What the command line says is not looked for.
 
+use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -28,6 +29,11 @@ pub(in crate::cli) struct Layout {
     /// The number of rows before the first one that is read: the header, and what is above it.
     pub(super) skipped: usize,
     pub(super) has_header: bool,
+    /// The number of rows above the header that are not blank.
+    pub(super) rows_above: usize,
+    /// Whether bytes that are not UTF-8 are kept, because they are in JSON or a sender's records: only
+    /// a field must not have them.
+    pub(super) is_lossless: bool,
 }
 
 /// The columns that are read by their names.
@@ -56,7 +62,7 @@ impl Layout {
         let is_file = path.metadata()?.is_file();
         let encoding = match args.encoding {
             Some(encoding) => encoding,
-            None if is_file => encoding_of(path, format)?,
+            None if is_file => encoding_of(path, format, args.sender.is_some())?,
             None => UTF_8,
         };
         let mut layout = Self {
@@ -64,6 +70,8 @@ impl Layout {
             separator: args.separator.unwrap_or(SEPARATORS[0]),
             skipped: 0,
             has_header: format == FileFormat::Csv && !args.no_header && !wanted.is_headerless,
+            rows_above: 0,
+            is_lossless: encoding == UTF_8 && (args.sender.is_some() || format == FileFormat::Json),
         };
         if format != FileFormat::Csv || !is_file {
             layout.skipped = usize::from(layout.has_header);
@@ -79,11 +87,16 @@ impl Layout {
             .map(|separator| (separator, rows(&sample, separator)))
             .collect();
         if layout.has_header {
-            let (separator, at) = header_of(&samples, wanted);
+            let (separator, at) = header_of(&samples, wanted)?;
             layout.separator = separator;
             layout.skipped = at + 1;
+            let rows = samples.iter().find(|(one, _)| *one == separator);
+            let above = rows.map_or(&[][..], |(_, rows)| &rows[..at]);
+            let rows_above = above.iter().filter(|row| !is_blank(row)).count();
+            let is_told = told_by_first_line(&sample).is_some();
+            layout.rows_above = rows_above - usize::from(is_told);
         } else {
-            layout.separator = most_even(&samples).0;
+            layout.separator = most_even(&samples)?.0;
             layout.skipped = usize::from(told_by_first_line(&sample).is_some());
         }
         Ok(layout)
@@ -93,49 +106,59 @@ impl Layout {
 /// The rows of a sample, and what separates their cells.
 type Sample = (u8, Vec<Vec<String>>);
 
-/// Returns the separator and the row that has most of the wanted columns. If no row has one, it is the
-/// first that is not blank, with the separator that divides the rows most evenly.
-fn header_of(samples: &[Sample], wanted: &Wanted) -> (u8, usize) {
-    let score = |row: &[String]| {
-        let has = |name: &String| {
-            row.iter()
-                .any(|cell| cell.trim().eq_ignore_ascii_case(name))
-        };
-        let named = wanted.named.iter().filter(|name| has(name)).count();
-        (named, wanted.known.iter().filter(|name| has(name)).count())
+/// Returns the separator and the header: the first row that has all the columns that the command line
+/// names or else, if it names none, one of the known ones. If there is no such row, it is the first
+/// that is not blank, with the separator that divides the rows most evenly.
+fn header_of(samples: &[Sample], wanted: &Wanted) -> io::Result<(u8, usize)> {
+    let has = |row: &[String], name: &String| {
+        row.iter()
+            .any(|cell| cell.trim().eq_ignore_ascii_case(name))
     };
-    let (mut best, mut found) = ((0, 0), None);
-    for (separator, rows) in samples {
-        for (at, row) in rows.iter().enumerate() {
-            let score = score(row);
-            if score > best {
-                best = score;
-                found = Some((*separator, at));
-            }
-        }
+    let known = |row: &[String]| wanted.known.iter().filter(|name| has(row, name)).count();
+    let is_header = |row: &[String]| match &*wanted.named {
+        [] => known(row) > 0,
+        named => named.iter().all(|name| has(row, name)),
+    };
+    let found = samples.iter().filter_map(|(separator, rows)| {
+        let at = rows.iter().position(|row| is_header(row))?;
+        Some((at, usize::MAX - known(&rows[at]), *separator))
+    });
+    // Of equals, `min_by_key` returns the first.
+    if let Some((at, _, separator)) = found.min_by_key(|(at, unknown, _)| (*at, *unknown)) {
+        return Ok((separator, at));
     }
-    found.unwrap_or_else(|| {
-        let (separator, rows) = most_even(samples);
-        let at = rows.iter().position(|row| !is_blank(row));
-        (*separator, at.unwrap_or_default())
-    })
+    let (separator, rows) = most_even(samples)?;
+    let at = rows.iter().position(|row| !is_blank(row));
+    Ok((*separator, at.unwrap_or_default()))
 }
 
-/// Returns the sample most of whose rows have as many cells as its first row, and more than one.
-fn most_even(samples: &[Sample]) -> &Sample {
-    let evenness = |(_, rows): &&Sample| {
-        let mut rows = rows.iter().filter(|row| !is_blank(row)).map(Vec::len);
-        let first = rows.next().unwrap_or_default();
-        let alike = if first > 1 {
-            1 + rows.filter(|count| *count == first).count()
-        } else {
-            0
-        };
-        (alike, first)
+/// Returns the sample most of whose rows have the same number of cells, and more than one; of several,
+/// the one with most cells.
+///
+/// # Errors
+/// Several fit equally well.
+fn most_even(samples: &[Sample]) -> io::Result<&Sample> {
+    // The number of rows that are alike, and that of their cells.
+    let evenness = |(_, rows): &Sample| {
+        let counts = rows.iter().map(Vec::len).filter(|count| *count > 1);
+        let counts: Vec<_> = counts.collect();
+        let alike = |count: &usize| counts.iter().filter(|other| *other == count).count();
+        let even = counts.iter().map(|count| (alike(count), *count));
+        even.max().unwrap_or_default()
     };
-    // Of equals, `max_by_key` returns the last.
-    let best = samples.iter().rev().max_by_key(evenness);
-    best.expect("a separator")
+    let with = |sample| (evenness(sample), sample);
+    let mut found: Vec<_> = samples.iter().map(with).collect();
+    found.sort_by_key(|(even, _)| Reverse(*even));
+    match &*found {
+        [(first, (one, _)), (second, (other, _)), ..] if first == second && first.0 > 0 => {
+            let [one, other] = [*one, *other].map(|byte| char::from(byte).escape_default());
+            Err(io::Error::other(format!(
+                "both {one} and {other} could separate its cells; name one with --separator"
+            )))
+        }
+        [(_, best), ..] => Ok(best),
+        [] => unreachable!("there is always a separator"),
+    }
 }
 
 fn is_blank(row: &[String]) -> bool {
@@ -192,8 +215,13 @@ fn sample(path: &Path, encoding: &'static Encoding) -> io::Result<Vec<u8>> {
 }
 
 /// Returns the encoding of a file: what its byte order mark or its XML declaration says, or else what
-/// its bytes can be. JSON is never anything but Unicode.
-fn encoding_of(path: &Path, format: FileFormat) -> io::Result<&'static Encoding> {
+/// its bytes can be. JSON is never anything but Unicode, and the bytes of a sender's records are kept,
+/// because they are those of its requests.
+fn encoding_of(
+    path: &Path,
+    format: FileFormat,
+    is_of_sender: bool,
+) -> io::Result<&'static Encoding> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 64 * 1024];
     let mut length = read(&mut file, &mut buffer)?;
@@ -201,11 +229,21 @@ fn encoding_of(path: &Path, format: FileFormat) -> io::Result<&'static Encoding>
     if let Some((encoding, _)) = Encoding::for_bom(start) {
         return Ok(encoding);
     }
-    if start.contains(&0) {
-        // Of two bytes of a character of Latin script, the zero is the higher one.
-        let is_big_endian =
-            start.iter().step_by(2).filter(|byte| **byte == 0).count() * 4 > start.len();
-        return Ok(if is_big_endian { UTF_16BE } else { UTF_16LE });
+    // Half of the bytes of Latin script in UTF-16 are zero, and nowhere else more than a few.
+    let zeros = |first: usize| {
+        start
+            .iter()
+            .skip(first)
+            .step_by(2)
+            .filter(|byte| **byte == 0)
+            .count()
+    };
+    let (even, odd) = (zeros(0), zeros(1));
+    if even.max(odd) * 8 > start.len() && even.min(odd) * 100 < start.len() {
+        return Ok(if even > odd { UTF_16BE } else { UTF_16LE });
+    }
+    if is_of_sender && format != FileFormat::Xml {
+        return Ok(UTF_8);
     }
     match format {
         FileFormat::Json => return Ok(UTF_8),

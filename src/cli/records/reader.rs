@@ -23,8 +23,10 @@ const MAX_NAMES: usize = 600;
 pub(in crate::cli) struct Mapping {
     /// A field, and the name of its column or its address.
     pub(in crate::cli) fields: Vec<(Field, String)>,
-    /// Other columns that must be there.
-    pub(in crate::cli) others: Vec<String>,
+    /// The column of the idempotency key.
+    pub(in crate::cli) key: Option<String>,
+    /// The fields that have the same value in every row.
+    pub(in crate::cli) set: Vec<Field>,
     pub(in crate::cli) time_format: Option<String>,
     pub(in crate::cli) time_zone: Option<String>,
 }
@@ -77,11 +79,19 @@ impl FileReader {
         let profile = senders::profile_of_file(&settings, format.kind(), !args.no_header);
         let profile = profile.map_err(|error| usage(error.to_string()))?;
         let wanted = wanted(args, mapping, profile.as_deref());
+        let is_csv = format == FileFormat::Csv;
+        if let Some(name) = args.sender.as_deref().filter(|_| is_csv && args.no_header)
+            && !wanted.is_headerless
+        {
+            return Err(usage(format!("the CSV of the sender {name} has a header")));
+        }
+        if mapping.key.is_some() && !matches!(format, FileFormat::Csv | FileFormat::Json) {
+            return Err(usage("only CSV and JSON have a key".to_owned()));
+        }
         let rows = FileRows::open(path, format, args, &wanted).map_err(failed)?;
         if let Some(missing) = wanted.named.iter().find(|name| !rows.may_have(name)) {
             return Err(usage(no_column(missing, &rows)));
         }
-        let is_csv = format == FileFormat::Csv;
         let reads = match profile {
             None => Reads::Own,
             Some(profile) if is_csv => {
@@ -97,7 +107,7 @@ impl FileReader {
             reads,
             is_answered: args.answered,
             time,
-            mapping: described(args, mapping),
+            mapping: described(args, mapping, &rows),
             rows,
         })
     }
@@ -113,11 +123,17 @@ impl FileReader {
                 Ok(Some(vec![event]))
             }
             (Reads::Documents(profile), _) => {
+                if self.format == FileFormat::Xml && has_another(&row.text) {
+                    return Err(
+                        "the XML has more than one document: put each into a file".to_owned()
+                    );
+                }
+                let bytes = row.bytes();
                 let request = Request {
                     content_type: Some(self.format.content_type()),
                     headers: &HeaderMap::new(),
                     query: "",
-                    body: row.text.as_bytes(),
+                    body: &bytes,
                 };
                 let read = profile.read(request, self.is_answered, None);
                 Ok(Some(read.map_err(|error| error.to_string())?.events))
@@ -133,8 +149,7 @@ impl FileReader {
     pub(in crate::cli) fn announced(&self, path: &Path) -> io::Result<String> {
         let mut parts = vec![self.understood()];
         if path.metadata()?.is_file() {
-            let layout = self.rows.layout().clone();
-            parts.push(rows_of(FileRows::count(path, self.format, layout)?));
+            parts.push(rows_of(self.rows.count(path, self.format)?));
         }
         parts.retain(|part| !part.is_empty());
         Ok(format!("{}: {}", path.display(), parts.join(", ")))
@@ -152,7 +167,11 @@ impl FileReader {
             parts.push(match (self.rows.header(), self.rows.header_line()) {
                 (None, _) => "no header".to_owned(),
                 (Some(_), 1) => String::new(),
-                (Some(_), line) => format!("header in line {line}"),
+                (Some(_), line) if layout.rows_above == 0 => format!("header in line {line}"),
+                (Some(_), line) => {
+                    let above = rows_of(layout.rows_above as u64);
+                    format!("header in line {line} below {above} that are not read")
+                }
             });
         }
         if layout.encoding != UTF_8 {
@@ -213,7 +232,7 @@ fn wanted(args: &FileArgs, mapping: &Mapping, profile: Option<&Profile>) -> Want
         .iter()
         .filter_map(|condition| condition.split_once('='));
     let named = maps
-        .chain(mapping.others.iter().map(|other| &**other))
+        .chain(mapping.key.as_deref())
         .chain(conditions.map(|(at, _)| at));
     let own = || {
         let fields = Field::ALL.map(Field::camel);
@@ -241,21 +260,62 @@ fn no_column(missing: &str, rows: &FileRows) -> String {
 }
 
 /// Says where fields are.
-fn described(args: &FileArgs, mapping: &Mapping) -> Vec<String> {
-    let sender = args.sender.iter().map(|name| format!("sender {name}"));
-    let fields = mapping.fields.iter().map(|(field, at)| {
-        let zone = mapping
-            .time_zone
-            .as_ref()
-            .filter(|_| *field == Field::OccurredAt);
-        let zone = zone.map(|zone| format!(" in {zone}")).unwrap_or_default();
-        format!("{} from {at:?}{zone}", field.camel())
-    });
-    let conditions = args
-        .conditions
+fn described(args: &FileArgs, mapping: &Mapping, rows: &FileRows) -> Vec<String> {
+    let mut said: Vec<_> = args
+        .sender
         .iter()
-        .map(|condition| format!("where {condition:?}"));
-    sender.chain(fields).chain(conditions).collect()
+        .map(|name| format!("sender {name}"))
+        .collect();
+    let mut is_timed = !said.is_empty() || mapping.set.contains(&Field::OccurredAt);
+    for field in Field::ALL {
+        let mut mapped = mapping
+            .fields
+            .iter()
+            .filter(|(one, _)| *one == field)
+            .peekable();
+        let has_own =
+            args.sender.is_none() && !mapping.set.contains(&field) && rows.has(field.camel());
+        let own = (mapped.peek().is_none() && has_own).then(|| field.camel());
+        for at in mapped.map(|(_, at)| &**at).chain(own) {
+            let zone = mapping
+                .time_zone
+                .as_ref()
+                .filter(|_| field == Field::OccurredAt);
+            let zone = zone.map(|zone| format!(" in {zone}")).unwrap_or_default();
+            is_timed |= field == Field::OccurredAt;
+            said.push(format!("{} from {at:?}{zone}", field.camel()));
+        }
+    }
+    if let Some(key) = &mapping.key {
+        said.push(format!("key from {key:?}"));
+    }
+    said.extend(
+        args.conditions
+            .iter()
+            .map(|condition| format!("where {condition:?}")),
+    );
+    if rows.header().is_some() && !is_timed {
+        said.push("no occurredAt, so the time of the import".to_owned());
+    }
+    said
+}
+
+/// Whether something follows the end of an XML document.
+fn has_another(text: &str) -> bool {
+    let mut body = text.trim_start();
+    if body.starts_with("<?") {
+        body = body
+            .split_once("?>")
+            .map_or("", |(_, body)| body)
+            .trim_start();
+    }
+    let end = body.find(|c: char| c.is_ascii_whitespace() || matches!(c, '>' | '/'));
+    let Some(root) = body[..end.unwrap_or_default()].strip_prefix('<') else {
+        return false;
+    };
+    let close = format!("</{root}>");
+    let rest = body.split_once(&close).map_or("", |(_, rest)| rest);
+    !rest.trim().is_empty()
 }
 
 /// Writes a number of rows with a comma between groups of three digits.

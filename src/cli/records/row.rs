@@ -1,17 +1,20 @@
 //! A row of a file: cells by their columns, or a document.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::billable::RawValue;
 use crate::formats::json::members_of;
+use crate::formats::lossless;
+use crate::senders;
 
 /// A row, as it was read.
 #[derive(Debug)]
 pub(in crate::cli) struct Row {
     /// The line on which it begins, counted from 1.
     pub(in crate::cli) line: u64,
-    /// The row as it is in the file, in UTF-8.
-    pub(in crate::cli) text: String,
+    /// The row as it is in the file, in UTF-8, or with its bytes kept as [`lossless`] does.
+    pub(super) text: String,
     /// The cells of a row of CSV, without the guard of our own exports.
     pub(in crate::cli) cells: Option<Vec<String>>,
     pub(super) header: Option<Rc<[Rc<str>]>>,
@@ -33,6 +36,39 @@ pub(in crate::cli) struct Unreadable {
 pub(in crate::cli) struct Named(Vec<(Rc<str>, Option<RawValue>)>);
 
 impl Row {
+    /// The row, to be shown.
+    pub(in crate::cli) fn shown(&self) -> String {
+        match lossless::bytes_of(&self.text) {
+            Some(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            None => self.text.clone(),
+        }
+    }
+
+    /// The bytes of the row.
+    pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
+        match lossless::bytes_of(&self.text) {
+            Some(bytes) => Cow::Owned(bytes),
+            None => Cow::Borrowed(self.text.as_bytes()),
+        }
+    }
+
+    /// Returns the value of a column, or at an address in JSON.
+    ///
+    /// # Errors
+    /// The row is none that has such values. The message is a sentence.
+    pub(in crate::cli) fn value_at(&self, at: &str) -> Result<Option<RawValue>, String> {
+        if self.cells.is_none() && at.starts_with('/') {
+            return senders::value_at(&self.text, at);
+        }
+        let name = at.strip_prefix("column:").unwrap_or(at);
+        if let (Some(cells), None) = (&self.cells, &self.header) {
+            let number = name.parse::<usize>().ok();
+            let cell = number.and_then(|number| cells.get(number.checked_sub(1)?));
+            return Ok(cell.map(|cell| lossless::restore(cell.clone())));
+        }
+        Ok(self.named()?.get(name)?.cloned())
+    }
+
     /// Returns the members of a row that is a JSON object, or the cells by the header's names. Empty
     /// cells have no value.
     pub(in crate::cli) fn named(&self) -> Result<Named, String> {
@@ -45,7 +81,7 @@ impl Row {
         };
         let header = self.header.iter().flat_map(|header| header.iter());
         let given = |cell: Option<&String>| match cell {
-            Some(cell) if !cell.is_empty() => Some(RawValue::Text(cell.clone())),
+            Some(cell) if !cell.is_empty() => Some(lossless::restore(cell.clone())),
             _ => None,
         };
         let named = header

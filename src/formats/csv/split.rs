@@ -18,6 +18,8 @@ pub struct Splitter {
     ends: Vec<usize>,
     most: usize,
     separator: u8,
+    /// Whether the cell began with a quote.
+    is_quoted: bool,
     fault: Option<&'static str>,
 }
 
@@ -43,6 +45,7 @@ impl Splitter {
             ends: Vec::with_capacity(8),
             most,
             separator: b',',
+            is_quoted: false,
             fault: None,
         }
     }
@@ -71,6 +74,7 @@ impl Splitter {
                 }
                 (State::AfterCr | State::CellStart, b'"') => {
                     self.state = State::Quoted;
+                    self.is_quoted = true;
                     rest = after;
                 }
                 (State::QuoteClosed, b'"') => {
@@ -158,6 +162,15 @@ impl Splitter {
     }
 
     fn end_cell(&mut self) {
+        let start = self.ends.last().copied().unwrap_or_default();
+        let cell = self.bytes.get(start..).unwrap_or_default();
+        // Nobody can tell whether the quotes belong to the value.
+        let is_unclear =
+            cell.first() == Some(&b' ') && cell.trim_ascii_start().first() == Some(&b'"');
+        if is_unclear && !std::mem::take(&mut self.is_quoted) {
+            self.fail("has a blank before an opening quote");
+        }
+        self.is_quoted = false;
         if self.fault.is_none() {
             self.ends.push(self.bytes.len());
             if self.ends.len() > self.most {
