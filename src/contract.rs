@@ -192,7 +192,7 @@ mod tests {
     use super::types::Location;
     use super::*;
     use crate::billable::Field;
-    use crate::formats::record::BILLABLE;
+    use crate::formats::record::{BILLABLE, PROVENANCE};
 
     #[test]
     fn the_description_is_consistent() {
@@ -240,7 +240,8 @@ mod tests {
         assert_eq!(names, Field::ALL.map(Field::camel));
         let names: Vec<_> = objects::BILLABLE.members.iter().map(|m| m.name).collect();
         assert_eq!(names[..BILLABLE.len()], BILLABLE);
-        assert_eq!(names[BILLABLE.len()..], ["replayed"]);
+        assert_eq!(names[BILLABLE.len()], "replayed");
+        assert_eq!(names[BILLABLE.len() + 1..], PROVENANCE);
     }
 
     #[test]

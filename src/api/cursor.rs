@@ -16,7 +16,7 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use uuid::Uuid;
 
 use crate::api::ApiError;
-use crate::billable::{ListKey, LogPoint, Text, Timestamp};
+use crate::billable::{ClientName, ListKey, LogPoint, Text, Timestamp};
 use crate::reader::Filter;
 use crate::store::{LogInfo, OpenError, Store};
 use crate::token::random_bytes;
@@ -162,14 +162,18 @@ fn purpose(filter: &Filter) -> Vec<u8> {
         from,
         to,
         state,
+        client,
+        recorded_from,
+        recorded_to,
     } = filter;
     let text = |text: &Option<Text>| text.as_ref().map(|text| text.as_str().to_owned());
     let micros = |timestamp: &Option<Timestamp>| timestamp.map(Timestamp::as_micros);
     let parts = (
         "list",
         [account_id, customer_id, session_id, call_sid].map(text),
-        [from, to].map(micros),
+        [from, to, recorded_from, recorded_to].map(micros),
         state.map(crate::billable::BillableState::as_str),
+        client.as_ref().map(ClientName::as_str),
     );
     serde_json::to_vec(&parts).expect("texts and numbers serialise")
 }

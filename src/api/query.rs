@@ -11,7 +11,7 @@ use strsim::damerau_levenshtein;
 
 use crate::api::ApiError;
 use crate::api::path::RouteStyle;
-use crate::billable::{BillableState, Field, FieldError, Text, Timestamp};
+use crate::billable::{BillableState, ClientName, Field, FieldError, Text, Timestamp};
 use crate::calendar::{Days, DaysError, Period, Zone};
 use crate::contract::types::Location;
 use crate::contract::{OPERATIONS, routes};
@@ -33,6 +33,9 @@ const IGNORED: [&str; 3] = ["jsconfig", "debug", "_"];
 
 /// The longest name or value that a message repeats, in characters.
 const MAX_SHOWN: usize = 40;
+
+/// The longest range that is searched for a client or a time of storing: 366 days.
+const MAX_SEARCHED: i64 = 366 * 86_400_000_000;
 
 const BAD_DATE: &str = "must be a date from 1980-01-01 to 2999-12-31, such as 2026-03-01";
 
@@ -181,7 +184,31 @@ impl Query {
             })
         });
         let Period { from, to } = self.period(zone)?;
+        let narrowing = [
+            ("Client", self.get("client").is_some()),
+            ("RecordedFrom", self.get("recordedFrom").is_some()),
+            ("RecordedTo", self.get("recordedTo").is_some()),
+        ];
+        let narrowing = narrowing.into_iter().find(|(_, is_given)| *is_given);
+        let is_narrow = [&account_id, &customer_id, &session_id, &call_sid]
+            .into_iter()
+            .any(Option::is_some);
+        let days = from
+            .zip(to)
+            .map(|(from, to)| to.as_micros() - from.as_micros());
+        let is_short = days.is_some_and(|micros| micros <= MAX_SEARCHED);
+        if let Some((name, _)) = narrowing.filter(|_| !is_narrow && !is_short) {
+            let rule = "needs accountId, customerId, sessionId, callSid, or a range of at most 366 days: no index has it";
+            return Err(ApiError::parameter(name, rule));
+        }
+        let client = self.get("client").map(|name| {
+            ClientName::parse(name)
+                .ok_or_else(|| ApiError::parameter("Client", "must be the name of a client"))
+        });
         Ok(Filter {
+            client: client.transpose()?,
+            recorded_from: self.timestamp("recordedFrom", "RecordedFrom")?,
+            recorded_to: self.timestamp("recordedTo", "RecordedTo")?,
             account_id,
             customer_id,
             session_id,

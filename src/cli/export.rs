@@ -69,6 +69,7 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
         from,
         to,
         state,
+        ..Filter::default()
     };
     let (store, log) = open_log(url).await?;
     let list = List::begin(store.clone(), log, filter, None).await?;

@@ -62,6 +62,14 @@ const RECORDED: Member = always(
     "When the report was stored",
 );
 
+const CLIENT: Member = maybe("client", MemberKind::String, "default", "The client");
+const IDEMPOTENCY_KEY: Member = maybe(
+    "idempotencyKey",
+    MemberKind::String,
+    "correction-1",
+    "The key",
+);
+
 const REPORTED_ACCOUNT: Member = ACCOUNT_ID.meaning("The account, as reported");
 const REPORTED_CUSTOMER: Member = CUSTOMER_ID.meaning("The customer, as reported");
 const REPORTED_SESSION: Member = SESSION_ID.meaning("The session, as reported");
@@ -109,6 +117,19 @@ pub static BILLABLE: Type = Type {
             "false",
             "In the response to a batch: whether the billable was already stored",
         ),
+        CLIENT.meaning("The client that reported it; only of one billable, and omitted for account-limited tokens"),
+        IDEMPOTENCY_KEY.meaning("The Idempotency-Key of the report; only of one billable, and omitted for account-limited tokens"),
+        RECORDED
+            .meaning("When it was attributed; only of one billable, and omitted for account-limited tokens")
+            .optional()
+            .renamed("attributedAt"),
+        RECORDED
+            .meaning("When it was voided; only of one billable, and omitted for account-limited tokens")
+            .optional()
+            .renamed("voidedAt"),
+        CLIENT
+            .meaning("The client that voided it; only of one billable, and omitted for account-limited tokens")
+            .renamed("voidedBy"),
     ],
 };
 
@@ -212,6 +233,9 @@ pub static LOG_ENTRY: Type = Type {
             "a test call",
             "Why the billable was voided",
         ),
+        CLIENT.meaning("The client that made the entry; omitted for account-limited tokens"),
+        IDEMPOTENCY_KEY
+            .meaning("The Idempotency-Key of the report; omitted for account-limited tokens"),
     ],
 };
 
@@ -220,9 +244,7 @@ pub static LIST_OF_LOG_ENTRY: Type = Type {
     text: "A page of the log, in commit order. In csv and ndjson, its entries as rows",
     members: &[
         always("items", MemberKind::List(&LOG_ENTRY), "", "The entries"),
-        NEXT_CURSOR
-            .required()
-            .meaning("The value for the parameter after of the next request, also sent in the header Next-Cursor"),
+        NEXT_CURSOR.meaning("The value for the parameter after of the next request, also sent in the header Next-Cursor; absent in the history of a billable"),
     ],
 };
 

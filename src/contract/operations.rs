@@ -85,13 +85,14 @@ const OPEN_DEFAULTS: Operation = Operation {
 };
 
 /// Every operation in the order of the documentation, with more specific routes before others.
-pub static OPERATIONS: [&Operation; 23] = [
+pub static OPERATIONS: [&Operation; 24] = [
     &reporting::NEW_BILLABLE,
     &reporting::REPORT_TO_HOOK,
     &reporting::REPORT_TO_HOOK_BY_QUERY,
     &reading::LIST_BILLABLES,
     &reading::CHECK_BILLABLES,
     &reading::GET_BILLABLE,
+    &reading::GET_BILLABLE_HISTORY,
     &reading::GET_BILLING,
     &reading::READ_LOG,
     &deciding::VOID_BILLABLE,

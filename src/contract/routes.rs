@@ -5,6 +5,8 @@ use super::{Operation, RequestBody};
 
 pub const BILLABLES: &str = "/billables";
 pub const BILLABLE: &str = "/billables/{id}";
+/// The entries of a billable.
+pub const HISTORY: &str = "/billables/{id}/history";
 pub const VOID: &str = "/billables/{id}/void";
 /// Checks which billables exist.
 pub const CHECK: &str = "/billables/check";
@@ -20,6 +22,7 @@ pub const LOG: &str = "/log";
 pub const NEW_BILLABLE: &str = "/api/NewBillable";
 pub const NEW_BILLABLES: &str = "/api/NewBillable[]";
 pub const GET_BILLABLE: &str = "/api/GetBillable";
+pub const GET_BILLABLE_HISTORY: &str = "/api/GetBillableHistory";
 pub const LIST_BILLABLES: &str = "/api/ListBillables";
 pub const CHECK_BILLABLES: &str = "/api/CheckBillables";
 pub const VOID_BILLABLE: &str = "/api/VoidBillable";

@@ -135,6 +135,14 @@ impl Member {
         }
     }
 
+    /// The member as one that may be absent.
+    pub const fn optional(self) -> Self {
+        Self {
+            is_required: false,
+            ..self
+        }
+    }
+
     /// The member with another description.
     pub const fn meaning(self, text: &'static str) -> Self {
         Self { text, ..self }

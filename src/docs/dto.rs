@@ -330,7 +330,7 @@ mod tests {
         for language in Language::ALL.into_iter().filter(|l| *l != Language::Curl) {
             let source = source(language, &operations, "");
             assert!(source.contains(&format!("/types/{}", language.name())));
-            let has_header_member = source.to_lowercase().contains("idempotencykey");
+            let has_header_member = source.to_lowercase().contains("prefer");
             assert!(!has_header_member, "headers are not members");
             for dto in Dto::of(&operations) {
                 assert!(

@@ -13,7 +13,7 @@ use crate::billable::{
     Timestamp, Void,
 };
 use crate::contract::types::{Location, Member, MemberKind, Type};
-use crate::contract::{Answer, Body, Operation, RequestBody, objects};
+use crate::contract::{Answer, Body, Operation, RequestBody, objects, routes};
 use crate::formats::Format;
 use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
 use crate::formats::record::{Record, page};
@@ -76,6 +76,11 @@ pub fn answer(operation: &Operation, answer: &Answer, format: Format) -> Option<
     let reason = operation.fields().find(|member| member.name == "reason");
     if ptr::eq(of, &objects::BILLING_INFO) {
         return Some(billing(format));
+    }
+    if operation.path == routes::BILLABLE {
+        let billable = billable();
+        let record = Record::billable(&billable).with_provenance(&billable);
+        return Some(record.write(format));
     }
     let Some(MemberKind::List(item)) = member(of, "items").map(|items| items.kind) else {
         return Some(with_record(of, reason, |record| record.write(format)));
@@ -142,7 +147,7 @@ fn with_record<T>(
             position: number("position").into(),
             entry: billable.recorded,
         };
-        return then(Record::log_entry(&log_entry, true));
+        return then(Record::log_entry(&log_entry, false));
     }
     if !ptr::eq(of, &objects::BILLABLE) {
         return then(Record::new(of.name, values(of)));

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::value::{Value, pascal};
 use super::{Format, csv, xml};
-use crate::billable::{Billable, Entry, Field, LogEntry, Report, Text};
+use crate::billable::{Billable, Entry, EntryKind, Field, IdempotencyKey, LogEntry, Report, Text};
 
 /// The names of a billable's members, in JSON order.
 pub const BILLABLE: [&str; 11] = [
@@ -19,6 +19,15 @@ pub const BILLABLE: [&str; 11] = [
     "occurredAt",
     "recordedAt",
     "voidReason",
+];
+
+/// The names of the members that say who did what to a billable, and when, in JSON order.
+pub const PROVENANCE: [&str; 5] = [
+    "client",
+    "idempotencyKey",
+    "attributedAt",
+    "voidedAt",
+    "voidedBy",
 ];
 
 /// A flat object: its members are strings, numbers, booleans or lists of strings.
@@ -76,6 +85,23 @@ impl<'a> Record<'a> {
         Self::new("Billable", BILLABLE.into_iter().zip(values).collect())
     }
 
+    /// Adds who reported and voided a billable, and when it was attributed and voided. Only for a caller
+    /// without account limit.
+    pub fn with_provenance(mut self, billable: &'a Billable) -> Self {
+        let at =
+            |entry: Option<&Entry>| Value::text(entry.map(|entry| entry.recorded_at.to_string()));
+        let voided = billable.voided.as_deref();
+        let values = [
+            Value::text(Some(billable.recorded.client.as_str())),
+            key_of(&billable.recorded),
+            at(billable.attributed.as_deref()),
+            at(voided),
+            Value::text(voided.map(|entry| entry.client.as_str())),
+        ];
+        self.members.extend(PROVENANCE.into_iter().zip(values));
+        self
+    }
+
     /// Creates the record of an event that is not stored, in a list of billables. A row has the
     /// columns of a billable, and the state `ignored`.
     pub fn ignored(reason: &'static str, format: Format) -> Self {
@@ -94,18 +120,18 @@ impl<'a> Record<'a> {
     }
 
     /// Creates the record of a log entry, as the feed shows it. A caller that sees only its own
-    /// entries is not shown the partition and the position.
-    pub fn log_entry(log_entry: &'a LogEntry, shows_position: bool) -> Self {
+    /// entries is shown neither the partition and the position, nor who made the entry.
+    pub fn log_entry(log_entry: &'a LogEntry, is_limited: bool) -> Self {
         let LogEntry {
             partition,
             position,
             entry,
         } = log_entry;
         let shown = |value: i64| {
-            if shows_position {
-                Value::Number(value)
-            } else {
+            if is_limited {
                 Value::Null
+            } else {
+                Value::Number(value)
             }
         };
         let text = |text: Option<&'a Text>| Value::text(text.map(Text::as_str));
@@ -134,6 +160,15 @@ impl<'a> Record<'a> {
             ),
             ("reason", text(entry.reason.as_ref())),
         ]);
+        let client = (!is_limited).then(|| entry.client.as_str());
+        members.push(("client", Value::text(client)));
+        let is_report = entry.kind == EntryKind::Recorded;
+        let key = if is_report && !is_limited {
+            key_of(entry)
+        } else {
+            Value::Null
+        };
+        members.push(("idempotencyKey", key));
         Self::new("LogEntry", members)
     }
 
@@ -201,6 +236,11 @@ impl<'a> Record<'a> {
             }
         }
     }
+}
+
+/// The key by which repeats of a report are detected, if there is one.
+fn key_of(entry: &Entry) -> Value<'_> {
+    Value::text(entry.identity.key().map(IdempotencyKey::as_str))
 }
 
 /// Writes billables as rows, and keeps their count and a digest of the output.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::billable::entry::partition_of;
 use crate::billable::{
-    Billable, BillableState, Entry, EntryKind, ListKey, LogEntry, Text, Timestamp,
+    Billable, BillableState, ClientName, Entry, EntryKind, ListKey, LogEntry, Text, Timestamp,
 };
 use crate::store::{CallLookup, LogInfo, Scan, ScanIndex, Store, StoreError};
 use crate::token::Accounts;
@@ -45,6 +45,12 @@ pub struct Filter {
     pub to: Option<Timestamp>,
     /// The state, as of the cut.
     pub state: Option<BillableState>,
+    /// The client that reported it. Like the two below, it only narrows what the others find.
+    pub client: Option<ClientName>,
+    /// Reports that were stored at this timestamp or later.
+    pub recorded_from: Option<Timestamp>,
+    /// Reports that were stored before this timestamp.
+    pub recorded_to: Option<Timestamp>,
 }
 
 impl Filter {
@@ -59,6 +65,16 @@ impl Filter {
             && is(&self.session_id, reported.session_id.as_ref())
             && is(&self.call_sid, reported.call_sid.as_ref())
             && self.state.is_none_or(|state| state == billable.state())
+            && self
+                .client
+                .as_ref()
+                .is_none_or(|client| *client == billable.recorded.client)
+            && self
+                .recorded_from
+                .is_none_or(|from| billable.recorded.recorded_at >= from)
+            && self
+                .recorded_to
+                .is_none_or(|to| billable.recorded.recorded_at < to)
     }
 }
 

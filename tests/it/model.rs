@@ -371,7 +371,10 @@ fn folded(entries: &[Value], is_limited: bool) -> BTreeMap<String, Value> {
     for entry in entries {
         let id = entry["billableId"].as_str().unwrap().to_owned();
         let mut entry = entry.as_object().unwrap().clone();
-        for name in ["partition", "position", "recordedAt", "billableId"] {
+        assert_eq!(entry.contains_key("client"), !is_limited);
+        let not_of_state = ["client", "idempotencyKey"];
+        let of_entry = ["partition", "position", "recordedAt", "billableId"];
+        for name in of_entry.into_iter().chain(not_of_state) {
             entry.remove(name);
         }
         let kind = entry.remove("kind").unwrap();

@@ -38,7 +38,7 @@ pub(in crate::api) async fn read_log(
     let account = query.field(Field::AccountId);
     let account = account.map_err(|error| ApiError::from(vec![error]))?;
     caller.require_account(account.as_ref())?;
-    let shows_position = caller.accounts().is_none();
+    let is_limited = caller.accounts().is_some();
     let accounts = match account {
         Some(account) => Some(Arc::from([account.as_str().to_owned()])),
         None => caller.accounts(),
@@ -89,7 +89,7 @@ pub(in crate::api) async fn read_log(
         .enumerate()
         .map(move |(index, log_entry)| {
             let _held = &permit;
-            Record::log_entry(&log_entry, shows_position).write_item(format, index == 0)
+            Record::log_entry(&log_entry, is_limited).write_item(format, index == 0)
         });
     let mut response = response_format.pieces(page("LogEntry", items, Some(&next), None, format));
     response.headers_mut().insert(NEXT_CURSOR, header);

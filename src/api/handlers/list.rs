@@ -40,6 +40,9 @@ pub(in crate::api) async fn list_billables(
     caller.require(Scope::Read)?;
     let query = Query::parse(query.as_deref())?;
     let filter = query.filter(&app.zone)?;
+    if filter.client.is_some() && caller.accounts().is_some() {
+        return Err(ApiError::Limited);
+    }
     let limit = query.limit()?;
     caller.require_account(filter.account_id.as_ref())?;
     let mut list = List::begin(

@@ -157,6 +157,9 @@ pub(in crate::api) async fn report_billables(
         .map(|entry| entry.identity.as_str())
         .collect();
 
+    if let ([entry], false) = (&*entries, is_batch) {
+        Known::set_billable(&head.extensions, entry.billable_id);
+    }
     let claim = Arc::new(claim);
     let outcomes = app.writer.append(entries, Some(&claim)).await;
     assert_eq!(kinds.len(), outcomes.len(), "an outcome for each report");

@@ -47,7 +47,7 @@ pub(in crate::api) async fn void_billable(
         })?;
     let now = app.trust.now()?;
     let caller = caller.renewed(&app.tokens, now)?;
-    let billable = find_billable(&app, &caller, &resource_id.or(id, "Id")?).await?;
+    let (billable, _) = find_billable(&app, &caller, &resource_id.or(id, "Id")?).await?;
     let void = Void {
         billable_id: billable.id(),
         reason,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::response::Response;
 use http::{Extensions, Method, StatusCode};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::api::ApiError;
 use crate::api::layers::trace::TraceParent;
@@ -29,6 +30,7 @@ pub(in crate::api) struct Known(Arc<KnownParts>);
 struct KnownParts {
     client: OnceLock<ClientName>,
     sender: OnceLock<String>,
+    billable: OnceLock<Uuid>,
 }
 
 impl Known {
@@ -42,6 +44,13 @@ impl Known {
     pub(in crate::api) fn set_sender(extensions: &Extensions, sender: &str) {
         if let Some(Self(known)) = extensions.get() {
             let _ = known.sender.set(sender.to_owned());
+        }
+    }
+
+    /// Notes the one billable that a request is about.
+    pub(in crate::api) fn set_billable(extensions: &Extensions, id: Uuid) {
+        if let Some(Self(known)) = extensions.get() {
+            let _ = known.billable.set(id);
         }
     }
 
@@ -113,6 +122,7 @@ impl AccessLog<'_> {
                     http.status = status.as_u16(),
                     outcome,
                     identity,
+                    billable = self.known.0.billable.get().map(tracing::field::display),
                     $($name = $value,)*
                     duration_us = as_micros(took),
                     "answered"

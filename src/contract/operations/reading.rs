@@ -55,6 +55,24 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
             .meaning("Only billables of this call"),
         objects::IN_STATE,
         query(
+            "client",
+            MemberKind::String,
+            "",
+            "Only billables that this client reported; only with another filter or a range of at most 366 days, and not for account-limited tokens",
+        ),
+        query(
+            "recordedFrom",
+            MemberKind::Timestamp,
+            "",
+            "Only billables that were stored at this timestamp or later; only with another filter or a range of at most 366 days",
+        ),
+        query(
+            "recordedTo",
+            MemberKind::Timestamp,
+            "",
+            "Only billables that were stored before this timestamp; only with another filter or a range of at most 366 days",
+        ),
+        query(
             "from",
             MemberKind::Timestamp,
             "2026-03-01T00:00:00Z",
@@ -185,6 +203,26 @@ pub(super) static GET_BILLABLE: Operation = Operation {
     answers: &[ok(
         Body::One(&objects::BILLABLE),
         "The billable, with its state",
+    )],
+    errors: &[
+        ALWAYS,
+        WITH_TOKEN,
+        WHEN_READING,
+        WITH_INPUT,
+        &[errors::NOT_EMPTY, errors::NOT_FOUND],
+    ],
+    ..DEFAULTS
+};
+
+pub(super) static GET_BILLABLE_HISTORY: Operation = Operation {
+    name: "GetBillableHistory",
+    summary: "Get the entries of one billable: its report, attribution and void",
+    path: routes::HISTORY,
+    by_name: Some(routes::GET_BILLABLE_HISTORY),
+    members: &[BILLABLE_ID],
+    answers: &[ok(
+        Body::One(&objects::LIST_OF_LOG_ENTRY),
+        "The entries, in the order of the log",
     )],
     errors: &[
         ALWAYS,
