@@ -231,6 +231,15 @@ impl Query {
         timestamp.transpose()
     }
 
+    /// Returns whether CSV is for a spreadsheet that reads a file as UTF-8 only with a byte order mark.
+    pub(super) fn is_excel(&self) -> Result<bool, ApiError> {
+        match self.get("excel").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(_) => Err(ApiError::parameter("Excel", "must be true or false")),
+        }
+    }
+
     /// Returns the number of items requested: 1 to 1000.
     pub(super) fn limit(&self) -> Result<Option<usize>, ApiError> {
         self.number("limit", "Limit", 1, MAX_LIMIT)

@@ -107,7 +107,7 @@ async fn export(
     named: &str,
 ) -> Result<String, Failure> {
     let mut progress = Progress::new("exporting", None);
-    let mut rows = ExportRows::new(format);
+    let mut rows = ExportRows::new(format, false);
     let mut billables = list.read_ahead(usize::MAX);
     while let Some(read) = billables.next().await? {
         for billable in read {

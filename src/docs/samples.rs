@@ -15,7 +15,7 @@ use crate::billable::{
 use crate::contract::types::{Location, Member, MemberKind, Type};
 use crate::contract::{Answer, Body, Operation, RequestBody, objects, routes};
 use crate::formats::Format;
-use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
+use crate::formats::billing::{BillingCustomerInfo, BillingInfo, BillingWriter};
 use crate::formats::record::{Record, page};
 use crate::formats::value::Value;
 pub use layout::laid_out;
@@ -220,7 +220,10 @@ fn billing(format: Format) -> String {
         voided_count: count(of_customer("voidedCount")),
     };
     let unattributed_count = Some(count(&text("unattributedCount")));
-    info.start(format) + &customer.write_item(format, true) + &info.end(unattributed_count, format)
+    let mut writer = BillingWriter::new(info, format);
+    let start = writer.start();
+    let customer = writer.customer(&customer);
+    start + &customer + &writer.end(unattributed_count)
 }
 
 #[cfg(test)]

@@ -32,12 +32,74 @@ pub struct BillingCustomerInfo {
     pub voided_count: i64,
 }
 
-impl BillingCustomerInfo {
-    /// Writes it as an item of a list.
-    pub fn write_item(&self, format: Format, is_first: bool) -> String {
-        self.record().write_item(format, is_first)
+/// Writes totals piece by piece.
+///
+/// CSV ends with rows for the total and for what is billed to nobody, which also have the period, the
+/// zone and the cut: a file of rows has no other place for them.
+#[derive(Debug)]
+pub struct BillingWriter {
+    info: BillingInfo,
+    format: Format,
+    is_first: bool,
+    billable_count: i64,
+    voided_count: i64,
+}
+
+impl BillingWriter {
+    pub fn new(info: BillingInfo, format: Format) -> Self {
+        Self {
+            info,
+            format,
+            is_first: true,
+            billable_count: 0,
+            voided_count: 0,
+        }
     }
 
+    /// Returns the text before the customers.
+    pub fn start(&self) -> String {
+        self.info.start(self.format)
+    }
+
+    /// Returns the text of a customer.
+    pub fn customer(&mut self, customer: &BillingCustomerInfo) -> String {
+        self.billable_count += customer.billable_count;
+        self.voided_count += customer.voided_count;
+        let record = match self.format {
+            Format::Csv => self.info.row("customer", customer),
+            _ => customer.record(),
+        };
+        record.write_item(self.format, std::mem::take(&mut self.is_first))
+    }
+
+    /// Returns the text after the customers. `unattributed_count` is the number of billables without
+    /// a pair; `None` if the caller may not see it.
+    pub fn end(self, unattributed_count: Option<i64>) -> String {
+        if self.format != Format::Csv {
+            return self.info.end(unattributed_count, self.format);
+        }
+        let of_nobody = |billable_count, voided_count| BillingCustomerInfo {
+            account_id: None,
+            customer_id: String::new(),
+            date: None,
+            billable_count,
+            voided_count,
+        };
+        let total = of_nobody(self.billable_count, self.voided_count);
+        let mut end = self
+            .info
+            .row("total", &total)
+            .write_item(Format::Csv, self.is_first);
+        if let Some(count) = unattributed_count {
+            let unattributed = of_nobody(count, 0);
+            let row = self.info.row("unattributed", &unattributed);
+            end.push_str(&row.write_item(Format::Csv, false));
+        }
+        end
+    }
+}
+
+impl BillingCustomerInfo {
     fn record(&self) -> Record<'_> {
         let Self {
             account_id,
@@ -62,8 +124,35 @@ impl BillingCustomerInfo {
 }
 
 impl BillingInfo {
+    /// A row of CSV. Only the last ones have the period, the zone and the cut.
+    fn row<'a>(&'a self, kind: &'static str, customer: &'a BillingCustomerInfo) -> Record<'a> {
+        // Unattributed billables are nobody's.
+        let own_account = self
+            .account_id
+            .as_deref()
+            .filter(|_| kind != "unattributed");
+        let account_id = customer.account_id.as_deref().or(own_account);
+        let customer_id = Some(&*customer.customer_id).filter(|id| !id.is_empty());
+        let of_total = |text: &'a str| Value::text(Some(text).filter(|_| kind != "customer"));
+        Record::new(
+            "BillingCustomerInfo",
+            vec![
+                ("row", Value::text(Some(kind))),
+                ("accountId", Value::text(account_id)),
+                ("customerId", Value::text(customer_id)),
+                ("date", Value::text(customer.date.as_deref())),
+                ("billableCount", Value::Number(customer.billable_count)),
+                ("voidedCount", Value::Number(customer.voided_count)),
+                ("startDate", of_total(&self.start_date)),
+                ("endDate", of_total(&self.end_date)),
+                ("timeZone", of_total(&self.time_zone)),
+                ("asOf", of_total(&self.as_of)),
+            ],
+        )
+    }
+
     /// Returns the text before the customers. Row formats contain only the customers.
-    pub fn start(&self, format: Format) -> String {
+    fn start(&self, format: Format) -> String {
         match format {
             Format::Json => {
                 let mut start = Value::Object(self.head()).to_json();
@@ -88,7 +177,7 @@ impl BillingInfo {
 
     /// Returns the text after the customers. `unattributed_count` is the number of billables without
     /// a pair; `None` if the caller may not see it.
-    pub fn end(&self, unattributed_count: Option<i64>, format: Format) -> String {
+    fn end(&self, unattributed_count: Option<i64>, format: Format) -> String {
         match format {
             Format::Json => {
                 let count =
@@ -143,12 +232,12 @@ mod tests {
             time_zone: "UTC".to_owned(),
             as_of: "c-1".to_owned(),
         };
-        let rows = [row("=1", 0), row("x&y", 1)];
-        let rows = rows.iter().enumerate();
-        let rows: String = rows
-            .map(|(index, row)| row.write_item(format, index == 0))
-            .collect();
-        info.start(format) + &rows + &info.end(Some(3), format)
+        let mut writer = BillingWriter::new(info, format);
+        let mut body = writer.start();
+        for row in [row("=1", 0), row("x&y", 1)] {
+            body.push_str(&writer.customer(&row));
+        }
+        body + &writer.end(Some(3))
     }
 
     #[test]
@@ -166,7 +255,13 @@ mod tests {
         assert!(write(Format::Jsv).ends_with("voidedCount:1}],unattributedCount:3}"));
         assert_eq!(
             write(Format::Csv),
-            "CustomerId,BillableCount,VoidedCount\r\n'=1,2,0\r\nx&y,2,1\r\n"
+            concat!(
+                "Row,AccountId,CustomerId,Date,BillableCount,VoidedCount,StartDate,EndDate,TimeZone,AsOf\r\n",
+                "customer,\"a,b\",'=1,,2,0,,,,\r\n",
+                "customer,\"a,b\",x&y,,2,1,,,,\r\n",
+                "total,\"a,b\",,,4,1,2026-03-01,2026-03-31,UTC,c-1\r\n",
+                "unattributed,,,,3,0,2026-03-01,2026-03-31,UTC,c-1\r\n"
+            )
         );
         assert!(write(Format::Xml).ends_with(concat!(
             "Voice.Api.Billing\"><AccountId>a,b</AccountId><AsOf>c-1</AsOf><Customers>",

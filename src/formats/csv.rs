@@ -10,5 +10,8 @@ pub use split::Splitter;
 pub use write::{header, unguarded};
 pub(super) use write::{write, write_row};
 
+/// What makes a spreadsheet read a file as UTF-8.
+pub const BYTE_ORDER_MARK: &str = "\u{feff}";
+
 /// The maximum number of columns in a header.
 pub const MAX_COLUMNS: usize = 1000;

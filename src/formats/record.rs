@@ -253,9 +253,10 @@ pub struct ExportRows {
 }
 
 impl ExportRows {
-    /// Starts without rows. CSV starts with the header.
-    pub fn new(format: Format) -> Self {
+    /// Starts without rows. CSV starts with the header, with a byte order mark if it is for Excel.
+    pub fn new(format: Format, is_excel: bool) -> Self {
         let text = match format {
+            Format::Csv if is_excel => csv::BYTE_ORDER_MARK.to_owned() + &csv::header(BILLABLE),
             Format::Csv => csv::header(BILLABLE),
             Format::Json | Format::Xml | Format::Jsv | Format::Ndjson => String::new(),
         };

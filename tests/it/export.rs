@@ -4,6 +4,7 @@
 use std::io::Read;
 
 use flate2::read::GzDecoder;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
 
@@ -183,3 +184,101 @@ async fn a_slow_client_keeps_no_transaction_open() {
         12_000
     );
 }
+
+on_both_databases!(
+    a_file_for_people_says_what_it_is_whose_and_of_when,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        for (account, call) in [("a1", "Jérôme"), ("a2", "CA2")] {
+            let report = json!({"accountId": account, "customerId": "c", "callSid": call, "occurredAt": "2026-03-01T08:30:00Z"});
+            assert_eq!(client.report(&report).await.status, 201);
+        }
+        assert_eq!(client.report(&json!({"sessionId": "S", "callSid": "CA3", "occurredAt": "2026-03-02T08:30:00Z"})).await.status, 201);
+        let days = "startDate=2026-03-01&endDate=2026-03-31";
+        for (path, name) in [
+            (
+                format!("/billables.csv?accountId=a1&{days}"),
+                "billables-a1-2026-03-01-2026-03-31.csv",
+            ),
+            (
+                format!("/billing.csv?accountId=a1&{days}&timeZone=Europe/Rome"),
+                "billing-a1-2026-03-01-2026-03-31.csv",
+            ),
+            (
+                "/billables?format=ndjson&customerId=c&from=2026-03-01T00:00:00Z".to_owned(),
+                "billables-c-2026-03-01.ndjson",
+            ),
+            ("/billables.csv".to_owned(), "billables.csv"),
+            ("/billables.csv?accountId=%C3%A9%22%0Ax".to_owned(), ""),
+            (
+                "/billables.csv?accountId=%C3%A9%22/../x%3B".to_owned(),
+                "billables-___.._x_.csv",
+            ),
+            ("/log?format=csv".to_owned(), "log.csv"),
+        ] {
+            let reply = client.get(&path).await;
+            let named = reply.header("content-disposition").map(str::to_owned);
+            // An error is never saved as a file.
+            let expected = (!name.is_empty()).then(|| format!("attachment; filename=\"{name}\""));
+            assert_eq!(
+                (reply.status == 200, named),
+                (!name.is_empty(), expected),
+                "{path}: {reply:?}"
+            );
+        }
+        let billing = client
+            .get(&format!(
+                "/billing.csv?accountId=a1&{days}&timeZone=Europe/Rome"
+            ))
+            .await
+            .body;
+        let rows: Vec<_> = billing.lines().collect();
+        let as_of = rows[2].rsplit(',').next().unwrap();
+        let of = format!("2026-03-01,2026-03-31,Europe/Rome,{as_of}");
+        assert_eq!(
+            rows,
+            [
+                "Row,AccountId,CustomerId,Date,BillableCount,VoidedCount,StartDate,EndDate,TimeZone,AsOf".to_owned(),
+                "customer,a1,c,,1,0,,,,".to_owned(),
+                format!("total,a1,,,1,0,{of}"),
+                format!("unattributed,,,,1,0,{of}"),
+            ]
+        );
+        // The total of nobody has a header, too, and its cut gives it again.
+        let nobody = client
+            .get(&format!("/billing.csv?accountId=a3&{days}&asOf={as_of}"))
+            .await
+            .body;
+        assert_eq!(nobody.lines().count(), 3, "{nobody}");
+        for path in [
+            format!("/billables.csv?excel=true&{days}"),
+            format!("/billing.csv?excel=TRUE&{days}"),
+        ] {
+            let with_mark = client.get(&path).await.body;
+            let plain = client
+                .get(&path.replace("excel=true&", "").replace("excel=TRUE&", ""))
+                .await
+                .body;
+            let unmarked = with_mark.strip_prefix('\u{feff}').unwrap_or_default();
+            assert_eq!(unmarked.lines().count(), plain.lines().count(), "{path}");
+        }
+        let json = client.get(&format!("/billables?excel=true&{days}")).await;
+        assert!(json.body.starts_with('{'));
+        let refused = client.get("/billables.csv?excel=yes").await;
+        assert_eq!(
+            (refused.status, refused.header("content-disposition")),
+            (400, None)
+        );
+        // What is saved for Excel is imported as any other export.
+        let export = client
+            .get(&format!("/billables.csv?excel=true&{days}"))
+            .await
+            .body;
+        let files = crate::import_export::Files::new();
+        let file = files.with("for-excel.csv", &export);
+        let (code, counts, errors) = crate::import_export::import(&database, &[&file]);
+        assert_eq!(code, 0, "{errors}");
+        assert!(counts.starts_with("new 0, already stored 3"), "{counts}");
+    }
+);

@@ -61,11 +61,16 @@ pub(crate) fn commands(document: &str, text: &str) -> String {
 /// text of a cut with CUT.
 fn without_fresh_timestamps(text: &str) -> String {
     let mut text = text.trim().replace("\r\n", "\n");
-    if let Some((before, rest)) = text.split_once("\"asOf\":\"")
-        && let Some((_, after)) = rest.split_once('"')
-    {
-        text = format!("{before}\"asOf\":\"CUT\"{after}");
-    }
+    let is_cut = |piece: &str| {
+        let is_sealed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        let has_digit = piece.bytes().any(|byte| byte.is_ascii_digit());
+        piece.starts_with('A') && piece.len() > 10 && has_digit && piece.bytes().all(is_sealed)
+    };
+    let pieces = text.split_inclusive([',', '"', '\n']).map(|piece| {
+        let word = piece.trim_end_matches([',', '"', '\n']);
+        piece.replace(word, if is_cut(word) { "CUT" } else { word })
+    });
+    text = pieces.collect();
     while let Some(at) = text
         .find("2026-11-24T")
         .or_else(|| text.find(&billables::billable::Timestamp::now().to_string()[..11]))

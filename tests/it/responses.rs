@@ -106,7 +106,7 @@ on_both_databases!(
         assert_eq!(
             csv.body,
             format!(
-                "Id,AccountId,CustomerId,SessionId,CallSid,State,BilledAccountId,BilledCustomerId,OccurredAt,RecordedAt,VoidReason\r\n{id},\"a,b\",c,,CA1,billable,\"a,b\",c,{at},{recorded_at},\r\n"
+                "Id,AccountId,CustomerId,SessionId,CallSid,State,BilledAccountId,BilledCustomerId,OccurredAt,RecordedAt,VoidReason,Client,IdempotencyKey,AttributedAt,VoidedAt,VoidedBy\r\n{id},\"a,b\",c,,CA1,billable,\"a,b\",c,{at},{recorded_at},,default,,,,\r\n"
             )
         );
         let operation = send(client.post("/api/NewBillable.csv").body("SessionId\nS\n")).await;

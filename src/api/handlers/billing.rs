@@ -15,7 +15,9 @@ use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, Cut};
 use crate::billable::Field;
 use crate::calendar::Days;
-use crate::formats::billing::{BillingCustomerInfo, BillingInfo};
+use crate::formats::Format;
+use crate::formats::billing::{BillingCustomerInfo, BillingInfo, BillingWriter};
+use crate::formats::csv::BYTE_ORDER_MARK;
 use crate::reader::points_at;
 use crate::token::Scope;
 use crate::totals::{Total, TotalsOf, TotalsPages};
@@ -80,18 +82,20 @@ pub(in crate::api) async fn get_billing(
     let as_of = points_at(&app.store, pages.cut()).await?;
     info.as_of = app.cursors.seal_feed(&as_of)?;
     let format = response_format.format;
-    let row = move |(is_first, total)| {
-        customer_info(total, has_account, &dates).write_item(format, is_first)
-    };
     let unattributed =
         move |pages: &TotalsPages| pages.unattributed_count().filter(|_| !is_limited);
-    let start = info.start(format);
+    let mut writer = BillingWriter::new(info, format);
+    let mark = if query.is_excel()? && format == Format::Csv {
+        BYTE_ORDER_MARK
+    } else {
+        ""
+    };
+    let start = mark.to_owned() + &writer.start();
     if pages.are_done() {
-        let end = info.end(unattributed(&pages), format);
-        let rows = first
-            .into_iter()
-            .enumerate()
-            .map(move |(index, total)| row((index == 0, total)));
+        let rows = first.into_iter();
+        let rows = rows.map(|total| writer.customer(&customer_info(total, has_account, &dates)));
+        let rows: Vec<_> = rows.collect();
+        let end = writer.end(unattributed(&pages));
         let pieces = iter::once(start).chain(rows).chain(iter::once(end));
         return Ok(response_format.pieces(pieces.inspect(move |_| {
             let _held = &permit;
@@ -107,10 +111,10 @@ pub(in crate::api) async fn get_billing(
     let body = stream::body(&app, caller, cut, place, |output| async move {
         let mut page = Some(first);
         let mut text = start;
-        let mut is_first = true;
         while let Some(totals_of_page) = page {
             for total in totals_of_page {
-                text.push_str(&row((mem::take(&mut is_first), total)));
+                let customer = customer_info(total, has_account, &dates);
+                text.push_str(&writer.customer(&customer));
                 if text.len() >= FRAME && output.send(mem::take(&mut text)).await.is_err() {
                     return Ok(());
                 }
@@ -121,7 +125,7 @@ pub(in crate::api) async fn get_billing(
                 Some(pages.next().await?)
             };
         }
-        text.push_str(&info.end(unattributed(&pages), format));
+        text.push_str(&writer.end(unattributed(&pages)));
         if output.send(text).await.is_ok() {
             output.end(None).await;
         }

@@ -16,7 +16,6 @@ use crate::api::handlers::stream::{self, Output};
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, Cut};
 use crate::billable::Billable;
-use crate::formats::Format;
 use crate::formats::negotiation::accepts_gzip;
 use crate::formats::record::ExportRows;
 use crate::reader::{List, ReadAhead};
@@ -29,6 +28,10 @@ const CONTENT_SHA256: HeaderName = HeaderName::from_static("content-sha256");
 ///
 /// # Errors
 /// Too many exports are in progress, or the first rows cannot be read.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one for each part of the request"
+)]
 pub(in crate::api) async fn stream(
     app: &App,
     caller: Caller,
@@ -36,6 +39,7 @@ pub(in crate::api) async fn stream(
     list: List,
     most: Option<usize>,
     response_format: ResponseFormat,
+    is_excel: bool,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let place = app.exports.acquire(caller.client()).await?;
@@ -48,7 +52,8 @@ pub(in crate::api) async fn stream(
         .any(|value| accepts_gzip(value.to_str().unwrap_or_default()));
     let format = response_format.format;
     let body = stream::body(app, caller, cut, place, |output| async move {
-        write(first, billables, format, is_gzip, &output).await
+        let rows = ExportRows::new(format, is_excel);
+        write(first, billables, rows, is_gzip, &output).await
     });
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -70,11 +75,10 @@ pub(in crate::api) async fn stream(
 async fn write(
     first: Option<Vec<Billable>>,
     mut others: ReadAhead,
-    format: Format,
+    mut rows: ExportRows,
     is_gzip: bool,
     output: &Output,
 ) -> Result<(), StoreError> {
-    let mut rows = ExportRows::new(format);
     let mut encoder = is_gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
     let mut next = Some(first.unwrap_or_default());
     while let Some(billables) = next {

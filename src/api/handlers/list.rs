@@ -86,7 +86,16 @@ pub(in crate::api) async fn list_billables(
             return Err(ApiError::OldVersion);
         }
         let cut = cut.map(|Extension(cut)| cut);
-        let stream = export::stream(&app, caller, cut, list, limit, response_format, &headers);
+        let stream = export::stream(
+            &app,
+            caller,
+            cut,
+            list,
+            limit,
+            response_format,
+            query.is_excel()?,
+            &headers,
+        );
         return Ok(with_as_of(stream.await?, &as_of));
     }
     let permit = app.reads.acquire(caller.client()).await?;

@@ -28,6 +28,7 @@ use crate::billable::identity::random_id;
 use crate::billable::{ClientName, Timestamp};
 use crate::contract::operations::HTML;
 use crate::contract::routes;
+use crate::formats::parameters::Parameters;
 use crate::limits::{Budget, Claim};
 use crate::telemetry::chain;
 
@@ -89,6 +90,11 @@ pub(in crate::api) async fn middleware(
         trace_id = access_log.trace.map(|trace| trace.trace_id)
     );
     let deadline = first_byte + app.request_timeout + wait(&request);
+    let file = if response_format.format.is_rows() {
+        file_name(route, request.uri().query().unwrap_or_default())
+    } else {
+        String::new()
+    };
     let run = async {
         if let Some(violation) = violation(&request) {
             return ApiError::BadRequest(violation).into_response();
@@ -110,9 +116,8 @@ pub(in crate::api) async fn middleware(
         response
     };
     let response = run.instrument(span).await;
-    let file = file_name(route);
     let client = access_log.known.client();
-    let (mut response, error) = finish(response, response_format, file, &app.budget, client);
+    let (mut response, error) = finish(response, response_format, &file, &app.budget, client);
     access_log.answered(&response, error.as_ref());
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response
@@ -158,16 +163,38 @@ fn finish(
     (response, error)
 }
 
-/// Returns the file name, without extension, under which a browser saves a response of rows.
-fn file_name(route: &'static str) -> &'static str {
-    match route {
+/// The longest part of a file name that a query gives, in characters.
+const MAX_NAME: usize = 64;
+
+/// Returns the file name, without extension, under which a browser saves a response of rows: what is in
+/// it, whose it is, and of when.
+fn file_name(route: &'static str, query: &str) -> String {
+    let what = match route {
         routes::BILLING => "billing",
         routes::LOG => "log",
         other => match other.strip_prefix("/api/") {
             Some(name) => name.trim_end_matches("[]"),
             None => "billables",
         },
+    };
+    let query = Parameters::parse(query).unwrap_or_default();
+    let given = |name| query.get(name).filter(|text| !text.is_empty());
+    // A timestamp's day is enough.
+    let day = |one, other| given(one).or(given(other)).and_then(|text| text.get(..10));
+    let whose = [given("accountId"), given("customerId")];
+    let parts = whose
+        .into_iter()
+        .chain([day("startDate", "from"), day("endDate", "to")]);
+    let mut name = what.to_owned();
+    for part in parts.flatten() {
+        // Ids may have any character, and a file name and a header only these.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let shown = part.chars().take(MAX_NAME);
+        let shown: String = shown.map(|c| if is_plain(c) { c } else { '_' }).collect();
+        name.push('-');
+        name.push_str(&shown);
     }
+    name
 }
 
 /// Returns how a request violates HTTP/1.1, if it does in a way that hyper accepts. Another server

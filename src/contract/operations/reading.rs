@@ -24,6 +24,12 @@ const NEXT_CURSOR: Member = header(
 )
 .required();
 const AS_OF: Member = query("asOf", MemberKind::String, "", "");
+const EXCEL: Member = query(
+    "excel",
+    MemberKind::Choice(&["true", "false"]),
+    "",
+    "true: CSV begins with a byte order mark, so that Excel reads it as UTF-8",
+);
 const OF_CURSORS: &[Error] = &[
     errors::PREDICATE,
     errors::INVALID_CURSOR,
@@ -102,6 +108,7 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
             "",
             "The IANA time zone of the days. Defaults to the server's setting, which is UTC unless set",
         ),
+        EXCEL,
         AS_OF.meaning(
             "Only what the log had at this cut, which another list, total or page of the log has stated",
         ),
@@ -259,6 +266,7 @@ pub(super) static GET_BILLING: Operation = Operation {
             "day",
             "day: one total for each customer and day, with the date",
         ),
+        EXCEL,
         AS_OF.meaning(
             "The totals at this cut of the log, which another list, total or page of the log has stated",
         ),
