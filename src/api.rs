@@ -70,6 +70,7 @@ impl App {
             )
             .route(routes::BILLABLE, get(billables::get_billable))
             .route(routes::HISTORY, get(billables::get_history))
+            .route(routes::VOIDS, post(void::void_billables))
             .route(routes::VOID, post(void::void_billable))
             .route(routes::CHECK, post(check::check_billables))
             .route(
@@ -85,6 +86,7 @@ impl App {
             .route(routes::LIST_BILLABLES, get(list::list_billables))
             .route(routes::GET_BILLABLE, get(billables::get_billable))
             .route(routes::GET_BILLABLE_HISTORY, get(billables::get_history))
+            .route(routes::VOID_BILLABLES, post(void::void_billables))
             .route(routes::VOID_BILLABLE, post(void::void_billable))
             .route(routes::CHECK_BILLABLES, post(check::check_billables))
             .route(routes::ATTRIBUTE_SESSION, put(sessions::attribute_session))

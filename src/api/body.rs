@@ -72,27 +72,37 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     limit: Duration,
 ) -> Result<(T, Claim), ApiError> {
     let (bytes, claim) = read(&head.headers, body, budget, client, limit).await?;
+    if !is_in(head, &bytes, Format::Json) {
+        return Err(ApiError::NotJson);
+    }
+    Ok((json_of(&bytes)?, claim))
+}
+
+/// Whether a body is in a format. On ServiceStack routes with the JSON format, everything is JSON.
+pub(super) fn is_in(head: &Parts, bytes: &[u8], format: Format) -> bool {
     let content_type = head
         .headers
         .get(CONTENT_TYPE)
         .map(|value| value.to_str().unwrap_or("?"));
-    let is_json = match head.extensions.get() {
-        Some(RouteStyle::Operation { format, .. }) if *format == Format::Json => true,
-        _ => BodyFormat::of(content_type, &bytes) == Ok(BodyFormat::Plain(Format::Json)),
-    };
-    if !is_json {
-        return Err(ApiError::NotJson);
+    match head.extensions.get() {
+        Some(RouteStyle::Operation { format: own, .. }) if *own == Format::Json => {
+            format == Format::Json
+        }
+        _ => BodyFormat::of(content_type, bytes) == Ok(BodyFormat::Plain(format)),
     }
+}
+
+/// Parses JSON, with member names in any letter case. Nothing means `{}`.
+pub(super) fn json_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let text = bytes.trim_ascii_start();
     let text = if text.is_empty() { b"{}" } else { text };
-    let value = case_insensitive::from_slice(text).map_err(|error| {
+    case_insensitive::from_slice(text).map_err(|error| {
         // The parser's own message may quote the body.
         let (line, column) = (error.line(), error.column());
         ApiError::Malformed(format!(
             "the JSON is malformed or has the wrong structure (line {line}, column {column})"
         ))
-    })?;
-    Ok((value, claim))
+    })
 }
 
 fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {

@@ -17,6 +17,17 @@ use crate::formats::status::ResponseStatus;
 use crate::store::StoreError;
 use crate::token::Scope;
 
+/// What is wrong with an item of a request.
+#[derive(Clone, Debug)]
+pub(super) struct ItemError {
+    /// Its index.
+    pub(super) index: usize,
+    /// The member that violates a rule, in PascalCase.
+    pub(super) name: &'static str,
+    pub(super) code: Code,
+    pub(super) message: String,
+}
+
 /// An error of the API.
 #[derive(Clone, Debug)]
 pub(super) enum ApiError {
@@ -33,6 +44,8 @@ pub(super) enum ApiError {
         code: Code,
         message: String,
     },
+    /// Items of a request violate rules. All of them are listed, and nothing was done.
+    Items(Vec<ItemError>),
     /// The route has no such parameter, or there is no such format; the message names the nearest.
     UnknownParameter(String),
     /// This service did not issue the cursor for this request.
@@ -115,6 +128,10 @@ impl ApiError {
             Self::Invalid(errors) => return invalid(errors),
             Self::Parameter { code, message, .. } => {
                 return (Error::of_field(*code), message.clone());
+            }
+            Self::Items(errors) => {
+                let first = errors.first().expect("an item that violates a rule");
+                return (Error::of_field(first.code), first.message.clone());
             }
             Self::UnknownParameter(message) => (errors::UNKNOWN_PARAMETER, &**message),
             Self::InvalidCursor => (

@@ -196,6 +196,31 @@ pub static LIST_OF_CHECKED_BILLABLE: Type = Type {
     )],
 };
 
+pub static DECIDED: Type = Type {
+    name: "Decided",
+    text: "What became of an item",
+    members: &[
+        always("input", MemberKind::String, ID, "The id from the request"),
+        always(
+            "outcome",
+            MemberKind::Choice(&["voided", "replayed", "missing"]),
+            "voided",
+            "voided; replayed if it was voided before; missing if there is no such billable",
+        ),
+    ],
+};
+
+pub static LIST_OF_DECIDED: Type = Type {
+    name: "ListOfDecided",
+    text: "What became of each item",
+    members: &[always(
+        "items",
+        MemberKind::List(&DECIDED),
+        "",
+        "One for each item, in their order",
+    )],
+};
+
 pub static LOG_ENTRY: Type = Type {
     name: "LogEntry",
     text: "An entry of the log",

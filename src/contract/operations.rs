@@ -85,7 +85,7 @@ const OPEN_DEFAULTS: Operation = Operation {
 };
 
 /// Every operation in the order of the documentation, with more specific routes before others.
-pub static OPERATIONS: [&Operation; 24] = [
+pub static OPERATIONS: [&Operation; 25] = [
     &reporting::NEW_BILLABLE,
     &reporting::REPORT_TO_HOOK,
     &reporting::REPORT_TO_HOOK_BY_QUERY,
@@ -95,6 +95,7 @@ pub static OPERATIONS: [&Operation; 24] = [
     &reading::GET_BILLABLE_HISTORY,
     &reading::GET_BILLING,
     &reading::READ_LOG,
+    &deciding::VOID_BILLABLES,
     &deciding::VOID_BILLABLE,
     &deciding::ATTRIBUTE_SESSION,
     &reading::GET_SESSION,

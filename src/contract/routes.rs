@@ -7,6 +7,8 @@ pub const BILLABLES: &str = "/billables";
 pub const BILLABLE: &str = "/billables/{id}";
 /// The entries of a billable.
 pub const HISTORY: &str = "/billables/{id}/history";
+/// Voids many billables.
+pub const VOIDS: &str = "/billables/void";
 pub const VOID: &str = "/billables/{id}/void";
 /// Checks which billables exist.
 pub const CHECK: &str = "/billables/check";
@@ -25,6 +27,7 @@ pub const GET_BILLABLE: &str = "/api/GetBillable";
 pub const GET_BILLABLE_HISTORY: &str = "/api/GetBillableHistory";
 pub const LIST_BILLABLES: &str = "/api/ListBillables";
 pub const CHECK_BILLABLES: &str = "/api/CheckBillables";
+pub const VOID_BILLABLES: &str = "/api/VoidBillables";
 pub const VOID_BILLABLE: &str = "/api/VoidBillable";
 pub const ATTRIBUTE_SESSION: &str = "/api/AttributeSession";
 pub const GET_SESSION: &str = "/api/GetSession";

@@ -68,6 +68,15 @@ impl ApiError {
                 message: message.clone(),
                 index: None,
             }],
+            Self::Items(errors) => errors
+                .iter()
+                .map(|error| ResponseError {
+                    error_code: error.code.as_str(),
+                    field_name: error.name,
+                    message: error.message.clone(),
+                    index: Some(error.index),
+                })
+                .collect(),
             _ => Vec::new(),
         }
     }

@@ -1,18 +1,28 @@
-//! `POST /billables/{id}/void`: excludes a billable from billing.
+//! `POST /billables/{id}/void` and `POST /billables/void`: exclude one or many billables from billing.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
+use http::request::Parts;
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::api::caller::Caller;
+use crate::api::error::ItemError;
 use crate::api::handlers::billables::find_billable;
 use crate::api::handlers::report::IDEMPOTENT_REPLAYED;
 use crate::api::resource_id::ResourceId;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
-use crate::billable::{Text, Void};
-use crate::formats::record::Record;
+use crate::billable::entry::partition_of;
+use crate::billable::{Code, Text, Void};
+use crate::formats::csv::columns;
+use crate::formats::json::visit::UpTo;
+use crate::formats::record::{Record, page};
+use crate::formats::value::Value;
+use crate::formats::{self, Format, MAX_ITEMS};
 use crate::token::Scope;
 
 #[derive(Debug, Default, Deserialize)]
@@ -66,4 +76,158 @@ pub(in crate::api) async fn void_billable(
             .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// The number of voids that are stored together.
+const TOGETHER: usize = 500;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct VoidsIn {
+    ids: UpTo<String, MAX_ITEMS>,
+    reason: Option<String>,
+}
+
+/// Voids many billables. Each has an outcome; repeating the request, also after a failure in the middle
+/// of it, changes nothing that was done.
+pub(in crate::api) async fn void_billables(
+    State(app): State<App>,
+    caller: Caller,
+    response_format: ResponseFormat,
+    request: Request,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Bill)?;
+    let (head, body) = request.into_parts();
+    let limit = app.request_timeout / 2;
+    let (bytes, claim) =
+        body::read(&head.headers, body, &app.budget, caller.client(), limit).await?;
+    let wanted = parse_voids(&head, &bytes)?;
+    let now = app.trust.now()?;
+    let caller = caller.renewed(&app.tokens, now)?;
+    let permit = app.reads.acquire(caller.client()).await?;
+    // Each billable once, with the first reason.
+    let mut seen = HashSet::new();
+    let distinct: Vec<_> = wanted.iter().filter(|(id, _)| seen.insert(*id)).collect();
+    let mut outcomes = HashMap::new();
+    for some in distinct.chunks(TOGETHER) {
+        let own = own_of(&app, &caller, some).await?;
+        let voids = some.iter().filter(|(id, _)| own.contains(id));
+        let voids = voids.map(|(id, reason)| Void {
+            billable_id: *id,
+            reason: reason.clone(),
+            client: caller.client().clone(),
+            at: now,
+            accounts: caller.accounts(),
+        });
+        let voids: Vec<_> = voids.collect();
+        for (billable, is_replayed) in app.writer.void(voids).await?.into_iter().flatten() {
+            let outcome = if is_replayed { "replayed" } else { "voided" };
+            outcomes.insert(billable.id(), outcome);
+        }
+    }
+    let outcomes: Vec<_> = wanted
+        .into_iter()
+        .map(|(id, _)| {
+            let outcome = outcomes.get(&id).copied().unwrap_or("missing");
+            // A further item of the same billable changes nothing.
+            outcomes
+                .entry(id)
+                .and_modify(|outcome| *outcome = "replayed");
+            (id, outcome)
+        })
+        .collect();
+    let format = response_format.format;
+    let items = outcomes
+        .into_iter()
+        .enumerate()
+        .map(move |(index, (id, outcome))| {
+            let _held = (&permit, &claim);
+            let members = vec![
+                ("input", Value::text(Some(id.to_string()))),
+                ("outcome", Value::text(Some(outcome))),
+            ];
+            Record::new("Decided", members).write_item(format, index == 0)
+        });
+    Ok(response_format.pieces(page("Decided", items, None, None, format)))
+}
+
+/// Returns the ids that the caller may see. Others' billables are left out by the same query as those
+/// that do not exist.
+async fn own_of(
+    app: &App,
+    caller: &Caller,
+    wanted: &[&(Uuid, Option<Text>)],
+) -> Result<HashSet<Uuid>, ApiError> {
+    let Some(accounts) = caller.accounts() else {
+        return Ok(wanted.iter().map(|(id, _)| *id).collect());
+    };
+    let accounts: Vec<_> = accounts.iter().map(String::as_str).collect();
+    let ids: BTreeSet<_> = wanted
+        .iter()
+        .map(|(id, _)| (partition_of(*id, app.log.partitions), *id))
+        .collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    let own = app.store.entries_find_of(&ids, &accounts).await?;
+    Ok(own
+        .into_iter()
+        .map(|found| found.entry.billable_id)
+        .collect())
+}
+
+/// Parses ids with a reason, as JSON, or as CSV with a reason in each row.
+fn parse_voids(head: &Parts, bytes: &[u8]) -> Result<Vec<(Uuid, Option<Text>)>, ApiError> {
+    let rows: Vec<(String, Option<String>)> = if body::is_in(head, bytes, Format::Csv) {
+        let text = std::str::from_utf8(formats::trimmed(bytes));
+        let text = text.map_err(|_| ApiError::Malformed("the CSV is not UTF-8".to_owned()))?;
+        let rows = columns(text, ["id", "reason"])?.into_iter();
+        rows.map(|[id, reason]| (id.unwrap_or_default(), reason))
+            .collect()
+    } else if body::is_in(head, bytes, Format::Json) {
+        let VoidsIn {
+            ids: UpTo(ids),
+            reason,
+        } = body::json_of(bytes)?;
+        ids.into_iter().map(|id| (id, reason.clone())).collect()
+    } else {
+        return Err(ApiError::UnsupportedMediaType);
+    };
+    if rows.is_empty() {
+        return Err(ApiError::missing("Ids"));
+    }
+    if rows.len() > MAX_ITEMS {
+        return Err(ApiError::TooManyItems);
+    }
+    let (mut wanted, mut errors) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (index, (id, reason)) in rows.into_iter().enumerate() {
+        let mut add = |name, code, message| {
+            errors.push(ItemError {
+                index,
+                name,
+                code,
+                message,
+            })
+        };
+        let id: Option<Uuid> = id.trim().parse().ok();
+        if id.is_none() {
+            add(
+                "Id",
+                Code::Predicate,
+                "the id is not that of a billable".to_owned(),
+            );
+        }
+        let reason = reason.filter(|reason| !reason.trim().is_empty());
+        let reason = reason
+            .map(|reason| Text::named("reason", reason))
+            .transpose();
+        match (id, reason) {
+            (Some(id), Ok(reason)) => wanted.push((id, reason)),
+            (_, Err((code, message))) => add("Reason", code, message),
+            (None, Ok(_)) => {}
+        }
+    }
+    if errors.is_empty() {
+        Ok(wanted)
+    } else {
+        Err(ApiError::Items(errors))
+    }
 }

@@ -52,6 +52,53 @@ pub(super) static VOID_BILLABLE: Operation = Operation {
     ..DEFAULTS
 };
 
+pub(super) static VOID_BILLABLES: Operation = Operation {
+    name: "VoidBillables",
+    section: Section::Deciding,
+    summary: "Void up to 10,000 billables",
+    notes: &[
+        "If an id is none, or a reason cannot be stored, nothing is voided and all such items are listed. Otherwise each item has an outcome: voided, replayed (it was voided before, with its first reason) or missing. After a 503 some may be voided; the same request again voids the others.",
+        "The body may also be CSV with the columns id and reason.",
+    ],
+    access: Access::Scope(Scope::Bill),
+    method: Method::POST,
+    path: routes::VOIDS,
+    by_name: Some(routes::VOID_BILLABLES),
+    members: &[
+        Member {
+            name: "ids",
+            location: Location::Body,
+            kind: MemberKind::Ids(10_000),
+            is_required: true,
+            text: "The ids of the billables",
+            example: objects::ID,
+        },
+        Member {
+            name: "reason",
+            location: Location::Body,
+            kind: MemberKind::Text,
+            is_required: false,
+            text: "Why the billables are voided",
+            example: "a test call",
+        },
+    ],
+    body: RequestBody::Json,
+    answers: &[ok(
+        Body::One(&objects::LIST_OF_DECIDED),
+        "The outcome of each item",
+    )],
+    errors: &[
+        ALWAYS,
+        WHEN_WRITING,
+        WITH_TOKEN,
+        WITH_INPUT,
+        WITH_BODY,
+        OF_TEXTS,
+        &[errors::NOT_EMPTY, errors::PREDICATE],
+    ],
+    ..DEFAULTS
+};
+
 pub(super) static ATTRIBUTE_SESSION: Operation = Operation {
     name: "AttributeSession",
     section: Section::Deciding,

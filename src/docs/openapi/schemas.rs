@@ -26,11 +26,13 @@ pub(super) const ALWAYS: [&str; 5] = [
 const TEXT_PATTERN: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F\\uFFFE\\uFFFF]*$";
 
 /// Every object that has a schema.
-static OBJECTS: [&Type; 14] = [
+static OBJECTS: [&Type; 16] = [
     &objects::BILLABLE,
     &objects::LIST_OF_BILLABLE,
     &objects::CHECKED_BILLABLE,
     &objects::LIST_OF_CHECKED_BILLABLE,
+    &objects::DECIDED,
+    &objects::LIST_OF_DECIDED,
     &objects::LOG_ENTRY,
     &objects::LIST_OF_LOG_ENTRY,
     &objects::SESSION,

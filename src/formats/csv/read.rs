@@ -2,8 +2,8 @@
 
 use super::{MAX_COLUMNS, Splitter, unguarded};
 use crate::billable::{Field, RawReport, RawValue};
-use crate::formats::ReadError;
 use crate::formats::document::{Document, Item, Items, Unread};
+use crate::formats::{MAX_ITEMS, ReadError};
 
 /// Parses reports. Header names are case-insensitive; white space around them is ignored.
 ///
@@ -43,6 +43,40 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
         })?;
     }
     Ok(items.into_rows(unread))
+}
+
+/// Reads the columns of these names, which the header may have in any letter case and order. A cell
+/// that is empty or missing is not given.
+///
+/// # Errors
+/// As for reports; there are more than [`MAX_ITEMS`] rows, or the first column is not there.
+pub fn columns<const N: usize>(
+    text: &str,
+    names: [&'static str; N],
+) -> Result<Vec<[Option<String>; N]>, ReadError> {
+    let mut rows = RowReader::new(text);
+    let header = rows.next()?.unwrap_or_default();
+    let mut columns = [None; N];
+    for (column, name) in columns.iter_mut().zip(names) {
+        let is_it = |cell: &&String| cell.trim().eq_ignore_ascii_case(name);
+        if header.iter().filter(is_it).count() > 1 {
+            return Err(rows.malformed(&format!("header names {name} twice")));
+        }
+        *column = header.iter().position(|cell| is_it(&cell));
+    }
+    if columns[0].is_none() {
+        return Err(rows.malformed(&format!("header has no column {}", names[0])));
+    }
+    rows.limit(header.len());
+    let mut found = Vec::new();
+    while let Some(cells) = rows.next()? {
+        if found.len() == MAX_ITEMS {
+            return Err(ReadError::TooManyItems);
+        }
+        let cell = |column: Option<usize>| Some(unguarded(cells.get(column?)?).to_owned());
+        found.push(columns.map(|column| cell(column).filter(|cell| !cell.trim().is_empty())));
+    }
+    Ok(found)
 }
 
 /// Reads the rest of a text row by row.
