@@ -66,6 +66,8 @@ pub struct TotalsPages {
     boundaries: Vec<i64>,
     ranges: Vec<BucketRange>,
     cut: Option<Vec<i64>>,
+    /// Whether the cut was given.
+    is_earlier: bool,
     /// How the pages are counted, once the first was read.
     source: Option<TotalsSource>,
     after: TotalsKey,
@@ -85,6 +87,7 @@ impl TotalsPages {
             boundaries,
             ranges,
             cut: None,
+            is_earlier: false,
             source: None,
             after: TotalsKey::START,
             unattributed_count: 0,
@@ -96,6 +99,7 @@ impl TotalsPages {
     pub fn at(self, cut: Vec<i64>) -> Self {
         Self {
             cut: Some(cut),
+            is_earlier: true,
             ..self
         }
     }
@@ -106,9 +110,10 @@ impl TotalsPages {
     }
 
     /// The number of unattributed billables in the pages read so far, whatever their account; 0
-    /// unless requested. `None` if only the entries of the account were read.
+    /// unless requested. `None` for an account at an earlier cut, where they would have to be searched.
     pub fn unattributed_count(&self) -> Option<i64> {
-        (self.source != Some(TotalsSource::Account)).then_some(self.unattributed_count)
+        let is_known = !self.is_earlier || self.of.account.is_none();
+        is_known.then_some(self.unattributed_count)
     }
 
     /// Whether all pages were read.

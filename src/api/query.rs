@@ -160,8 +160,9 @@ impl Query {
         Period::of_days(&self.zone(zone)?, first, last).map_err(bad_days)
     }
 
-    /// Returns the filter of a list. `zone` is that of its days if none is given.
-    pub(super) fn filter(&self, zone: &Zone) -> Result<Filter, ApiError> {
+    /// Returns the filter of a list. `zone` is that of its days if none is given. The accounts of a
+    /// limited caller narrow the list as a filter does.
+    pub(super) fn filter(&self, zone: &Zone, is_limited: bool) -> Result<Filter, ApiError> {
         let mut errors = Vec::new();
         let mut field = |field| {
             self.field(field).unwrap_or_else(|error| {
@@ -197,7 +198,7 @@ impl Query {
             .zip(to)
             .map(|(from, to)| to.as_micros() - from.as_micros());
         let is_short = days.is_some_and(|micros| micros <= MAX_SEARCHED);
-        if let Some((name, _)) = narrowing.filter(|_| !is_narrow && !is_short) {
+        if let Some((name, _)) = narrowing.filter(|_| !is_limited && !is_narrow && !is_short) {
             let rule = "needs accountId, customerId, sessionId, callSid, or a range of at most 366 days: no index has it";
             return Err(ApiError::parameter(name, rule));
         }

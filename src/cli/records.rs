@@ -252,7 +252,8 @@ impl FileRows {
     }
 
     /// Whether a row has the names of the columns, as in files that were put together: all of them,
-    /// or those that the command line names.
+    /// or those that the command line names. One name is not enough, because a caller may have chosen
+    /// it as the id of a call.
     fn repeats_header(&self, cells: &[String]) -> bool {
         let Some(header) = &self.header else {
             return false;
@@ -263,7 +264,7 @@ impl FileRows {
                 .get(at)
                 .is_some_and(|name| name.eq_ignore_ascii_case(cell))
         };
-        let has_named = !self.named.is_empty() && self.named.iter().all(|at| is_name(*at));
+        let has_named = self.named.len() > 1 && self.named.iter().all(|at| is_name(*at));
         has_named || (0..header.len()).all(is_name)
     }
 

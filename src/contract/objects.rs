@@ -345,7 +345,7 @@ pub static BILLING_INFO: Type = Type {
             "unattributedCount",
             MemberKind::Number(0, i64::MAX),
             "0",
-            "The number of unattributed billables; omitted for account-limited tokens, and at a cut so old that they would have to be searched",
+            "The number of unattributed billables; omitted for account-limited tokens, and for an account with asOf",
         ),
     ],
 };

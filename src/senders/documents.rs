@@ -208,10 +208,10 @@ pub(super) fn columns_of(
 /// Returns the value at `/json/pointer` in a JSON record.
 ///
 /// # Errors
-/// It is no JSON pointer, or the record is no JSON object. The message is a sentence.
+/// It is not a JSON pointer, or the record is not a JSON object. The message is a sentence.
 pub fn value_at(record: &str, pointer: &str) -> Result<Option<RawValue>, String> {
     let Ok(Address::Json(steps)) = Address::parse(pointer) else {
-        return Err(format!("{pointer} is no JSON pointer"));
+        return Err(format!("{pointer} is not a JSON pointer"));
     };
     let mut found = [None];
     let read = Tree::of_steps(&steps).find(record, &mut found);

@@ -241,8 +241,10 @@ impl Table {
         if source.fits(values) {
             return source.event(values, is_answered);
         }
-        let wanted = source.wanted();
-        Err(format!("the row is none of those that are read: {wanted}"))
+        let (profile, wanted) = (self.profile.shown(), source.wanted());
+        Err(format!(
+            "{profile} does not read this row: it reads {wanted}"
+        ))
     }
 }
 

@@ -403,6 +403,20 @@ fn traps() -> Vec<CarrierFile> {
         .calls(TWO)
         .refused(&[(4, "occurredAt is not given")])
         .left_out(1),
+        of(
+            "hostile-id.csv",
+            "CallID,Caller\nC1,Anna\nCallID,Eve\n",
+            &[
+                "--map",
+                "callSid=CallID",
+                "--set",
+                "occurredAt=2026-03-01T08:30:00Z",
+            ],
+        )
+        .calls(&[
+            ("C1", "2026-03-01T08:30:00.000000Z"),
+            ("CallID", "2026-03-01T08:30:00.000000Z"),
+        ]),
         of("hostile-name.csv", "CallID,Start,Caller\nC1,2026-03-01T08:30:00Z,Anna\nCallID,2026-03-01T08:30:30Z,state\nC2,2026-03-01T08:31:00Z,Eve\n", AT_ONCE)
             .calls(&[
                 ("C1", "2026-03-01T08:30:00.000000Z"),

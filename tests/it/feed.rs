@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use billables::token::Scope;
+
 use crate::support::client::send;
+use crate::support::server::{command, run, token};
 use crate::support::{Client, Cluster, Database, Server, on_both_databases};
 
 /// Reads the feed once; returns the entries and the next cursor.
@@ -349,3 +352,44 @@ async fn heads_are_queried_four_times_a_second_however_many_reads_wait() {
     let most = 40 + (elapsed * 4.0).ceil() as i64 + 1;
     assert!((40 + 8..=most).contains(&calls), "{calls} in {elapsed} s");
 }
+
+on_both_databases!(
+    a_waiting_read_ends_with_what_its_token_allowed_meanwhile,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let secret = token(&database, "lim", &[Scope::Read], None).await;
+        let reader = server.client_of(&secret);
+        let report = |account: &str, call: &str| json!({"accountId": account, "customerId": "c", "callSid": call});
+        assert_eq!(server.client().report(&report("A1", "1")).await.status, 201);
+        let (_, after) = read(&reader, None, "limit=10").await;
+        let mut waiting = Vec::new();
+        for account in ["", "&accountId=A2"] {
+            let (reader, path) = (
+                reader.clone(),
+                format!("/log?wait=30&after={after}{account}"),
+            );
+            waiting.push(tokio::spawn(async move { reader.get(&path).await }));
+        }
+        let (code, _, errors) = run(&mut command(
+            &database,
+            &["client", "accounts", "lim", "A1"],
+        ));
+        assert_eq!(code, 0, "{errors}");
+        // Until the limit holds.
+        while reader.get("/billables?accountId=A2").await.status != 403 {}
+        assert_eq!(
+            server.client().report(&report("A2", "secret")).await.status,
+            201
+        );
+        assert_eq!(server.client().report(&report("A1", "2")).await.status, 201);
+        let all = waiting.remove(0).await.unwrap();
+        assert!(all.status == 200 && !all.body.contains("A2"), "{all:?}");
+        assert_eq!(all.json()["items"][0]["callSid"], "2");
+        assert!(
+            !all.body.contains("client") && !all.body.contains("position"),
+            "{all:?}"
+        );
+        let other = waiting.remove(0).await.unwrap();
+        assert_eq!(other.status, 403, "{other:?}");
+    }
+);

@@ -78,10 +78,12 @@ on_both_databases!(
         ] {
             assert_eq!(own.get(&path).await.status, 404, "{path}");
         }
-        assert_eq!(
-            own.get("/billables?accountId=A&client=pbx").await.status,
-            403
-        );
+        assert_eq!(own.get("/billables?client=pbx").await.status, 403);
+        // Its accounts narrow a list as a filter does.
+        let narrowed = own
+            .get("/billables?recordedFrom=2026-03-01T00:00:00Z")
+            .await;
+        assert_eq!(narrowed.status, 200, "{}", narrowed.body);
 
         let found = async |query: &str| {
             let reply = client.get(&format!("/billables?{query}")).await;

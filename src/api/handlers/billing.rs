@@ -9,6 +9,7 @@ use axum::response::Response;
 use http::Version;
 
 use crate::api::caller::{Caller, account_required};
+use crate::api::handlers::list::with_as_of;
 use crate::api::handlers::stream;
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
@@ -79,8 +80,9 @@ pub(in crate::api) async fn get_billing(
     }
     let permit = app.totals.acquire(caller.client()).await?;
     let first = pages.next().await?;
-    let as_of = points_at(&app.store, pages.cut()).await?;
-    info.as_of = app.cursors.seal_feed(&as_of)?;
+    let points = points_at(&app.store, pages.cut()).await?;
+    let as_of = app.cursors.seal_feed(&points)?;
+    info.as_of.clone_from(&as_of);
     let format = response_format.format;
     let unattributed =
         move |pages: &TotalsPages| pages.unattributed_count().filter(|_| !is_limited);
@@ -97,9 +99,10 @@ pub(in crate::api) async fn get_billing(
         let rows: Vec<_> = rows.collect();
         let end = writer.end(unattributed(&pages));
         let pieces = iter::once(start).chain(rows).chain(iter::once(end));
-        return Ok(response_format.pieces(pieces.inspect(move |_| {
+        let response = response_format.pieces(pieces.inspect(move |_| {
             let _held = &permit;
-        })));
+        }));
+        return Ok(with_as_of(response, &as_of));
     }
     // An HTTP/1.0 body ends with the connection, so a truncated one looks complete.
     if version < Version::HTTP_11 {
@@ -131,7 +134,7 @@ pub(in crate::api) async fn get_billing(
         }
         Ok(())
     });
-    Ok(response_format.text(body))
+    Ok(with_as_of(response_format.text(body), &as_of))
 }
 
 fn customer_info(total: Total, has_account: bool, dates: &[String]) -> BillingCustomerInfo {

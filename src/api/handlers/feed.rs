@@ -13,10 +13,10 @@ use crate::api::handlers::list::DEFAULT_LIMIT;
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
-use crate::billable::{Field, LogPoint};
+use crate::billable::{Field, LogPoint, Text, Timestamp};
 use crate::formats::record::{Record, page};
 use crate::reader::{FeedPage, are_beyond, has_points, read_feed};
-use crate::token::Scope;
+use crate::token::{Accounts, Scope};
 
 /// The minimum time that an account-limited reader waits before it looks again for entries.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -37,12 +37,8 @@ pub(in crate::api) async fn read_log(
     let deadline = Instant::now() + Duration::from_secs(query.wait()?);
     let account = query.field(Field::AccountId);
     let account = account.map_err(|error| ApiError::from(vec![error]))?;
-    caller.require_account(account.as_ref())?;
-    let is_limited = caller.accounts().is_some();
-    let accounts = match account {
-        Some(account) => Some(Arc::from([account.as_str().to_owned()])),
-        None => caller.accounts(),
-    };
+    let mut caller = caller;
+    let mut accounts = accounts_of(&caller, account.as_ref())?;
     let mut heads = app.store.heads(app.log).await?;
     let begun = match query.get("after") {
         Some(cursor) => app.cursors.open_feed(cursor)?,
@@ -72,10 +68,9 @@ pub(in crate::api) async fn read_log(
             () = app.stop.cancelled() => {}
             () = caller.until_changed(&app.tokens) => {}
         }
-        // The token's grant can change while the request waits.
-        caller
-            .clone()
-            .renewed(&app.tokens, crate::billable::Timestamp::now())?;
+        // What the token allows can change while the request waits.
+        caller = caller.renewed(&app.tokens, Timestamp::now())?;
+        accounts = accounts_of(&caller, account.as_ref())?;
     };
     // The log is checked after it was read, so that the page is of the log that the cursor is of.
     if !has_points(&app.store, &begun).await? {
@@ -83,7 +78,7 @@ pub(in crate::api) async fn read_log(
     }
     let next = app.cursors.seal_feed(&after)?;
     let header = HeaderValue::from_str(&next).expect("base64 is visible ASCII");
-    let format = response_format.format;
+    let (format, is_limited) = (response_format.format, caller.accounts().is_some());
     let items = entries
         .into_iter()
         .enumerate()
@@ -94,4 +89,14 @@ pub(in crate::api) async fn read_log(
     let mut response = response_format.pieces(page("LogEntry", items, Some(&next), None, format));
     response.headers_mut().insert(NEXT_CURSOR, header);
     Ok(response)
+}
+
+/// Returns the accounts whose entries the caller gets; `None` for all.
+fn accounts_of(caller: &Caller, asked: Option<&Text>) -> Result<Accounts, ApiError> {
+    caller.require(Scope::Read)?;
+    caller.require_account(asked)?;
+    Ok(match asked {
+        Some(account) => Some(Arc::from([account.as_str().to_owned()])),
+        None => caller.accounts(),
+    })
 }

@@ -39,10 +39,11 @@ pub(in crate::api) async fn list_billables(
 ) -> Result<Response, ApiError> {
     caller.require(Scope::Read)?;
     let query = Query::parse(query.as_deref())?;
-    let filter = query.filter(&app.zone)?;
-    if filter.client.is_some() && caller.accounts().is_some() {
+    let is_limited = caller.accounts().is_some();
+    if is_limited && query.get("client").is_some() {
         return Err(ApiError::Limited);
     }
+    let filter = query.filter(&app.zone, is_limited)?;
     let limit = query.limit()?;
     caller.require_account(filter.account_id.as_ref())?;
     let mut list = List::begin(
@@ -52,18 +53,20 @@ pub(in crate::api) async fn list_billables(
         caller.accounts(),
     )
     .await?;
-    let mut points = match query.get("asOf") {
-        Some(as_of) => Some(app.cursors.open_feed(as_of)?),
-        None => None,
-    };
-    if let Some(cursor) = query.get("cursor") {
-        let (of_cursor, after) = app.cursors.open_list(&filter, cursor)?;
-        if points.is_some_and(|points| points != of_cursor) {
-            return Err(ApiError::InvalidCursor);
+    let points = match (query.get("asOf"), query.get("cursor")) {
+        (Some(_), Some(_)) => {
+            // Comparing the two would tell whether anything was written between them.
+            let rule = "must not be given with cursor, which has its cut";
+            return Err(ApiError::parameter("AsOf", rule));
         }
-        list = list.resumed(after);
-        points = Some(of_cursor);
-    }
+        (Some(as_of), None) => Some(app.cursors.open_feed(as_of)?),
+        (None, Some(cursor)) => {
+            let (points, after) = app.cursors.open_list(&filter, cursor)?;
+            list = list.resumed(after);
+            Some(points)
+        }
+        (None, None) => None,
+    };
     let points = match points {
         Some(points) => {
             let cut = app.check_cut(&points, list.cut()).await?;
@@ -122,7 +125,7 @@ pub(in crate::api) async fn list_billables(
 }
 
 /// Adds the cut of a list, which some formats have no room for.
-fn with_as_of(mut response: Response, as_of: &str) -> Response {
+pub(in crate::api) fn with_as_of(mut response: Response, as_of: &str) -> Response {
     let value = HeaderValue::from_str(as_of).expect("base64 is visible ASCII");
     response.headers_mut().insert(AS_OF, value);
     response

@@ -88,6 +88,15 @@ struct VoidsIn {
     reason: Option<String>,
 }
 
+/// An item of a request to void many billables.
+#[derive(Debug)]
+struct WantedVoid {
+    /// The id as it was sent.
+    input: String,
+    id: Uuid,
+    reason: Option<Text>,
+}
+
 /// Voids many billables. Each has an outcome; repeating the request, also after a failure in the middle
 /// of it, changes nothing that was done.
 pub(in crate::api) async fn void_billables(
@@ -103,18 +112,22 @@ pub(in crate::api) async fn void_billables(
         body::read(&head.headers, body, &app.budget, caller.client(), limit).await?;
     let wanted = parse_voids(&head, &bytes)?;
     let now = app.trust.now()?;
-    let caller = caller.renewed(&app.tokens, now)?;
+    let mut caller = caller.renewed(&app.tokens, now)?;
     let permit = app.reads.acquire(caller.client()).await?;
     // Each billable once, with the first reason.
     let mut seen = HashSet::new();
-    let distinct: Vec<_> = wanted.iter().filter(|(id, _)| seen.insert(*id)).collect();
+    let distinct = wanted.iter().filter(|void| seen.insert(void.id));
+    let distinct: Vec<_> = distinct.collect();
     let mut outcomes = HashMap::new();
     for some in distinct.chunks(TOGETHER) {
+        // The token may have been revoked since the last ones.
+        caller = caller.renewed(&app.tokens, app.trust.now()?)?;
+        caller.require(Scope::Bill)?;
         let own = own_of(&app, &caller, some).await?;
-        let voids = some.iter().filter(|(id, _)| own.contains(id));
-        let voids = voids.map(|(id, reason)| Void {
-            billable_id: *id,
-            reason: reason.clone(),
+        let voids = some.iter().filter(|void| own.contains(&void.id));
+        let voids = voids.map(|void| Void {
+            billable_id: void.id,
+            reason: void.reason.clone(),
             client: caller.client().clone(),
             at: now,
             accounts: caller.accounts(),
@@ -127,23 +140,23 @@ pub(in crate::api) async fn void_billables(
     }
     let outcomes: Vec<_> = wanted
         .into_iter()
-        .map(|(id, _)| {
-            let outcome = outcomes.get(&id).copied().unwrap_or("missing");
+        .map(|void| {
+            let outcome = outcomes.get(&void.id).copied().unwrap_or("missing");
             // A further item of the same billable changes nothing.
             outcomes
-                .entry(id)
+                .entry(void.id)
                 .and_modify(|outcome| *outcome = "replayed");
-            (id, outcome)
+            (void.input, outcome)
         })
         .collect();
     let format = response_format.format;
     let items = outcomes
         .into_iter()
         .enumerate()
-        .map(move |(index, (id, outcome))| {
+        .map(move |(index, (input, outcome))| {
             let _held = (&permit, &claim);
             let members = vec![
-                ("input", Value::text(Some(id.to_string()))),
+                ("input", Value::text(Some(input))),
                 ("outcome", Value::text(Some(outcome))),
             ];
             Record::new("Decided", members).write_item(format, index == 0)
@@ -156,15 +169,15 @@ pub(in crate::api) async fn void_billables(
 async fn own_of(
     app: &App,
     caller: &Caller,
-    wanted: &[&(Uuid, Option<Text>)],
+    wanted: &[&WantedVoid],
 ) -> Result<HashSet<Uuid>, ApiError> {
     let Some(accounts) = caller.accounts() else {
-        return Ok(wanted.iter().map(|(id, _)| *id).collect());
+        return Ok(wanted.iter().map(|void| void.id).collect());
     };
     let accounts: Vec<_> = accounts.iter().map(String::as_str).collect();
     let ids: BTreeSet<_> = wanted
         .iter()
-        .map(|(id, _)| (partition_of(*id, app.log.partitions), *id))
+        .map(|void| (partition_of(void.id, app.log.partitions), void.id))
         .collect();
     let ids: Vec<_> = ids.into_iter().collect();
     let own = app.store.entries_find_of(&ids, &accounts).await?;
@@ -175,7 +188,7 @@ async fn own_of(
 }
 
 /// Parses ids with a reason, as JSON, or as CSV with a reason in each row.
-fn parse_voids(head: &Parts, bytes: &[u8]) -> Result<Vec<(Uuid, Option<Text>)>, ApiError> {
+fn parse_voids(head: &Parts, bytes: &[u8]) -> Result<Vec<WantedVoid>, ApiError> {
     let rows: Vec<(String, Option<String>)> = if body::is_in(head, bytes, Format::Csv) {
         let text = std::str::from_utf8(formats::trimmed(bytes));
         let text = text.map_err(|_| ApiError::Malformed("the CSV is not UTF-8".to_owned()))?;
@@ -189,7 +202,7 @@ fn parse_voids(head: &Parts, bytes: &[u8]) -> Result<Vec<(Uuid, Option<Text>)>, 
         } = body::json_of(bytes)?;
         ids.into_iter().map(|id| (id, reason.clone())).collect()
     } else {
-        return Err(ApiError::UnsupportedMediaType);
+        return Err(ApiError::NotJson);
     };
     if rows.is_empty() {
         return Err(ApiError::missing("Ids"));
@@ -198,29 +211,24 @@ fn parse_voids(head: &Parts, bytes: &[u8]) -> Result<Vec<(Uuid, Option<Text>)>, 
         return Err(ApiError::TooManyItems);
     }
     let (mut wanted, mut errors) = (Vec::with_capacity(rows.len()), Vec::new());
-    for (index, (id, reason)) in rows.into_iter().enumerate() {
+    for (index, (input, reason)) in rows.into_iter().enumerate() {
         let mut add = |name, code, message| {
             errors.push(ItemError {
                 index,
                 name,
                 code,
                 message,
-            })
+            });
         };
-        let id: Option<Uuid> = id.trim().parse().ok();
+        let id = input.trim().parse().ok();
         if id.is_none() {
-            add(
-                "Id",
-                Code::Predicate,
-                "the id is not that of a billable".to_owned(),
-            );
+            let message = "the id is not a UUID".to_owned();
+            add("Id", Code::Predicate, message);
         }
         let reason = reason.filter(|reason| !reason.trim().is_empty());
-        let reason = reason
-            .map(|reason| Text::named("reason", reason))
-            .transpose();
-        match (id, reason) {
-            (Some(id), Ok(reason)) => wanted.push((id, reason)),
+        let reason = reason.map(|reason| Text::named("reason", reason));
+        match (id, reason.transpose()) {
+            (Some(id), Ok(reason)) => wanted.push(WantedVoid { input, id, reason }),
             (_, Err((code, message))) => add("Reason", code, message),
             (None, Ok(_)) => {}
         }

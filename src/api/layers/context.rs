@@ -171,7 +171,13 @@ const MAX_NAME: usize = 64;
 fn file_name(route: &'static str, query: &str) -> String {
     let what = match route {
         routes::BILLING => "billing",
+        routes::CHECK => "check",
+        routes::HISTORY => "history",
         routes::LOG => "log",
+        routes::REFUSALS => "refusals",
+        routes::SESSION => "session",
+        routes::VOIDS => "voids",
+        // By name it is the operation's, as in ServiceStack.
         other => match other.strip_prefix("/api/") {
             Some(name) => name.trim_end_matches("[]"),
             None => "billables",
@@ -181,10 +187,14 @@ fn file_name(route: &'static str, query: &str) -> String {
     let given = |name| query.get(name).filter(|text| !text.is_empty());
     // A timestamp's day is enough.
     let day = |one, other| given(one).or(given(other)).and_then(|text| text.get(..10));
+    let (first, last) = (day("startDate", "from"), day("endDate", "to"));
+    let open = match (first, last) {
+        (Some(_), None) => Some("from"),
+        (None, Some(_)) => Some("until"),
+        _ => None,
+    };
     let whose = [given("accountId"), given("customerId")];
-    let parts = whose
-        .into_iter()
-        .chain([day("startDate", "from"), day("endDate", "to")]);
+    let parts = whose.into_iter().chain([open, first, last]);
     let mut name = what.to_owned();
     for part in parts.flatten() {
         // Ids may have any character, and a file name and a header only these.

@@ -23,6 +23,13 @@ const NEXT_CURSOR: Member = header(
     "The value for the parameter after of the next request, also in csv and ndjson",
 )
 .required();
+const STATED_CUT: Member = header(
+    "As-Of",
+    MemberKind::String,
+    "AQzR7dZ2PZ0",
+    "The cut of the log that the response is of",
+)
+.required();
 const AS_OF: Member = query("asOf", MemberKind::String, "", "");
 const EXCEL: Member = query(
     "excel",
@@ -137,13 +144,7 @@ pub(super) static LIST_BILLABLES: Operation = Operation {
                 "row-count, content-sha256",
                 "The trailers at the end of an export",
             ),
-            header(
-                "As-Of",
-                MemberKind::String,
-                "AQzR7dZ2PZ0",
-                "The cut of the log that the list or export is of",
-            )
-            .required(),
+            STATED_CUT,
         ],
     }],
     errors: &[
@@ -271,7 +272,12 @@ pub(super) static GET_BILLING: Operation = Operation {
             "The totals at this cut of the log, which another list, total or page of the log has stated",
         ),
     ],
-    answers: &[ok(Body::One(&objects::BILLING_INFO), "The totals")],
+    answers: &[Answer {
+        status: 200,
+        when: "The totals",
+        body: Body::One(&objects::BILLING_INFO),
+        headers: &[STATED_CUT],
+    }],
     errors: &[
         ALWAYS,
         WITH_TOKEN,

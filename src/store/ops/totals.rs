@@ -72,7 +72,7 @@ const BEHIND: &str = "select log_heads.partition from log_heads
      join watermarks on watermarks.partition = log_heads.partition
      where watermarks.position < log_heads.next_position - 1 order by log_heads.partition";
 
-/// The number of entries up to which they are read without looking for fewer: some 50 ms.
+/// The number of entries of an account that are read however few are between: some 50 ms.
 const FEW: i64 = 50_000;
 
 pub(in crate::store) const WATERMARKS: &str = "select partition, position from watermarks";
@@ -248,10 +248,11 @@ async fn choose<D: Dialect>(
 ) -> Result<TotalsSource, StoreError> {
     let ends = cut.iter().zip(watermarks);
     let between: i64 = ends.map(|(cut, watermark)| (cut - watermark).abs()).sum();
-    // Few entries are not worth the question.
+    // The clock must not tell a limited caller how much others wrote, so the account's own entries
+    // decide.
     let account = wanted
         .account
-        .filter(|_| between > FEW && wanted.cut.is_some());
+        .filter(|_| between > 0 && wanted.cut.is_some());
     let of_account = match account {
         None => i64::MAX,
         Some(account) => {
@@ -267,7 +268,7 @@ async fn choose<D: Dialect>(
     if wanted.cut.is_some() && between.min(of_account) > MAX_READ {
         return Err(StoreError::TooMuch);
     }
-    Ok(if of_account < between {
+    Ok(if of_account <= FEW.max(between) {
         TotalsSource::Account
     } else {
         TotalsSource::Buckets
