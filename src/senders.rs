@@ -28,7 +28,7 @@ use memchr::memmem::Finder;
 use crate::billable::RawValue;
 use crate::formats::{BodyFormat, Format, ReadError};
 use address::Address;
-pub use documents::value_at;
+pub use documents::{has_rest, value_at};
 pub use file::{Example, Expected, Handshake, Kind, Reply};
 pub use mapping::{profile_of, profile_of_file};
 pub use page::Values;

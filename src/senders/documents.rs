@@ -131,6 +131,25 @@ pub(super) fn xml(source: &Source, text: &str) -> Found {
 
 /// Whether a line behind the first begins like a document: with a declaration, or the root's tag.
 fn has_another(text: &str) -> bool {
+    let (root, body) = root_of(text);
+    let mut lines = body.lines().skip(1).map(str::trim_start);
+    lines.any(|line| {
+        let rest = line.strip_prefix(root).filter(|_| root.len() > 1);
+        let is_root = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '>']));
+        is_root || line.starts_with("<?xml")
+    })
+}
+
+/// Whether something follows the end of an XML document in a file.
+pub fn has_rest(text: &str) -> bool {
+    let (root, body) = root_of(text);
+    let close = format!("</{}>", root.trim_start_matches('<'));
+    let rest = body.split_once(&close).map_or("", |(_, rest)| rest);
+    !rest.trim().is_empty()
+}
+
+/// Returns the start of the root's tag, such as `<cdr`, and what begins with it.
+fn root_of(text: &str) -> (&str, &str) {
     let mut body = text.trim_start();
     if body.starts_with("<?") {
         body = body
@@ -139,13 +158,7 @@ fn has_another(text: &str) -> bool {
             .trim_start();
     }
     let end = body.find(|c: char| c.is_ascii_whitespace() || matches!(c, '>' | '/'));
-    let root = &body[..end.unwrap_or(body.len())];
-    let mut lines = body.lines().skip(1).map(str::trim_start);
-    lines.any(|line| {
-        let rest = line.strip_prefix(root).filter(|_| root.len() > 1);
-        let is_root = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '>']));
-        is_root || line.starts_with("<?xml")
-    })
+    (&body[..end.unwrap_or(body.len())], body)
 }
 
 /// Reads CSV: each row is a record, and several are a batch.

@@ -84,26 +84,31 @@ on_both_databases!(
     }
 );
 
-/// One billable of each of 130,000 customers of the account m, on the 2nd of March.
-async fn insert_customers(database: &Database) {
+/// As many billables of the account m as there are positions, each of another customer, on the 2nd of
+/// March.
+pub(crate) async fn insert_customers(database: &Database, first: i64, last: i64) {
     let (id, numbers) = if database.is_postgres() {
         (
             "('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid",
-            "generate_series(1::bigint, 130000) as made (n)",
+            format!("generate_series({first}::bigint, {last}) as made (n)"),
         )
     } else {
+        let next = format!("select n + 1 from made where n < {last}");
         (
             "unhex(printf('00000000000070008000%012x', n))",
-            "(with recursive made (n) as (values (1) union all select n + 1 from made where n < 130000) select n from made)",
+            format!(
+                "(with recursive made (n) as (values ({first}) union all {next}) select n from made)"
+            ),
         )
     };
+    let head = last + 1;
     database
         .execute_owned(format!(
             "insert into entries (partition, position, kind, billable_id, account_id, customer_id,
                  billed_account_id, billed_customer_id, occurred_at, recorded_at, client)
              select 0, n, 1, {id}, 'm', 'c' || n, 'm', 'c' || n, 1772409600000000, 1772409600000000, 'many'
              from {numbers};
-             update log_heads set next_position = 130001"
+             update log_heads set next_position = {head}"
         ))
         .await;
 }
@@ -114,7 +119,7 @@ on_both_databases!(
     async |database: Database| {
         let (store, _) = database.store().await;
         store.close().await;
-        insert_customers(&database).await;
+        insert_customers(&database, 1, 130_000).await;
         let server = Server::start(&database).await;
         let client = server.client();
         let report = |account: &str, call: &str| json!({"accountId": account, "customerId": "x", "callSid": call, "occurredAt": "2026-03-02T12:00:00Z"});

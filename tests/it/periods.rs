@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::billing::until_rolled;
+use crate::billing::{insert_customers, until_rolled};
 use crate::import_export::{call, output, void};
 use crate::support::client::{Reply, send};
 use crate::support::server::token;
@@ -399,7 +399,7 @@ on_both_databases!(
         }
         assert_eq!(before[0].as_array().unwrap().len(), 3);
         drop(server);
-        insert_many(&database).await;
+        insert_customers(&database, 100, 60_100).await;
         let server = Server::start(&database).await;
         let client = server.client();
         let void = json!({"accountId": "a", "customerId": "c1", "callSid": "late", "occurredAt": "2026-03-01T12:00:00Z"});
@@ -416,27 +416,3 @@ on_both_databases!(
         assert_eq!(now["unattributedCount"], 0);
     }
 );
-
-/// 60,000 billables of the account m.
-async fn insert_many(database: &Database) {
-    let (id, numbers) = if database.is_postgres() {
-        (
-            "('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid",
-            "generate_series(100::bigint, 60100) as made (n)",
-        )
-    } else {
-        (
-            "unhex(printf('00000000000070008000%012x', n))",
-            "(with recursive made (n) as (values (100) union all select n + 1 from made where n < 60100) select n from made)",
-        )
-    };
-    database
-        .execute_owned(format!(
-            "insert into entries (partition, position, kind, billable_id, account_id, customer_id,
-                 billed_account_id, billed_customer_id, occurred_at, recorded_at, client)
-             select 0, n, 1, {id}, 'm', 'c', 'm', 'c', 1772409600000000, 1772409600000000, 'many'
-             from {numbers};
-             update log_heads set next_position = 60101"
-        ))
-        .await;
-}

@@ -123,7 +123,7 @@ impl FileReader {
                 Ok(Some(vec![event]))
             }
             (Reads::Documents(profile), _) => {
-                if self.format == FileFormat::Xml && has_another(&row.text) {
+                if self.format == FileFormat::Xml && senders::has_rest(&row.text) {
                     return Err(
                         "the XML has more than one document: put each into a file".to_owned()
                     );
@@ -298,24 +298,6 @@ fn described(args: &FileArgs, mapping: &Mapping, rows: &FileRows) -> Vec<String>
         said.push("no occurredAt, so the time of the import".to_owned());
     }
     said
-}
-
-/// Whether something follows the end of an XML document.
-fn has_another(text: &str) -> bool {
-    let mut body = text.trim_start();
-    if body.starts_with("<?") {
-        body = body
-            .split_once("?>")
-            .map_or("", |(_, body)| body)
-            .trim_start();
-    }
-    let end = body.find(|c: char| c.is_ascii_whitespace() || matches!(c, '>' | '/'));
-    let Some(root) = body[..end.unwrap_or_default()].strip_prefix('<') else {
-        return false;
-    };
-    let close = format!("</{root}>");
-    let rest = body.split_once(&close).map_or("", |(_, rest)| rest);
-    !rest.trim().is_empty()
 }
 
 /// Writes a number of rows with a comma between groups of three digits.
