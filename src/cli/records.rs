@@ -21,7 +21,7 @@ use self::layout::{Layout, Wanted};
 use self::raw::{RawRow, RawRows, Split, json_split};
 pub(super) use self::reader::{FileReader, Mapping, trimmed};
 pub(super) use self::row::{Named, Row, Unreadable};
-use crate::formats::csv::{MAX_COLUMNS, Splitter, unguarded};
+use crate::formats::csv::{MAX_COLUMNS, Splitter, unguard};
 use crate::formats::lossless::Decoder;
 use crate::telemetry::print_line;
 
@@ -287,12 +287,7 @@ impl FileRows {
         {
             *first = rest.to_owned();
         }
-        for cell in &mut cells {
-            if unguarded(cell).len() < cell.len() {
-                *cell = unguarded(cell).to_owned();
-            }
-        }
-        Ok(cells)
+        Ok(cells.into_iter().map(unguard).collect())
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) use read::RowReader;
 pub use read::columns;
 pub(super) use read::read;
 pub use split::Splitter;
-pub use write::{header, unguarded};
+pub use write::{header, unguard};
 pub(super) use write::{write, write_row};
 
 /// What makes a spreadsheet read a file as UTF-8.

@@ -9,7 +9,7 @@ use super::source::Source;
 use super::tree::Tree;
 use super::xml::{Element, elements};
 use crate::billable::RawValue;
-use crate::formats::csv::{MAX_COLUMNS, RowReader, unguarded};
+use crate::formats::csv::{MAX_COLUMNS, RowReader, unguard};
 use crate::formats::json::malformed;
 use crate::formats::json::visit::{UpTo, raw_value};
 use crate::formats::lossless;
@@ -184,7 +184,7 @@ pub(super) fn csv(source: &Source, text: &str) -> Found {
         }
         let cell = |column: &Option<usize>| {
             let text = cells.get((*column)?)?;
-            Some(lossless::restore(unguarded(text).to_owned()))
+            Some(lossless::restore(unguard(text.clone())))
         };
         values.push(columns.iter().map(cell).collect());
     }

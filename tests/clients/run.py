@@ -143,7 +143,11 @@ equal(type(billable), Billable, "an item")
 equal((billable.state, billable.occurred_at, billable.billed_account_id), ("unattributed", occurred_at, None), "an item")
 equal(items_between("2026-04-01T00:00:00Z", None)[0], [], "from")
 equal(items_between(None, "2026-03-01T00:00:00Z")[0], [], "to")
-equal(client().get(GetBillable(id=billable.id)), billable, "GetBillable")
+# Only one billable says who reported it.
+one = client().get(GetBillable(id=billable.id))
+equal(type(one.client), str, "GetBillable")
+one.client = None
+equal(one, billable, "GetBillable")
 checked = client().post(CheckBillables(call_sids=["py-round", "py-none"], ids=[billable.id]))
 equal([item.state for item in checked.items], ["present", "missing", "present"], "CheckBillables")
 equal(checked.items[0].ids, [billable.id], "CheckBillables")

@@ -1,6 +1,6 @@
 //! Parses CSV into reports.
 
-use super::{MAX_COLUMNS, Splitter, unguarded};
+use super::{MAX_COLUMNS, Splitter, unguard};
 use crate::billable::{Field, RawReport, RawValue};
 use crate::formats::document::{Document, Item, Items, Unread};
 use crate::formats::{MAX_ITEMS, ReadError};
@@ -33,7 +33,7 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
         let mut report = RawReport::default();
         for (cell, column) in cells.into_iter().zip(&columns) {
             if let Some(field) = column {
-                let cell = unguarded(&cell).to_owned();
+                let cell = unguard(cell);
                 report.set(*field, (!cell.is_empty()).then_some(RawValue::Text(cell)));
             }
         }
@@ -73,7 +73,7 @@ pub fn columns<const N: usize>(
         if found.len() == MAX_ITEMS {
             return Err(ReadError::TooManyItems);
         }
-        let cell = |column: Option<usize>| Some(unguarded(cells.get(column?)?).to_owned());
+        let cell = |column: Option<usize>| Some(unguard(cells.get(column?)?.clone()));
         found.push(columns.map(|column| cell(column).filter(|cell| !cell.trim().is_empty())));
     }
     Ok(found)

@@ -163,12 +163,12 @@ impl Splitter {
 
     fn end_cell(&mut self) {
         let start = self.ends.last().copied().unwrap_or_default();
-        let cell = self.bytes.get(start..).unwrap_or_default();
-        // Nobody can tell whether the quotes belong to the value.
-        let is_unclear =
-            cell.first() == Some(&b' ') && cell.trim_ascii_start().first() == Some(&b'"');
-        if is_unclear && !std::mem::take(&mut self.is_quoted) {
-            self.fail("has a blank before an opening quote");
+        if !self.is_quoted && self.bytes.get(start) == Some(&b' ') {
+            let cell = self.bytes[start..].trim_ascii_start();
+            // Nobody can tell whether the quotes belong to the value.
+            if cell.first() == Some(&b'"') {
+                self.fail("has a blank before an opening quote");
+            }
         }
         self.is_quoted = false;
         if self.fault.is_none() {

@@ -3,9 +3,17 @@
 use crate::formats::value::{Value, pascal};
 
 /// Removes the guard from a cell, if it has one.
-pub fn unguarded(cell: &str) -> &str {
+fn unguarded(cell: &str) -> &str {
     let guarded = cell.strip_prefix('\'').filter(|rest| needs_guard(rest));
     guarded.unwrap_or(cell)
+}
+
+/// Works like [`unguarded`], for a cell that is kept.
+pub fn unguard(cell: String) -> String {
+    match unguarded(&cell) {
+        rest if rest.len() < cell.len() => rest.to_owned(),
+        _ => cell,
+    }
 }
 
 /// Whether a string needs the guard: it begins with `'`, or like a formula after characters that a
