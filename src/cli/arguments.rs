@@ -48,7 +48,7 @@ pub(super) struct PeriodArgs {
 
 impl PeriodArgs {
     /// # Errors
-    /// A day is none, or the last is before the first.
+    /// A day is not a date, or the last is before the first.
     pub(super) fn period(&self) -> Result<Period, Failure> {
         let (first, last) = (self.start_date.as_deref(), self.end_date.as_deref());
         if first.is_none() && last.is_none() {

@@ -74,6 +74,7 @@ impl Args {
             }
         }
         mapping.key.clone_from(&key);
+        mapping.is_import = true;
         for (column, _) in &values {
             match column {
                 Column::Field(Field::CallSid) | Column::Key => {

@@ -27,7 +27,7 @@ impl ImportCounts {
         }
         if self.ambiguous > 0 {
             print_line(&format!(
-                "{} row(s) have a local time that the clocks of the time zone show twice or never; the earlier time, or the one an hour later, was taken",
+                "{} row(s) have a local time that the clocks of the time zone show twice or never: the first of two was taken, and for none the time after the gap",
                 self.ambiguous
             ));
         }

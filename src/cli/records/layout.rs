@@ -52,7 +52,7 @@ impl Layout {
     /// the header, unless the command line says otherwise.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read, or several separators fit equally well.
     pub(super) fn of(
         path: &Path,
         format: FileFormat,
@@ -179,7 +179,7 @@ pub(super) fn is_separator(byte: u8) -> bool {
     byte == b'\t' || (byte.is_ascii_graphic() && !byte.is_ascii_alphanumeric() && byte != b'"')
 }
 
-/// Returns the first rows of a sample, as far as they are complete. A row that is no CSV has no cells.
+/// Returns the first rows of a sample, as far as they are complete. A row that is not CSV has no cells.
 fn rows(sample: &[u8], separator: u8) -> Vec<Vec<String>> {
     let mut splitter = Splitter::new(MAX_COLUMNS).separated_by(separator);
     let (mut rest, mut rows) = (sample, Vec::new());

@@ -25,6 +25,8 @@ pub(in crate::cli) struct Mapping {
     pub(in crate::cli) fields: Vec<(Field, String)>,
     /// The column of the idempotency key.
     pub(in crate::cli) key: Option<String>,
+    /// Whether the rows are stored, and not only compared.
+    pub(in crate::cli) is_import: bool,
     /// The fields that have the same value in every row.
     pub(in crate::cli) set: Vec<Field>,
     pub(in crate::cli) time_format: Option<String>,
@@ -115,7 +117,7 @@ impl FileReader {
     /// Reads the events of a row with the profile; `None` if rows are read by our own names.
     ///
     /// # Errors
-    /// The row is none that is read. The message is a sentence.
+    /// The profile does not read the row. The message is a sentence.
     pub(in crate::cli) fn events(&self, row: &Row) -> Result<Option<Vec<Event>>, String> {
         match (&self.reads, &row.cells) {
             (Reads::Table(table), Some(cells)) => {
@@ -294,7 +296,7 @@ fn described(args: &FileArgs, mapping: &Mapping, rows: &FileRows) -> Vec<String>
             .iter()
             .map(|condition| format!("where {condition:?}")),
     );
-    if rows.header().is_some() && !is_timed {
+    if mapping.is_import && rows.header().is_some() && !is_timed {
         said.push("no occurredAt, so the time of the import".to_owned());
     }
     said

@@ -55,7 +55,7 @@ impl Row {
     /// Returns the value of a column, or at an address in JSON.
     ///
     /// # Errors
-    /// The row is none that has such values. The message is a sentence.
+    /// The row is malformed, or has the column twice. The message is a sentence.
     pub(in crate::cli) fn value_at(&self, at: &str) -> Result<Option<RawValue>, String> {
         if self.cells.is_none() && at.starts_with('/') {
             return senders::value_at(&self.text, at);

@@ -57,7 +57,7 @@ pub(super) static VOID_BILLABLES: Operation = Operation {
     section: Section::Deciding,
     summary: "Void up to 10,000 billables",
     notes: &[
-        "If an id is none, or a reason cannot be stored, nothing is voided and all such items are listed. Otherwise each item has an outcome: voided, replayed (it was voided before, with its first reason) or missing. After a 503 some may be voided; the same request again voids the others.",
+        "If an id is not a UUID, or a reason cannot be stored, nothing is voided and all such items are listed. Otherwise each item has an outcome: voided, replayed (it was voided before, with its first reason) or missing. After a 503 some may be voided; the same request again voids the others.",
         "The body may also be CSV with the columns id and reason.",
     ],
     access: Access::Scope(Scope::Bill),
