@@ -53,6 +53,9 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How long a try to copy the WAL waits for readers. Other writers wait meanwhile.
 const ANCHOR_TIMEOUT: Duration = Duration::from_millis(250);
 
+/// The number of times that a starting server looks for a moment at which no other one starts.
+const GENERATION_TRIES: usize = 8;
+
 /// The number of SQLite's steps between two looks at whether a read must end.
 const STEPS: i32 = 10_000;
 
@@ -203,28 +206,48 @@ impl Backend<Sqlite> {
     }
 
     /// Gives the WAL and the file a new generation, by which the next start knows that they belong
-    /// together.
+    /// together. The file always has the generation in the WAL or the one before it, also while
+    /// several servers start: each update names the generation that it follows.
     pub(super) async fn generation_begin(&self, fresh: i64) -> Result<(), StoreError> {
-        // Without the present generation, the next start could not tell: the old one stays then.
         let path = self.connector.options.get_filename();
-        let Ok(in_file) = tail::generation_in_file(path).await else {
-            return Ok(());
-        };
+        for _ in 0..GENERATION_TRIES {
+            // Without the present generation, the next start could not tell: the old one stays
+            // then.
+            let Ok(in_file) = tail::generation_in_file(path).await else {
+                return Ok(());
+            };
+            let begin = "update log_heads set generation = $1, previous_generation = $2
+                 where generation = $2";
+            let is_begun = self.generation_update(begin, fresh, in_file).await?;
+            let is_copied = self.connector.files.copy_now().await?;
+            if is_begun && is_copied {
+                let settle = "update log_heads set previous_generation = $1
+                     where generation = $1 and previous_generation = $2";
+                self.generation_update(settle, fresh, in_file).await?;
+            }
+            // The file had an older generation than the WAL, and has the same one now.
+            if is_begun || !is_copied {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether the head was as `statement` says.
+    async fn generation_update(
+        &self,
+        statement: &'static str,
+        fresh: i64,
+        in_file: i64,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
-        query::<Sqlite>("update log_heads set generation = $1, previous_generation = $2")
+        let updated = query::<Sqlite>(statement)
             .bind(fresh)
             .bind(in_file)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        if self.connector.files.copy_now().await? {
-            let mut transaction = self.begin().await?;
-            query::<Sqlite>("update log_heads set previous_generation = generation")
-                .execute(&mut *transaction)
-                .await?;
-            transaction.commit().await?;
-        }
-        Ok(())
+        Ok(updated > 0)
     }
 
     /// Copies the WAL into the database if a write failed or if its name was removed.

@@ -9,6 +9,7 @@ use billables::token::Secret;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -300,6 +301,31 @@ async fn concurrent_opens_of_a_file_that_is_not_yet_in_wal_mode_all_succeed() {
             .collect();
         for opening in opening {
             opening.await.unwrap().unwrap().close().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_file_on_which_several_servers_begin_is_never_taken_for_another_ones() {
+    let database = Database::sqlite();
+    database.migrate();
+    let begin = async |url: String| {
+        let store = Store::open(&url, 1).await.unwrap();
+        for _ in 0..300 {
+            store.generation_begin().await.unwrap();
+        }
+        store.close().await;
+    };
+    let mut servers = JoinSet::new();
+    for _ in 0..4 {
+        servers.spawn(begin(database.url().to_owned()));
+    }
+    // Each look is that of another server that starts meanwhile.
+    while !servers.is_empty() {
+        let store = Store::open(database.url(), 1).await.unwrap();
+        store.close().await;
+        while let Some(begun) = servers.try_join_next() {
+            begun.unwrap();
         }
     }
 }

@@ -119,26 +119,29 @@ pub(super) async fn generation_in_file(path: &Path) -> Result<i64, sqlx::Error> 
     Ok(found.map_or(0, |(generation, _)| generation))
 }
 
-/// Returns whether the file has the generation of the WAL, or the one before it. Looks again if not:
-/// a server may be starting at this moment.
+/// Returns whether the file has the generation of the WAL, or the one before it. Looks again for as
+/// long as servers start, which change both.
 async fn have_same_generation(
     connection: &mut SqliteConnection,
     path: &Path,
 ) -> Result<bool, sqlx::Error> {
-    for _ in 0..3 {
+    let mut seen = None;
+    loop {
         let found: Option<(i64, i64)> = sqlx::query_as(GENERATIONS)
             .fetch_optional(&mut *connection)
             .await?;
-        // If the file cannot be read without its WAL, the other checks decide.
-        let (Some((generation, previous)), Ok(in_file)) = (found, generation_in_file(path).await)
-        else {
+        let Some((generation, previous)) = found else {
             return Ok(true);
         };
-        if in_file == generation || in_file == previous {
-            return Ok(true);
+        if seen == found {
+            return Ok(false);
+        }
+        match generation_in_file(path).await {
+            Ok(in_file) if in_file != generation && in_file != previous => seen = found,
+            // If the file cannot be read without its WAL, the other checks decide.
+            _ => return Ok(true),
         }
     }
-    Ok(false)
 }
 
 /// Returns what is wrong with the end of the log, if anything is.
