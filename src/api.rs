@@ -32,7 +32,7 @@ use error::ApiError;
 pub use handlers::docs::Scheme;
 use handlers::refusals::list_refusals;
 use handlers::{
-    billables, billing, check, docs, feed, health, list, metrics, report, sessions, void,
+    accounts, billables, billing, check, docs, feed, health, list, metrics, report, sessions, void,
 };
 use layers::context;
 pub use layers::context::{Cut, FirstByte};
@@ -77,6 +77,8 @@ impl App {
                 routes::SESSION,
                 get(sessions::get_session).put(sessions::attribute_session),
             )
+            .route(routes::SESSIONS, get(sessions::list_sessions))
+            .route(routes::ACCOUNTS, get(accounts::list_accounts))
             .route(routes::BILLING, get(billing::get_billing))
             .route(routes::LOG, get(feed::read_log))
             .route(routes::REFUSALS, get(list_refusals));
@@ -91,6 +93,8 @@ impl App {
             .route(routes::CHECK_BILLABLES, post(check::check_billables))
             .route(routes::ATTRIBUTE_SESSION, put(sessions::attribute_session))
             .route(routes::GET_SESSION, get(sessions::get_session))
+            .route(routes::LIST_SESSIONS, get(sessions::list_sessions))
+            .route(routes::LIST_ACCOUNTS, get(accounts::list_accounts))
             .route(routes::GET_BILLING, get(billing::get_billing))
             .route(routes::READ_LOG, get(feed::read_log))
             .route(routes::LIST_REFUSALS, get(list_refusals));

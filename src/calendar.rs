@@ -32,6 +32,12 @@ impl Zone {
         &self.name
     }
 
+    /// The day of an instant in microseconds since 1970, as `YYYY-MM-DD`.
+    pub fn day_of(&self, micros: i64) -> String {
+        let instant = jiff::Timestamp::from_microsecond(micros).unwrap_or_default();
+        self.zone.to_datetime(instant).date().to_string()
+    }
+
     /// The first instant of a day. A day that the zone skips begins where the next one does.
     fn start_of(&self, date: Date) -> i64 {
         let zoned = self.zone.to_ambiguous_zoned_datetime(date.at(0, 0, 0, 0));

@@ -54,13 +54,14 @@ pub use clock::ClockReference;
 pub use error::{OpenError, StoreError};
 pub use ops::append::Origin;
 pub use ops::calls::CallLookup;
+pub use ops::derived::{AccountRow, DerivedPage, UndecidedLookup, UndecidedRow};
 pub use ops::feed::{AccountFilter, PositionRange};
 pub use ops::insertion::Appended;
 pub use ops::scan::{Scan, ScanIndex};
 pub use ops::state::{LogState, PoolState};
 pub use ops::totals::{
-    BucketRange, Compared, Level, QUARTER_HOUR, Totals, TotalsKey, TotalsQuery, TotalsRow,
-    TotalsSource,
+    BucketRange, Compared, ComparedDerived, Level, QUARTER_HOUR, Totals, TotalsKey, TotalsQuery,
+    TotalsRow, TotalsSource,
 };
 pub use ops::verify::{EntryRead, SessionRead};
 pub use ops::void_attribute::{STEP, Voided};

@@ -19,7 +19,7 @@ use crate::store::{
     TotalsSource,
 };
 
-pub use compare::compare;
+pub use compare::{compare, compare_derived};
 pub use roller::{keep_rolling, rebuild};
 pub use watch::keep_watching;
 

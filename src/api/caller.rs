@@ -77,6 +77,11 @@ impl Caller {
         self.grant.accounts.clone()
     }
 
+    /// Whether the token covers an account.
+    pub(super) fn covers(&self, account: &str) -> bool {
+        self.grant.covers(account)
+    }
+
     /// Checks that the token covers the requested account, if there is one.
     pub(super) fn require_account(&self, account: Option<&Text>) -> Result<(), ApiError> {
         if account.is_none_or(|account| self.grant.covers(account.as_str())) {

@@ -97,6 +97,22 @@ impl Cursors {
         Ok((snapshot, after.ok_or(ApiError::InvalidCursor)?))
     }
 
+    /// Creates the cursor of a list in the order of ids, which continues after `id`.
+    pub(super) fn seal_id(&self, list: &[u8], id: &str) -> Result<String, ApiError> {
+        let bytes = [self.log.epoch.as_bytes(), id.as_bytes()].concat();
+        self.seal(&bytes, list)
+    }
+
+    /// Opens a cursor of [`Self::seal_id`].
+    pub(super) fn open_id(&self, list: &[u8], cursor: &str) -> Result<String, ApiError> {
+        let opened = self.open(cursor, list)?;
+        let (epoch, id) = opened.split_at_checked(16).ok_or(ApiError::InvalidCursor)?;
+        if epoch != self.log.epoch.as_bytes() {
+            return Err(ApiError::CursorGone);
+        }
+        String::from_utf8(id.to_vec()).map_err(|_| ApiError::InvalidCursor)
+    }
+
     fn encode(&self, points: &[LogPoint]) -> Vec<u8> {
         let mut bytes = self.log.epoch.as_bytes().to_vec();
         for point in points {

@@ -1,5 +1,6 @@
 //! The handlers of the routes: each reads the input, makes one call and builds the response.
 
+pub(super) mod accounts;
 pub(super) mod billables;
 pub(super) mod billing;
 pub(super) mod check;

@@ -126,7 +126,8 @@ impl Query {
         Days::parse(self.zone(zone)?, first, last).map_err(bad_days)
     }
 
-    fn zone(&self, default: &Zone) -> Result<Zone, ApiError> {
+    /// Returns the time zone of days, `default` if none is given.
+    pub(super) fn zone(&self, default: &Zone) -> Result<Zone, ApiError> {
         let Some(name) = self.get("timeZone") else {
             return Ok(default.clone());
         };

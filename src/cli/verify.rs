@@ -15,8 +15,8 @@ use self::entries::Entries;
 use super::import::client;
 use super::progress::Progress;
 use super::{Failure, open_log};
-use crate::billable::ClientName;
-use crate::store::{Compared, Store, StoreError};
+use crate::billable::{ClientName, Timestamp};
+use crate::store::{Compared, ComparedDerived, Store, StoreError};
 use crate::totals;
 
 /// Maximum number of findings shown. All are counted.
@@ -111,21 +111,16 @@ async fn check_totals(
             starts_at,
             ..
         } = &bucket;
-        let starts = crate::billable::Timestamp::from_micros(*starts_at)
-            .map_or_else(|| starts_at.to_string(), |at| at.to_string());
+        let starts = shown(*starts_at);
         let width = match level {
             1 => "quarter of an hour",
             2 => "day",
             _ => "month",
         };
-        // A total that is too large is the only trace of entries deleted from the log.
-        let is_more = bucket.actual_billables + bucket.actual_voided
-            > bucket.expected_billables + bucket.expected_voided;
-        let remedy = if is_more {
-            "entries may be missing from the log, so compare the log with a backup before you run rebuild-totals"
-        } else {
-            "run rebuild-totals to repair it"
-        };
+        let remedy = remedy(
+            bucket.actual_billables + bucket.actual_voided,
+            bucket.expected_billables + bucket.expected_voided,
+        );
         findings.add(
             format_args!(
                 "the total of the {width} from {starts}, partition {partition}, account {account_id:?}, customer {customer_id:?}"
@@ -136,5 +131,52 @@ async fn check_totals(
             ),
         );
     };
-    totals::compare(store, wrong, |done| progress.at(done, done.min(entries))).await
+    totals::compare(store, wrong, |done| progress.at(done, done.min(entries))).await?;
+    let wrong = |row: ComparedDerived| {
+        let has = |billables: i64, voided: i64| match &*row.table_name {
+            "undecided" => format!("{billables} unattributed"),
+            _ => format!("{billables} billable and {voided} voided"),
+        };
+        let ComparedDerived {
+            table_name,
+            partition,
+            account_id,
+            session_id,
+            starts_at,
+            ..
+        } = &row;
+        let which = if session_id.is_empty() {
+            format!("from {}", shown(*starts_at))
+        } else {
+            format!("session {session_id:?}")
+        };
+        findings.add(
+            format_args!(
+                "the table {table_name}, partition {partition}, account {account_id:?}, {which}"
+            ),
+            format_args!(
+                "it has {} but should have {}; {}",
+                has(row.actual_billables, row.actual_voided),
+                has(row.expected_billables, row.expected_voided),
+                remedy(
+                    row.actual_billables + row.actual_voided,
+                    row.expected_billables + row.expected_voided
+                )
+            ),
+        );
+    };
+    totals::compare_derived(store, wrong).await
+}
+
+fn shown(micros: i64) -> String {
+    Timestamp::from_micros(micros).map_or_else(|| micros.to_string(), |at| at.to_string())
+}
+
+/// A total that is too large is the only trace of entries deleted from the log.
+fn remedy(actual: i64, expected: i64) -> &'static str {
+    if actual > expected {
+        "entries may be missing from the log, so compare the log with a backup before you run rebuild-totals"
+    } else {
+        "run rebuild-totals to repair it"
+    }
 }

@@ -1,8 +1,10 @@
 //! The objects of requests and responses.
 
+mod listing;
 mod running;
 
 use super::types::{Location, Member, MemberKind, Type, always, maybe};
+pub use listing::{ACCOUNT, LIST_OF_ACCOUNT, LIST_OF_UNDECIDED_SESSION, UNDECIDED_SESSION};
 pub use running::{HEALTH, LIST_OF_REFUSAL, READINESS, REFUSAL};
 
 /// The id of the billable in the examples.

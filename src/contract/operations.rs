@@ -2,6 +2,7 @@
 
 mod deciding;
 mod documentation;
+mod listing;
 mod reading;
 mod reporting;
 mod running;
@@ -85,7 +86,7 @@ const OPEN_DEFAULTS: Operation = Operation {
 };
 
 /// Every operation in the order of the documentation, with more specific routes before others.
-pub static OPERATIONS: [&Operation; 25] = [
+pub static OPERATIONS: [&Operation; 27] = [
     &reporting::NEW_BILLABLE,
     &reporting::REPORT_TO_HOOK,
     &reporting::REPORT_TO_HOOK_BY_QUERY,
@@ -94,10 +95,12 @@ pub static OPERATIONS: [&Operation; 25] = [
     &reading::GET_BILLABLE,
     &reading::GET_BILLABLE_HISTORY,
     &reading::GET_BILLING,
+    &listing::LIST_ACCOUNTS,
     &reading::READ_LOG,
     &deciding::VOID_BILLABLES,
     &deciding::VOID_BILLABLE,
     &deciding::ATTRIBUTE_SESSION,
+    &listing::LIST_SESSIONS,
     &reading::GET_SESSION,
     &running::GET_LIVEZ,
     &running::GET_READYZ,

@@ -16,6 +16,8 @@ pub const CHECK: &str = "/billables/check";
 pub const HOOKS: &str = "/billables/in";
 /// A hook: where a sender reports that can set no header.
 pub const HOOK: &str = "/billables/in/{secret}";
+pub const ACCOUNTS: &str = "/accounts";
+pub const SESSIONS: &str = "/sessions";
 pub const SESSION: &str = "/sessions/{sessionId}";
 pub const BILLING: &str = "/billing";
 pub const LOG: &str = "/log";
@@ -30,6 +32,8 @@ pub const CHECK_BILLABLES: &str = "/api/CheckBillables";
 pub const VOID_BILLABLES: &str = "/api/VoidBillables";
 pub const VOID_BILLABLE: &str = "/api/VoidBillable";
 pub const ATTRIBUTE_SESSION: &str = "/api/AttributeSession";
+pub const LIST_ACCOUNTS: &str = "/api/ListAccounts";
+pub const LIST_SESSIONS: &str = "/api/ListSessions";
 pub const GET_SESSION: &str = "/api/GetSession";
 pub const GET_BILLING: &str = "/api/GetBilling";
 pub const READ_LOG: &str = "/api/ReadLog";

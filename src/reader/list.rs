@@ -5,7 +5,7 @@
 //! example, if the account and customer to bill were added later), the others are looked up by id.
 //!
 //! No index has the billables of a call in order of time. They are read in full, at most
-//! [`MAX_OF_CALL`] entries, and sorted.
+//! [`MAX_OF_CALL`] entries, and sorted. So are unattributed billables, as long as they are fewer.
 
 mod read_ahead;
 
@@ -18,7 +18,7 @@ use crate::billable::entry::partition_of;
 use crate::billable::{
     Billable, BillableState, ClientName, Entry, EntryKind, ListKey, LogEntry, Text, Timestamp,
 };
-use crate::store::{CallLookup, LogInfo, Scan, ScanIndex, Store, StoreError};
+use crate::store::{CallLookup, LogInfo, Scan, ScanIndex, Store, StoreError, UndecidedLookup};
 use crate::token::Accounts;
 
 pub use read_ahead::ReadAhead;
@@ -176,6 +176,15 @@ impl List {
         if let Some(call) = &self.filter.call_sid {
             return Ok((self.scan_call(call, after).await?, None));
         }
+        if self.is_of_undecided()
+            && let Some(mut rows) = self.scan_undecided(after).await?
+        {
+            let is_whole = rows.len() <= limit;
+            rows.truncate(limit);
+            let last = rows.last().filter(|_| !is_whole);
+            let end = last.map(|row| row.entry.list_key());
+            return Ok((rows, end));
+        }
         let mut rows: Vec<LogEntry> = Vec::new();
         let mut complete_until: Option<ListKey> = None;
         for (index, accounts) in self.indexes() {
@@ -224,6 +233,28 @@ impl List {
         Ok(rows)
     }
 
+    /// Whether the list has what is unattributed, whatever the session, account and customer.
+    fn is_of_undecided(&self) -> bool {
+        self.filter.state == Some(BillableState::Unattributed)
+            && matches!(*self.indexes(), [(ScanIndex::All, None)])
+    }
+
+    /// Returns the entries of unattributed billables after a key, in the order of [`Self::scan`].
+    /// `None` if there are many: then a scan in order of time finds some soon.
+    async fn scan_undecided(&self, after: ListKey) -> Result<Option<Vec<LogEntry>>, StoreError> {
+        let lookup = UndecidedLookup {
+            from: self.filter.from.unwrap_or(Timestamp::MIN),
+            cut: &self.cut,
+            limit: MAX_OF_CALL,
+        };
+        let rows = self.store.entries_undecided(self.log, &lookup).await?;
+        Ok(rows.map(|mut rows| {
+            rows.retain(|row| row.entry.list_key() < after);
+            sort(&mut rows);
+            rows
+        }))
+    }
+
     /// Returns the accounts that the list is limited to: the filter's or else the reader's.
     fn asked_accounts(&self) -> Option<Vec<&str>> {
         // The caller has checked that a requested account is one of the reader's.
@@ -255,10 +286,9 @@ impl List {
             (Some(session), ..) => return vec![(ScanIndex::Session(session), None)],
             (None, Some(BillableState::Voided), _) => ScanIndex::Voided,
             (None, _, Some(customer)) => ScanIndex::Customer(customer),
-            (None, state, None) => match (account, state) {
-                (Some(account), _) => return vec![(ScanIndex::Account(account), None)],
-                (None, Some(BillableState::Unattributed)) => ScanIndex::WithoutPair,
-                (None, _) => ScanIndex::All,
+            (None, _, None) => match account {
+                Some(account) => return vec![(ScanIndex::Account(account), None)],
+                None => ScanIndex::All,
             },
         };
         vec![(index, self.asked_accounts())]
@@ -269,6 +299,8 @@ impl List {
     async fn assemble(&self, rows: Vec<LogEntry>) -> Result<Vec<Billable>, StoreError> {
         let is_whole = if self.filter.call_sid.is_some() {
             self.asked_accounts().is_none()
+        } else if self.is_of_undecided() {
+            false
         } else {
             let indexes = self.indexes();
             indexes.iter().all(|(index, accounts)| {

@@ -39,8 +39,8 @@ pub trait Dialect: Driver {
     const ENTRY_KEY: &'static str;
     /// The condition for entries of the partition `$1`.
     const OF_PARTITION: &'static str;
-    /// Deletes the buckets of the partition `$1`.
-    const CLEAR_BUCKETS: &'static str;
+    /// The end of a statement that deletes the derived rows of the partition `$1`.
+    const CLEARED: &'static str;
     /// The start of the month of `occurred_at`.
     const MONTH: &'static str;
 
@@ -68,6 +68,9 @@ pub trait Dialect: Driver {
     /// The condition for entries that bill one of the accounts `$parameter`, or name it and bill
     /// none; for all entries if the parameter is null.
     fn of_accounts(parameter: i64) -> Sql;
+
+    /// The condition for a column with one of the accounts `$parameter`, like [`Self::of_accounts`].
+    fn among_accounts(column: &'static str, parameter: i64) -> Sql;
 
     /// The number in the list `$parameter` that belongs to an entry's partition.
     fn at_partition(parameter: i64) -> Sql;

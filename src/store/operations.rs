@@ -4,13 +4,12 @@ use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
 use super::backend::in_time;
-use super::ops::copy::metadata::{ClientCopy, SessionCopy, SessionPairCopy, TokenCopy};
 use super::{
-    Appended, Appender, CallLookup, ClockReference, Compared, EntryRead, LogInfo, LogState,
-    OpenError, PositionRange, Scan, SessionFound, SessionRead, Store, StoreError, TokenFound,
-    Totals, TotalsQuery, Voided,
+    AccountRow, Appended, Appender, CallLookup, ClockReference, DerivedPage, LogInfo, LogState,
+    OpenError, PositionRange, Scan, SessionFound, Store, StoreError, TokenFound, Totals,
+    TotalsQuery, UndecidedLookup, UndecidedRow, Voided,
 };
-use crate::billable::{Attribution, ClientName, Entry, ListKey, LogEntry, Pair, Timestamp, Void};
+use crate::billable::{Attribution, ClientName, Entry, ListKey, LogEntry, Timestamp, Void};
 use crate::token::{Accounts, Client, SecretHash, Token};
 
 /// Calls the database in use, in a span with the operation's name. `$limit` limits the time.
@@ -61,6 +60,8 @@ macro_rules! operations {
         }
     };
 }
+
+mod commands;
 
 /// Sets no limit here: PostgreSQL ends a statement of a pool after 10 s, and the writer limits its
 /// attempts. Commands that read or write much have no limit.
@@ -172,6 +173,32 @@ operations! {
     /// Returns the entry at each (partition, position), or the last one before it if there is one.
     pub async fn entries_at(&self, points: &[(u32, i64)]) -> Result<Vec<LogEntry>, StoreError>;
 
+    /// Returns accounts with what they have, and the account to continue after if there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError::FarBehind`] like [`Self::totals_read`]; so do the next two.
+    pub async fn accounts_page(
+        &self,
+        log: LogInfo,
+        page: &DerivedPage<'_>,
+    ) -> Result<(Vec<AccountRow>, Option<String>), StoreError>;
+
+    /// Returns sessions with billables that bill nobody, and the session to continue after if there
+    /// may be more.
+    pub async fn undecided_page(
+        &self,
+        log: LogInfo,
+        page: &DerivedPage<'_>,
+    ) -> Result<(Vec<UndecidedRow>, Option<String>), StoreError>;
+
+    /// Returns the `recorded` entries without a pair of all sessions that have unattributed billables,
+    /// in no particular order, and perhaps others; `None` if they are too many to be read at once.
+    pub async fn entries_undecided(
+        &self,
+        log: LogInfo,
+        lookup: &UndecidedLookup<'_>,
+    ) -> Result<Option<Vec<LogEntry>>, StoreError>;
+
     /// Returns the decision about a session.
     pub async fn session_find(&self, session_id: &str) -> Result<Option<SessionFound>, StoreError>;
 
@@ -239,120 +266,6 @@ operations! {
     /// Returns the problems that SQLite finds in the file; none for PostgreSQL, which has its own
     /// tools.
     pub async fn file_problems(&self) -> Result<Vec<String>, StoreError>;
-}
-
-// For `billables verify`.
-operations! {
-    Store, by_statement:
-
-    /// Returns a range of a partition in position order, invalid rows included.
-    pub async fn entries_read(&self, range: PositionRange<'_>) -> Result<Vec<EntryRead>, StoreError>;
-
-    /// Returns the rows of these billables, given as (partition, id), in no particular order.
-    pub async fn entries_read_of(&self, ids: &[(u32, Uuid)]) -> Result<Vec<EntryRead>, StoreError>;
-
-    /// Returns the first entries in partitions that the log lacks, as (partition, position).
-    pub async fn entries_strayed(
-        &self,
-        log: LogInfo,
-        limit: i64,
-    ) -> Result<Vec<(i32, i64)>, StoreError>;
-
-    /// Returns the next decisions after a session id, in order of session id.
-    pub async fn sessions_read_after(&self, after: &str) -> Result<Vec<SessionRead>, StoreError>;
-
-    /// Returns the existing decisions about these sessions, in no particular order.
-    pub async fn sessions_read_of(&self, ids: &[&str]) -> Result<Vec<SessionRead>, StoreError>;
-
-    /// Returns a partition's next copies of decisions after a session id, in order of session id.
-    pub async fn pairs_read_after(
-        &self,
-        partition: u32,
-        after: &str,
-    ) -> Result<Vec<(String, Pair)>, StoreError>;
-
-    /// Returns the sessions among `ids` for which a partition has a copy of the decision.
-    pub async fn pairs_read_of(
-        &self,
-        partition: u32,
-        ids: &[&str],
-    ) -> Result<Vec<String>, StoreError>;
-
-    /// Returns the position up to which each partition's entries are in the buckets.
-    pub async fn watermarks(&self, log: LogInfo) -> Result<Vec<i64>, StoreError>;
-
-    /// Returns the first `limit` of the finest buckets in a time range that do not match the log up
-    /// to the watermarks.
-    pub async fn buckets_against_log(
-        &self,
-        from: i64,
-        until: i64,
-        limit: i64,
-    ) -> Result<Vec<Compared>, StoreError>;
-
-    /// Returns the day and month buckets that do not match the sums of the finest ones. The time
-    /// range is one month, or all time before the first month or after the last.
-    pub async fn buckets_against_finer(
-        &self,
-        from: i64,
-        until: i64,
-        limit: i64,
-    ) -> Result<Vec<Compared>, StoreError>;
-
-    /// Skips the first `entries` entries from time `from` on, and returns `occurred_at` of the
-    /// next.
-    pub async fn time_behind(&self, from: i64, entries: i64) -> Result<Option<i64>, StoreError>;
-
-    /// Returns the start times of the first and the last bucket of any width.
-    pub async fn buckets_ends(&self) -> Result<Option<(i64, i64)>, StoreError>;
-}
-
-// For `billables copy`.
-operations! {
-    Store, by_statement:
-
-    /// Returns the log and when it was created, if it exists.
-    pub async fn log_find(&self) -> Result<Option<(LogInfo, Timestamp)>, StoreError>;
-
-    /// Returns whether there are neither entries nor decisions about sessions.
-    pub async fn log_is_empty(&self) -> Result<bool, StoreError>;
-
-    /// Creates this log in an empty database, replacing an empty log if there is one. Its heads are
-    /// at 0 until [`Self::heads_set`].
-    pub async fn log_adopt(&self, log: LogInfo, made_at: Timestamp) -> Result<(), StoreError>;
-
-    /// Sets the last position of each partition.
-    pub async fn heads_set(&self, heads: &[i64]) -> Result<(), StoreError>;
-
-    /// Returns the position of a partition's last entry, regardless of its head; 0 if it has none.
-    pub async fn entries_last(&self, partition: u32) -> Result<i64, StoreError>;
-
-    /// Returns the number of entries.
-    pub async fn entries_count(&self) -> Result<i64, StoreError>;
-
-    /// Inserts entries of another log at their original positions, in one durable transaction.
-    ///
-    /// # Errors
-    /// See [`StoreError`]; an entry that is already stored is refused.
-    pub async fn entries_import(&self, entries: &[LogEntry]) -> Result<(), StoreError>;
-
-    pub(super) async fn cursor_key_find(&self) -> Result<Option<Vec<u8>>, StoreError>;
-    pub(super) async fn cursor_key_set(&self, key: &[u8]) -> Result<(), StoreError>;
-    pub(super) async fn clients_read(&self) -> Result<Vec<ClientCopy>, StoreError>;
-    pub(super) async fn clients_write(&self, clients: &[ClientCopy]) -> Result<(), StoreError>;
-    pub(super) async fn tokens_read(&self) -> Result<Vec<TokenCopy>, StoreError>;
-    pub(super) async fn tokens_write(&self, tokens: &[TokenCopy]) -> Result<(), StoreError>;
-    pub(super) async fn sessions_read(&self, after: &str) -> Result<Vec<SessionCopy>, StoreError>;
-    pub(super) async fn sessions_write(&self, sessions: &[SessionCopy]) -> Result<(), StoreError>;
-    pub(super) async fn session_pairs_read(
-        &self,
-        partition: i32,
-        after: &str,
-    ) -> Result<Vec<SessionPairCopy>, StoreError>;
-    pub(super) async fn session_pairs_write(
-        &self,
-        pairs: &[SessionPairCopy],
-    ) -> Result<(), StoreError>;
 }
 
 operations! {

@@ -4,6 +4,7 @@
 pub(super) mod append;
 pub(super) mod calls;
 pub(super) mod copy;
+pub(super) mod derived;
 pub(super) mod feed;
 pub(super) mod find;
 pub(super) mod insertion;

@@ -6,12 +6,18 @@ mod tests {
     use sqlx::{Row, Sqlite};
 
     use crate::store::ops::calls::{of_prefixes, of_ranges, ranges};
+    use crate::store::ops::derived::{self, sessions_between, without_pair};
     use crate::store::ops::feed::at;
     use crate::store::ops::find::{in_partition, in_partitions, of_accounts, wanted};
     use crate::store::ops::scan::{ENDS, on_days, scan_statement};
     use crate::store::ops::totals::compare::with_log;
+    use crate::store::ops::totals::compare_derived::{
+        account_buckets_with_log, undecided_with_log,
+    };
     use crate::store::ops::totals::entries::{tail, tail_of_account};
-    use crate::store::ops::totals::roll;
+    use crate::store::ops::totals::roll::{
+        delete_decided, roll, roll_account_buckets, roll_accounts, roll_undecided,
+    };
     use crate::store::ops::void_attribute::of_session;
     use crate::store::sql::Sql;
     use crate::store::{AccountFilter, ScanIndex, Store};
@@ -44,7 +50,6 @@ mod tests {
             (ScanIndex::Customer("x"), "INDEX entries_by_customer"),
             (ScanIndex::Session("x"), "INDEX entries_by_session"),
             (ScanIndex::Voided, "INDEX entries_voided"),
-            (ScanIndex::WithoutPair, "INDEX entries_without_pair"),
         ];
         let filters = [
             (AccountFilter::All, "INTEGER PRIMARY KEY"),
@@ -71,6 +76,10 @@ mod tests {
             ),
             (ENDS.into(), "COVERING INDEX entries_by_time"),
             (of_session::<Sqlite>(), "INDEX entries_by_session"),
+            (without_pair::<Sqlite>(), "INDEX entries_by_session"),
+            (sessions_between(), "INTEGER PRIMARY KEY"),
+            (derived::of_accounts::<Sqlite>().1, "INTEGER PRIMARY KEY"),
+            (derived::of_sessions::<Sqlite>().1, "INTEGER PRIMARY KEY"),
             (at(), "INTEGER PRIMARY KEY"),
             (tail(), "INTEGER PRIMARY KEY"),
             (
@@ -78,7 +87,13 @@ mod tests {
                 "INDEX entries_by_account (<expr>=? AND occurred_at>? AND occurred_at<?)",
             ),
             (roll::<Sqlite>(), "INTEGER PRIMARY KEY"),
+            (roll_accounts(), "INTEGER PRIMARY KEY"),
+            (roll_account_buckets(), "INTEGER PRIMARY KEY"),
+            (roll_undecided(), "INTEGER PRIMARY KEY"),
+            (delete_decided(), "INTEGER PRIMARY KEY"),
             (with_log(), "INDEX entries_by_time"),
+            (account_buckets_with_log(), "INDEX entries_by_time"),
+            (undecided_with_log(), "INDEX entries_by_session"),
         ];
         let scans = scans.map(|(scan, index)| (scan_statement::<Sqlite>(scan).0, index));
         let filters = filters.map(|(filter, index)| (filter.statement().0, index));

@@ -192,7 +192,8 @@ on_both_databases!(
 pub(crate) async fn until_rolled(database: &Database) {
     const BEHIND: &str = "select count(*) from log_heads
          join watermarks on watermarks.partition = log_heads.partition
-         where watermarks.position < log_heads.next_position - 1";
+         where watermarks.position < log_heads.next_position - 1
+            or watermarks.accounts_position < log_heads.next_position - 1";
     let rolled = async { while database.count(BEHIND).await > 0 {} };
     tokio::time::timeout(std::time::Duration::from_secs(60), rolled)
         .await

@@ -12,7 +12,7 @@
 //! - `senders`: requests of stock telephony senders, byte for byte, set up as in the manual
 //! - `servicestack`: ServiceStack's routes, every operation by its name
 //! - `list`, `calls`, `export`, `check`, `feed`, `billing`: reads; `periods`: the same days and cuts
-//!   in all of them; `provenance`: who did what, and when
+//!   in all of them; `provenance`: who did what, and when; `listing`: accounts and undecided sessions
 //! - `void`, `sessions`: decisions about billables: voiding and attribution
 //! - `responses`: content negotiation, `Prefer`, request ids, the shape of errors
 //! - `access`: tokens, scopes, accounts
@@ -85,6 +85,7 @@ mod input;
 mod leaks;
 mod limits;
 mod list;
+mod listing;
 mod logs;
 mod manual;
 mod metrics;

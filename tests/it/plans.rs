@@ -128,6 +128,9 @@ async fn no_statement_of_a_server_scans_the_log() {
     assert_eq!(then.status, 200, "{}", then.body);
     assert!(then.json().get("unattributedCount").is_none());
     assert_eq!(client.get("/billables.csv?limit=1000").await.status, 200);
+    for path in ["/accounts", "/sessions?state=undecided"] {
+        assert_eq!(client.get(path).await.status, 200, "{path}");
+    }
     let body = json!({"accountId": "acc0", "customerId": "cus"});
     assert_eq!(
         send(client.request(Method::PUT, "/sessions/S20").json(&body))
@@ -160,7 +163,7 @@ async fn no_statement_of_a_server_scans_the_log() {
             .split("Query Text: ")
             .filter(|plan| plan.contains(fence));
         let plans: Vec<_> = plans.collect();
-        assert!(plans.len() > 5, "plans are logged");
+        assert!(!plans.is_empty(), "plans are logged");
         for plan in plans {
             let plan = plan.split("LOG:").next().unwrap();
             assert!(plan.contains(index), "{plan}");
@@ -170,6 +173,11 @@ async fn no_statement_of_a_server_scans_the_log() {
     };
     of_calls("unnest($7::uuid[], $8::uuid[]", "entries_pkey");
     of_calls("call_prefix = any($1)", "entries_by_call_prefix");
+    // What is unattributed is found by the sessions that are undecided.
+    of_calls(
+        "session_id = any($1) and kind = 1 and billed_account_id is null",
+        "entries_by_session",
+    );
     // Shows that a scan would be found.
     database
         .execute("select count(*) from entries where reason = 'x'")

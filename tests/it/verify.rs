@@ -131,15 +131,15 @@ const DAMAGE_CASES: &[(&str, &str)] = &[
     ),
     (
         "update log_heads set next_position = 3",
-        "the watermark of partition 0: it is",
+        "the watermark of partition 0 for totals: it is",
     ),
     (
         "update watermarks set position = 1000",
-        "the watermark of partition 0: it is 1000",
+        "the watermark of partition 0 for totals: it is 1000",
     ),
     (
         "update watermarks set position = -1",
-        "the watermark of partition 0: it is -1",
+        "the watermark of partition 0 for totals: it is -1",
     ),
     (
         "update watermarks set position = position - 1",
@@ -308,6 +308,38 @@ const DAMAGE_CASES: &[(&str, &str)] = &[
     (
         "insert into buckets values (7, 2, 'x', 'y', 9000000000000000000, 1, 0)",
         "the total of the day from 9000000000000000000, partition 7",
+    ),
+    (
+        "update watermarks set accounts_position = 1000",
+        "the watermark of partition 0 for accounts: it is 1000",
+    ),
+    (
+        "update account_buckets set billable_count = billable_count + 1",
+        "the table account_buckets, partition 0, account \"acc\", from 2026-03-01T09:00:00.000000Z: it has 3 billable",
+    ),
+    (
+        "update account_buckets set last_position = last_position + 1",
+        "the table account_buckets, partition 0, account \"acc\"",
+    ),
+    (
+        "insert into account_buckets values (0, 'x', 900000000, 1, 0, 1)",
+        "account \"x\", from 1970-01-01T00:15:00.000000Z: it has 1 billable and 0 voided but should have 0",
+    ),
+    (
+        "update account_totals set voided_count = 0",
+        "the table account_totals, partition 0, account \"acc\"",
+    ),
+    (
+        "update account_totals set first_at = 0",
+        "the table account_totals, partition 0, account \"acc\"",
+    ),
+    (
+        "delete from undecided where session_id = 'S2'",
+        "the table undecided, partition 0, account \"\", session \"S2\": it has 0 unattributed but should have 1 unattributed",
+    ),
+    (
+        "insert into undecided values (0, 'S9', 'x', 1, 0)",
+        "account \"x\", session \"S9\"",
     ),
 ];
 

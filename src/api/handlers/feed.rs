@@ -5,24 +5,20 @@ use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use http::{HeaderName, HeaderValue};
 use tokio::time::{Instant, sleep_until};
 
 use crate::api::caller::Caller;
-use crate::api::handlers::list::DEFAULT_LIMIT;
+use crate::api::handlers::list::{DEFAULT_LIMIT, page_of};
 use crate::api::query::Query;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App};
 use crate::billable::{Field, LogPoint, Text, Timestamp};
-use crate::formats::record::{Record, page};
+use crate::formats::record::Record;
 use crate::reader::{FeedPage, are_beyond, has_points, read_feed};
 use crate::token::{Accounts, Scope};
 
 /// The minimum time that an account-limited reader waits before it looks again for entries.
 const PAUSE: Duration = Duration::from_millis(250);
-
-/// The cursor of the next page. Sent in every format, because some have no room for it in the body.
-const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
 
 /// Returns the entries after a cursor. With `wait`, waits until there are some.
 pub(in crate::api) async fn read_log(
@@ -77,18 +73,14 @@ pub(in crate::api) async fn read_log(
         return Err(ApiError::CursorGone);
     }
     let next = app.cursors.seal_feed(&after)?;
-    let header = HeaderValue::from_str(&next).expect("base64 is visible ASCII");
-    let (format, is_limited) = (response_format.format, caller.accounts().is_some());
-    let items = entries
-        .into_iter()
-        .enumerate()
-        .map(move |(index, log_entry)| {
-            let _held = &permit;
-            Record::log_entry(&log_entry, is_limited).write_item(format, index == 0)
-        });
-    let mut response = response_format.pieces(page("LogEntry", items, Some(&next), None, format));
-    response.headers_mut().insert(NEXT_CURSOR, header);
-    Ok(response)
+    let is_limited = caller.accounts().is_some();
+    let format = response_format.format;
+    let entries = entries.into_iter().enumerate();
+    let items = entries.map(move |(index, log_entry)| {
+        let _held = &permit;
+        Record::log_entry(&log_entry, is_limited).write_item(format, index == 0)
+    });
+    Ok(page_of(response_format, "LogEntry", items, Some(&next)))
 }
 
 /// Returns the accounts whose entries the caller gets; `None` for all.

@@ -24,6 +24,9 @@ pub(in crate::api) const DEFAULT_LIMIT: usize = 100;
 /// The cut of the log that a list is of.
 const AS_OF: HeaderName = HeaderName::from_static("as-of");
 
+/// The cursor of the next page. Sent in every format, because some have no room for it in the body.
+const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
+
 /// How long to search for one page; a page that is short because few billables match has a cursor
 /// that continues the search.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -122,6 +125,37 @@ pub(in crate::api) async fn list_billables(
         });
     let pieces = page("Billable", items, next.as_deref(), Some(&as_of), format);
     Ok(with_as_of(response_format.pieces(pieces), &as_of))
+}
+
+/// Returns what `limit` and `cursor` ask of a list in the order of ids: the number of items, and the
+/// id to continue after. `list` tells the cursors of lists apart.
+pub(in crate::api) fn of_ids(
+    app: &App,
+    query: &Query,
+    list: &[u8],
+) -> Result<(usize, String), ApiError> {
+    let after = match query.get("cursor") {
+        Some(cursor) => app.cursors.open_id(list, cursor)?,
+        None => String::new(),
+    };
+    Ok((query.limit()?.unwrap_or(DEFAULT_LIMIT), after))
+}
+
+/// Returns a page of a list with its cursor also in a header, because some formats have no room for
+/// it.
+pub(in crate::api) fn page_of(
+    response_format: ResponseFormat,
+    name: &str,
+    items: impl Iterator<Item = String> + Send + 'static,
+    next: Option<&str>,
+) -> Response {
+    let pieces = page(name, items, next, None, response_format.format);
+    let mut response = response_format.pieces(pieces);
+    if let Some(next) = next {
+        let value = HeaderValue::from_str(next).expect("base64 is visible ASCII");
+        response.headers_mut().insert(NEXT_CURSOR, value);
+    }
+    response
 }
 
 /// Adds the cut of a list, which some formats have no room for.

@@ -1,8 +1,9 @@
-//! `PUT` and `GET /sessions/{sessionId}`: the account and customer that a session is billed to.
+//! `PUT` and `GET /sessions/{sessionId}`: the account and customer that a session is billed to; and
+//! `GET /sessions`: the sessions with something that bills nobody.
 
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
@@ -10,14 +11,16 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::api::caller::Caller;
+use crate::api::handlers::list::{of_ids, page_of};
+use crate::api::query::Query;
 use crate::api::resource_id::ResourceId;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::attribution::carry_out;
-use crate::billable::{Attribution, Code, Field, FieldError, Pair, Text};
+use crate::billable::{Attribution, Code, Field, FieldError, Pair, Text, Timestamp};
 use crate::formats::record::Record;
 use crate::formats::value::Value;
-use crate::store::SessionFound;
+use crate::store::{DerivedPage, SessionFound, UndecidedRow};
 use crate::token::Scope;
 
 /// How long a request waits for its attribution. After that the response is 202, and the
@@ -113,6 +116,62 @@ pub(in crate::api) async fn get_session(
         caller.require_account(Some(account)).is_ok()
     });
     Ok(shown(response_format, &found.ok_or(ApiError::NotFound)?))
+}
+
+/// Tells the cursors of undecided sessions from those of other lists.
+const LIST: &[u8] = b"sessions";
+
+/// Returns the sessions that have unattributed billables, each with the reason.
+pub(in crate::api) async fn list_sessions(
+    State(app): State<App>,
+    caller: Caller,
+    response_format: ResponseFormat,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::Read)?;
+    let query = Query::parse(query.as_deref())?;
+    if query.get("state") != Some("undecided") {
+        return Err(ApiError::parameter("State", "must be undecided"));
+    }
+    let (limit, after) = of_ids(&app, &query, LIST)?;
+    let permit = app.reads.acquire(caller.client()).await?;
+    let page = DerivedPage {
+        after: &after,
+        accounts: caller.accounts(),
+        limit,
+    };
+    let (sessions, next) = app.store.undecided_page(app.log, &page).await?;
+    let next = next.map(|id| app.cursors.seal_id(LIST, &id)).transpose()?;
+    let format = response_format.format;
+    let items = sessions
+        .into_iter()
+        .enumerate()
+        .map(move |(index, session)| {
+            let _held = &permit;
+            let UndecidedRow {
+                session_id,
+                billable_count,
+                first_at,
+                decided_account,
+            } = session;
+            // A limited caller learns nothing of a decision for another account.
+            let is_decided = decided_account.is_some_and(|account| caller.covers(&account));
+            let reason = if is_decided {
+                "contradicted"
+            } else {
+                "notDecided"
+            };
+            let first = Timestamp::from_micros(first_at).map(|first| first.to_string());
+            let members = vec![
+                ("sessionId", Value::text(Some(session_id))),
+                ("count", Value::Number(billable_count)),
+                ("first", Value::text(first)),
+                ("reason", Value::text(Some(reason))),
+            ];
+            Record::new("UndecidedSession", members).write_item(format, index == 0)
+        });
+    let name = "UndecidedSession";
+    Ok(page_of(response_format, name, items, next.as_deref()))
 }
 
 fn shown(response_format: ResponseFormat, found: &SessionFound) -> Response {

@@ -170,12 +170,14 @@ const MAX_NAME: usize = 64;
 /// it, whose it is, and of when.
 fn file_name(route: &'static str, query: &str) -> String {
     let what = match route {
+        routes::ACCOUNTS => "accounts",
         routes::BILLING => "billing",
         routes::CHECK => "check",
         routes::HISTORY => "history",
         routes::LOG => "log",
         routes::REFUSALS => "refusals",
         routes::SESSION => "session",
+        routes::SESSIONS => "sessions",
         routes::VOIDS => "voids",
         // By name it is the operation's, as in ServiceStack.
         other => match other.strip_prefix("/api/") {

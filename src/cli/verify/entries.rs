@@ -71,13 +71,18 @@ impl<'a> Entries<'a> {
         let total: i64 = heads.iter().sum();
         let mut progress = Progress::new("verifying", Some(total.unsigned_abs()));
         let mut before = 0;
-        for (partition, (head, watermark)) in (0..).zip(heads.iter().zip(watermarks)) {
-            if watermark > *head || watermark < 0 {
-                self.findings.add(
-                    format_args!("the watermark of partition {partition}"),
-                    format_args!("it is {watermark}, but the head is {head}"),
-                );
+        let [buckets, accounts] = watermarks;
+        for (of, watermarks) in [("totals", buckets), ("accounts", accounts)] {
+            for (partition, (head, watermark)) in (0..).zip(heads.iter().zip(watermarks)) {
+                if watermark > *head || watermark < 0 {
+                    self.findings.add(
+                        format_args!("the watermark of partition {partition} for {of}"),
+                        format_args!("it is {watermark}, but the head is {head}"),
+                    );
+                }
             }
+        }
+        for (partition, head) in (0..).zip(&heads) {
             self.partition(partition, *head, before, &mut progress)
                 .await?;
             self.above_head(partition).await?;

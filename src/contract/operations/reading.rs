@@ -10,19 +10,18 @@ use crate::contract::objects;
 use crate::contract::types::{Location, Member, MemberKind};
 use crate::contract::{Answer, Body, Operation, RequestBody, routes};
 
-const LIMIT: Member = query(
+pub(super) const LIMIT: Member = query(
     "limit",
     MemberKind::Number(1, 1000),
     "100",
     "The maximum number of items in a page: 1 to 1,000. Defaults to 100",
 );
-const NEXT_CURSOR: Member = header(
+pub(super) const NEXT_CURSOR: Member = header(
     "Next-Cursor",
     MemberKind::String,
     "AQzR7dZ2PZ0",
-    "The value for the parameter after of the next request, also in csv and ndjson",
-)
-.required();
+    "The nextCursor of the page, also in csv and ndjson",
+);
 const STATED_CUT: Member = header(
     "As-Of",
     MemberKind::String,
@@ -327,7 +326,7 @@ pub(super) static READ_LOG: Operation = Operation {
         status: 200,
         when: "The entries after the cursor; possibly none yet",
         body: Body::One(&objects::LIST_OF_LOG_ENTRY),
-        headers: &[NEXT_CURSOR],
+        headers: &[NEXT_CURSOR.required()],
     }],
     errors: &[
         ALWAYS,

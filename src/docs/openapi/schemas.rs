@@ -26,7 +26,7 @@ pub(super) const ALWAYS: [&str; 5] = [
 const TEXT_PATTERN: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F\\uFFFE\\uFFFF]*$";
 
 /// Every object that has a schema.
-static OBJECTS: [&Type; 16] = [
+static OBJECTS: [&Type; 20] = [
     &objects::BILLABLE,
     &objects::LIST_OF_BILLABLE,
     &objects::CHECKED_BILLABLE,
@@ -36,6 +36,10 @@ static OBJECTS: [&Type; 16] = [
     &objects::LOG_ENTRY,
     &objects::LIST_OF_LOG_ENTRY,
     &objects::SESSION,
+    &objects::UNDECIDED_SESSION,
+    &objects::LIST_OF_UNDECIDED_SESSION,
+    &objects::ACCOUNT,
+    &objects::LIST_OF_ACCOUNT,
     &objects::BILLING_CUSTOMER_INFO,
     &objects::BILLING_INFO,
     &objects::HEALTH,

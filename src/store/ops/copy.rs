@@ -7,6 +7,7 @@ pub(in crate::store) mod metadata;
 
 use super::insertion::import;
 use super::log::heads_create;
+use super::totals::roll::DERIVED;
 use crate::billable::{LogEntry, Timestamp};
 use crate::store::LogInfo;
 use crate::store::backend::Backend;
@@ -14,6 +15,7 @@ use crate::store::dialect::Dialect;
 use crate::store::error::StoreError;
 use crate::store::query::query;
 use crate::store::row::{LOG, LogRow};
+use crate::store::sql::Sql;
 
 /// Selects the last position of a partition. SQLite would scan the log for `max(position)`.
 const LAST: &str =
@@ -53,12 +55,8 @@ impl<D: Dialect> Backend<D> {
         made_at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        for statement in [
-            "delete from log",
-            "delete from log_heads",
-            "delete from watermarks",
-            "delete from buckets",
-        ] {
+        for table in ["log", "log_heads", "watermarks"].iter().chain(&DERIVED) {
+            let statement = Sql::from("delete from ") + *table;
             query::<D>(statement).execute(&mut *transaction).await?;
         }
         query::<D>("insert into log (id, epoch, partitions, created_at) values (1, $1, $2, $3)")

@@ -29,8 +29,6 @@ pub enum ScanIndex<'a> {
     Session(&'a str),
     /// `voided` entries.
     Voided,
-    /// `recorded` entries without a pair.
-    WithoutPair,
 }
 
 /// A batch of entries, newest first.
@@ -71,7 +69,6 @@ pub(in crate::store) fn scan_statement<D: Dialect>(index: ScanIndex<'_>) -> (Sql
         ),
         ScanIndex::Session(id) => ("session_id = $6 and", Some(id)),
         ScanIndex::Voided => ("kind = 3 and", None),
-        ScanIndex::WithoutPair => ("kind = 1 and billed_account_id is null and", None),
     };
     let sql = Sql::from("select ")
         + ENTRY_COLUMNS

@@ -1,12 +1,10 @@
 //! Totals: buckets that sum up the entries up to a watermark, and the entries after it.
-//!
-//! Buckets are derived from the log. Rolling a batch of a partition and moving its watermark is one
-//! transaction. So wherever it is interrupted, the buckets and the entries after the watermark add
-//! up to the log.
 
 pub(in crate::store) mod compare;
+pub(in crate::store) mod compare_derived;
 pub(in crate::store) mod entries;
 mod query;
+pub(in crate::store) mod roll;
 
 use super::feed::by_partition;
 use crate::store::LogInfo;
@@ -19,11 +17,13 @@ use crate::store::sql::Sql;
 use crate::store::table::{Column, Table};
 
 pub use compare::Compared;
+pub use compare_derived::ComparedDerived;
 use entries::{from_entries, of_entries};
+pub(in crate::store) use query::MAX_READ;
+use query::MAX_TAIL;
 pub use query::{
     BucketRange, Level, QUARTER_HOUR, Totals, TotalsKey, TotalsQuery, TotalsRow, TotalsSource,
 };
-use query::{MAX_READ, MAX_TAIL};
 
 /// What each kind of entry adds, as rows of four columns: the kind; 1 for the billed pair or 0 for
 /// no account; what is added to the billables; what is added to the voided billables.
@@ -32,29 +32,6 @@ use query::{MAX_READ, MAX_TAIL};
 /// billables to its pair's voided billables.
 pub(in crate::store) const DELTAS: &str = "with delta (kind, to_pair, billable, voided) as
          (values (1, 1, 1, 0), (2, 1, 1, 0), (2, 0, -1, 0), (3, 1, -1, 1))";
-
-/// Rolls entries into buckets: `$1` is the partition; the positions are after `$2` and up to `$3`.
-pub(in crate::store) fn roll<D: Dialect>() -> Sql {
-    Sql::from("insert into buckets (partition, level, account_id, customer_id, starts_at, billable_count, voided_count) ")
-        + DELTAS
-        + ", level (code) as (values (1), (2), (3))
-             select entries.partition, level.code,
-                 case when delta.to_pair = 1 then coalesce(billed_account_id, '') else '' end as account,
-                 case when delta.to_pair = 1 then coalesce(billed_customer_id, '') else '' end as customer,
-                 case level.code
-                     when 1 then occurred_at - occurred_at % 900000000
-                     when 2 then occurred_at - occurred_at % 86400000000
-                     else "
-        + D::MONTH
-        + " end as start,
-                 sum(delta.billable), sum(delta.voided)
-             from entries join delta on delta.kind = entries.kind cross join level
-             where partition = $1 and position > $2 and position <= $3
-             group by 1, 2, 3, 4, 5
-             on conflict (level, account_id, starts_at, customer_id, partition) do update set
-                 billable_count = buckets.billable_count + excluded.billable_count,
-                 voided_count = buckets.voided_count + excluded.voided_count"
-}
 
 /// Sums up the billables of the account `$1` in the ranges of a table, which has the columns of
 /// [`BucketRange`]. A voided one has two entries.
@@ -67,13 +44,8 @@ fn entries_of_account<D: Dialect>(ranges: &Table<'_>) -> Sql {
          where account_id = $1"
 }
 
-/// Selects the partitions that have entries after their watermark.
-const BEHIND: &str = "select log_heads.partition from log_heads
-     join watermarks on watermarks.partition = log_heads.partition
-     where watermarks.position < log_heads.next_position - 1 order by log_heads.partition";
-
 /// The number of entries of an account that are read however few are between: some 50 ms.
-const FEW: i64 = 50_000;
+pub(super) const FEW: i64 = 50_000;
 
 pub(in crate::store) const WATERMARKS: &str = "select partition, position from watermarks";
 
@@ -103,63 +75,6 @@ fn bucketed<D: Dialect>(ranges: &Table<'_>, has_account: bool) -> Sql {
 }
 
 impl<D: Dialect> Backend<D> {
-    pub(in crate::store) async fn totals_behind(&self) -> Result<Vec<u32>, StoreError> {
-        let partitions: Vec<(i32,)> = query::<D>(BEHIND).fetch_all(&self.derived).await?;
-        let partitions = partitions.into_iter();
-        Ok(partitions.map(|(one,)| one.cast_unsigned()).collect())
-    }
-
-    pub(in crate::store) async fn totals_roll(
-        &self,
-        partition: u32,
-        limit: i64,
-    ) -> Result<bool, StoreError> {
-        let partition = partition.cast_signed();
-        let mut transaction = self.derived.begin_with(D::BEGIN_DERIVED).await?;
-        // The update locks the row: if two processes roll, one waits and then finds nothing to do.
-        let (watermark,): (i64,) = query::<D>(
-            "update watermarks set position = position where partition = $1 returning position",
-        )
-        .bind(partition)
-        .fetch_one(&mut *transaction)
-        .await?;
-        let (head,): (i64,) =
-            query::<D>("select next_position - 1 from log_heads where partition = $1")
-                .bind(partition)
-                .fetch_one(&mut *transaction)
-                .await?;
-        let until = head.min(watermark + limit);
-        if until > watermark {
-            query::<D>(roll::<D>())
-                .bind(partition)
-                .bind(watermark)
-                .bind(until)
-                .execute(&mut *transaction)
-                .await?;
-            query::<D>("update watermarks set position = $2 where partition = $1")
-                .bind(partition)
-                .bind(until)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
-        Ok(until < head)
-    }
-
-    pub(in crate::store) async fn totals_clear(&self, partition: u32) -> Result<(), StoreError> {
-        let partition = partition.cast_signed();
-        let mut transaction = self.derived.begin_with(D::BEGIN_DERIVED).await?;
-        query::<D>("update watermarks set position = 0 where partition = $1")
-            .bind(partition)
-            .execute(&mut *transaction)
-            .await?;
-        query::<D>(D::CLEAR_BUCKETS)
-            .bind(partition)
-            .execute(&mut *transaction)
-            .await?;
-        Ok(transaction.commit().await?)
-    }
-
     pub(in crate::store) async fn totals_read(
         &self,
         log: LogInfo,
@@ -225,17 +140,28 @@ async fn positions<D: Dialect>(
     connection: &mut D::Connection,
     log: LogInfo,
 ) -> Result<(Vec<i64>, Vec<i64>), StoreError> {
+    let heads = heads::<D>(&mut *connection, log).await?;
+    let watermarks = query::<D>(WATERMARKS).fetch_all(connection).await?;
+    let watermarks = by_partition("watermarks", watermarks, log)?;
+    Ok((heads, watermarks))
+}
+
+/// Returns the last position of each partition.
+///
+/// # Errors
+/// [`StoreError::WrongLog`] if the database has another log.
+pub(super) async fn heads<D: Dialect>(
+    connection: &mut D::Connection,
+    log: LogInfo,
+) -> Result<Vec<i64>, StoreError> {
     let found: LogRow = query::<D>(LOG).fetch_one(&mut *connection).await?;
     if LogInfo::from(found) != log {
         return Err(StoreError::WrongLog);
     }
     let heads = query::<D>("select partition, next_position - 1 from log_heads")
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await?;
-    let heads = by_partition("log_heads", heads, log)?;
-    let watermarks = query::<D>(WATERMARKS).fetch_all(connection).await?;
-    let watermarks = by_partition("watermarks", watermarks, log)?;
-    Ok((heads, watermarks))
+    by_partition("log_heads", heads, log)
 }
 
 /// Chooses how totals are counted: with the entries between the watermarks and the cut, or with those

@@ -5,6 +5,7 @@
 use sqlx::{ColumnIndex, Decode, FromRow, Row};
 use uuid::Uuid;
 
+use super::derived::ACCOUNTS_WATERMARKS;
 use super::feed::{PositionRange, by_partition};
 use super::totals::WATERMARKS;
 use crate::billable::{Entry, EntryKind, LogEntry, Pair, Text};
@@ -187,8 +188,17 @@ impl<D: Dialect> Backend<D> {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
-    pub(in crate::store) async fn watermarks(&self, log: LogInfo) -> Result<Vec<i64>, StoreError> {
-        let rows = query::<D>(WATERMARKS).fetch_all(&self.read).await?;
-        by_partition("watermarks", rows, log)
+    pub(in crate::store) async fn watermarks(
+        &self,
+        log: LogInfo,
+    ) -> Result<[Vec<i64>; 2], StoreError> {
+        let buckets = query::<D>(WATERMARKS).fetch_all(&self.read).await?;
+        let accounts = query::<D>(ACCOUNTS_WATERMARKS)
+            .fetch_all(&self.read)
+            .await?;
+        Ok([
+            by_partition("watermarks", buckets, log)?,
+            by_partition("watermarks", accounts, log)?,
+        ])
     }
 }

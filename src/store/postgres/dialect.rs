@@ -56,7 +56,7 @@ impl Dialect for Postgres {
 
     const ENTRY_KEY: &'static str = "(partition, billable_id, kind)";
     const OF_PARTITION: &'static str = "partition = $1";
-    const CLEAR_BUCKETS: &'static str = "delete from buckets where partition = $1";
+    const CLEARED: &'static str = " where partition = $1";
     const MONTH: &'static str = "cast(extract(epoch from
         date_trunc('month', to_timestamp(occurred_at / 1000000) at time zone 'UTC')) as bigint) * 1000000";
 
@@ -97,9 +97,15 @@ impl Dialect for Postgres {
     }
 
     fn of_accounts(parameter: i64) -> Sql {
+        Self::among_accounts("coalesce(billed_account_id, account_id)", parameter)
+    }
+
+    fn among_accounts(column: &'static str, parameter: i64) -> Sql {
         Sql::from("(cast($")
             + parameter
-            + " as text[]) is null or coalesce(billed_account_id, account_id) "
+            + " as text[]) is null or "
+            + column
+            + " "
             + Self::among(parameter)
             + ")"
     }

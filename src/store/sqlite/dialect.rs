@@ -29,9 +29,9 @@ impl Dialect for Sqlite {
     /// Compares the parameter instead of the column: SQLite would search by the partition, of which
     /// there is only one, and so read the whole log.
     const OF_PARTITION: &'static str = "$1 = 0";
-    /// Deletes all buckets, which belong to the only partition. A condition on it would make SQLite
+    /// Deletes all rows, which belong to the only partition. A condition on it would make SQLite
     /// slower, and reports wait meanwhile.
-    const CLEAR_BUCKETS: &'static str = "delete from buckets";
+    const CLEARED: &'static str = "";
     const MONTH: &'static str =
         "unixepoch(occurred_at / 1000000, 'unixepoch', 'start of month') * 1000000";
 
@@ -60,11 +60,11 @@ impl Dialect for Sqlite {
     }
 
     fn of_accounts(parameter: i64) -> Sql {
-        Sql::from("($")
-            + parameter
-            + " is null or +coalesce(billed_account_id, account_id) "
-            + Self::among(parameter)
-            + ")"
+        Self::among_accounts("+coalesce(billed_account_id, account_id)", parameter)
+    }
+
+    fn among_accounts(column: &'static str, parameter: i64) -> Sql {
+        Sql::from("($") + parameter + " is null or " + column + " " + Self::among(parameter) + ")"
     }
 
     fn at_partition(parameter: i64) -> Sql {

@@ -30,7 +30,7 @@ impl Index {
     }
 }
 
-const INDEXES: [Index; 9] = [
+const INDEXES: [Index; 8] = [
     Index(
         "sqlite_autoindex_entries_1",
         "true",
@@ -75,12 +75,6 @@ const INDEXES: [Index; 9] = [
         "entries_voided",
         "new.kind = 3",
         "found.kind = 3 and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id",
-    ),
-    Index(
-        "entries_without_pair",
-        "new.kind = 1 and new.billed_account_id is null",
-        "found.kind = 1 and found.billed_account_id is null
-         and found.occurred_at = new.occurred_at and found.billable_id = new.billable_id",
     ),
 ];
 

@@ -66,7 +66,7 @@ pub enum TotalsSource {
 }
 
 /// The maximum number of entries that are read for a total.
-pub(super) const MAX_READ: i64 = 5_000_000;
+pub(in crate::store) const MAX_READ: i64 = 5_000_000;
 
 /// A read by day is refused if its tail gives this many rows: the totals are far behind. 400,000
 /// rows of some 150 bytes are 60 MB.

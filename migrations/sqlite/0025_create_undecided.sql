@@ -1,0 +1,11 @@
+-- The unattributed billables of each session, by the account that their reports name, or an empty one.
+-- A row without any is deleted, so the size is that of what is undecided now.
+create table undecided (
+    partition integer not null,
+    session_id text not null,
+    account_id text not null,
+    billable_count integer not null,
+    -- The time of the first call that the row has counted.
+    first_at integer not null,
+    primary key (session_id, account_id, partition)
+) strict, without rowid;
