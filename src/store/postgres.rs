@@ -82,14 +82,16 @@ impl Connector<Postgres> for Server {
     }
 }
 
-/// Whether the planner has statistics on the log, and whether the log has 64 KiB or more. On Citus
-/// the first is true, because the rows and their statistics are on the workers.
+/// Whether the planner has statistics on the log. On Citus it is true, because the rows and their
+/// statistics are on the workers.
 const IS_KNOWN: &str = "select to_regproc('run_command_on_workers') is not null
          or exists (select from pg_stats as known
-             where known.schemaname = namespace.nspname and known.tablename = entries.relname),
-         pg_relation_size(entries.oid) >= 65536
+             where known.schemaname = namespace.nspname and known.tablename = entries.relname)
      from pg_class as entries join pg_namespace as namespace on namespace.oid = entries.relnamespace
      where entries.oid = 'entries'::regclass";
+
+/// Whether the log has some hundred rows that are committed: `ANALYZE` does not count others.
+const IS_LARGE: &str = "select exists (select 1 from entries offset 300)";
 
 impl Backend<Postgres> {
     pub(super) async fn open(url: &str, read_connections: u32) -> Result<Self, OpenError> {
@@ -160,16 +162,19 @@ impl Backend<Postgres> {
 
     /// A role that does not own the table may not analyze it, which is not an error.
     pub(super) async fn log_analyze(&self) -> Result<bool, StoreError> {
-        let (is_known, is_large): (bool, bool) =
-            query::<Postgres>(IS_KNOWN).fetch_one(&self.derived).await?;
-        if is_large && !is_known {
+        let (is_known,): (bool,) = query::<Postgres>(IS_KNOWN).fetch_one(&self.derived).await?;
+        if is_known {
+            return Ok(true);
+        }
+        let (is_large,): (bool,) = query::<Postgres>(IS_LARGE).fetch_one(&self.derived).await?;
+        if is_large {
             // Skip a locked table instead of waiting: the holder of the lock may be analyzing it
             // already. If not, the table is left to autovacuum.
             query::<Postgres>("analyze (skip_locked) entries")
                 .execute(&self.derived)
                 .await?;
         }
-        Ok(is_known || is_large)
+        Ok(is_large)
     }
 
     pub(super) async fn clock_reference(&self) -> Result<ClockReference, StoreError> {
