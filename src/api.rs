@@ -77,7 +77,10 @@ impl App {
                 routes::SESSION,
                 get(sessions::get_session).put(sessions::attribute_session),
             )
-            .route(routes::SESSIONS, get(sessions::list_sessions))
+            .route(
+                routes::SESSIONS,
+                get(sessions::list_sessions).put(sessions::attribute_sessions),
+            )
             .route(routes::ACCOUNTS, get(accounts::list_accounts))
             .route(routes::BILLING, get(billing::get_billing))
             .route(routes::LOG, get(feed::read_log))
@@ -91,6 +94,10 @@ impl App {
             .route(routes::VOID_BILLABLES, post(void::void_billables))
             .route(routes::VOID_BILLABLE, post(void::void_billable))
             .route(routes::CHECK_BILLABLES, post(check::check_billables))
+            .route(
+                routes::ATTRIBUTE_SESSIONS,
+                put(sessions::attribute_sessions),
+            )
             .route(routes::ATTRIBUTE_SESSION, put(sessions::attribute_session))
             .route(routes::GET_SESSION, get(sessions::get_session))
             .route(routes::LIST_SESSIONS, get(sessions::list_sessions))

@@ -1,17 +1,18 @@
 //! Writes decisions about sessions to every partition of the log.
 //!
-//! An attribution is stored first. Then each partition gets a copy, and the session's billables
-//! there are attributed, at most [`STEP`](crate::store::STEP) in a transaction. Reports recorded
-//! after the copy see it. Every step is idempotent: if a crash interrupts the work, any process
-//! finishes it later.
+//! Attributions are stored first. Then each partition gets copies, and the sessions' billables there
+//! are attributed, at most [`STEP`](crate::store::STEP) in a transaction. Reports recorded after the
+//! copies see them. Every step is idempotent: if a crash interrupts the work, any process finishes it
+//! later.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 use tracing::warn;
 
 use crate::billable::Attribution;
-use crate::store::{LogInfo, Store, StoreError};
+use crate::store::{AttributionStep, LogInfo, Store, StoreError};
 use crate::telemetry::chain;
 use crate::writer::{WriteError, Writer};
 
@@ -33,7 +34,8 @@ pub enum AttributionError {
     Complete(#[from] StoreError),
 }
 
-/// Copies a stored attribution into every partition and attributes the session's billables.
+/// Copies stored attributions of distinct sessions into every partition and attributes the sessions'
+/// billables. If the sessions have too many for one step, they are divided.
 ///
 /// # Errors
 /// See [`AttributionError`]; [`keep_finishing`] retries it.
@@ -41,19 +43,31 @@ pub async fn carry_out(
     store: &Store,
     log: LogInfo,
     writer: &Writer,
-    attribution: &Attribution,
+    attributions: &[Attribution],
 ) -> Result<(), AttributionError> {
     for partition in 0..log.partitions {
-        let mut next = writer.attribute(partition, attribution, None).await?;
-        while let Some(after) = next {
-            sleep(PAUSE).await;
-            next = writer
-                .attribute(partition, attribution, Some(after))
-                .await?;
+        let mut parts = vec![Arc::<[Attribution]>::from(attributions)];
+        while let Some(part) = parts.pop() {
+            let mut after = None;
+            loop {
+                match writer.attribute(partition, part.clone(), after).await? {
+                    AttributionStep::Done => break,
+                    AttributionStep::After(last) => after = Some(last),
+                    AttributionStep::TooMany => {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([first.into(), second.into()]);
+                        break;
+                    }
+                }
+                sleep(PAUSE).await;
+            }
         }
     }
-    let session = attribution.session_id.as_str();
-    Ok(store.session_complete(session).await?)
+    let sessions: Vec<_> = attributions
+        .iter()
+        .map(|one| one.session_id.as_str())
+        .collect();
+    Ok(store.sessions_complete(&sessions).await?)
 }
 
 /// Finishes unfinished attributions, forever.
@@ -61,12 +75,15 @@ pub async fn keep_finishing(store: Store, log: LogInfo, writer: Writer) {
     loop {
         match store.sessions_pending().await {
             Ok(pending) => {
-                for attribution in pending {
-                    if let Err(error) = carry_out(&store, log, &writer, &attribution).await {
-                        warn!(
-                            error = chain(&error),
-                            "an attribution failed and will be retried"
-                        );
+                if let Err(error) = carry_out(&store, log, &writer, &pending).await {
+                    warn!(
+                        error = chain(&error),
+                        "attributions failed and will be retried one by one"
+                    );
+                    for attribution in &pending {
+                        let one = std::slice::from_ref(attribution);
+                        // The error has been said, and this is retried.
+                        let _ = carry_out(&store, log, &writer, one).await;
                     }
                 }
             }

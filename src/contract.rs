@@ -109,6 +109,8 @@ pub enum RequestBody {
     Nothing,
     /// A JSON object.
     Json,
+    /// A JSON object, or CSV with an item in each row, such as this.
+    Rows(&'static str),
     /// One report or a batch, in every format or as a form.
     Reports,
 }

@@ -64,7 +64,7 @@ pub use ops::totals::{
     TotalsRow, TotalsSource,
 };
 pub use ops::verify::{EntryRead, SessionRead};
-pub use ops::void_attribute::{STEP, Voided};
+pub use ops::void_attribute::{AttributionStep, STEP, Voided};
 
 /// An open database. Clones share its connections.
 #[derive(Clone, Debug)]

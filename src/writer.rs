@@ -33,7 +33,7 @@ use crate::billable::entry::partition_of;
 use crate::billable::{Attribution, Billable, Entry, Field, ListKey, Void};
 use crate::limits::Claim;
 use crate::metrics::{Limit, METRICS, as_i64};
-use crate::store::{LogInfo, Origin, Store};
+use crate::store::{AttributionStep, LogInfo, Origin, Store};
 
 pub use head_watcher::HeadWatcher;
 use writable::{Known, Writable};
@@ -113,7 +113,7 @@ enum Command {
     /// Void billables of this partition.
     Void(Vec<Void>, Reply<VoidOutcomes>),
     /// Take one step of an attribution.
-    Attribute(Box<Attribution>, Option<ListKey>, Reply<Option<ListKey>>),
+    Attribute(Arc<[Attribution]>, Option<ListKey>, Reply<AttributionStep>),
     /// Check that the partition can be written.
     Probe(Reply<()>),
 }
@@ -315,20 +315,19 @@ impl Writer {
         Ok(outcomes)
     }
 
-    /// Takes one step of an attribution in a partition. Returns where the next step starts, or
-    /// `None` when the partition is done.
+    /// Takes one step of the attribution of distinct sessions in a partition. `after` is the key to
+    /// continue after in a single session.
     ///
     /// # Errors
     /// See [`WriteError`]. Retrying is always harmless.
     pub async fn attribute(
         &self,
         partition: u32,
-        attribution: &Attribution,
+        attributions: Arc<[Attribution]>,
         after: Option<ListKey>,
-    ) -> Result<Option<ListKey>, WriteError> {
-        let attribution = Box::new(attribution.clone());
+    ) -> Result<AttributionStep, WriteError> {
         self.change(partition, |reply| {
-            Command::Attribute(attribution, after, reply)
+            Command::Attribute(attributions, after, reply)
         })
         .await
     }

@@ -3,6 +3,7 @@
 pub(super) mod accounts;
 pub(super) mod billables;
 pub(super) mod billing;
+pub(super) mod bulk;
 pub(super) mod check;
 pub(super) mod docs;
 pub(super) mod export;

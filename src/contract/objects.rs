@@ -202,12 +202,19 @@ pub static DECIDED: Type = Type {
     name: "Decided",
     text: "What became of an item",
     members: &[
-        always("input", MemberKind::String, ID, "The id from the request"),
+        always(
+            "input",
+            MemberKind::String,
+            ID,
+            "The billable or the session",
+        ),
         always(
             "outcome",
-            MemberKind::Choice(&["voided", "replayed", "missing"]),
+            MemberKind::Choice(&[
+                "voided", "replayed", "missing", "decided", "same", "conflict", "pending",
+            ]),
             "voided",
-            "voided; replayed if it was voided before; missing if there is no such billable",
+            "Of a void: voided; replayed if it was voided before; missing if there is no such billable. Of a session: decided; same if it was decided like this before; conflict if it is billed to another account or customer; pending if it is decided, and its billables are still being attributed",
         ),
     ],
 };
@@ -293,6 +300,16 @@ pub static SESSION: Type = Type {
             "true",
             "Whether all billables of the session are attributed; false while the attribution is in progress",
         ),
+    ],
+};
+
+pub static SESSION_PAIR: Type = Type {
+    name: "SessionPair",
+    text: "A session, and the account and customer that it is to be billed to",
+    members: &[
+        SESSION_ID.required().meaning("The session"),
+        ACCOUNT_ID.required().meaning("The account to bill"),
+        CUSTOMER_ID.required().meaning("The customer to bill"),
     ],
 };
 

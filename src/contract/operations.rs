@@ -86,7 +86,7 @@ const OPEN_DEFAULTS: Operation = Operation {
 };
 
 /// Every operation in the order of the documentation, with more specific routes before others.
-pub static OPERATIONS: [&Operation; 27] = [
+pub static OPERATIONS: [&Operation; 28] = [
     &reporting::NEW_BILLABLE,
     &reporting::REPORT_TO_HOOK,
     &reporting::REPORT_TO_HOOK_BY_QUERY,
@@ -99,6 +99,7 @@ pub static OPERATIONS: [&Operation; 27] = [
     &reading::READ_LOG,
     &deciding::VOID_BILLABLES,
     &deciding::VOID_BILLABLE,
+    &deciding::ATTRIBUTE_SESSIONS,
     &deciding::ATTRIBUTE_SESSION,
     &listing::LIST_SESSIONS,
     &reading::GET_SESSION,

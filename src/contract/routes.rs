@@ -31,6 +31,7 @@ pub const LIST_BILLABLES: &str = "/api/ListBillables";
 pub const CHECK_BILLABLES: &str = "/api/CheckBillables";
 pub const VOID_BILLABLES: &str = "/api/VoidBillables";
 pub const VOID_BILLABLE: &str = "/api/VoidBillable";
+pub const ATTRIBUTE_SESSIONS: &str = "/api/AttributeSessions";
 pub const ATTRIBUTE_SESSION: &str = "/api/AttributeSession";
 pub const LIST_ACCOUNTS: &str = "/api/ListAccounts";
 pub const LIST_SESSIONS: &str = "/api/ListSessions";
@@ -119,7 +120,7 @@ impl Route {
         }
         let note = match operation.body {
             RequestBody::Reports => SINGLE,
-            RequestBody::Json => JSON,
+            RequestBody::Json | RequestBody::Rows(_) => JSON,
             RequestBody::Nothing => READ,
         };
         if operation.by_name.is_some() {

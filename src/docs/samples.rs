@@ -51,12 +51,13 @@ pub fn target(operation: &Operation) -> String {
     target
 }
 
-/// The body of a request in a format; always JSON if the operation accepts only JSON.
+/// The body of a request in a format; JSON if the operation does not accept the format.
 pub fn request_body(operation: &Operation, format: Format) -> Option<String> {
     match operation.body {
         RequestBody::Nothing => None,
         RequestBody::Reports => Some(Record::report(&report()).write(format)),
-        RequestBody::Json => {
+        RequestBody::Rows(rows) if format == Format::Csv => Some(rows.to_owned()),
+        RequestBody::Json | RequestBody::Rows(_) => {
             let members = operation
                 .members
                 .iter()

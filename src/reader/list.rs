@@ -7,6 +7,7 @@
 //! No index has the billables of a call in order of time. They are read in full, at most
 //! [`MAX_OF_CALL`] entries, and sorted. So are unattributed billables, as long as they are fewer.
 
+mod entries;
 mod read_ahead;
 
 use std::cmp::Reverse;
@@ -16,11 +17,12 @@ use uuid::Uuid;
 
 use crate::billable::entry::partition_of;
 use crate::billable::{
-    Billable, BillableState, ClientName, Entry, EntryKind, ListKey, LogEntry, Text, Timestamp,
+    Billable, BillableState, ClientName, Entry, ListKey, LogEntry, Text, Timestamp,
 };
 use crate::store::{CallLookup, LogInfo, Scan, ScanIndex, Store, StoreError, UndecidedLookup};
 use crate::token::Accounts;
 
+use entries::BillableEntries;
 pub use read_ahead::ReadAhead;
 
 /// The maximum number of entries per read: 2,000 of 600 bytes are 1.2 MB.
@@ -364,43 +366,6 @@ fn sort(rows: &mut Vec<LogEntry>) {
 /// listed. With fewer than four entries a batch might not contain a whole billable.
 fn scan_limit(billables: usize) -> usize {
     (billables + billables / 8 + 4).min(MAX_SCAN)
-}
-
-/// The entries found for one billable.
-struct BillableEntries {
-    id: Uuid,
-    recorded: Option<Entry>,
-    attributed: Option<Box<Entry>>,
-    voided: Option<Box<Entry>>,
-}
-
-impl BillableEntries {
-    fn of(entry: Entry) -> Self {
-        let mut group = Self {
-            id: entry.billable_id,
-            recorded: None,
-            attributed: None,
-            voided: None,
-        };
-        group.add(entry);
-        group
-    }
-
-    fn add(&mut self, entry: Entry) {
-        match entry.kind {
-            EntryKind::Recorded => self.recorded = Some(entry),
-            EntryKind::Attributed => self.attributed = Some(Box::new(entry)),
-            EntryKind::Voided => self.voided = Some(Box::new(entry)),
-        }
-    }
-
-    fn into_billable(self) -> Option<Billable> {
-        Some(Billable {
-            recorded: self.recorded?,
-            attributed: self.attributed,
-            voided: self.voided,
-        })
-    }
 }
 
 fn text(text: &Option<Text>) -> Option<&str> {

@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::backend::in_time;
 use super::{
-    AccountRow, Appended, Appender, CallLookup, ClockReference, DerivedPage, LogInfo, LogState,
-    OpenError, PositionRange, Scan, SessionFound, Store, StoreError, TokenFound, Totals,
-    TotalsQuery, UndecidedLookup, UndecidedRow, Voided,
+    AccountRow, Appended, Appender, AttributionStep, CallLookup, ClockReference, DerivedPage,
+    LogInfo, LogState, OpenError, PositionRange, Scan, SessionFound, Store, StoreError, TokenFound,
+    Totals, TotalsQuery, UndecidedLookup, UndecidedRow, Voided,
 };
 use crate::billable::{Attribution, ClientName, Entry, ListKey, LogEntry, Timestamp, Void};
 use crate::token::{Accounts, Client, SecretHash, Token};
@@ -79,18 +79,18 @@ operations! {
     /// Returns the last position of each partition. All entries up to it are committed and visible.
     pub async fn heads(&self, log: LogInfo) -> Result<Vec<i64>, StoreError>;
 
-    /// Stores a decision about a session unless the session has one, and returns the session's
-    /// decision.
-    pub async fn session_decide(
+    /// Stores decisions about distinct sessions, in one transaction, unless they have one. Returns the
+    /// sessions' decisions, in no particular order.
+    pub async fn sessions_decide(
         &self,
-        attribution: &Attribution,
-    ) -> Result<SessionFound, StoreError>;
+        attributions: &[Attribution],
+    ) -> Result<Vec<SessionFound>, StoreError>;
 
     /// Returns the oldest decisions that have not been applied in every partition.
     pub async fn sessions_pending(&self) -> Result<Vec<Attribution>, StoreError>;
 
-    /// Records that a decision has been applied in every partition.
-    pub async fn session_complete(&self, session_id: &str) -> Result<(), StoreError>;
+    /// Records that decisions have been applied in every partition.
+    pub async fn sessions_complete(&self, session_ids: &[&str]) -> Result<(), StoreError>;
 
     /// Returns the partitions that have entries after their watermark.
     pub async fn totals_behind(&self) -> Result<Vec<u32>, StoreError>;
@@ -298,15 +298,14 @@ operations! {
     /// until it is vacuumed.
     pub async fn probe(&mut self, sample: Option<&Entry>) -> Result<(), StoreError>;
 
-    /// Reads at most [`super::STEP`] of the session's entries in this partition and attributes
+    /// Reads at most [`super::STEP`] of the sessions' entries in this partition and attributes
     /// their billables, unless they do not [accept](Entry::accepts) the pair, in one durable
-    /// transaction.
+    /// transaction. `after` is the key to continue after in a single session.
     ///
-    /// Returns the key to continue after, or `None` if the partition is done. From the first step
-    /// on, new entries of the session get the pair immediately.
+    /// From the first step on, new entries of the sessions get the pair immediately.
     pub async fn entries_attribute(
         &mut self,
-        attribution: &Attribution,
+        attributions: &[Attribution],
         after: Option<ListKey>,
-    ) -> Result<Option<ListKey>, StoreError>;
+    ) -> Result<AttributionStep, StoreError>;
 }

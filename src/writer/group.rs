@@ -16,7 +16,7 @@ use crate::billable::{
     Void,
 };
 use crate::metrics::METRICS;
-use crate::store::{Appended, StoreError};
+use crate::store::{Appended, AttributionStep, StoreError};
 use crate::telemetry::chain;
 
 /// How long one attempt at a group may take. Two attempts fit into the callers' deadline.
@@ -91,13 +91,13 @@ impl<L: Log> Group<L> {
     /// Takes one step of an attribution; see [`super::Writer::attribute`].
     pub(super) async fn attribute(
         &mut self,
-        attribution: &Attribution,
+        attributions: &[Attribution],
         after: Option<ListKey>,
-    ) -> Result<Option<ListKey>, StoreError> {
+    ) -> Result<AttributionStep, StoreError> {
         self.retry.begin();
         loop {
             self.writable.begin();
-            let done = in_time(self.log.attribute(attribution, after)).await;
+            let done = in_time(self.log.attribute(attributions, after)).await;
             if let Some(done) = self.settle(done).await {
                 let step = done?;
                 self.committed();

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::billable::{Attribution, Entry, ListKey, Void};
-use crate::store::{Appended, Appender, StoreError, Voided};
+use crate::store::{Appended, Appender, AttributionStep, StoreError, Voided};
 
 /// The writing side of a partition, with the one connection that appends to it.
 ///
@@ -36,9 +36,9 @@ pub(super) trait Log: Send + 'static {
     /// See [`Appender::entries_attribute`].
     fn attribute(
         &mut self,
-        attribution: &Attribution,
+        attributions: &[Attribution],
         after: Option<ListKey>,
-    ) -> impl Future<Output = Result<Option<ListKey>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<AttributionStep, StoreError>> + Send;
 
     /// See [`Appender::probe`].
     fn probe(
@@ -70,10 +70,10 @@ impl Log for Appender {
 
     async fn attribute(
         &mut self,
-        attribution: &Attribution,
+        attributions: &[Attribution],
         after: Option<ListKey>,
-    ) -> Result<Option<ListKey>, StoreError> {
-        self.entries_attribute(attribution, after).await
+    ) -> Result<AttributionStep, StoreError> {
+        self.entries_attribute(attributions, after).await
     }
 
     async fn probe(&mut self, sample: Option<&Entry>) -> Result<(), StoreError> {

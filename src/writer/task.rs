@@ -134,10 +134,10 @@ pub(super) async fn run<L: Log>(mut group: Group<L>, mut queue: mpsc::Receiver<C
         if !voids.is_empty() {
             void(&mut group, voids).await;
         }
-        if let Some(Command::Attribute(attribution, after, reply)) = step
+        if let Some(Command::Attribute(attributions, after, reply)) = step
             && !reply.is_closed()
         {
-            let done = group.attribute(&attribution, after).await;
+            let done = group.attribute(&attributions, after).await;
             let _ = reply.send(done.map_err(|error| failed(&error)));
         }
         for reply in probes.into_iter().filter(|reply| !reply.is_closed()) {

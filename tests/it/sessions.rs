@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use billables::store::Store;
+use billables::token::Scope;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::client::{send, try_send};
+use crate::support::client::{Reply, send, try_send};
+use crate::support::server::token;
 use crate::support::{Client, Database, Server, on_both_databases};
 use crate::void::{PAIR, put};
 
@@ -307,3 +309,169 @@ async fn roll_and_give_up(url: String) {
         tokio::task::yield_now().await;
     }
 }
+
+fn outcomes(reply: &Reply) -> Vec<String> {
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let items = reply.json()["items"].as_array().unwrap().clone();
+    let outcome = |item: &Value| item["outcome"].as_str().unwrap().to_owned();
+    items.iter().map(outcome).collect()
+}
+
+on_both_databases!(
+    many_sessions_are_attributed_at_once_each_with_its_outcome,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let reports: Vec<_> = (0..2400)
+            .map(|call| json!({"sessionId": format!("S{}", call % 1200), "callSid": format!("CA{call}")}))
+            .collect();
+        assert_eq!(
+            send(client.post("/billables").json(&reports)).await.status,
+            201
+        );
+        let decide =
+            async |body: &Value| send(client.request(Method::PUT, "/sessions").json(body)).await;
+        let pair = |session: usize, customer: &str| json!({"sessionId": format!("S{session}"), "accountId": "a", "customerId": customer});
+
+        // Nothing is decided if an item cannot be meant, and all such items are listed.
+        let bad = json!([pair(0, "c"), {"sessionId": "S1", "accountId": " "}, {"accountId": "a", "customerId": "x".repeat(300)}]);
+        let refused = decide(&bad).await;
+        assert_eq!(refused.status, 400);
+        let errors = refused.json()["responseStatus"]["errors"].clone();
+        let errors = errors.as_array().unwrap().iter();
+        let shown: Vec<_> = errors
+            .map(|error| {
+                (
+                    error["fieldName"].clone(),
+                    error["meta"]["AutoBatchIndex"].clone(),
+                )
+            })
+            .collect();
+        let expected = [
+            ("AccountId", "1"),
+            ("CustomerId", "1"),
+            ("SessionId", "2"),
+            ("CustomerId", "2"),
+        ];
+        assert_eq!(
+            shown,
+            expected.map(|(field, index)| (json!(field), json!(index)))
+        );
+        for (body, code) in [
+            (json!([]), "NotEmpty"),
+            (json!({}), "NotEmpty"),
+            (json!({"sessions": [1]}), "SerializationException"),
+        ] {
+            let refused = decide(&body).await;
+            assert_eq!(
+                (refused.status, &*refused.error_code()),
+                (400, code),
+                "{body}"
+            );
+        }
+        let many: Vec<_> = (0..10_001).map(|session| pair(session, "c")).collect();
+        assert_eq!(decide(&json!(many)).await.status, 413);
+        let limited = token(&database, "own", &Scope::ALL[..3], Some(&["a"])).await;
+        let limited = server.client_of(&limited);
+        let refused = send(
+            limited
+                .request(Method::PUT, "/sessions")
+                .json(&json!([pair(0, "c")])),
+        )
+        .await;
+        assert_eq!(refused.status, 403);
+        let open = "/sessions?state=undecided&limit=1000";
+        assert_eq!(
+            client.get(open).await.json()["items"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1000
+        );
+
+        // A session that others decided, one twice, and one with two pairs.
+        let one = json!({"accountId": "a", "customerId": "c"});
+        let decision = client.request(Method::PUT, "/sessions/S5").json(&one);
+        assert_eq!(send(decision).await.status, 200);
+        let mut wanted: Vec<_> = (0..1200).map(|session| pair(session, "c")).collect();
+        wanted.extend([pair(5, "other"), pair(7, "c"), pair(9, "other")]);
+        let reply = decide(&json!({"sessions": wanted})).await;
+        let found = outcomes(&reply);
+        assert_eq!(found[1200..], ["conflict", "same", "conflict"]);
+        for (session, outcome) in found[..1200].iter().enumerate() {
+            assert_eq!(outcome, if session == 5 { "same" } else { "decided" });
+        }
+        assert_eq!(
+            reply.json()["items"][1201],
+            json!({"input": "S7", "outcome": "same"})
+        );
+        assert_eq!(client.get(open).await.json()["items"], json!([]));
+        let month = "startDate=2020-01-01&endDate=2029-12-31";
+        let billing = client
+            .get(&format!("/billing?accountId=a&{month}"))
+            .await
+            .json();
+        assert_eq!(counts(&billing), [("c".to_owned(), (2400, 0))].into());
+        // The same again changes nothing, in CSV, in another charset, and by name.
+        let again = decide(&json!(wanted)).await;
+        assert!(
+            outcomes(&again)[..1200]
+                .iter()
+                .all(|outcome| outcome == "same")
+        );
+        let csv = "CustomerID,accountid,SESSIONID\r\nc,a,S1\r\nzoë,a,new\r\n";
+        let latin: Vec<_> = csv
+            .chars()
+            .map(|c| u8::try_from(u32::from(c)).unwrap())
+            .collect();
+        for (path, expected) in [
+            ("/sessions", ["same", "decided"]),
+            ("/api/AttributeSessions.csv", ["same", "same"]),
+        ] {
+            let request = client
+                .request(Method::PUT, path)
+                .header("content-type", "text/csv; charset=ISO-8859-1")
+                .header("accept", "application/json")
+                .body(latin.clone());
+            let reply = send(request).await;
+            if path == "/sessions" {
+                assert_eq!(outcomes(&reply), expected);
+            } else {
+                assert_eq!(reply.body, "Input,Outcome\r\nS1,same\r\nnew,same\r\n");
+            }
+        }
+        let new = client.get("/sessions/new").await.json();
+        assert_eq!(new["customerId"], "zoë");
+        // Reports that come later are billed at once, or to nobody if they name another account.
+        let late = client.report(&json!({"sessionId": "S3"})).await.json();
+        assert_eq!(late["billedCustomerId"], "c");
+    }
+);
+
+on_both_databases!(
+    sessions_with_more_billables_than_a_step_are_attributed_together,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        // More than two steps of one session, beside small ones.
+        fill_session(&database, 12_000).await;
+        for session in ["A", "T", "U"] {
+            assert_eq!(
+                client.report(&json!({"sessionId": session})).await.status,
+                201
+            );
+        }
+        let pair =
+            |session: &str| json!({"sessionId": session, "accountId": "a", "customerId": "c"});
+        let wanted = json!([pair("T"), pair("S"), pair("U"), pair("A")]);
+        let reply = send(client.request(Method::PUT, "/sessions").json(&wanted)).await;
+        assert_eq!(outcomes(&reply), ["decided"; 4]);
+        let month = "startDate=2020-01-01&endDate=2029-12-31";
+        let billing = client
+            .get(&format!("/billing?accountId=a&{month}"))
+            .await
+            .json();
+        assert_eq!(counts(&billing), [("c".to_owned(), (12_003, 0))].into());
+        assert_eq!(crate::verify::verify(&database).0, 0);
+    }
+);

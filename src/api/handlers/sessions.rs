@@ -1,5 +1,7 @@
 //! `PUT` and `GET /sessions/{sessionId}`: the account and customer that a session is billed to; and
-//! `GET /sessions`: the sessions with something that bills nobody.
+//! `GET /sessions`: the sessions with something that bills nobody. `bulk.rs` decides many at once.
+
+mod bulk;
 
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::api::caller::Caller;
@@ -65,7 +67,10 @@ pub(in crate::api) async fn attribute_session(
     };
     let decided = match app.store.session_find(wanted.session_id.as_str()).await? {
         Some(decided) => decided,
-        None => app.store.session_decide(&wanted).await?,
+        None => {
+            let decided = app.store.sessions_decide(&[wanted.clone()]).await?;
+            decided.into_iter().next().ok_or(ApiError::Internal)?
+        }
     };
     let differing = decided.attribution.pair.differing(&wanted.pair);
     if !differing.is_empty() {
@@ -74,21 +79,33 @@ pub(in crate::api) async fn attribute_session(
     if decided.is_complete {
         return Ok(shown(response_format, &decided));
     }
-    // The attribution continues even if the client does not wait for it.
+    let deadline = Instant::now() + ATTRIBUTION_TIMEOUT;
     let attribution = decided.attribution.clone();
+    if carry_out_until(&app, vec![attribution], deadline).await? {
+        let done = SessionFound {
+            is_complete: true,
+            ..decided
+        };
+        Ok(shown(response_format, &done))
+    } else {
+        Ok((StatusCode::ACCEPTED, shown(response_format, &decided)).into_response())
+    }
+}
+
+/// Carries out decisions, and returns whether that is done. It continues after the deadline, and if the
+/// client does not wait for it.
+async fn carry_out_until(
+    app: &App,
+    attributions: Vec<Attribution>,
+    deadline: Instant,
+) -> Result<bool, ApiError> {
     let carrying = {
         let app = app.clone();
-        async move { carry_out(&app.store, app.log, &app.writer, &attribution).await }
+        async move { carry_out(&app.store, app.log, &app.writer, &attributions).await }
     };
     let carrying = tokio::spawn(carrying.in_current_span());
-    match timeout(ATTRIBUTION_TIMEOUT, carrying).await {
-        Ok(Ok(Ok(()))) => {
-            let done = SessionFound {
-                is_complete: true,
-                ..decided
-            };
-            Ok(shown(response_format, &done))
-        }
+    match timeout_at(deadline, carrying).await {
+        Ok(Ok(Ok(()))) => Ok(true),
         Ok(Ok(Err(error))) => {
             tracing::warn!(
                 error = crate::telemetry::chain(&error),
@@ -97,7 +114,7 @@ pub(in crate::api) async fn attribute_session(
             Err(ApiError::StoreUnavailable)
         }
         Ok(Err(_)) => Err(ApiError::Internal),
-        Err(_) => Ok((StatusCode::ACCEPTED, shown(response_format, &decided)).into_response()),
+        Err(_) => Ok(false),
     }
 }
 
@@ -117,6 +134,8 @@ pub(in crate::api) async fn get_session(
     });
     Ok(shown(response_format, &found.ok_or(ApiError::NotFound)?))
 }
+
+pub(in crate::api) use bulk::attribute_sessions;
 
 /// Tells the cursors of undecided sessions from those of other lists.
 const LIST: &[u8] = b"sessions";
@@ -192,25 +211,25 @@ fn shown(response_format: ResponseFormat, found: &SessionFound) -> Response {
 }
 
 fn session_id(id: String) -> Result<Text, ApiError> {
-    // No report has a blank session, because that counts as none.
-    if id.trim().is_empty() {
-        return Err(ApiError::missing("SessionId"));
-    }
-    Text::parse(Field::SessionId, id).map_err(|error| vec![error].into())
+    parsed(Field::SessionId, Some(id)).map_err(|error| vec![error].into())
 }
 
-fn pair(wanted: SessionIn) -> Result<Pair, ApiError> {
+/// Parses a part of a decision. A blank one counts as none, as in a report.
+fn parsed(field: Field, value: Option<String>) -> Result<Text, FieldError> {
+    let given = value.filter(|value| !value.trim().is_empty());
+    let missing = || {
+        let message = format!("{} is required", field.camel());
+        FieldError::new(field, Code::NotEmpty, message)
+    };
+    Text::parse(field, given.ok_or_else(missing)?)
+}
+
+fn pair(wanted: SessionIn) -> Result<Pair, Vec<FieldError>> {
     let mut errors = Vec::new();
-    let mut half = |field: Field, value: Option<String>| {
-        let given = value.filter(|value| !value.trim().is_empty());
-        let parsed = match given {
-            Some(value) => Text::parse(field, value),
-            None => {
-                let message = format!("{} is required", field.camel());
-                Err(FieldError::new(field, Code::NotEmpty, message))
-            }
-        };
-        parsed.map_err(|error| errors.push(error)).ok()
+    let mut half = |field, value| {
+        parsed(field, value)
+            .map_err(|error| errors.push(error))
+            .ok()
     };
     let halves = (
         half(Field::AccountId, wanted.account_id),
@@ -221,6 +240,6 @@ fn pair(wanted: SessionIn) -> Result<Pair, ApiError> {
             account_id,
             customer_id,
         }),
-        _ => Err(errors.into()),
+        _ => Err(errors),
     }
 }

@@ -12,17 +12,17 @@ use uuid::Uuid;
 use crate::api::caller::Caller;
 use crate::api::error::ItemError;
 use crate::api::handlers::billables::find_billable;
+use crate::api::handlers::bulk::{self, Rows, TOGETHER};
 use crate::api::handlers::report::IDEMPOTENT_REPLAYED;
 use crate::api::resource_id::ResourceId;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::billable::entry::partition_of;
 use crate::billable::{Code, Text, Void};
-use crate::formats::csv::columns;
+use crate::formats::MAX_ITEMS;
 use crate::formats::json::visit::UpTo;
-use crate::formats::record::{Record, page};
-use crate::formats::value::Value;
-use crate::formats::{self, Format, MAX_ITEMS};
+use crate::formats::record::Record;
+use crate::limits::Claim;
 use crate::token::Scope;
 
 #[derive(Debug, Default, Deserialize)]
@@ -78,9 +78,6 @@ pub(in crate::api) async fn void_billable(
     Ok(response)
 }
 
-/// The number of voids that are stored together.
-const TOGETHER: usize = 500;
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct VoidsIn {
@@ -108,9 +105,9 @@ pub(in crate::api) async fn void_billables(
     caller.require(Scope::Bill)?;
     let (head, body) = request.into_parts();
     let limit = app.request_timeout / 2;
-    let (bytes, claim) =
+    let (bytes, mut claim) =
         body::read(&head.headers, body, &app.budget, caller.client(), limit).await?;
-    let wanted = parse_voids(&head, &bytes)?;
+    let wanted = parse_voids(&head, &bytes, &mut claim)?;
     let now = app.trust.now()?;
     let mut caller = caller.renewed(&app.tokens, now)?;
     let permit = app.reads.acquire(caller.client()).await?;
@@ -149,19 +146,8 @@ pub(in crate::api) async fn void_billables(
             (void.input, outcome)
         })
         .collect();
-    let format = response_format.format;
-    let items = outcomes
-        .into_iter()
-        .enumerate()
-        .map(move |(index, (input, outcome))| {
-            let _held = (&permit, &claim);
-            let members = vec![
-                ("input", Value::text(Some(input))),
-                ("outcome", Value::text(Some(outcome))),
-            ];
-            Record::new("Decided", members).write_item(format, index == 0)
-        });
-    Ok(response_format.pieces(page("Decided", items, None, None, format)))
+    let held = (permit, claim);
+    Ok(bulk::outcomes(response_format, outcomes, held))
 }
 
 /// Returns the ids that the caller may see. Others' billables are left out by the same query as those
@@ -188,21 +174,19 @@ async fn own_of(
 }
 
 /// Parses ids with a reason, as JSON, or as CSV with a reason in each row.
-fn parse_voids(head: &Parts, bytes: &[u8]) -> Result<Vec<WantedVoid>, ApiError> {
-    let rows: Vec<(String, Option<String>)> = if body::is_in(head, bytes, Format::Csv) {
-        let text = std::str::from_utf8(formats::trimmed(bytes));
-        let text = text.map_err(|_| ApiError::Malformed("the CSV is not UTF-8".to_owned()))?;
-        let rows = columns(text, ["id", "reason"])?.into_iter();
-        rows.map(|[id, reason]| (id.unwrap_or_default(), reason))
-            .collect()
-    } else if body::is_in(head, bytes, Format::Json) {
-        let VoidsIn {
-            ids: UpTo(ids),
-            reason,
-        } = body::json_of(bytes)?;
-        ids.into_iter().map(|id| (id, reason.clone())).collect()
-    } else {
-        return Err(ApiError::NotJson);
+fn parse_voids(head: &Parts, bytes: &[u8], claim: &mut Claim) -> Result<Vec<WantedVoid>, ApiError> {
+    let rows: Vec<_> = match bulk::rows(head, bytes, claim, ["id", "reason"])? {
+        Rows::Csv(rows) => rows
+            .into_iter()
+            .map(|[id, reason]| (id.unwrap_or_default(), reason))
+            .collect(),
+        Rows::Json(bytes) => {
+            let VoidsIn {
+                ids: UpTo(ids),
+                reason,
+            } = body::json_of(&bytes)?;
+            ids.into_iter().map(|id| (id, reason.clone())).collect()
+        }
     };
     if rows.is_empty() {
         return Err(ApiError::missing("Ids"));

@@ -82,7 +82,44 @@ pub(super) static VOID_BILLABLES: Operation = Operation {
             example: "a test call",
         },
     ],
-    body: RequestBody::Json,
+    body: RequestBody::Rows("id,reason\r\nd1719a49-b256-8620-b8ed-069900bed70a,a test call\r\n"),
+    answers: &[ok(
+        Body::One(&objects::LIST_OF_DECIDED),
+        "The outcome of each item",
+    )],
+    errors: &[
+        ALWAYS,
+        WHEN_WRITING,
+        WITH_TOKEN,
+        WITH_INPUT,
+        WITH_BODY,
+        OF_TEXTS,
+        &[errors::NOT_EMPTY, errors::PREDICATE],
+    ],
+    ..DEFAULTS
+};
+
+pub(super) static ATTRIBUTE_SESSIONS: Operation = Operation {
+    name: "AttributeSessions",
+    section: Section::Deciding,
+    summary: "Attribute up to 10,000 sessions, each to the account and customer that it is billed to",
+    notes: &[
+        "If an item cannot be read, nothing is decided and all such items are listed. Otherwise each item has an outcome: decided, same (it was decided like this before), conflict (it is billed to another account or customer, and stays so) or pending (it is decided, and its billables are still being attributed). After a 503 some may be decided; the same request again decides the others.",
+        "The body may also be the array alone, or CSV with the columns sessionId, accountId and customerId.",
+    ],
+    access: Access::Unlimited(Scope::Bill),
+    method: Method::PUT,
+    path: routes::SESSIONS,
+    by_name: Some(routes::ATTRIBUTE_SESSIONS),
+    members: &[Member {
+        name: "sessions",
+        location: Location::Body,
+        kind: MemberKind::List(&objects::SESSION_PAIR),
+        is_required: true,
+        text: "The sessions",
+        example: "",
+    }],
+    body: RequestBody::Rows("sessionId,accountId,customerId\r\nS1,acc,cus\r\n"),
     answers: &[ok(
         Body::One(&objects::LIST_OF_DECIDED),
         "The outcome of each item",

@@ -110,8 +110,8 @@ pub(super) fn request_body(operation: &Operation, route: &Route) -> Option<Value
     let name = operation.name;
     let one = match (operation.body, route.is_by_name()) {
         (RequestBody::Nothing, _) => return None,
-        (RequestBody::Json, true) => format!("{name}ByName"),
-        (RequestBody::Json | RequestBody::Reports, _) => name.to_owned(),
+        (RequestBody::Json | RequestBody::Rows(_), true) => format!("{name}ByName"),
+        (_, _) => name.to_owned(),
     };
     let several = json!({"type": "array", "items": reference(&one), "maxItems": 10_000});
     let of_json = match (operation.body, route.kind) {
@@ -147,6 +147,10 @@ pub(super) fn request_body(operation: &Operation, route: &Route) -> Option<Value
                 content[form] = json!({"schema": reference(&one)});
             }
         }
+    }
+    if matches!(operation.body, RequestBody::Rows(_)) {
+        let rows = samples::request_body(operation, Format::Csv);
+        content[Format::Csv.content_type()] = schemas::text(rows);
     }
     let mut of_body = operation
         .members

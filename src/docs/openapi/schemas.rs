@@ -26,7 +26,7 @@ pub(super) const ALWAYS: [&str; 5] = [
 const TEXT_PATTERN: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F\\uFFFE\\uFFFF]*$";
 
 /// Every object that has a schema.
-static OBJECTS: [&Type; 20] = [
+static OBJECTS: [&Type; 21] = [
     &objects::BILLABLE,
     &objects::LIST_OF_BILLABLE,
     &objects::CHECKED_BILLABLE,
@@ -36,6 +36,7 @@ static OBJECTS: [&Type; 20] = [
     &objects::LOG_ENTRY,
     &objects::LIST_OF_LOG_ENTRY,
     &objects::SESSION,
+    &objects::SESSION_PAIR,
     &objects::UNDECIDED_SESSION,
     &objects::LIST_OF_UNDECIDED_SESSION,
     &objects::ACCOUNT,
@@ -66,7 +67,7 @@ pub(super) fn all() -> Value {
             let schema = object(operation.summary, members.clone().filter(in_body));
             schemas.insert(operation.name.to_owned(), schema);
         }
-        if operation.body == RequestBody::Json {
+        if matches!(operation.body, RequestBody::Json | RequestBody::Rows(_)) {
             // Path parameters may be in the query instead, so the body need not have them.
             let members = members.map(|member| Member {
                 is_required: member.is_required && in_body(&member),

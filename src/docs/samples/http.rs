@@ -13,7 +13,7 @@ const OF_ONE_REPORT: [&str; 2] = ["Location", "Billable-Identity"];
 pub fn body_format(operation: &Operation, format: Format) -> Option<Format> {
     match operation.body {
         RequestBody::Nothing => None,
-        RequestBody::Json => Some(Format::Json),
+        RequestBody::Json | RequestBody::Rows(_) => Some(Format::Json),
         RequestBody::Reports => Some(format),
     }
 }

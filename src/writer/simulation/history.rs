@@ -86,12 +86,12 @@ impl History {
                     });
                 }
                 0 | 1 => {
-                    let attribution = self.attribution();
+                    let attributions = self.attributions();
                     self.kinds.push(Kind::Decision);
                     callers.spawn(async move {
                         sleep(begins).await;
                         let writer = writer(&process);
-                        let done = timeout(FOREVER, writer.attribute(0, &attribution, None));
+                        let done = timeout(FOREVER, writer.attribute(0, attributions, None));
                         let _ = done.await.expect("everybody is answered");
                     });
                 }
@@ -238,18 +238,22 @@ impl History {
         }
     }
 
-    fn attribution(&mut self) -> Attribution {
+    /// One to three sessions.
+    fn attributions(&mut self) -> Arc<[Attribution]> {
         let text = |field, text: String| Text::parse(field, text).expect("a text");
-        let session = self.random.below(3);
-        Attribution {
+        let first = self.random.below(3);
+        let decided_at = self.now();
+        let sessions = first..=(first + self.random.below(3 - first));
+        let attributions = sessions.map(|session| Attribution {
             session_id: text(Field::SessionId, format!("S{session}")),
             pair: Pair {
                 account_id: text(Field::AccountId, "a".to_owned()),
                 customer_id: text(Field::CustomerId, "c0".to_owned()),
             },
             client: ClientName::parse("client").expect("a client"),
-            decided_at: self.now(),
-        }
+            decided_at,
+        });
+        attributions.collect()
     }
 
     /// Checks what callers were told against the log.

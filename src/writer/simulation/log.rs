@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::kind::Kind;
 use super::random::Random;
 use crate::billable::{Attribution, Billable, Entry, EntryKind, ListKey, Pair, Text, Void};
-use crate::store::{Appended, StoreError, Voided};
+use crate::store::{Appended, AttributionStep, StoreError, Voided};
 use crate::writer::log::Log;
 
 /// The partition. Clones share it; each is a connection of its own.
@@ -44,7 +44,7 @@ enum Change {
     /// Entries, and whether all of them must be new.
     Append(Vec<Entry>, bool),
     Void(Vec<Void>),
-    Attribute(Box<Attribution>),
+    Attribute(Vec<Attribution>),
     Nothing,
 }
 
@@ -128,25 +128,27 @@ impl Partition {
                 }
                 Changed::Voided(outcomes)
             }
-            Change::Attribute(attribution) => {
-                let session = attribution.session_id.clone();
-                self.pairs
-                    .entry(session.clone())
-                    .or_insert_with(|| attribution.pair.clone());
-                let open: Vec<_> = self
-                    .entries
-                    .iter()
-                    .filter(|entry| {
-                        entry.kind == EntryKind::Recorded
-                            && entry.pair.is_none()
-                            && entry.reported.session_id.as_ref() == Some(&session)
-                            && self.of(entry.billable_id).count() == 1
-                            && entry.accepts(&attribution.pair)
-                    })
-                    .map(|entry| entry.attributed(&attribution))
-                    .collect();
-                for entry in open {
-                    self.insert(entry);
+            Change::Attribute(attributions) => {
+                for attribution in attributions {
+                    let session = attribution.session_id.clone();
+                    self.pairs
+                        .entry(session.clone())
+                        .or_insert_with(|| attribution.pair.clone());
+                    let open: Vec<_> = self
+                        .entries
+                        .iter()
+                        .filter(|entry| {
+                            entry.kind == EntryKind::Recorded
+                                && entry.pair.is_none()
+                                && entry.reported.session_id.as_ref() == Some(&session)
+                                && self.of(entry.billable_id).count() == 1
+                                && entry.accepts(&attribution.pair)
+                        })
+                        .map(|entry| entry.attributed(&attribution))
+                        .collect();
+                    for entry in open {
+                        self.insert(entry);
+                    }
                 }
                 Changed::Done
             }
@@ -358,11 +360,11 @@ impl Log for SimulatedLog {
 
     async fn attribute(
         &mut self,
-        attribution: &Attribution,
+        attributions: &[Attribution],
         _: Option<ListKey>,
-    ) -> Result<Option<ListKey>, StoreError> {
-        let change = Change::Attribute(Box::new(attribution.clone()));
-        self.change(change).await.map(|_| None)
+    ) -> Result<AttributionStep, StoreError> {
+        let change = Change::Attribute(attributions.to_vec());
+        self.change(change).await.map(|_| AttributionStep::Done)
     }
 
     async fn probe(&mut self, _: Option<&Entry>) -> Result<(), StoreError> {
