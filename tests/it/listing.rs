@@ -80,7 +80,10 @@ on_both_databases!(
                 all_pages(&client, "/accounts?").await,
                 [a1.clone(), a2.clone()]
             );
-            assert_eq!(items(&own.get("/accounts").await), [a2.clone()]);
+            assert_eq!(
+                items(&own.get("/accounts").await),
+                std::slice::from_ref(&a2)
+            );
         }
         // An attribution, on a log that was rolled, moves the first day.
         decide(&client, "S", "a2", "c").await;

@@ -68,7 +68,10 @@ pub(in crate::api) async fn attribute_session(
     let decided = match app.store.session_find(wanted.session_id.as_str()).await? {
         Some(decided) => decided,
         None => {
-            let decided = app.store.sessions_decide(&[wanted.clone()]).await?;
+            let decided = app
+                .store
+                .sessions_decide(std::slice::from_ref(&wanted))
+                .await?;
             decided.into_iter().next().ok_or(ApiError::Internal)?
         }
     };
