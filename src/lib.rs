@@ -41,6 +41,8 @@
 //! - [`limits`]: what clients may use: bytes, concurrent requests, requests per period.
 //! - [`store`]: the log and the tokens in PostgreSQL or SQLite. All SQL is here. The epoch is a
 //!   random UUID that identifies one incarnation of the log; a restore replaces it.
+//! - [`config`]: the settings.
+//! - [`issuing`]: creates, rotates and lists tokens, for the API and the command line alike.
 //! - [`writer`]: group commit, the core of the service. One task per partition. A caller gets its
 //!   response only after the commit that contains its report is durable.
 //! - [`reader`]: lists as of a snapshot of the log, and the feed of its entries.
@@ -49,7 +51,7 @@
 //! - [`docs`]: pages, DTOs, samples and OpenAPI, generated from the contract.
 //! - [`api`]: the routing table, the handlers, the layers around them, authorization. [`server`]:
 //!   connections, TLS, time limits, draining.
-//! - [`config`]: the settings. [`cli`]: the commands, which use most other modules.
+//! - [`cli`]: the commands, which use most other modules.
 //!
 //! # Invariants
 //!
@@ -84,6 +86,9 @@ pub mod limits;
 pub mod store;
 pub mod writer;
 
+pub mod config;
+pub mod issuing;
+
 pub mod attribution;
 pub mod reader;
 pub mod totals;
@@ -94,4 +99,3 @@ pub mod api;
 pub mod server;
 
 pub mod cli;
-pub mod config;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::table::table;
-use super::token::{self, account, client, shown_limit, sorted_accounts};
+use super::token::{account, client};
 use super::{Failure, open_log};
 use crate::billable::{ClientName, Timestamp};
+use crate::issuing::{readable, shown_limit, sorted_accounts};
 use crate::store::Store;
 use crate::token::{Client, Scope, Token};
 
@@ -57,7 +58,7 @@ async fn limit(store: &Store, args: AccountsArgs) -> Result<String, Failure> {
     let accounts: Option<Arc<[String]>> = (!all).then(|| sorted_accounts(accounts));
     let is_admin =
         |token: &Token| token.grant.client == name && token.grant.scopes.contains(&Scope::Admin);
-    if !all && token::readable(store).await?.iter().any(is_admin) {
+    if !all && readable(store).await?.iter().any(is_admin) {
         return Err(Failure::Failed(format!(
             "the client {name} has a token with the scope admin, which is for clients without a limit; revoke that token first"
         )));
@@ -72,7 +73,7 @@ async fn limit(store: &Store, args: AccountsArgs) -> Result<String, Failure> {
                 accounts.is_some() && !allowed.any(|allowed| allowed == account)
             })
     };
-    if let Some(token) = token::readable(store).await?.iter().find(loses_account) {
+    if let Some(token) = readable(store).await?.iter().find(loses_account) {
         let pair = token
             .grant
             .sender

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use super::atomic_file::{AtomicFile, with_suffix};
 use super::{Failure, open_log, token};
 use crate::billable::Timestamp;
+use crate::issuing::{readable, token_record};
 use crate::store::{self, Store};
 
 /// The backup to restore.
@@ -58,11 +59,16 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
 /// Lists the tokens that are valid: those that were revoked after the backup are among them.
 async fn live_tokens(store: &Store) -> Result<String, Failure> {
     let now = Timestamp::now();
-    let mut tokens = token::readable(store).await?;
+    let mut tokens = readable(store).await?;
     tokens.retain(|token| !token.has_expired(now));
     if tokens.is_empty() {
         return Ok("no token is valid in this database\n".to_owned());
     }
+    let tokens: Vec<_> = tokens
+        .iter()
+        .map(token_record)
+        .map(token::json_of)
+        .collect();
     Ok(format!(
         "these tokens are valid, also if they were revoked after the backup; revoke those again with `billables token revoke ID`:\n{}",
         token::tokens_table(&tokens)

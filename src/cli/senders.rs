@@ -72,20 +72,20 @@ pub(super) struct MappingArgs {
     /// An address is /json/pointer, form:NAME, query:NAME, header:NAME, column:NAME or xml:/PATH. The
     /// first of several for one field that is given counts. A mapped field must be there.
     #[arg(long = "map", value_name = "FIELD=AT")]
-    maps: Vec<String>,
+    pub(super) maps: Vec<String>,
     /// Store only events whose value there is one of these; the others are ignored; repeatable.
     #[arg(long, value_name = "AT=VALUE[,VALUE]")]
-    only: Vec<String>,
+    pub(super) only: Vec<String>,
     /// Ignore calls that were not answered, if the profile says which ones were.
     #[arg(long)]
-    answered: bool,
+    pub(super) answered: bool,
     /// Pattern of the mapped occurredAt, such as '%d.%m.%Y %H:%M:%S'; without it, every form that
     /// cannot be misread.
     #[arg(long, value_name = "PATTERN")]
-    time_format: Option<String>,
+    pub(super) time_format: Option<String>,
     /// Time zone of an occurredAt without an offset, such as Europe/Rome.
     #[arg(long, value_name = "ZONE")]
-    time_zone: Option<String>,
+    pub(super) time_zone: Option<String>,
 }
 
 impl MappingArgs {

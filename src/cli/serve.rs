@@ -12,15 +12,16 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Failure, token};
+use super::Failure;
 use crate::api::{self, App, BehindProxy, Cursors, RequestLimits, Settings, Tokens, Trust};
 use crate::attribution;
-use crate::billable::{ClientName, Timestamp};
+use crate::billable::Timestamp;
 use crate::config::{self, ServeArgs};
+use crate::issuing::{self, TokenRequest};
 use crate::server::{self, Limits, Tls};
 use crate::store::{LogInfo, Origin, Store};
 use crate::telemetry::{self, chain};
-use crate::token::{Grant, Scope};
+use crate::token::Scope;
 use crate::totals;
 use crate::writer::Writer;
 
@@ -204,16 +205,14 @@ async fn first_token(store: &Store, address: SocketAddr, is_tls: bool) -> Result
         );
         return Ok(());
     }
-    let client = ClientName::parse("default").expect("a client name");
-    let accounts = token::client_accounts(store, &client, None).await?;
-    let grant = Grant {
-        client,
-        scopes: Scope::ALL.to_vec(),
-        accounts,
-        sender: None,
+    let scopes = Scope::ALL.map(|scope| scope.as_str().to_owned());
+    let request = TokenRequest {
+        client: Some("default".to_owned()),
+        scopes: Some(scopes.to_vec()),
+        ..TokenRequest::default()
     };
-    let issued = token::issue(store, grant, Timestamp::now(), None, None).await?;
-    let secret = issued.reveal();
+    let issued = issuing::create(store, request.check()?, None, Timestamp::now()).await?;
+    let secret = issued.secret.reveal();
     // A certificate names a host and hardly ever a loopback address, so curl would reject it.
     let insecure = if is_tls { "-k " } else { "" };
     let scheme = scheme(is_tls);

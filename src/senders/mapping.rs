@@ -98,7 +98,7 @@ fn base_of(settings: &SenderSettings) -> Result<(Option<Arc<Profile>>, bool), Pr
 fn of_token(settings: &SenderSettings, base: Option<&Profile>) -> Result<Profile, ProfileError> {
     if base.is_none() && settings.maps.is_empty() {
         return Err(ProfileError(
-            "conditions and times need a sender or a mapping: add --sender or --map".to_owned(),
+            "conditions and times need a sender or a mapping".to_owned(),
         ));
     }
     let raw = match base {

@@ -376,7 +376,10 @@ on_both_databases!(
         assert_eq!(first.id(), again.id());
         // Rotating a token that expires needs a new expiry, and an expired token cannot be rotated.
         let (code, _, errors) = run(&mut command(&database, &["token", "rotate", &id]));
-        assert!(code == 2 && errors.contains("--expires"), "{errors}");
+        assert!(
+            code == 2 && errors.contains("expires is required"),
+            "{errors}"
+        );
         let third = secret(&["rotate", &id, "--overlap", "0s", "--expires", "90d"]);
         let (code, _, errors) = run(&mut command(
             &database,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::tidy::{code, sources};
 
 /// The other modules that each module of the crate may use. Every module has one line.
-const ARROWS: [(&str, &str); 21] = [
+const ARROWS: [(&str, &str); 22] = [
     ("billable", ""),
     ("calendar", "billable"),
     ("metrics", "calendar"),
@@ -17,6 +17,10 @@ const ARROWS: [(&str, &str); 21] = [
     ("senders", "billable formats telemetry token"),
     ("limits", "billable metrics token"),
     ("store", "billable token"),
+    (
+        "issuing",
+        "billable config contract formats senders store telemetry token",
+    ),
     ("writer", "billable limits metrics store telemetry"),
     ("reader", "billable store token"),
     ("totals", "billable calendar metrics store telemetry"),
@@ -24,12 +28,12 @@ const ARROWS: [(&str, &str); 21] = [
     ("docs", "billable contract formats"),
     (
         "api",
-        "attribution billable calendar contract docs formats limits metrics reader senders store telemetry token totals writer",
+        "attribution billable calendar contract docs formats issuing limits metrics reader senders store telemetry token totals writer",
     ),
     ("server", "api metrics telemetry"),
     (
         "cli",
-        "api attribution billable calendar config contract docs formats reader senders server store telemetry token totals writer",
+        "api attribution billable calendar config contract docs formats issuing reader senders server store telemetry token totals writer",
     ),
     ("lib", ""),
     ("main", ""),
@@ -40,7 +44,7 @@ const CRATES: [(&str, &str); 8] = [
     ("axum", "api cli server"),
     ("hyper", "api cli server"),
     ("http", "api cli contract docs senders"),
-    ("serde", "api formats senders token"),
+    ("serde", "api formats issuing senders token"),
     ("serde_json", "api cli docs formats senders store"),
     ("sqlx", "store"),
     (

@@ -1140,7 +1140,7 @@ async fn the_secret_of_a_hook_opens_nothing_else_and_is_shown_nowhere() {
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let mut tokens = listed.as_array().unwrap().iter();
     let hook = tokens.find(|token| token["client"] == "twilio").unwrap();
-    assert_eq!(hook["sender"]["pair"], json!(["acc", "cus"]));
+    assert_eq!([&hook["account"], &hook["customer"]], ["acc", "cus"]);
     let shown = printed(&database, &["token", "list"]);
     assert!(shown.contains("twilio (hook)"), "{shown}");
     printed(
@@ -1179,7 +1179,7 @@ fn settings_that_contradict_each_other_are_refused_before_anything_is_stored() {
             &["--map", "callSid=/a", "--map", "occurredAt=form:b"],
             "of different kinds",
         ),
-        (&["--only", "/a=b"], "add --sender or --map"),
+        (&["--only", "/a=b"], "need a sender or a mapping"),
         (&["--answered"], "only a sender's profile says"),
         (
             &["--sender", "kamailio", "--answered"],
@@ -1187,7 +1187,7 @@ fn settings_that_contradict_each_other_are_refused_before_anything_is_stored() {
         ),
         (
             &["--customer", "c", "--account", "a"],
-            "--customer needs --sender or --map",
+            "customer needs a sender or a mapping",
         ),
         (
             &["--sender", "twilio", "--customer", "c"],
