@@ -20,7 +20,7 @@ mod trust;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 
@@ -32,7 +32,8 @@ use error::ApiError;
 pub use handlers::docs::Scheme;
 use handlers::refusals::list_refusals;
 use handlers::{
-    accounts, billables, billing, check, docs, feed, health, list, metrics, report, sessions, void,
+    accounts, billables, billing, check, docs, feed, health, list, metrics, report, sessions,
+    tokens as token_handlers, void,
 };
 use layers::context;
 pub use layers::context::{Cut, FirstByte};
@@ -84,7 +85,14 @@ impl App {
             .route(routes::ACCOUNTS, get(accounts::list_accounts))
             .route(routes::BILLING, get(billing::get_billing))
             .route(routes::LOG, get(feed::read_log))
-            .route(routes::REFUSALS, get(list_refusals));
+            .route(routes::REFUSALS, get(list_refusals))
+            .route(routes::TOKEN, get(token_handlers::get_token))
+            .route(
+                routes::TOKENS,
+                get(token_handlers::list_tokens).post(token_handlers::create_token),
+            )
+            .route(routes::REVOCATION, delete(token_handlers::revoke_token))
+            .route(routes::ROTATION, post(token_handlers::rotate_token));
         let by_name = Router::new()
             .route(routes::NEW_BILLABLE, post(report::report_billables))
             .route(routes::NEW_BILLABLES, post(report::report_billables))
@@ -104,7 +112,12 @@ impl App {
             .route(routes::LIST_ACCOUNTS, get(accounts::list_accounts))
             .route(routes::GET_BILLING, get(billing::get_billing))
             .route(routes::READ_LOG, get(feed::read_log))
-            .route(routes::LIST_REFUSALS, get(list_refusals));
+            .route(routes::LIST_REFUSALS, get(list_refusals))
+            .route(routes::GET_TOKEN, get(token_handlers::get_token))
+            .route(routes::LIST_TOKENS, get(token_handlers::list_tokens))
+            .route(routes::CREATE_TOKEN, post(token_handlers::create_token))
+            .route(routes::ROTATE_TOKEN, post(token_handlers::rotate_token))
+            .route(routes::REVOKE_TOKEN, delete(token_handlers::revoke_token));
         resources.merge(by_name).merge(Self::documentation())
     }
 

@@ -57,6 +57,7 @@ pub enum Section {
     Reading,
     /// Voiding billables and attributing sessions.
     Deciding,
+    Tokens,
     /// Probes, metrics and refused requests, for operators of the service.
     Running,
     Documentation,
@@ -64,10 +65,11 @@ pub enum Section {
 
 impl Section {
     /// Every section, in the order of the documentation.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Reporting,
         Self::Reading,
         Self::Deciding,
+        Self::Tokens,
         Self::Running,
         Self::Documentation,
     ];
@@ -77,6 +79,7 @@ impl Section {
             Self::Reporting => "Reporting",
             Self::Reading => "Reading",
             Self::Deciding => "Voiding and attribution",
+            Self::Tokens => "Tokens",
             Self::Running => "Operation",
             Self::Documentation => "Documentation",
         }
@@ -87,6 +90,8 @@ impl Section {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     Open,
+    /// Clients that have a token, whatever its scopes.
+    Any,
     /// Clients that have a token with this scope.
     Scope(Scope),
     /// Clients that have a token with this scope and without an account limit.
@@ -94,10 +99,10 @@ pub enum Access {
 }
 
 impl Access {
-    /// The scope that it requires.
+    /// The scope that it requires, if any.
     pub fn scope(self) -> Option<Scope> {
         match self {
-            Self::Open => None,
+            Self::Open | Self::Any => None,
             Self::Scope(scope) | Self::Unlimited(scope) => Some(scope),
         }
     }

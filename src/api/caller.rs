@@ -23,7 +23,7 @@ use crate::limits::concurrency::Permit;
 use crate::limits::in_flight::RequestKind;
 use crate::senders::Profile;
 use crate::token::Accounts;
-use crate::token::{Grant, Scope, Secret, SecretHash, SenderSettings};
+use crate::token::{Grant, Rate, Scope, Secret, SecretHash, SenderSettings};
 
 /// How often to look whether a token changed while something is sent.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -32,8 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     hash: SecretHash,
-    grant: Arc<Grant>,
-    profile: Option<Arc<Profile>>,
+    live: Live,
     /// Held until the handler has returned.
     _permit: Option<Arc<Permit>>,
 }
@@ -41,23 +40,34 @@ pub(super) struct Caller {
 impl Caller {
     /// The client that the token belongs to.
     pub(super) fn client(&self) -> &ClientName {
-        &self.grant.client
+        &self.live.grant.client
+    }
+
+    /// What the token may do.
+    pub(super) fn grant(&self) -> &Grant {
+        &self.live.grant
+    }
+
+    /// When the token expires.
+    pub(super) fn expires_at(&self) -> Option<Timestamp> {
+        self.live.expires_at
+    }
+
+    /// How many requests the token may send.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        self.live.usage.rate()
     }
 
     /// Returns the caller with the token's current grant, because the token may have been revoked
     /// while the body arrived.
     pub(super) fn renewed(self, tokens: &Tokens, now: Timestamp) -> Result<Self, ApiError> {
-        let Live { grant, profile, .. } = tokens.find(&self.hash, now)?;
-        Ok(Self {
-            grant,
-            profile,
-            ..self
-        })
+        let live = tokens.find(&self.hash, now)?;
+        Ok(Self { live, ..self })
     }
 
     /// How the token's reports are read, and the profile that they are read with.
     pub(super) fn sender(&self) -> (Option<&Arc<SenderSettings>>, Option<&Arc<Profile>>) {
-        (self.grant.sender.as_ref(), self.profile.as_ref())
+        (self.live.grant.sender.as_ref(), self.live.profile.as_ref())
     }
 
     /// Returns when the token has been revoked or has expired, or when it allows something else than
@@ -66,7 +76,7 @@ impl Caller {
         loop {
             sleep(LOOK_EVERY).await;
             let found = tokens.find(&self.hash, Timestamp::now());
-            if !found.is_ok_and(|live| *live.grant == *self.grant) {
+            if !found.is_ok_and(|live| *live.grant == *self.live.grant) {
                 return;
             }
         }
@@ -74,7 +84,7 @@ impl Caller {
 
     /// The accounts that the token is limited to.
     pub(super) fn accounts(&self) -> Accounts {
-        self.grant.accounts.clone()
+        self.live.grant.accounts.clone()
     }
 
     /// Whether the token covers an account.
@@ -84,7 +94,7 @@ impl Caller {
 
     /// Checks that the token covers the requested account, if there is one.
     pub(super) fn require_account(&self, account: Option<&Text>) -> Result<(), ApiError> {
-        if account.is_none_or(|account| self.grant.covers(account.as_str())) {
+        if account.is_none_or(|account| self.live.grant.covers(account.as_str())) {
             Ok(())
         } else {
             Err(ApiError::OtherAccount)
@@ -92,7 +102,7 @@ impl Caller {
     }
 
     pub(super) fn require(&self, scope: Scope) -> Result<(), ApiError> {
-        if self.grant.has(scope) {
+        if self.live.grant.has(scope) {
             Ok(())
         } else {
             Err(ApiError::MissingScope(scope))
@@ -115,7 +125,8 @@ impl Caller {
             return Err(errors);
         }
         let of_account = |code, message| FieldError::new(Field::AccountId, code, message);
-        let is_account_missing = self.grant.accounts.is_some() && !raw.is_given(Field::AccountId);
+        let is_account_missing =
+            self.live.grant.accounts.is_some() && !raw.is_given(Field::AccountId);
         let parsed = Report::parse(raw, now);
         if is_account_missing {
             let mut errors = parsed.err().unwrap_or_default();
@@ -125,7 +136,7 @@ impl Caller {
         }
         let report = parsed?;
         match &report.reported.account_id {
-            Some(account) if !self.grant.covers(account.as_str()) => {
+            Some(account) if !self.live.grant.covers(account.as_str()) => {
                 let message = "the token is limited to other accounts";
                 Err(vec![of_account(Code::Forbidden, message)])
             }
@@ -137,8 +148,8 @@ impl Caller {
     /// it is billed to none, names one.
     pub(super) fn sees(&self, billable: &Billable) -> bool {
         let account = billable.account_id();
-        self.grant.accounts.is_none()
-            || account.is_some_and(|account| self.grant.covers(account.as_str()))
+        self.live.grant.accounts.is_none()
+            || account.is_some_and(|account| self.live.grant.covers(account.as_str()))
     }
 }
 
@@ -157,12 +168,7 @@ impl FromRequestParts<App> for Caller {
         let secret = of_path.or_else(|| secret_of(&parts.headers));
         let hash = secret.ok_or(ApiError::Unauthorized)?.hash();
         let now = Timestamp::now();
-        let Live {
-            grant,
-            profile,
-            usage,
-            ..
-        } = app
+        let live = app
             .tokens
             .find_or_reload(&hash, now)
             .await
@@ -171,7 +177,7 @@ impl FromRequestParts<App> for Caller {
                 error => error,
             })?;
         // A secret that others see in URLs opens nothing else, and no other secret opens a hook.
-        let sender = grant.sender.as_ref();
+        let sender = live.grant.sender.as_ref();
         if sender.is_some_and(|sender| sender.is_hook) != is_hook {
             return Err(if is_hook {
                 ApiError::UnknownHook
@@ -179,16 +185,16 @@ impl FromRequestParts<App> for Caller {
                 ApiError::Unauthorized
             });
         }
-        Known::set_client(&parts.extensions, &grant.client);
-        usage.count_request(now)?;
+        let client = &live.grant.client;
+        Known::set_client(&parts.extensions, client);
+        live.usage.count_request(now)?;
         let permit = app
             .in_flight
-            .enter(kind_of(&parts.method, parts.uri.path()), &grant.client)?;
+            .enter(kind_of(&parts.method, parts.uri.path()), client)?;
         refuse_unknown_parameters(parts)?;
         Ok(Self {
             hash,
-            grant,
-            profile,
+            live,
             _permit: permit.map(Arc::new),
         })
     }

@@ -15,4 +15,5 @@ pub(super) mod refusals;
 pub(super) mod report;
 pub(super) mod sessions;
 mod stream;
+pub(super) mod tokens;
 pub(super) mod void;

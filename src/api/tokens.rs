@@ -72,7 +72,7 @@ pub(super) struct Live {
     pub(super) grant: Arc<Grant>,
     /// The profile that its reports are read with.
     pub(super) profile: Option<Arc<Profile>>,
-    expires_at: Option<Timestamp>,
+    pub(super) expires_at: Option<Timestamp>,
     pub(super) usage: Arc<Usage>,
 }
 
@@ -286,7 +286,7 @@ impl Live {
             None => (None, None),
             Some(known) => {
                 let is_same = known.grant.sender == grant.sender;
-                let usage = (known.usage.limit.rate() == rate).then_some(known.usage);
+                let usage = (known.usage.rate() == rate).then_some(known.usage);
                 (is_same.then_some(known.profile), usage)
             }
         };
@@ -328,6 +328,10 @@ impl Usage {
             used_at: AtomicI64::new(last_used_at),
             recorded_at: AtomicI64::new(last_used_at),
         }
+    }
+
+    pub(super) fn rate(&self) -> Option<Rate> {
+        self.limit.rate()
     }
 
     /// Counts a request.

@@ -41,7 +41,7 @@ errors! {
     REQUEST_TIMEOUT = 408 "RequestTimeout" => "The body did not arrive in time.";
     ATTRIBUTION_CONFLICT = 409 "AttributionConflict" => "The session is already billed to another account or customer, which cannot be changed.";
     CURSOR_GONE = 410 "CursorGone" => "The cursor's position in the log no longer exists, because a backup was restored; start again without a cursor.";
-    PAYLOAD_TOO_LARGE = 413 "PayloadTooLarge" => "The body is larger than 8 MiB or has more than 10,000 items.";
+    PAYLOAD_TOO_LARGE = 413 "PayloadTooLarge" => "The body is larger than 8 MiB, or than the operation says, or has more than 10,000 items.";
     UNSUPPORTED_MEDIA_TYPE = 415 "UnsupportedMediaType" => "The body's format, character encoding or compression is not supported.";
     IDEMPOTENCY_CONFLICT = 422 "IdempotencyConflict" => "The Idempotency-Key was already used with different content; the stored content is kept.";
     TOO_MUCH = 422 "TooMuch" => "The result is too large for one response; request less.";

@@ -2,10 +2,14 @@
 
 mod listing;
 mod running;
+mod tokens;
 
 use super::types::{Location, Member, MemberKind, Type, always, maybe};
 pub use listing::{ACCOUNT, LIST_OF_ACCOUNT, LIST_OF_UNDECIDED_SESSION, UNDECIDED_SESSION};
 pub use running::{HEALTH, LIST_OF_REFUSAL, READINESS, REFUSAL};
+pub use tokens::{
+    CURRENT_TOKEN, ISSUED_TOKEN, LIST_OF_TOKEN, NEW_SECRET, NEW_TOKEN, TOKEN, TOKEN_OF_PATH,
+};
 
 /// The id of the billable in the examples.
 pub const ID: &str = "d1719a49-b256-8620-b8ed-069900bed70a";

@@ -6,6 +6,7 @@ mod listing;
 mod reading;
 mod reporting;
 mod running;
+mod tokens;
 
 use http::Method;
 
@@ -86,7 +87,7 @@ const OPEN_DEFAULTS: Operation = Operation {
 };
 
 /// Every operation in the order of the documentation, with more specific routes before others.
-pub static OPERATIONS: [&Operation; 28] = [
+pub static OPERATIONS: [&Operation; 33] = [
     &reporting::NEW_BILLABLE,
     &reporting::REPORT_TO_HOOK,
     &reporting::REPORT_TO_HOOK_BY_QUERY,
@@ -103,6 +104,11 @@ pub static OPERATIONS: [&Operation; 28] = [
     &deciding::ATTRIBUTE_SESSION,
     &listing::LIST_SESSIONS,
     &reading::GET_SESSION,
+    &tokens::GET_TOKEN,
+    &tokens::LIST_TOKENS,
+    &tokens::CREATE_TOKEN,
+    &tokens::ROTATE_TOKEN,
+    &tokens::REVOKE_TOKEN,
     &running::GET_LIVEZ,
     &running::GET_READYZ,
     &running::GET_METRICS,

@@ -21,6 +21,11 @@ pub const SESSIONS: &str = "/sessions";
 pub const SESSION: &str = "/sessions/{sessionId}";
 pub const BILLING: &str = "/billing";
 pub const LOG: &str = "/log";
+/// The caller's token.
+pub const TOKEN: &str = "/token";
+pub const TOKENS: &str = "/tokens";
+pub const REVOCATION: &str = "/tokens/{id}";
+pub const ROTATION: &str = "/tokens/{id}/rotate";
 
 /// The ServiceStack route for one report.
 pub const NEW_BILLABLE: &str = "/api/NewBillable";
@@ -39,6 +44,11 @@ pub const GET_SESSION: &str = "/api/GetSession";
 pub const GET_BILLING: &str = "/api/GetBilling";
 pub const READ_LOG: &str = "/api/ReadLog";
 pub const LIST_REFUSALS: &str = "/api/ListRefusals";
+pub const GET_TOKEN: &str = "/api/GetToken";
+pub const LIST_TOKENS: &str = "/api/ListTokens";
+pub const CREATE_TOKEN: &str = "/api/CreateToken";
+pub const ROTATE_TOKEN: &str = "/api/RotateToken";
+pub const REVOKE_TOKEN: &str = "/api/RevokeToken";
 
 /// Where users of ServiceStack and of other APIs look for the documentation.
 pub const MANUAL_ALIASES: [&str; 3] = ["/ui", "/swagger", "/swagger-ui"];

@@ -318,7 +318,7 @@ mod tests {
         assert!(at("Billable") < at("ListOfBillable"));
         assert!(at("ListOfBillable") < at("ListBillables"));
         assert!(at("BillingCustomerInfo") < at("BillingInfo"));
-        assert_eq!(names.len(), 18 + operations.len());
+        assert_eq!(names.len(), 22 + operations.len());
         let session = included("GetSession").expect("a known name");
         let names: Vec<_> = Dto::of(&session).iter().map(|dto| dto.name).collect();
         assert_eq!(names, ["Session", "GetSession"]);

@@ -79,14 +79,17 @@ fn described(operation: &Operation, route: &Route, shared: &mut Map<String, Valu
         .iter()
         .map(|note| (*note).to_owned())
         .collect();
-    described["security"] = match operation.access.scope() {
-        None => json!([]),
-        Some(_) => json!([{"bearer": []}, {"basic": []}]),
+    described["security"] = match operation.access {
+        Access::Open => json!([]),
+        _ => json!([{"bearer": []}, {"basic": []}]),
     };
+    if operation.access == Access::Any {
+        notes.push("Requires a token, whatever its scopes.".to_owned());
+    }
     if let Some(scope) = operation.access.scope() {
         let limit = match operation.access {
             Access::Unlimited(_) => " and access to all accounts",
-            Access::Open | Access::Scope(_) => "",
+            Access::Open | Access::Any | Access::Scope(_) => "",
         };
         notes.push(format!(
             "Requires a token with the scope {}{limit}.",

@@ -61,7 +61,7 @@ pub fn request_body(operation: &Operation, format: Format) -> Option<String> {
             let members = operation
                 .members
                 .iter()
-                .filter(|member| member.location == Location::Body)
+                .filter(|member| member.location == Location::Body && is_shown(member))
                 .map(|member| (member.name, value(member)));
             Some(Value::Object(members.collect()).to_json())
         }
@@ -121,8 +121,13 @@ pub fn value(member: &Member) -> Value<'static> {
 }
 
 fn values(of: &Type) -> Vec<(&'static str, Value<'static>)> {
-    let members = of.members.iter();
+    let members = of.members.iter().filter(|member| is_shown(member));
     members.map(|member| (member.name, value(member))).collect()
+}
+
+/// Whether samples have a member. An optional one without an example would contradict others.
+fn is_shown(member: &Member) -> bool {
+    member.is_required || !member.example.is_empty()
 }
 
 fn member(of: &Type, name: &str) -> Option<&'static Member> {

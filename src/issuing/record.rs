@@ -5,7 +5,7 @@ use crate::billable::Timestamp;
 use crate::contract::routes;
 use crate::formats::record::Record;
 use crate::formats::value::Value;
-use crate::token::{Rate, SenderSettings, Token};
+use crate::token::{Rate, Scope, SenderSettings, Token};
 
 /// The members that say how a token's reports are read.
 const SENDER_MEMBERS: [&str; 10] = [
@@ -21,16 +21,17 @@ const SENDER_MEMBERS: [&str; 10] = [
     "hook",
 ];
 
-/// Writes strings as a list, or leaves an empty one out.
-fn list<'a>(items: impl IntoIterator<Item = &'a str>) -> Value<'a> {
-    let items: Vec<_> = items
-        .into_iter()
-        .map(|item| Value::text(Some(item)))
-        .collect();
-    if items.is_empty() {
+fn list(items: &[String]) -> Value<'_> {
+    let items = items.iter().map(|item| Value::text(Some(item.as_str())));
+    Value::List(items.collect())
+}
+
+/// Writes rules, and leaves the list out if there are none.
+fn rules(rules: &[String]) -> Value<'_> {
+    if rules.is_empty() {
         Value::Null
     } else {
-        Value::List(items)
+        list(rules)
     }
 }
 
@@ -50,18 +51,16 @@ fn time(at: Option<Timestamp>) -> Value<'static> {
 /// The members that say what a token may do.
 pub fn rights<'a>(
     client: &'a str,
-    scopes: impl Iterator<Item = &'static str>,
+    scopes: impl Iterator<Item = Scope>,
     accounts: Option<&'a [String]>,
     rate: Option<Rate>,
     expires_at: Option<Timestamp>,
 ) -> Vec<(&'static str, Value<'a>)> {
+    let scopes = scopes.map(|scope| Value::text(Some(scope.as_str())));
     vec![
         ("client", Value::text(Some(client))),
-        ("scopes", list(scopes)),
-        (
-            "accounts",
-            list(accounts.into_iter().flatten().map(String::as_str)),
-        ),
+        ("scopes", Value::List(scopes.collect())),
+        ("accounts", accounts.map_or(Value::Null, list)),
         ("rate", Value::text(rate.map(|rate| rate.to_string()))),
         ("expires", time(expires_at)),
     ]
@@ -75,7 +74,7 @@ fn of_token(token: &Token) -> Vec<(&'static str, Value<'_>)> {
         rate,
         ..
     } = token;
-    let scopes = grant.scopes.iter().map(|scope| scope.as_str());
+    let scopes = grant.scopes.iter().copied();
     let accounts = grant.accounts.as_deref();
     let mut members = vec![("id", Value::text(Some(id.to_string())))];
     members.extend(rights(
@@ -113,8 +112,8 @@ pub fn token_record(token: &Token) -> Record<'_> {
     let pair = pair.as_ref();
     let values = [
         Value::text(sender.as_deref()),
-        list(maps.iter().map(String::as_str)),
-        list(only.iter().map(String::as_str)),
+        rules(maps),
+        rules(only),
         flag(*answered),
         Value::text(time_format.as_deref()),
         Value::text(time_zone.as_deref()),

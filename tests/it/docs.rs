@@ -425,6 +425,7 @@ async fn the_samples_of_all_operations_are_accepted_and_answered_as_shown() {
         "AttributeSession",
         "GetSession",
         "VoidBillable",
+        "CreateToken",
         "GetBilling",
         "GetLivez",
         "GetReadyz",

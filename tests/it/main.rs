@@ -15,7 +15,7 @@
 //!   in all of them; `provenance`: who did what, and when; `listing`: accounts and undecided sessions
 //! - `void`, `sessions`: decisions about billables: voiding and attribution
 //! - `responses`: content negotiation, `Prefer`, request ids, the shape of errors
-//! - `access`: tokens, scopes, accounts
+//! - `access`: tokens, scopes, accounts; `tokens`: how the API creates, lists and ends tokens
 //! - `refusals`: refused requests can be found: in the log, the metrics and `GET /refusals`
 //! - `browsers`: what a browser gets: pages for errors, and the way to the documentation
 //! - `docs`, `openapi`: the documentation; `support/description.rs` checks every reply against it
@@ -111,6 +111,7 @@ mod start;
 mod store;
 mod tidy;
 mod tls;
+mod tokens;
 mod trust;
 mod upgrade;
 mod vectors;

@@ -67,7 +67,7 @@ on_both_databases!(metrics_count_what_happened, async |database: Database| {
     );
     assert_eq!(client.get("/no/such/path").await.status, 404);
     assert_eq!(
-        send(client.request(Method::DELETE, "/billables"))
+        send(client.request(Method::PATCH, "/billables"))
             .await
             .status,
         405

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::api::ApiError;
 use crate::billable::{Code, Field, FieldError};
 use crate::formats::{BindError, ReadError};
+use crate::issuing::IssueError;
 use crate::limits::Overloaded;
 use crate::limits::rate::RateExceeded;
 use crate::senders::UrlError;
@@ -89,6 +90,30 @@ impl From<StoreError> for ApiError {
             // They catch up by themselves.
             StoreError::FarBehind => Self::Overloaded,
             error => Self::Store(Arc::new(error)),
+        }
+    }
+}
+
+impl From<IssueError> for ApiError {
+    fn from(error: IssueError) -> Self {
+        let parameter = |name, code, message| Self::Parameter {
+            name,
+            code,
+            message,
+        };
+        match error {
+            IssueError::Invalid {
+                name,
+                code,
+                message,
+            } => parameter(name, code, message),
+            IssueError::Conflict { name, message } => parameter(name, Code::Predicate, message),
+            IssueError::NotFound(_) => Self::NotFound,
+            IssueError::Randomness(error) => {
+                tracing::error!(%error, "cannot get random bytes");
+                Self::Internal
+            }
+            IssueError::Store(error) => error.into(),
         }
     }
 }

@@ -106,6 +106,7 @@ impl AccessLog<'_> {
             Method::HEAD => "HEAD",
             Method::POST => "POST",
             Method::PUT => "PUT",
+            Method::DELETE => "DELETE",
             _ => "other",
         };
         // The macro needs its level at compile time.

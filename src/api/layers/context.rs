@@ -178,6 +178,8 @@ fn file_name(route: &'static str, query: &str) -> String {
         routes::REFUSALS => "refusals",
         routes::SESSION => "session",
         routes::SESSIONS => "sessions",
+        routes::TOKEN => "token",
+        routes::TOKENS | routes::ROTATION | routes::REVOCATION => "tokens",
         routes::VOIDS => "voids",
         // By name it is the operation's, as in ServiceStack.
         other => match other.strip_prefix("/api/") {

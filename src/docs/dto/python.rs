@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import List, Optional
 
 from dataclasses_json import LetterCase, Undefined, config, dataclass_json
-from servicestack import IGet, IPost, IPut, IReturn, IReturnVoid
+from servicestack import IDelete, IGet, IPost, IPut, IReturn, IReturnVoid
 ";
 
 pub(super) fn source(note: &str, dtos: &[Dto]) -> String {

@@ -4,12 +4,13 @@ use super::{Dto, comment, line, quoted, type_name};
 use crate::contract::types::{Member, MemberKind};
 
 /// The interfaces and their bodies.
-const INTERFACES: [(&str, &str); 5] = [
+const INTERFACES: [(&str, &str); 6] = [
     ("IReturn<T>", "{ createResponse(): T; }"),
     ("IReturnVoid", "{ createResponse(): void; }"),
     ("IGet", "{}"),
     ("IPost", "{}"),
     ("IPut", "{}"),
+    ("IDelete", "{}"),
 ];
 
 pub(super) fn source(note: &str, dtos: &[Dto]) -> String {

@@ -26,7 +26,7 @@ pub(super) const ALWAYS: [&str; 5] = [
 const TEXT_PATTERN: &str = "^[^\\u0000-\\u001F\\u007F-\\u009F\\uFFFE\\uFFFF]*$";
 
 /// Every object that has a schema.
-static OBJECTS: [&Type; 21] = [
+static OBJECTS: [&Type; 25] = [
     &objects::BILLABLE,
     &objects::LIST_OF_BILLABLE,
     &objects::CHECKED_BILLABLE,
@@ -48,6 +48,10 @@ static OBJECTS: [&Type; 21] = [
     &objects::READINESS,
     &objects::REFUSAL,
     &objects::LIST_OF_REFUSAL,
+    &objects::CURRENT_TOKEN,
+    &objects::TOKEN,
+    &objects::LIST_OF_TOKEN,
+    &objects::ISSUED_TOKEN,
 ];
 
 /// The schemas of all objects, of requests and of errors.

@@ -63,6 +63,10 @@ fn head(operation: &Operation) -> Markup {
         p.access {
             @match operation.access {
                 Access::Open => { strong { "Needs no token" } },
+                Access::Any => {
+                    strong { "Requires Authentication" }
+                    ": a token, whatever its scopes."
+                },
                 Access::Scope(scope) => {
                     strong { "Requires Authentication" }
                     ": a token with the scope " code { (scope.as_str()) } "."
