@@ -4,6 +4,7 @@
 pub mod billing;
 pub mod charset;
 pub mod csv;
+pub mod decisions;
 mod document;
 pub(crate) mod form;
 pub mod json;

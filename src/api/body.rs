@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::api::ApiError;
 use crate::api::path::RouteStyle;
 use crate::billable::ClientName;
-use crate::formats::json::case_insensitive;
+use crate::formats::json::object;
 use crate::formats::{BodyFormat, Format};
 use crate::limits::{Budget, Claim};
 
@@ -75,7 +75,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(
     if !is_in(head, &bytes, Format::Json) {
         return Err(ApiError::NotJson);
     }
-    Ok((json_of(&bytes)?, claim))
+    Ok((object(&bytes)?, claim))
 }
 
 /// Whether a body is in a format. On ServiceStack routes with the JSON format, everything is JSON.
@@ -90,19 +90,6 @@ pub(super) fn is_in(head: &Parts, bytes: &[u8], format: Format) -> bool {
         }
         _ => BodyFormat::of(content_type, bytes) == Ok(BodyFormat::Plain(format)),
     }
-}
-
-/// Parses JSON, with member names in any letter case. Nothing means `{}`.
-pub(super) fn json_of<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let text = bytes.trim_ascii_start();
-    let text = if text.is_empty() { b"{}" } else { text };
-    case_insensitive::from_slice(text).map_err(|error| {
-        // The parser's own message may quote the body.
-        let (line, column) = (error.line(), error.column());
-        ApiError::Malformed(format!(
-            "the JSON is malformed or has the wrong structure (line {line}, column {column})"
-        ))
-    })
 }
 
 fn coding(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {

@@ -13,20 +13,10 @@ use http::StatusCode;
 use crate::billable::{Code, Field, FieldError};
 use crate::contract::errors::{self, Error};
 use crate::formats::ReadError;
+use crate::formats::decisions::ItemError;
 use crate::formats::status::ResponseStatus;
 use crate::store::StoreError;
 use crate::token::Scope;
-
-/// What is wrong with an item of a request.
-#[derive(Clone, Debug)]
-pub(super) struct ItemError {
-    /// Its index.
-    pub(super) index: usize,
-    /// The member that violates a rule, in PascalCase.
-    pub(super) name: &'static str,
-    pub(super) code: Code,
-    pub(super) message: String,
-}
 
 /// An error of the API.
 #[derive(Clone, Debug)]

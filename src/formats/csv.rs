@@ -5,7 +5,7 @@ mod split;
 mod write;
 
 pub(crate) use read::RowReader;
-pub use read::columns;
+pub(super) use read::columns;
 pub(super) use read::read;
 pub use split::Splitter;
 pub use write::{header, unguard};

@@ -3,7 +3,7 @@
 pub mod case_insensitive;
 pub mod visit;
 
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess};
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess};
 use serde_json::error::Category;
 
 use super::ReadError;
@@ -51,6 +51,22 @@ pub(super) fn read_lines(text: &str) -> Result<Document, ReadError> {
         }
     }
     Ok(items.into_document())
+}
+
+/// Parses an object with member names in any letter case. Nothing means `{}`.
+///
+/// # Errors
+/// The text is not an object of this type.
+pub fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ReadError> {
+    let text = bytes.trim_ascii_start();
+    let text = if text.is_empty() { b"{}" } else { text };
+    case_insensitive::from_slice(text).map_err(|error| {
+        // The parser's own message may quote the text.
+        let (line, column) = (error.line(), error.column());
+        ReadError::Malformed(format!(
+            "the JSON is malformed or has the wrong structure (line {line}, column {column})"
+        ))
+    })
 }
 
 fn read_object(text: &str) -> Result<Item, ReadError> {

@@ -1,4 +1,4 @@
-//! What requests that decide about many billables or sessions have in common: rows as JSON or CSV, and
+//! What requests that decide about many billables or sessions have in common: items as JSON or CSV, and
 //! the outcome of each.
 
 use std::borrow::Cow;
@@ -10,51 +10,36 @@ use http::request::Parts;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, body};
 use crate::formats::charset::{self, Charset};
-use crate::formats::csv::columns;
 use crate::formats::record::{Record, page};
 use crate::formats::value::Value;
-use crate::formats::{self, Format};
+use crate::formats::Format;
 use crate::limits::Claim;
 
 /// The number of items that are stored together.
 pub(in crate::api) const TOGETHER: usize = 500;
 
-/// A body with an item for each row.
-pub(in crate::api) enum Rows<'a, const N: usize> {
-    /// CSV, with the columns that were asked for.
-    Csv(Vec<[Option<String>; N]>),
-    /// JSON in UTF-8, not parsed yet.
-    Json(Cow<'a, [u8]>),
-}
-
-/// Reads a body of rows with these columns.
+/// Returns a body in UTF-8, and whether it is CSV or JSON.
 ///
 /// # Errors
-/// It is neither CSV nor JSON, is not in the charset that its type names, or has too many rows.
-pub(in crate::api) fn rows<'a, const N: usize>(
+/// It is neither, or is not in the charset that its type names.
+pub(in crate::api) fn decoded<'a>(
     head: &Parts,
     bytes: &'a [u8],
     claim: &mut Claim,
-    names: [&'static str; N],
-) -> Result<Rows<'a, N>, ApiError> {
+) -> Result<(Cow<'a, [u8]>, Format), ApiError> {
     let content_type = head.headers.get(CONTENT_TYPE);
     let content_type = content_type.map(|value| value.to_str().unwrap_or("?"));
     let charset = Charset::of(content_type)?;
     claim.grow(charset.memory(bytes))?;
     let bytes = charset.decode(bytes)?;
-    if body::is_in(head, &bytes, Format::Json) {
-        return Ok(Rows::Json(bytes));
+    let mut formats = [Format::Csv, Format::Json].into_iter();
+    let format = formats.find(|format| body::is_in(head, &bytes, *format));
+    let format = format.ok_or(ApiError::NotJson)?;
+    let is_utf8 = str::from_utf8(&bytes).is_ok();
+    if charset == Charset::Windows1252 && format == Format::Csv && !is_utf8 {
+        return Ok((charset::windows_1252(&bytes).into_bytes().into(), format));
     }
-    if !body::is_in(head, &bytes, Format::Csv) {
-        return Err(ApiError::NotJson);
-    }
-    let trimmed = formats::trimmed(&bytes);
-    let text = match std::str::from_utf8(trimmed) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) if charset == Charset::Windows1252 => charset::windows_1252(trimmed).into(),
-        Err(_) => return Err(ApiError::Malformed("the CSV is not UTF-8".to_owned())),
-    };
-    Ok(Rows::Csv(columns(&text, names)?))
+    Ok((bytes, format))
 }
 
 /// Returns the outcome of each item. `held` is dropped when they are sent.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
@@ -19,7 +18,8 @@ use crate::api::resource_id::ResourceId;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::attribution::carry_out;
-use crate::billable::{Attribution, Code, Field, FieldError, Pair, Text, Timestamp};
+use crate::billable::{Attribution, Field, Text, Timestamp};
+use crate::formats::decisions::{SessionIn, WantedSession};
 use crate::formats::record::Record;
 use crate::formats::value::Value;
 use crate::store::{DerivedPage, SessionFound, UndecidedRow};
@@ -28,14 +28,6 @@ use crate::token::Scope;
 /// How long a request waits for its attribution. After that the response is 202, and the
 /// attribution continues.
 const ATTRIBUTION_TIMEOUT: Duration = Duration::from_secs(10);
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct SessionIn {
-    session_id: Option<String>,
-    account_id: Option<String>,
-    customer_id: Option<String>,
-}
 
 /// Sets the account and customer of a session, which is possible only once, and attributes its
 /// billables.
@@ -57,8 +49,8 @@ pub(in crate::api) async fn attribute_session(
     if caller.accounts().is_some() {
         return Err(ApiError::Limited);
     }
-    let session_id = session_id(resource_id.or(wanted.session_id.take(), "SessionId")?)?;
-    let pair = pair(wanted)?;
+    wanted.session_id = Some(resource_id.or(wanted.session_id.take(), "SessionId")?);
+    let WantedSession { session_id, pair } = wanted.check()?;
     let wanted = Attribution {
         session_id,
         pair,
@@ -214,35 +206,9 @@ fn shown(response_format: ResponseFormat, found: &SessionFound) -> Response {
 }
 
 fn session_id(id: String) -> Result<Text, ApiError> {
-    parsed(Field::SessionId, Some(id)).map_err(|error| vec![error].into())
-}
-
-/// Parses a part of a decision. A blank one counts as none, as in a report.
-fn parsed(field: Field, value: Option<String>) -> Result<Text, FieldError> {
-    let given = value.filter(|value| !value.trim().is_empty());
-    let missing = || {
-        let message = format!("{} is required", field.camel());
-        FieldError::new(field, Code::NotEmpty, message)
-    };
-    Text::parse(field, given.ok_or_else(missing)?)
-}
-
-fn pair(wanted: SessionIn) -> Result<Pair, Vec<FieldError>> {
-    let mut errors = Vec::new();
-    let mut half = |field, value| {
-        parsed(field, value)
-            .map_err(|error| errors.push(error))
-            .ok()
-    };
-    let halves = (
-        half(Field::AccountId, wanted.account_id),
-        half(Field::CustomerId, wanted.customer_id),
-    );
-    match halves {
-        (Some(account_id), Some(customer_id)) => Ok(Pair {
-            account_id,
-            customer_id,
-        }),
-        _ => Err(errors),
+    // No report has a blank session, because that counts as none.
+    if id.trim().is_empty() {
+        return Err(ApiError::missing("SessionId"));
     }
+    Text::parse(Field::SessionId, id).map_err(|error| vec![error].into())
 }

@@ -16,6 +16,7 @@ use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::billable::Timestamp;
 use crate::formats::Format;
+use crate::formats::json::object;
 use crate::formats::record::{Record, page};
 use crate::formats::value::Value;
 use crate::issuing::{
@@ -127,7 +128,7 @@ fn parse<T: DeserializeOwned>(head: &Parts, bytes: &Bytes) -> Result<T, ApiError
     if !body::is_in(head, bytes, Format::Json) {
         return Err(ApiError::NotJson);
     }
-    body::json_of(bytes)
+    Ok(object(bytes)?)
 }
 
 fn issuer(caller: &Caller) -> Issuer<'_> {

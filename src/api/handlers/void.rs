@@ -10,17 +10,16 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::api::caller::Caller;
-use crate::api::error::ItemError;
 use crate::api::handlers::billables::find_billable;
-use crate::api::handlers::bulk::{self, Rows, TOGETHER};
+use crate::api::handlers::bulk::{self, TOGETHER};
 use crate::api::handlers::report::IDEMPOTENT_REPLAYED;
 use crate::api::resource_id::ResourceId;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
 use crate::billable::entry::partition_of;
-use crate::billable::{Code, Text, Void};
+use crate::billable::{Text, Void};
 use crate::formats::MAX_ITEMS;
-use crate::formats::json::visit::UpTo;
+use crate::formats::decisions::{WantedVoid, check_voids, distinct, read_voids, void_outcomes};
 use crate::formats::record::Record;
 use crate::limits::Claim;
 use crate::token::Scope;
@@ -78,21 +77,6 @@ pub(in crate::api) async fn void_billable(
     Ok(response)
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct VoidsIn {
-    ids: UpTo<String, MAX_ITEMS>,
-    reason: Option<String>,
-}
-
-/// An item of a request to void many billables.
-#[derive(Debug)]
-struct WantedVoid {
-    /// The id as it was sent.
-    input: String,
-    id: Uuid,
-    reason: Option<Text>,
-}
 
 /// Voids many billables. Each has an outcome; repeating the request, also after a failure in the middle
 /// of it, changes nothing that was done.
@@ -111,12 +95,8 @@ pub(in crate::api) async fn void_billables(
     let now = app.trust.now()?;
     let mut caller = caller.renewed(&app.tokens, now)?;
     let permit = app.reads.acquire(caller.client()).await?;
-    // Each billable once, with the first reason.
-    let mut seen = HashSet::new();
-    let distinct = wanted.iter().filter(|void| seen.insert(void.id));
-    let distinct: Vec<_> = distinct.collect();
-    let mut outcomes = HashMap::new();
-    for some in distinct.chunks(TOGETHER) {
+    let mut replayed = HashMap::new();
+    for some in distinct(&wanted).chunks(TOGETHER) {
         // The token may have been revoked since the last ones.
         caller = caller.renewed(&app.tokens, app.trust.now()?)?;
         caller.require(Scope::Bill)?;
@@ -131,23 +111,11 @@ pub(in crate::api) async fn void_billables(
         });
         let voids: Vec<_> = voids.collect();
         for (billable, is_replayed) in app.writer.void(voids).await?.into_iter().flatten() {
-            let outcome = if is_replayed { "replayed" } else { "voided" };
-            outcomes.insert(billable.id(), outcome);
+            replayed.insert(billable.id(), is_replayed);
         }
     }
-    let outcomes: Vec<_> = wanted
-        .into_iter()
-        .map(|void| {
-            let outcome = outcomes.get(&void.id).copied().unwrap_or("missing");
-            // A further item of the same billable changes nothing.
-            outcomes
-                .entry(void.id)
-                .and_modify(|outcome| *outcome = "replayed");
-            (void.input, outcome)
-        })
-        .collect();
-    let held = (permit, claim);
-    Ok(bulk::outcomes(response_format, outcomes, held))
+    let outcomes = void_outcomes(wanted, replayed);
+    Ok(bulk::outcomes(response_format, outcomes, (permit, claim)))
 }
 
 /// Returns the ids that the caller may see. Others' billables are left out by the same query as those
@@ -175,51 +143,10 @@ async fn own_of(
 
 /// Parses ids with a reason, as JSON, or as CSV with a reason in each row.
 fn parse_voids(head: &Parts, bytes: &[u8], claim: &mut Claim) -> Result<Vec<WantedVoid>, ApiError> {
-    let rows: Vec<_> = match bulk::rows(head, bytes, claim, ["id", "reason"])? {
-        Rows::Csv(rows) => rows
-            .into_iter()
-            .map(|[id, reason]| (id.unwrap_or_default(), reason))
-            .collect(),
-        Rows::Json(bytes) => {
-            let VoidsIn {
-                ids: UpTo(ids),
-                reason,
-            } = body::json_of(&bytes)?;
-            ids.into_iter().map(|id| (id, reason.clone())).collect()
-        }
-    };
+    let (bytes, format) = bulk::decoded(head, bytes, claim)?;
+    let rows = read_voids::<MAX_ITEMS>(&bytes, format)?;
     if rows.is_empty() {
         return Err(ApiError::missing("Ids"));
     }
-    if rows.len() > MAX_ITEMS {
-        return Err(ApiError::TooManyItems);
-    }
-    let (mut wanted, mut errors) = (Vec::with_capacity(rows.len()), Vec::new());
-    for (index, (input, reason)) in rows.into_iter().enumerate() {
-        let mut add = |name, code, message| {
-            errors.push(ItemError {
-                index,
-                name,
-                code,
-                message,
-            });
-        };
-        let id = input.trim().parse().ok();
-        if id.is_none() {
-            let message = "the id is not a UUID".to_owned();
-            add("Id", Code::Predicate, message);
-        }
-        let reason = reason.filter(|reason| !reason.trim().is_empty());
-        let reason = reason.map(|reason| Text::named("reason", reason));
-        match (id, reason.transpose()) {
-            (Some(id), Ok(reason)) => wanted.push(WantedVoid { input, id, reason }),
-            (_, Err((code, message))) => add("Reason", code, message),
-            (None, Ok(_)) => {}
-        }
-    }
-    if errors.is_empty() {
-        Ok(wanted)
-    } else {
-        Err(ApiError::Items(errors))
-    }
+    check_voids(rows).map_err(ApiError::Items)
 }

@@ -2,8 +2,8 @@
 
 use super::{MAX_COLUMNS, Splitter, unguard};
 use crate::billable::{Field, RawReport, RawValue};
+use crate::formats::ReadError;
 use crate::formats::document::{Document, Item, Items, Unread};
-use crate::formats::{MAX_ITEMS, ReadError};
 
 /// Parses reports. Header names are case-insensitive; white space around them is ignored.
 ///
@@ -49,10 +49,11 @@ pub(in crate::formats) fn read(text: &str) -> Result<Document, ReadError> {
 /// that is empty or missing is not given.
 ///
 /// # Errors
-/// As for reports; there are more than [`MAX_ITEMS`] rows, or the first column is not there.
-pub fn columns<const N: usize>(
+/// As for reports; there are more than `most` rows, or the first column is not there.
+pub(in crate::formats) fn columns<const N: usize>(
     text: &str,
     names: [&'static str; N],
+    most: usize,
 ) -> Result<Vec<[Option<String>; N]>, ReadError> {
     let mut rows = RowReader::new(text);
     let header = rows.next()?.unwrap_or_default();
@@ -70,7 +71,7 @@ pub fn columns<const N: usize>(
     rows.limit(header.len());
     let mut found = Vec::new();
     while let Some(cells) = rows.next()? {
-        if found.len() == MAX_ITEMS {
+        if found.len() == most {
             return Err(ReadError::TooManyItems);
         }
         let cell = |column: Option<usize>| Some(unguard(cells.get(column?)?.clone()));

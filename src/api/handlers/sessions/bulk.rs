@@ -5,34 +5,19 @@ use std::collections::{HashMap, HashSet};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::request::Parts;
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{ATTRIBUTION_TIMEOUT, SessionIn, carry_out_until, pair, parsed};
+use super::{ATTRIBUTION_TIMEOUT, carry_out_until};
 use crate::api::caller::Caller;
-use crate::api::error::ItemError;
-use crate::api::handlers::bulk::{self, Rows, TOGETHER};
+use crate::api::handlers::bulk::{self, TOGETHER};
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
-use crate::billable::{Attribution, Field, FieldError, Pair, Text};
+use crate::billable::{Attribution, Pair, Text};
 use crate::formats::MAX_ITEMS;
-use crate::formats::json::visit::UpTo;
+use crate::formats::decisions::{WantedSession, check_sessions, read_sessions};
 use crate::limits::Claim;
 use crate::store::SessionFound;
 use crate::token::Scope;
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct SessionsIn {
-    sessions: UpTo<SessionIn, MAX_ITEMS>,
-}
-
-/// An item of a request: a session, and the account and customer that it is to be billed to.
-#[derive(Debug)]
-struct Wanted {
-    session_id: Text,
-    pair: Pair,
-}
 
 /// Decides about many sessions. Each has an outcome; repeating the request, also after a failure in the
 /// middle of it, changes nothing that was done.
@@ -139,53 +124,11 @@ async fn decide(
 }
 
 /// Parses decisions, as JSON (an array, or an object with one) or CSV.
-fn parse(head: &Parts, bytes: &[u8], claim: &mut Claim) -> Result<Vec<Wanted>, ApiError> {
-    let names = [Field::SessionId, Field::AccountId, Field::CustomerId].map(Field::camel);
-    let rows: Vec<SessionIn> = match bulk::rows(head, bytes, claim, names)? {
-        Rows::Csv(rows) => rows
-            .into_iter()
-            .map(|[session_id, account_id, customer_id]| SessionIn {
-                session_id,
-                account_id,
-                customer_id,
-            })
-            .collect(),
-        Rows::Json(bytes) if bytes.trim_ascii_start().starts_with(b"[") => {
-            let UpTo(sessions): UpTo<SessionIn, MAX_ITEMS> = body::json_of(&bytes)?;
-            sessions
-        }
-        Rows::Json(bytes) => {
-            let SessionsIn {
-                sessions: UpTo(sessions),
-            } = body::json_of(&bytes)?;
-            sessions
-        }
-    };
+fn parse(head: &Parts, bytes: &[u8], claim: &mut Claim) -> Result<Vec<WantedSession>, ApiError> {
+    let (bytes, format) = bulk::decoded(head, bytes, claim)?;
+    let rows = read_sessions::<MAX_ITEMS>(&bytes, format)?;
     if rows.is_empty() {
         return Err(ApiError::missing("Sessions"));
     }
-    if rows.len() > MAX_ITEMS {
-        return Err(ApiError::TooManyItems);
-    }
-    let (mut wanted, mut errors) = (Vec::with_capacity(rows.len()), Vec::new());
-    for (index, mut row) in rows.into_iter().enumerate() {
-        let mut add = |error: FieldError| {
-            errors.push(ItemError {
-                index,
-                name: error.field.pascal(),
-                code: error.code,
-                message: error.message,
-            });
-        };
-        let session_id = parsed(Field::SessionId, row.session_id.take()).map_err(&mut add);
-        let pair = pair(row).map_err(|errors| errors.into_iter().for_each(&mut add));
-        if let (Ok(session_id), Ok(pair)) = (session_id, pair) {
-            wanted.push(Wanted { session_id, pair });
-        }
-    }
-    if errors.is_empty() {
-        Ok(wanted)
-    } else {
-        Err(ApiError::Items(errors))
-    }
+    check_sessions(rows).map_err(ApiError::Items)
 }
