@@ -19,6 +19,7 @@ mod restore;
 mod send;
 mod senders;
 mod serve;
+mod server;
 mod table;
 mod token;
 mod verify;
@@ -68,8 +69,7 @@ enum Command {
     /// Check whether the server on this machine is ready, for Docker and systemd.
     Healthcheck(healthcheck::Args),
     /// Create, rotate, list and revoke tokens.
-    #[command(subcommand)]
-    Token(token::Command),
+    Token(token::Args),
     /// List the senders whose requests are understood, show their setup, or try one.
     #[command(subcommand)]
     Senders(senders::Command),
@@ -232,7 +232,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             None => serve::run(&url, serve).await,
             Some(Command::Serve(serve)) => serve::run(&url, serve).await,
             Some(Command::Healthcheck(args)) => healthcheck::run(args).await,
-            Some(Command::Token(command)) => token::run(&url, command).await,
+            Some(Command::Token(args)) => token::run(&url, args).await,
             Some(Command::Send(args)) => send::run(args).await,
             Some(Command::Senders(command)) => senders::run(command),
             Some(Command::Client(command)) => client::run(&url, command).await,

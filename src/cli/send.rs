@@ -5,7 +5,7 @@
 //! it is sent, so that two runs do not send the same one, and it is removed only if it is still what was
 //! sent.
 
-mod server;
+mod target;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, TryLockError};
@@ -26,7 +26,7 @@ use super::progress::Progress;
 use crate::config::duration;
 use crate::senders;
 use crate::telemetry::print_line;
-use server::Server;
+use target::{Target, sent};
 
 /// How many files are sent at once.
 const AT_ONCE: usize = 8;
@@ -176,7 +176,7 @@ async fn stopped() {
 
 /// Sends files.
 struct FileSender {
-    server: Server,
+    target: Target,
     patience: Duration,
     /// What this run does not send again: what was refused, and what could not be removed.
     done: Mutex<BTreeSet<PathBuf>>,
@@ -193,7 +193,7 @@ impl FileSender {
             )));
         }
         Ok(Self {
-            server: Server::new(args)?,
+            target: Target::new(args)?,
             patience: args.timeout,
             done: Mutex::default(),
         })
@@ -289,9 +289,9 @@ impl FileSender {
         let body = Bytes::from(body);
         let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
-            let (reason, wanted) = match self.server.post(path, body.clone()).await {
+            let (reason, wanted) = match self.target.post(path, body.clone()).await {
                 Ok(answer) if answer.status.is_success() => {
-                    let Some(sent) = answer.sent() else {
+                    let Some(sent) = sent(&answer) else {
                         return left("what answered is not the service: look at --to");
                     };
                     if before != State::of(fs::metadata(path)) {

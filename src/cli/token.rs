@@ -4,20 +4,32 @@ mod create;
 
 use std::io::{self, Write};
 
+use http::Method;
 use serde_json::Value;
 use tracing::info;
 use uuid::Uuid;
 
 use super::arguments::base_url;
+use super::server::{Api, ServerArgs, not_the_service};
 use super::table::table;
 use super::{Failure, open_log};
 use crate::billable::{ClientName, Timestamp};
+use crate::contract::routes;
 use crate::formats::Format;
 use crate::formats::record::Record;
 use crate::issuing::{self, IssueError, RotationRequest, TokenRequest, shown_limit};
 
+/// What to do with tokens, and where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
+enum Command {
     /// Create a token and print it; it is shown only once.
     Create(Box<create::CreateArgs>),
     /// Create a new token for the same client, with the same rights and rate, and print it; the old
@@ -37,7 +49,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct RotateArgs {
+struct RotateArgs {
     /// Id of the old token, as listed.
     id: Uuid,
     /// How long the old token keeps working, unless it expires earlier; 0s ends it immediately.
@@ -67,20 +79,23 @@ impl From<IssueError> for Failure {
     }
 }
 
-pub(super) async fn run(url: &str, command: Command) -> Result<(), Failure> {
-    let tokens = Tokens::Database(url);
-    let output = match command {
+pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
+    let tokens = match args.server.api()? {
+        Some(api) => Tokens::Server(api),
+        None => Tokens::Database(url),
+    };
+    let output = match args.command {
         Command::Create(args) => {
             let (request, base) = args.request();
             let is_limited = request.accounts.is_some();
             let issued = tokens.create(request).await?;
             if let (false, Some(accounts)) = (is_limited, issued["accounts"].as_array()) {
-                let accounts: Vec<_> = accounts.iter().filter_map(Value::as_str).collect();
-                let accounts: Vec<_> = accounts.into_iter().map(str::to_owned).collect();
-                let limit = shown_limit(Some(&accounts));
+                let names = accounts.iter().filter_map(Value::as_str);
+                let names: Vec<_> = names.map(str::to_owned).collect();
+                let limit = shown_limit(Some(&names));
                 info!("the token is {limit}, like its client");
             }
-            shown(&issued, base.as_deref())
+            shown(&issued, base.as_deref())?
         }
         Command::Rotate(args) => {
             let RotateArgs {
@@ -94,7 +109,7 @@ pub(super) async fn run(url: &str, command: Command) -> Result<(), Failure> {
                 overlap: Some(overlap),
                 expires,
             };
-            shown(&tokens.rotate(id, request).await?, base.as_deref())
+            shown(&tokens.rotate(id, request).await?, base.as_deref())?
         }
         Command::List { json: true } => format!("{:#}\n", Value::Array(tokens.list().await?)),
         Command::List { json: false } => tokens_table(&tokens.list().await?),
@@ -108,9 +123,10 @@ pub(super) async fn run(url: &str, command: Command) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("cannot print: {error}")))
 }
 
-/// The tokens of a database, as the API shows them.
+/// The tokens of a database or a server, as the API shows them.
 enum Tokens<'a> {
     Database(&'a str),
+    Server(Api),
 }
 
 impl Tokens<'_> {
@@ -122,6 +138,10 @@ impl Tokens<'_> {
                 let issued = issuing::create(&store, wanted, None, Timestamp::now()).await?;
                 store.close().await;
                 Ok(json_of(issuing::issued_record(&issued)))
+            }
+            Self::Server(api) => {
+                let body = serde_json::to_value(request).expect("texts serialise");
+                api.call(Method::POST, routes::TOKENS, &body).await
             }
         }
     }
@@ -135,6 +155,11 @@ impl Tokens<'_> {
                 let issued = issuing::rotate(&store, id, wanted, None, now).await?;
                 store.close().await;
                 Ok(json_of(issuing::issued_record(&issued)))
+            }
+            Self::Server(api) => {
+                let path = routes::ROTATION.replace("{id}", &id.to_string());
+                let body = serde_json::to_value(request).expect("texts serialise");
+                api.call(Method::POST, &path, &body).await
             }
         }
     }
@@ -151,6 +176,13 @@ impl Tokens<'_> {
                     .map(json_of)
                     .collect())
             }
+            Self::Server(api) => {
+                let mut listed = api.call(Method::GET, routes::TOKENS, &Value::Null).await?;
+                match listed.get_mut("items").map(Value::take) {
+                    Some(Value::Array(items)) => Ok(items),
+                    _ => Err(not_the_service()),
+                }
+            }
         }
     }
 
@@ -164,6 +196,13 @@ impl Tokens<'_> {
                     .then_some(())
                     .ok_or_else(|| IssueError::NotFound(id).into())
             }
+            Self::Server(api) => {
+                let path = routes::REVOCATION.replace("{id}", &id.to_string());
+                match api.call(Method::DELETE, &path, &Value::Null).await? {
+                    Value::Null => Ok(()),
+                    _ => Err(not_the_service()),
+                }
+            }
         }
     }
 }
@@ -174,14 +213,15 @@ pub(super) fn json_of(record: Record<'_>) -> Value {
 }
 
 /// Returns what a client needs: the secret, or the URL of a hook.
-fn shown(issued: &Value, base: Option<&str>) -> String {
+fn shown(issued: &Value, base: Option<&str>) -> Result<String, Failure> {
     let text = |name: &str| issued[name].as_str();
-    match text("hookPath") {
-        Some(path) => {
+    match (text("secret"), text("hookPath")) {
+        (Some(secret), _) => Ok(format!("{secret}\n")),
+        (None, Some(path)) => {
             let base = base.unwrap_or_default().trim_end_matches('/');
-            format!("{base}{path}\n")
+            Ok(format!("{base}{path}\n"))
         }
-        None => format!("{}\n", text("secret").unwrap_or_default()),
+        (None, None) => Err(not_the_service()),
     }
 }
 

@@ -1205,7 +1205,10 @@ fn settings_that_contradict_each_other_are_refused_before_anything_is_stored() {
             ],
             "limited to one account",
         ),
-        (&["--sender", "twilio", "--hook"], "--customer"),
+        (
+            &["--sender", "twilio", "--hook"],
+            "customer is required for a hook",
+        ),
         (
             &[
                 "--sender",

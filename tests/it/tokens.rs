@@ -442,3 +442,132 @@ on_both_databases!(
         }
     }
 );
+
+/// Runs `billables token`, on the database or on a server.
+fn call(database: &Database, on: &[&str], arguments: &[&str]) -> (i32, String, String) {
+    run(&mut command(
+        database,
+        &[&["token"], arguments, on].concat(),
+    ))
+}
+
+on_both_databases!(
+    the_token_commands_do_the_same_on_a_server_as_on_the_database,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, secret: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, format!("{secret}\n")).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (address, own) = (
+            format!("http://{}/", server.address()),
+            file("own", server.secret()),
+        );
+        let remote = ["--server", &address, "--token-file", &own];
+        // It has another database, so that only the server can have done it.
+        let other = Database::sqlite().migrated();
+        let on_server = |arguments: &[&str]| call(&other, &remote, arguments);
+        let on_database = |arguments: &[&str]| call(&database, &[], arguments);
+
+        let create = [
+            "create",
+            "--client",
+            "pbx",
+            "--scope",
+            "report",
+            "read",
+            "--account",
+            "a",
+            "--rate",
+            "9/s",
+        ];
+        for (create, said) in [
+            (&create[..], ""),
+            (&create[..3], "limited to the account a, like its client"),
+        ] {
+            for (code, secret, errors) in [on_server(create), on_database(create)] {
+                assert_eq!(code, 0, "{errors}");
+                assert!(
+                    errors.contains(said) && errors.is_empty() == said.is_empty(),
+                    "{errors}"
+                );
+                let secret = secret.strip_suffix('\n').unwrap();
+                assert!(secret.starts_with("bil_") && !secret.contains(char::is_whitespace));
+                let status = server.client_of(secret).get("/token").await.status;
+                assert_eq!(status, 200);
+            }
+        }
+        for list in [&["list"][..], &["list", "--json"]] {
+            let listed = on_server(list);
+            assert_eq!(listed, on_database(list));
+            assert!(listed.0 == 0 && listed.1.contains("pbx"), "{listed:?}");
+        }
+        let hook = [
+            "create",
+            "--client",
+            "h",
+            "--hook",
+            "--account",
+            "a",
+            "--customer",
+            "c",
+            "--sender",
+            "twilio",
+            "--url",
+            "https://b.example.com/",
+        ];
+        for (_, url, errors) in [on_server(&hook), on_database(&hook)] {
+            assert!(
+                url.starts_with("https://b.example.com/billables/in/bil_"),
+                "{url}{errors}"
+            );
+        }
+        let (_, listed, _) = on_server(&["list", "--json"]);
+        let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+        let ids: Vec<_> = listed[1..]
+            .iter()
+            .map(|token| token["id"].as_str().unwrap())
+            .collect();
+        for (id, on) in ids.iter().zip([&remote[..], &[]]) {
+            let (code, secret, errors) = call(&database, on, &["rotate", id, "--overlap", "0s"]);
+            assert!(code == 0 && secret.starts_with("bil_"), "{errors}");
+            let revoke = ["revoke", id];
+            let revoked = call(&database, on, &revoke);
+            assert_eq!(revoked, (0, format!("revoked {id}\n"), String::new()));
+            assert_eq!(call(&database, on, &revoke).0, 1);
+        }
+
+        // The server's refusal is shown.
+        let reader = file(
+            "reader",
+            &token(&database, "reader", &[Scope::Read], None).await,
+        );
+        let as_reader = ["--server", &address, "--token-file", &reader];
+        let (code, output, errors) = call(&other, &as_reader, &["list"]);
+        assert_eq!((code, &*output), (1, ""));
+        assert!(
+            errors.contains("403 Forbidden the token does not have the scope admin"),
+            "{errors}"
+        );
+        let (code, _, errors) = on_server(&["create", "--client", "admin"]);
+        assert!(
+            code == 1 && errors.contains("reserved for BILLABLES_ADMIN_TOKEN"),
+            "{errors}"
+        );
+        for on in [
+            &remote[..2],
+            &remote[2..],
+            &["--server", "b.example.com", "--token-file", &own],
+        ] {
+            assert_eq!(call(&other, on, &["list"]).0, 2, "{on:?}");
+        }
+        let missing = ["--server", &address, "--token-file", "/nowhere/token"];
+        assert_eq!(call(&other, &missing, &["list"]).0, 1);
+        let nobody = ["--server", "http://127.0.0.1:1", "--token-file", &own];
+        assert_eq!(call(&other, &nobody, &["list"]).0, 1);
+        let (_, listed, _) = call(&other, &[], &["list", "--json"]);
+        assert_eq!(listed, "[]\n");
+    }
+);

@@ -48,7 +48,7 @@ struct SenderArgs {
     #[arg(long)]
     require_identity: bool,
     /// Print a URL instead of a token, for a sender that can set no header. A client that knows it can report.
-    #[arg(long, requires = "customer")]
+    #[arg(long)]
     hook: bool,
     /// Address of the service in the URL of a hook, such as `https://billables.example.com`.
     #[arg(long, value_name = "BASE", requires = "hook", value_parser = base_url)]

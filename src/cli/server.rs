@@ -1,7 +1,7 @@
-//! The server that files are posted to, as `--to` and `--token-file` name it.
+//! The server that a command sends requests to, with the token in a file.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -20,69 +20,131 @@ use tokio::time::timeout;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::{Args, Sent};
-use crate::cli::Failure;
-use crate::contract::routes;
+use super::Failure;
+use super::arguments::base_url;
 use crate::telemetry::{chain, printable};
 
 /// The timeout of a request. The server's own is 30 s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest response that is read, in bytes.
-const MAX_RESPONSE: usize = 64 * 1024;
+const MAX_RESPONSE: usize = 8 * 1024 * 1024;
+
+/// Makes a command work on a server instead of the database.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ServerArgs {
+    /// Address of a server to use instead of the database, such as `https://billables.example.com`.
+    #[arg(long, global = true, value_name = "URL", value_parser = base_url)]
+    server: Option<String>,
+    /// File with the token for the server, on one line.
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    /// Returns the server, if one is named.
+    ///
+    /// # Errors
+    /// Only one of the arguments is given, or the file has no token.
+    pub(super) fn api(&self) -> Result<Option<Api>, Failure> {
+        match (&self.server, &self.token_file) {
+            (None, None) => Ok(None),
+            (Some(server), Some(file)) => {
+                let base = server.trim_end_matches('/').to_owned();
+                let to = base
+                    .parse()
+                    .map_err(|_| Failure::Usage("--server is not a valid URL".to_owned()))?;
+                let server = Server::new(&to, Some(file))?;
+                Ok(Some(Api { server, base }))
+            }
+            _ => Err(Failure::Usage(
+                "--server and --token-file must be given together".to_owned(),
+            )),
+        }
+    }
+}
+
+/// The API of a server.
+pub(super) struct Api {
+    server: Server,
+    base: String,
+}
+
+impl Api {
+    /// Sends JSON, unless it is null. Returns the JSON of a success, or null if it has no body.
+    ///
+    /// # Errors
+    /// There is no answer, or it is an error, which is shown.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        json: &Value,
+    ) -> Result<Value, Failure> {
+        let body = match json {
+            Value::Null => String::new(),
+            json => json.to_string(),
+        };
+        self.send(method, path, "application/json", body).await
+    }
+
+    /// Works like [`Self::call`], with a body of any type.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: String,
+    ) -> Result<Value, Failure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(CONTENT_TYPE, content_type)
+            .body(Full::from(body))
+            .map_err(|error| Failure::Failed(chain(&error)))?;
+        let answer = self.server.send(request).await.map_err(Failure::Failed)?;
+        if !answer.status.is_success() {
+            return Err(Failure::Failed(answer.shown()));
+        }
+        if answer.status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&answer.body).map_err(|_| not_the_service())
+    }
+}
+
+/// The failure of an answer that is none of the service's: a proxy may answer, too.
+pub(super) fn not_the_service() -> Failure {
+    Failure::Failed("what answered is not the service: look at --server".to_owned())
+}
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
+/// A server, and the token to send to it.
 pub(super) struct Server {
     client: HttpClient,
-    to: Uri,
     authorization: Option<HeaderValue>,
-    content_type: Option<HeaderValue>,
 }
 
 impl Server {
-    pub(super) fn new(args: &Args) -> Result<Self, Failure> {
-        let to = target(args)?;
-        let is_hook = to.path().starts_with(&format!("{}/", routes::HOOKS));
-        let authorization = match (&args.token_file, is_hook) {
-            (None, true) => None,
-            (Some(file), false) => Some(authorization(file)?),
-            (None, false) => {
-                return Err(Failure::Usage(
-                    "--token-file is required, unless --to is the URL of a hook".to_owned(),
-                ));
-            }
-            (Some(_), true) => {
-                return Err(Failure::Usage(
-                    "--token-file must not be given for a hook, whose URL has its secret"
-                        .to_owned(),
-                ));
-            }
-        };
+    /// # Errors
+    /// The file has no token, or this machine's certificates cannot be read.
+    pub(super) fn new(to: &Uri, token_file: Option<&Path>) -> Result<Self, Failure> {
         Ok(Self {
-            client: client(&to)?,
-            to,
-            authorization,
-            content_type: args.content_type.clone(),
+            authorization: token_file.map(authorization).transpose()?,
+            client: client(to)?,
         })
     }
 
-    /// Posts a file. An error is why there is no answer.
-    pub(super) async fn post(&self, path: &Path, body: Bytes) -> Result<Answer, String> {
-        let mut request = Request::post(self.to.clone()).body(Full::new(body));
-        if let Ok(request) = &mut request {
-            let headers = request.headers_mut();
-            headers.extend(
-                self.authorization
-                    .clone()
-                    .map(|value| (AUTHORIZATION, value)),
-            );
-            let of_name = || content_type_of(path).map(HeaderValue::from_static);
-            let content_type = self.content_type.clone().or_else(of_name);
-            headers.extend(content_type.map(|value| (CONTENT_TYPE, value)));
-            headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        }
-        let request = request.map_err(|error| chain(&error))?;
+    /// Sends a request for an answer in JSON. An error is why there is none.
+    pub(super) async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, String> {
+        let headers = request.headers_mut();
+        headers.extend(
+            self.authorization
+                .clone()
+                .map(|value| (AUTHORIZATION, value)),
+        );
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let answering = async {
             let response = self.client.request(request).await;
             let response = response.map_err(|error| chain(&error))?;
@@ -102,24 +164,15 @@ impl Server {
     }
 }
 
-/// The answer to a file.
+/// An answer of a server.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     body: Bytes,
 }
 
 impl Answer {
-    /// Returns what a success means, or `None` if it is none of the service's: a proxy may answer, too.
-    pub(super) fn sent(&self) -> Option<Sent> {
-        if self.headers.contains_key("billable-identity") {
-            return Some(Sent::Stored);
-        }
-        let is_ignored = self.headers.contains_key("billable-ignored");
-        is_ignored.then_some(Sent::Ignored)
-    }
-
-    /// Whether the same file may be stored later.
+    /// Whether the same request may succeed later.
     pub(super) fn may_repeat(&self) -> bool {
         self.status.is_server_error()
             || matches!(
@@ -146,27 +199,6 @@ impl Answer {
         );
         printable(text.trim(), 500)
     }
-}
-
-/// Returns the URL that the files are posted to.
-fn target(args: &Args) -> Result<Uri, Failure> {
-    let refused = |reason: &str| Err(Failure::Usage(format!("--to {reason}")));
-    let to = &args.to;
-    if !matches!(to.scheme_str(), Some("http" | "https")) || to.authority().is_none() {
-        return refused("must begin with http:// or https://");
-    }
-    let path = match to.path() {
-        "" | "/" => routes::BILLABLES,
-        path => path,
-    };
-    let mut query: Vec<_> = to.query().map(str::to_owned).into_iter().collect();
-    query.extend(args.sender.as_ref().map(|name| format!("sender={name}")));
-    query.extend(args.answered.then(|| "answered=true".to_owned()));
-    let separator = if query.is_empty() { "" } else { "?" };
-    let target = format!("{path}{separator}{}", query.join("&"));
-    let mut parts = to.clone().into_parts();
-    parts.path_and_query = target.parse().ok();
-    Uri::from_parts(parts).or_else(|_| refused("is not a valid URL"))
 }
 
 /// Reads a token's file as the password of Basic authentication: it may then have any characters.
@@ -210,16 +242,4 @@ fn client(to: &Uri) -> Result<HttpClient, Failure> {
     };
     let connector = builder.https_or_http().enable_http1().wrap_connector(http);
     Ok(Client::builder(TokioExecutor::new()).build(connector))
-}
-
-/// Returns the Content-Type that a file's name says.
-fn content_type_of(path: &Path) -> Option<&'static str> {
-    match path.extension()?.to_str()? {
-        "json" => Some("application/json"),
-        "jsonl" | "ndjson" => Some("application/x-ndjson"),
-        "xml" => Some("application/xml"),
-        "csv" => Some("text/csv"),
-        "form" => Some("application/x-www-form-urlencoded"),
-        _ => None,
-    }
 }
