@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod clock;
 mod copy;
+mod decisions;
 mod export;
 mod healthcheck;
 mod import;
@@ -23,6 +24,7 @@ mod server;
 mod table;
 mod token;
 mod verify;
+mod void;
 
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -84,6 +86,8 @@ enum Command {
     Export(export::Args),
     /// Import billables or reports from JSON lines or CSV; safe to repeat.
     Import(import::Args),
+    /// Void billables, so that they are not billed.
+    Void(void::Args),
     /// Compare an account's calls with a carrier's list.
     Check(check::Args),
     /// Copy a whole log to another database, including positions and tokens.
@@ -239,6 +243,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(Command::Migrate(args)) => migrate::run(&url, args).await,
             Some(Command::Export(args)) => export::run(&url, args).await,
             Some(Command::Import(args)) => import::run(&url, args).await,
+            Some(Command::Void(args)) => void::run(&url, args).await,
             Some(Command::Check(args)) => check::run(&url, args).await,
             Some(Command::Copy(args)) => copy::run(args).await,
             Some(Command::RebuildTotals) => rebuild_totals::run(&url).await,

@@ -208,3 +208,163 @@ on_both_databases!(
         assert_eq!(code, 0, "{output}");
     }
 );
+
+on_both_databases!(
+    the_void_command_does_the_same_on_a_server_as_on_the_database,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (address, secret) = (
+            format!("http://{}", server.address()),
+            write("token", server.secret()),
+        );
+        let remote = ["--server", &address, "--token-file", &secret];
+        let nobody = "00000000-0000-4000-8000-000000000000";
+        for (on, by) in [(&remote[..], "default"), (&[], "admin")] {
+            let void = |arguments: &[&str]| {
+                run(&mut command(
+                    &database,
+                    &[&["void"], arguments, on].concat(),
+                ))
+            };
+            let report = async |call: usize| {
+                let report =
+                    json!({"accountId": "a", "customerId": by, "callSid": format!("CA{call}")});
+                client.report(&report).await.id().to_string()
+            };
+            let mut ids = Vec::new();
+            for call in 0..6 {
+                ids.push(report(call).await);
+            }
+            let reason_of = async |id: &str| {
+                let billable = client.get(&format!("/billables/{id}")).await.json();
+                assert_eq!(billable["voidedBy"], by, "{billable}");
+                billable["voidReason"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let (code, output, errors) = void(&[&ids[0], &ids[1], &ids[0], "--reason", "a test"]);
+            assert_eq!((code, &*errors), (0, ""), "{output}");
+            let expected = format!(
+                "voided {}\nvoided {}\nreplayed {}\nvoided 2, replayed 1, missing 0\n",
+                ids[0], ids[1], ids[0]
+            );
+            assert_eq!(output, expected);
+            assert_eq!(reason_of(&ids[1]).await, "a test");
+
+            let csv = format!(
+                "ID,Reason\r\n{},wrong\r\n{},\r\n{nobody},x\r\n",
+                ids[2], ids[3]
+            );
+            let csv = write("voids.csv", &csv);
+            let (code, output, errors) = void(&["--file", &csv, "--reason", "by default"]);
+            assert!(
+                code == 1 && errors.contains("not every billable exists"),
+                "{errors}"
+            );
+            assert!(
+                output.ends_with(&format!(
+                    "missing {nobody}\nvoided 2, replayed 0, missing 1\n"
+                )),
+                "{output}"
+            );
+            assert_eq!(reason_of(&ids[2]).await, "wrong");
+            assert_eq!(reason_of(&ids[3]).await, "by default");
+            let text = json!({"ids": [ids[4], ids[0]], "reason": "of all"}).to_string();
+            let file = write("voids", &text);
+            let (code, output, _) = void(&["--file", &file, "--json"]);
+            let expected = json!([
+                {"input": ids[4], "outcome": "voided"},
+                {"input": ids[0], "outcome": "replayed"},
+            ]);
+            assert_eq!(
+                (code, serde_json::from_str::<Value>(&output).unwrap()),
+                (0, expected)
+            );
+            assert_eq!(reason_of(&ids[4]).await, "of all");
+
+            // If an item cannot be meant, nothing is done.
+            let bad = format!("id,reason\n{},\nx,\n{},a\u{1}b\n", ids[5], ids[0]);
+            let (code, output, errors) = void(&["--file", &write("bad.csv", &bad)]);
+            assert_eq!((code, &*output), (1, ""));
+            for said in [
+                "item 2: the id is not a UUID",
+                "item 3: reason must not",
+                "nothing was done",
+            ] {
+                assert!(errors.contains(said), "{errors}");
+            }
+            for wrong in ["{", "reason\nx\n"] {
+                assert_eq!(void(&["--file", &write("wrong", wrong)]).0, 1, "{wrong}");
+            }
+            assert_eq!(void(&["not-an-id"]).0, 2);
+            assert_eq!(void(&[]).0, 2);
+            assert_eq!(void(&[&ids[5], "--file", &csv]).0, 2);
+            let state = client.get(&format!("/billables/{}", ids[5])).await.json();
+            assert_eq!(state["state"], "billable");
+        }
+        let reader = write(
+            "reader",
+            &token(&database, "reader", &[Scope::Read], None).await,
+        );
+        let as_reader = [
+            "void",
+            nobody,
+            "--server",
+            &address,
+            "--token-file",
+            &reader,
+        ];
+        let (code, _, errors) = run(&mut command(&database, &as_reader));
+        assert!(
+            code == 1 && errors.contains("the token does not have the scope bill"),
+            "{errors}"
+        );
+        let (code, output, _) = run(&mut command(&database, &["verify"]));
+        assert_eq!(code, 0, "{output}");
+    }
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_more_ids_than_a_request_may_have_is_voided_in_pieces() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let client = server.client();
+    let reports: Vec<_> = (0..10_000)
+        .map(|call| json!({"accountId": "a", "customerId": "c", "callSid": format!("CA{call}")}))
+        .collect();
+    let reply = send(client.post("/billables").json(&reports)).await.json();
+    let late = json!({"accountId": "a", "customerId": "c", "callSid": "late"});
+    let late = client.report(&late).await.id().to_string();
+    let stored = reply.as_array().unwrap().iter();
+    let mut ids: Vec<_> = stored.map(|one| one["id"].as_str().unwrap()).collect();
+    ids.extend([&*late, ids[0]]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("token"), server.secret()).unwrap();
+    std::fs::write(path("ids"), json!({"ids": ids}).to_string()).unwrap();
+    let address = format!("http://{}", server.address());
+    let void = [
+        "void",
+        "--file",
+        &path("ids"),
+        "--server",
+        &address,
+        "--token-file",
+        &path("token"),
+    ];
+    let (code, output, errors) = run(&mut command(&database, &void));
+    assert_eq!(code, 0, "{errors}");
+    assert!(output.ends_with("voided 10001, replayed 1, missing 0\n"));
+    // On the database, the same file again changes nothing.
+    let (code, output, _) = run(&mut command(&database, &void[..3]));
+    assert_eq!(code, 0);
+    assert!(output.ends_with("voided 0, replayed 10002, missing 0\n"));
+}

@@ -1,0 +1,111 @@
+//! What commands that decide about many billables share: their files, the requests to a server, and
+//! the outcomes.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::progress::Progress;
+use super::server::{Api, not_the_service};
+use crate::formats::decisions::ItemError;
+use crate::formats::record::Record;
+use crate::formats::{BodyFormat, Format, MAX_ITEMS};
+use crate::telemetry::print_line;
+
+/// The size from which a piece is sent, in bytes; the server takes bodies of twice that.
+const PIECE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The largest number of wrong items that are shown.
+const MAX_SHOWN: usize = 20;
+
+/// Reads a file, which is JSON if it begins like it, and else CSV.
+pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Format), Failure> {
+    let bytes = fs::read(path)
+        .map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))?;
+    let is_json = BodyFormat::of(None, &bytes) == Ok(BodyFormat::Plain(Format::Json));
+    let format = if is_json { Format::Json } else { Format::Csv };
+    Ok((bytes, format))
+}
+
+/// Shows the items that are wrong, for which nothing is done.
+pub(super) fn refused(errors: &[ItemError]) -> Failure {
+    for ItemError { index, message, .. } in errors.iter().take(MAX_SHOWN) {
+        print_line(&format!("item {}: {message}", index + 1));
+    }
+    let count = errors.len();
+    Failure::Failed(format!("{count} item(s) are wrong, so nothing was done"))
+}
+
+/// Sends items to a route that decides about many, in pieces that it accepts. Returns what became
+/// of each.
+pub(super) async fn send<'a>(
+    api: &Api,
+    method: Method,
+    path: &str,
+    items: impl ExactSizeIterator<Item = Record<'a>>,
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut progress = Progress::new("sending", u64::try_from(items.len()).ok());
+    let mut outcomes = Vec::new();
+    let (mut piece, mut count) = (String::new(), 0);
+    let mut items = items.peekable();
+    while let Some(item) = items.next() {
+        piece.push_str(&item.write_item(Format::Csv, count == 0));
+        count += 1;
+        if count < MAX_ITEMS && piece.len() < PIECE_BYTES && items.peek().is_some() {
+            continue;
+        }
+        let body = std::mem::take(&mut piece);
+        let answer = api.send(method.clone(), path, "text/csv", body).await;
+        let answer = answer.map_err(|failure| match failure {
+            Failure::Failed(reason) if !outcomes.is_empty() => Failure::Failed(format!(
+                "{reason}; the first {} item(s) are done, and the same command again is safe",
+                outcomes.len()
+            )),
+            failure => failure,
+        })?;
+        let decided = answer["items"].as_array().into_iter().flatten();
+        let decided = decided.filter_map(|item| {
+            let text = |name: &str| Some(item[name].as_str()?.to_owned());
+            Some((text("input")?, text("outcome")?))
+        });
+        let before = outcomes.len();
+        outcomes.extend(decided);
+        if outcomes.len() - before != count {
+            return Err(not_the_service());
+        }
+        count = 0;
+        let done = outcomes.len() as u64;
+        progress.at(done, done);
+    }
+    Ok(outcomes)
+}
+
+/// Prints what became of each item, and how many have each of these outcomes.
+pub(super) fn print<const N: usize>(
+    outcomes: &[(String, String)],
+    names: [&str; N],
+    as_json: bool,
+) -> Result<(), Failure> {
+    let text = if as_json {
+        let items = outcomes
+            .iter()
+            .map(|(input, outcome)| json!({"input": input, "outcome": outcome}));
+        format!("{:#}\n", Value::Array(items.collect()))
+    } else {
+        let lines = outcomes
+            .iter()
+            .map(|(input, outcome)| format!("{outcome} {input}\n"));
+        let counts = names.map(|name| {
+            let count = outcomes.iter().filter(|(_, outcome)| outcome == name);
+            format!("{name} {}", count.count())
+        });
+        lines.collect::<String>() + &counts.join(", ") + "\n"
+    };
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::Failed(format!("cannot print: {error}")))
+}

@@ -1,0 +1,149 @@
+//! `billables void`: excludes billables from billing.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use http::Method;
+use uuid::Uuid;
+
+use super::decisions;
+use super::progress::Progress;
+use super::server::ServerArgs;
+use super::{Failure, open_log};
+use crate::api::check_clock;
+use crate::billable::{ClientName, Text, Timestamp, Void};
+use crate::contract::routes;
+use crate::formats::decisions::{WantedVoid, check_voids, distinct, read_voids, void_outcomes};
+use crate::formats::record::Record;
+use crate::formats::value::Value;
+use crate::store::Origin;
+use crate::writer::Writer;
+
+/// The number of voids that are stored together.
+const TOGETHER: usize = 500;
+
+/// What to void.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Ids of the billables.
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
+    ids: Vec<Uuid>,
+    /// Why they are voided; with a file, for those without a reason there.
+    #[arg(long)]
+    reason: Option<String>,
+    /// File with the ids: CSV with the columns id and reason, or JSON with ids and a reason.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Print a JSON array instead of lines.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
+    let (api, as_json) = (args.server.api()?, args.json);
+    let wanted = args.wanted()?;
+    let outcomes = match api {
+        Some(api) => {
+            let items = wanted.iter().map(record);
+            decisions::send(&api, Method::POST, routes::VOIDS, items).await?
+        }
+        None => void_all(url, wanted).await?,
+    };
+    decisions::print(&outcomes, ["voided", "replayed", "missing"], as_json)?;
+    if outcomes.iter().any(|(_, outcome)| outcome == "missing") {
+        return Err(Failure::Failed("not every billable exists".to_owned()));
+    }
+    Ok(())
+}
+
+impl Args {
+    fn wanted(self) -> Result<Vec<WantedVoid>, Failure> {
+        let mut rows = match &self.file {
+            Some(path) => {
+                let (bytes, format) = decisions::read(path)?;
+                read_voids::<{ usize::MAX }>(&bytes, format)
+                    .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?
+            }
+            None => {
+                let ids = self.ids.into_iter();
+                ids.map(|id| (id.to_string(), None)).collect()
+            }
+        };
+        let is_blank = |reason: &Option<String>| {
+            let mut text = reason.iter();
+            text.all(|reason| reason.trim().is_empty())
+        };
+        for (_, reason) in rows.iter_mut().filter(|(_, reason)| is_blank(reason)) {
+            reason.clone_from(&self.reason);
+        }
+        check_voids(rows).map_err(|errors| decisions::refused(&errors))
+    }
+}
+
+fn record(void: &WantedVoid) -> Record<'_> {
+    let members = vec![
+        ("id", Value::text(Some(&*void.input))),
+        (
+            "reason",
+            Value::text(void.reason.as_ref().map(Text::as_str)),
+        ),
+    ];
+    Record::new("Void", members)
+}
+
+/// Voids billables of a database, for the client `admin`.
+async fn void_all(url: &str, wanted: Vec<WantedVoid>) -> Result<Vec<(String, String)>, Failure> {
+    let (store, log) = open_log(url).await?;
+    let now = Timestamp::now();
+    if let (_, Some(fault)) = check_clock(&store, now).await? {
+        return Err(Failure::Failed(format!(
+            "the clock is implausible: {fault}"
+        )));
+    }
+    let client = ClientName::parse("admin").expect("a client name");
+    let (writer, mut tasks) = Writer::start(&store, log, 1, Origin::Import);
+    let mut progress = Progress::new("voiding", u64::try_from(wanted.len()).ok());
+    let mut replayed = HashMap::new();
+    let mut failed = None;
+    for some in distinct(&wanted).chunks(TOGETHER) {
+        let voids = some.iter().map(|void| Void {
+            billable_id: void.id,
+            reason: void.reason.clone(),
+            client: client.clone(),
+            at: now,
+            accounts: None,
+        });
+        match writer.void(voids.collect()).await {
+            Ok(voided) => replayed.extend(
+                voided
+                    .into_iter()
+                    .flatten()
+                    .map(|(billable, is_replayed)| (billable.id(), is_replayed)),
+            ),
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
+        let done = replayed.len() as u64;
+        progress.at(done, done);
+    }
+    drop(writer);
+    while tasks.join_next().await.is_some() {}
+    store.close().await;
+    if let Some(error) = failed {
+        return Err(Failure::Failed(format!(
+            "{error}; some billables may be voided, and the same command again voids the others"
+        )));
+    }
+    let outcomes = void_outcomes(wanted, replayed).into_iter();
+    Ok(outcomes
+        .map(|(input, outcome)| (input, outcome.to_owned()))
+        .collect())
+}
