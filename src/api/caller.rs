@@ -87,11 +87,6 @@ impl Caller {
         self.live.grant.accounts.clone()
     }
 
-    /// Whether the token covers an account.
-    pub(super) fn covers(&self, account: &str) -> bool {
-        self.grant.covers(account)
-    }
-
     /// Checks that the token covers the requested account, if there is one.
     pub(super) fn require_account(&self, account: Option<&Text>) -> Result<(), ApiError> {
         if account.is_none_or(|account| self.live.grant.covers(account.as_str())) {

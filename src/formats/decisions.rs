@@ -206,7 +206,9 @@ impl SessionIn {
                 let message = format!("{} is required", field.camel());
                 FieldError::new(field, Code::NotEmpty, message)
             };
-            let parsed = given.ok_or_else(missing).and_then(|text| Text::parse(field, text));
+            let parsed = given
+                .ok_or_else(missing)
+                .and_then(|text| Text::parse(field, text));
             parsed.map_err(|error| errors.push(error)).ok()
         };
         let session_id = required(Field::SessionId, self.session_id);

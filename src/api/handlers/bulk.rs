@@ -9,10 +9,10 @@ use http::request::Parts;
 
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, body};
+use crate::formats::Format;
 use crate::formats::charset::{self, Charset};
 use crate::formats::record::{Record, page};
 use crate::formats::value::Value;
-use crate::formats::Format;
 use crate::limits::Claim;
 
 /// The number of items that are stored together.

@@ -169,7 +169,7 @@ pub(in crate::api) async fn list_sessions(
                 decided_account,
             } = session;
             // A limited caller learns nothing of a decision for another account.
-            let is_decided = decided_account.is_some_and(|account| caller.covers(&account));
+            let is_decided = decided_account.is_some_and(|account| caller.grant().covers(&account));
             let reason = if is_decided {
                 "contradicted"
             } else {

@@ -77,7 +77,6 @@ pub(in crate::api) async fn void_billable(
     Ok(response)
 }
 
-
 /// Voids many billables. Each has an outcome; repeating the request, also after a failure in the middle
 /// of it, changes nothing that was done.
 pub(in crate::api) async fn void_billables(
