@@ -5,14 +5,16 @@
 //! copies see them. Every step is idempotent: if a crash interrupts the work, any process finishes it
 //! later.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::billable::Attribution;
-use crate::store::{AttributionStep, LogInfo, Store, StoreError};
+use crate::billable::{Attribution, Text};
+use crate::formats::decisions::Decision;
+use crate::store::{AttributionStep, LogInfo, SessionFound, Store, StoreError};
 use crate::telemetry::chain;
 use crate::writer::{WriteError, Writer};
 
@@ -34,6 +36,37 @@ pub enum AttributionError {
     Complete(#[from] StoreError),
 }
 
+/// Stores decisions about distinct sessions that have none. Returns the decision of each session, with
+/// the outcome for who asked, as if it was carried out, and those that are not carried out yet.
+///
+/// # Errors
+/// The database failed; some may be stored.
+pub async fn decide(
+    store: &Store,
+    wanted: &[Attribution],
+) -> Result<(HashMap<Text, Decision>, Vec<Attribution>), StoreError> {
+    let found = store.sessions_decide(wanted).await?;
+    let wanted: HashMap<_, _> = wanted.iter().map(|one| (&one.session_id, one)).collect();
+    let (mut decisions, mut open) = (HashMap::new(), Vec::new());
+    for SessionFound {
+        attribution,
+        is_complete,
+    } in found
+    {
+        let asked = wanted.get(&attribution.session_id);
+        let is_new = asked.is_some_and(|asked| **asked == attribution);
+        if !is_complete && asked.is_some_and(|asked| asked.pair == attribution.pair) {
+            open.push(attribution.clone());
+        }
+        let outcome = if is_new { "decided" } else { "same" };
+        let Attribution {
+            session_id, pair, ..
+        } = attribution;
+        decisions.insert(session_id, Decision { pair, outcome });
+    }
+    Ok((decisions, open))
+}
+
 /// Copies stored attributions of distinct sessions into every partition and attributes the sessions'
 /// billables. If the sessions have too many for one step, they are divided.
 ///
@@ -45,6 +78,9 @@ pub async fn carry_out(
     writer: &Writer,
     attributions: &[Attribution],
 ) -> Result<(), AttributionError> {
+    if attributions.is_empty() {
+        return Ok(());
+    }
     for partition in 0..log.partitions {
         let mut parts = vec![Arc::<[Attribution]>::from(attributions)];
         while let Some(part) = parts.pop() {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod atomic_file;
+mod attribute;
 mod backup;
 mod check;
 mod client;
@@ -88,6 +89,8 @@ enum Command {
     Import(import::Args),
     /// Void billables, so that they are not billed.
     Void(void::Args),
+    /// Set whom sessions are billed to.
+    Attribute(attribute::Args),
     /// Compare an account's calls with a carrier's list.
     Check(check::Args),
     /// Copy a whole log to another database, including positions and tokens.
@@ -244,6 +247,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(Command::Export(args)) => export::run(&url, args).await,
             Some(Command::Import(args)) => import::run(&url, args).await,
             Some(Command::Void(args)) => void::run(&url, args).await,
+            Some(Command::Attribute(args)) => attribute::run(&url, args).await,
             Some(Command::Check(args)) => check::run(&url, args).await,
             Some(Command::Copy(args)) => copy::run(args).await,
             Some(Command::RebuildTotals) => rebuild_totals::run(&url).await,

@@ -1,6 +1,7 @@
-//! What commands that decide about many billables share: their files, the requests to a server, and
-//! the outcomes.
+//! What commands that decide about many billables or sessions share: their files, the database
+//! or the requests to a server, and the outcomes.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,19 +9,77 @@ use std::path::Path;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::Failure;
 use super::progress::Progress;
 use super::server::{Api, not_the_service};
+use super::{Failure, open_log};
+use crate::api::check_clock;
+use crate::billable::{ClientName, Timestamp};
 use crate::formats::decisions::ItemError;
 use crate::formats::record::Record;
 use crate::formats::{BodyFormat, Format, MAX_ITEMS};
+use crate::store::{LogInfo, Origin, Store};
 use crate::telemetry::print_line;
+use crate::writer::{Writer, WriterTasks};
 
 /// The size from which a piece is sent, in bytes; the server takes bodies of twice that.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The largest number of wrong items that are shown.
 const MAX_SHOWN: usize = 20;
+
+/// The number of items that are stored together.
+pub(super) const TOGETHER: usize = 500;
+
+/// A database in which a command decides, for the client `admin`.
+pub(super) struct Deciding {
+    pub(super) store: Store,
+    pub(super) log: LogInfo,
+    pub(super) writer: Writer,
+    pub(super) client: ClientName,
+    pub(super) now: Timestamp,
+    tasks: WriterTasks,
+}
+
+impl Deciding {
+    pub(super) async fn open(url: &str) -> Result<Self, Failure> {
+        let (store, log) = open_log(url).await?;
+        let now = Timestamp::now();
+        if let (_, Some(fault)) = check_clock(&store, now).await? {
+            return Err(Failure::Failed(format!(
+                "the clock is implausible: {fault}"
+            )));
+        }
+        let (writer, tasks) = Writer::start(&store, log, 1, Origin::Import);
+        Ok(Self {
+            store,
+            log,
+            writer,
+            client: ClientName::parse("admin").expect("a client name"),
+            now,
+            tasks,
+        })
+    }
+
+    /// Waits for everything that the writer has accepted.
+    pub(super) async fn close(self) {
+        let Self {
+            store,
+            writer,
+            mut tasks,
+            ..
+        } = self;
+        drop(writer);
+        while tasks.join_next().await.is_some() {}
+        store.close().await;
+    }
+}
+
+/// The failure of a command that has done a part: the same command again does the rest.
+pub(super) fn interrupted(error: impl Display) -> Failure {
+    Failure::Failed(format!(
+        "{error}; some may be done, and the same command again does the others"
+    ))
+}
 
 /// Reads a file, which is JSON if it begins like it, and else CSV.
 pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Format), Failure> {

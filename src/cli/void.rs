@@ -6,21 +6,15 @@ use std::path::PathBuf;
 use http::Method;
 use uuid::Uuid;
 
-use super::decisions;
+use super::Failure;
+use super::decisions::{self, Deciding, TOGETHER, interrupted};
 use super::progress::Progress;
 use super::server::ServerArgs;
-use super::{Failure, open_log};
-use crate::api::check_clock;
-use crate::billable::{ClientName, Text, Timestamp, Void};
+use crate::billable::{Text, Void};
 use crate::contract::routes;
 use crate::formats::decisions::{WantedVoid, check_voids, distinct, read_voids, void_outcomes};
 use crate::formats::record::Record;
 use crate::formats::value::Value;
-use crate::store::Origin;
-use crate::writer::Writer;
-
-/// The number of voids that are stored together.
-const TOGETHER: usize = 500;
 
 /// What to void.
 #[derive(Debug, clap::Args)]
@@ -97,51 +91,35 @@ fn record(void: &WantedVoid) -> Record<'_> {
     Record::new("Void", members)
 }
 
-/// Voids billables of a database, for the client `admin`.
+/// Voids billables of a database.
 async fn void_all(url: &str, wanted: Vec<WantedVoid>) -> Result<Vec<(String, String)>, Failure> {
-    let (store, log) = open_log(url).await?;
-    let now = Timestamp::now();
-    if let (_, Some(fault)) = check_clock(&store, now).await? {
-        return Err(Failure::Failed(format!(
-            "the clock is implausible: {fault}"
-        )));
-    }
-    let client = ClientName::parse("admin").expect("a client name");
-    let (writer, mut tasks) = Writer::start(&store, log, 1, Origin::Import);
+    let deciding = Deciding::open(url).await?;
     let mut progress = Progress::new("voiding", u64::try_from(wanted.len()).ok());
     let mut replayed = HashMap::new();
-    let mut failed = None;
-    for some in distinct(&wanted).chunks(TOGETHER) {
+    let mut done = Ok(());
+    for some in distinct(&wanted, |void| &void.id).chunks(TOGETHER) {
         let voids = some.iter().map(|void| Void {
             billable_id: void.id,
             reason: void.reason.clone(),
-            client: client.clone(),
-            at: now,
+            client: deciding.client.clone(),
+            at: deciding.now,
             accounts: None,
         });
-        match writer.void(voids.collect()).await {
-            Ok(voided) => replayed.extend(
-                voided
-                    .into_iter()
-                    .flatten()
-                    .map(|(billable, is_replayed)| (billable.id(), is_replayed)),
-            ),
+        match deciding.writer.void(voids.collect()).await {
+            Ok(voided) => {
+                let voided = voided.into_iter().flatten();
+                replayed.extend(voided.map(|(billable, is_replayed)| (billable.id(), is_replayed)));
+            }
             Err(error) => {
-                failed = Some(error);
+                done = Err(interrupted(error));
                 break;
             }
         }
-        let done = replayed.len() as u64;
-        progress.at(done, done);
+        let count = replayed.len() as u64;
+        progress.at(count, count);
     }
-    drop(writer);
-    while tasks.join_next().await.is_some() {}
-    store.close().await;
-    if let Some(error) = failed {
-        return Err(Failure::Failed(format!(
-            "{error}; some billables may be voided, and the same command again voids the others"
-        )));
-    }
+    deciding.close().await;
+    done?;
     let outcomes = void_outcomes(wanted, replayed).into_iter();
     Ok(outcomes
         .map(|(input, outcome)| (input, outcome.to_owned()))

@@ -1,6 +1,7 @@
 //! The items of requests and files that decide about many billables or sessions.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -105,10 +106,10 @@ pub fn check_voids(rows: Vec<(String, Option<String>)>) -> Result<Vec<WantedVoid
     }
 }
 
-/// Returns each billable once, with the first reason.
-pub fn distinct(wanted: &[WantedVoid]) -> Vec<&WantedVoid> {
+/// Returns the first item of each billable or session.
+pub fn distinct<T, K: Eq + Hash>(wanted: &[T], of: impl Fn(&T) -> &K) -> Vec<&T> {
     let mut seen = HashSet::new();
-    wanted.iter().filter(|void| seen.insert(void.id)).collect()
+    wanted.iter().filter(|item| seen.insert(of(item))).collect()
 }
 
 /// Returns the outcome of each item. `replayed` has the billables that exist, and whether they were
@@ -249,4 +250,34 @@ pub fn check_sessions(rows: Vec<SessionIn>) -> Result<Vec<WantedSession>, Vec<It
     } else {
         Err(errors)
     }
+}
+
+/// What a session is billed to, and the outcome of an item that asks for it.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    pub pair: Pair,
+    /// `decided`, `same` or `pending`.
+    pub outcome: &'static str,
+}
+
+/// Returns the outcome of each item. `decisions` has all sessions.
+pub fn session_outcomes(
+    wanted: Vec<WantedSession>,
+    mut decisions: HashMap<Text, Decision>,
+) -> Vec<(String, &'static str)> {
+    let outcome = |WantedSession { session_id, pair }| {
+        let outcome = match decisions.get_mut(&session_id) {
+            Some(decision) if decision.pair == pair => {
+                // A further item of the same session changes nothing.
+                let next = match decision.outcome {
+                    "decided" => "same",
+                    other => other,
+                };
+                std::mem::replace(&mut decision.outcome, next)
+            }
+            _ => "conflict",
+        };
+        (session_id.as_str().to_owned(), outcome)
+    };
+    wanted.into_iter().map(outcome).collect()
 }

@@ -24,7 +24,7 @@ const ARROWS: [(&str, &str); 22] = [
     ("writer", "billable limits metrics store telemetry"),
     ("reader", "billable store token"),
     ("totals", "billable calendar metrics store telemetry"),
-    ("attribution", "billable store telemetry writer"),
+    ("attribution", "billable formats store telemetry writer"),
     ("docs", "billable contract formats"),
     (
         "api",

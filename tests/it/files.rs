@@ -77,11 +77,12 @@ async fn case_20_files_are_for_their_owner_and_nothing_is_written_through_a_link
 }
 
 /// Commands that use a log, and do not create one.
-const OF_A_LOG: [&[&str]; 12] = [
+const OF_A_LOG: [&[&str]; 13] = [
     &["token", "create", "--client", "x"],
     &["token", "list"],
     &["client", "list"],
     &["void", "00000000-0000-4000-8000-000000000000"],
+    &["attribute", "S", "--account", "a", "--customer", "c"],
     &["verify"],
     &["export"],
     &["import", "calls.csv"],

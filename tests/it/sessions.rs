@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::{Reply, send, try_send};
-use crate::support::server::token;
+use crate::support::server::{command, run, token};
 use crate::support::{Client, Database, Server, on_both_databases};
 use crate::void::{PAIR, put};
 
@@ -472,6 +472,96 @@ on_both_databases!(
             .await
             .json();
         assert_eq!(counts(&billing), [("c".to_owned(), (12_003, 0))].into());
+        assert_eq!(crate::verify::verify(&database).0, 0);
+    }
+);
+
+on_both_databases!(
+    the_attribute_command_does_the_same_on_a_server_as_on_the_database,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let address = format!("http://{}", server.address());
+        let secret = write("token", server.secret());
+        let remote = ["--server", &address, "--token-file", &secret];
+        for (on, by) in [(&remote[..], "default"), (&[], "admin")] {
+            let attribute = |arguments: &[&str]| {
+                run(&mut command(
+                    &database,
+                    &[&["attribute"], arguments, on].concat(),
+                ))
+            };
+            let session = |number: usize| format!("{by} {number}");
+            for number in 0..6 {
+                let report =
+                    json!({"sessionId": session(number), "callSid": format!("CA-{by}-{number}")});
+                assert_eq!(client.report(&report).await.status, 201);
+            }
+            let pair = ["--account", "a", "--customer", by];
+            let arguments: Vec<_> = [0, 1, 0].map(session).into();
+            let arguments = arguments.iter().map(String::as_str).chain(pair);
+            let (code, output, errors) = attribute(&arguments.collect::<Vec<_>>());
+            assert_eq!((code, &*errors), (0, ""), "{output}");
+            let expected = format!(
+                "decided {by} 0\ndecided {by} 1\nsame {by} 0\ndecided 2, same 1, conflict 0, pending 0\n"
+            );
+            assert_eq!(output, expected);
+            let entries = client
+                .get(&format!(
+                    "/billables?sessionId={}",
+                    session(0).replace(' ', "%20")
+                ))
+                .await
+                .json();
+            let billable = client
+                .get(&format!(
+                    "/billables/{}/history",
+                    entries["items"][0]["id"].as_str().unwrap()
+                ))
+                .await
+                .json();
+            assert_eq!(billable["items"][1]["client"], by);
+
+            let csv =
+                format!("sessionId,accountId,customerId\r\n{by} 2,a,{by}\r\n{by} 0,a,other\r\n");
+            let csv = write("sessions.csv", &csv);
+            let (code, output, errors) = attribute(&["--file", &csv]);
+            assert!(code == 1 && errors.contains("stays so"), "{errors}");
+            assert!(output.contains(&format!("conflict {by} 0\n")), "{output}");
+            let text = json!([{"sessionId": session(3), "accountId": "a", "customerId": by}]);
+            let (code, output, _) =
+                attribute(&["--file", &write("sessions", &text.to_string()), "--json"]);
+            let expected = json!([{"input": session(3), "outcome": "decided"}]);
+            assert_eq!(
+                (code, serde_json::from_str::<Value>(&output).unwrap()),
+                (0, expected)
+            );
+
+            // If an item cannot be meant, nothing is done.
+            let bad = format!("sessionId,accountId,customerId\n{by} 4,a,c\n{by} 5,,c\n");
+            let (code, output, errors) = attribute(&["--file", &write("bad.csv", &bad)]);
+            assert_eq!((code, &*output), (1, ""));
+            assert!(errors.contains("item 2: accountId is required"), "{errors}");
+            for wrong in [
+                vec![],
+                vec!["S"],
+                vec!["S", "--account", "a"],
+                vec!["--file", &csv, "--account", "a"],
+            ] {
+                assert_eq!(attribute(&wrong).0, 2, "{wrong:?}");
+            }
+            let open = client.get("/sessions?state=undecided").await.json();
+            assert_eq!(
+                open["items"].as_array().unwrap().len(),
+                if by == "admin" { 4 } else { 2 }
+            );
+        }
         assert_eq!(crate::verify::verify(&database).0, 0);
     }
 );

@@ -322,7 +322,7 @@ const DAMAGE_CASES: &[(&str, &str)] = &[
         "the table account_buckets, partition 0, account \"acc\"",
     ),
     (
-        "insert into account_buckets values (0, 'x', 900000000, 1, 0, 1)",
+        "insert into account_buckets values (900000000, 1, 1, 0, 0, 'x')",
         "account \"x\", from 1970-01-01T00:15:00.000000Z: it has 1 billable and 0 voided but should have 0",
     ),
     (

@@ -95,7 +95,7 @@ pub(in crate::api) async fn void_billables(
     let mut caller = caller.renewed(&app.tokens, now)?;
     let permit = app.reads.acquire(caller.client()).await?;
     let mut replayed = HashMap::new();
-    for some in distinct(&wanted).chunks(TOGETHER) {
+    for some in distinct(&wanted, |void| &void.id).chunks(TOGETHER) {
         // The token may have been revoked since the last ones.
         caller = caller.renewed(&app.tokens, app.trust.now()?)?;
         caller.require(Scope::Bill)?;

@@ -1,6 +1,6 @@
 //! `PUT /sessions`: decides whom many sessions are billed to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -12,11 +12,13 @@ use crate::api::caller::Caller;
 use crate::api::handlers::bulk::{self, TOGETHER};
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
-use crate::billable::{Attribution, Pair, Text};
+use crate::attribution::decide;
+use crate::billable::Attribution;
 use crate::formats::MAX_ITEMS;
-use crate::formats::decisions::{WantedSession, check_sessions, read_sessions};
+use crate::formats::decisions::{
+    WantedSession, check_sessions, distinct, read_sessions, session_outcomes,
+};
 use crate::limits::Claim;
-use crate::store::SessionFound;
 use crate::token::Scope;
 
 /// Decides about many sessions. Each has an outcome; repeating the request, also after a failure in the
@@ -41,12 +43,8 @@ pub(in crate::api) async fn attribute_sessions(
     }
     let permit = app.reads.acquire(caller.client()).await?;
     let deadline = Instant::now() + ATTRIBUTION_TIMEOUT;
-    // Each session once, with the first pair.
-    let mut seen = HashSet::new();
-    let distinct = wanted.iter().filter(|one| seen.insert(&one.session_id));
-    let distinct: Vec<_> = distinct.collect();
     let mut decisions = HashMap::new();
-    for some in distinct.chunks(TOGETHER) {
+    for some in distinct(&wanted, |one| &one.session_id).chunks(TOGETHER) {
         // The token may have been revoked, or limited to accounts, since the last ones.
         let at = app.trust.now()?;
         caller = caller.renewed(&app.tokens, at)?;
@@ -60,67 +58,19 @@ pub(in crate::api) async fn attribute_sessions(
             client: caller.client().clone(),
             decided_at: at,
         });
-        decide(&app, attributions.collect(), deadline, &mut decisions).await?;
-    }
-    let outcomes = wanted.into_iter().map(|one| {
-        let outcome = match decisions.get_mut(&one.session_id) {
-            Some(decision) if decision.pair == one.pair => {
-                let outcome = decision.outcome;
-                if outcome == "decided" {
-                    // A further item of the same session changes nothing.
-                    decision.outcome = "same";
-                }
-                outcome
+        let attributions: Vec<_> = attributions.collect();
+        let (mut decided, open) = decide(&app.store, &attributions).await?;
+        let sessions: Vec<_> = open.iter().map(|one| one.session_id.clone()).collect();
+        if !open.is_empty() && !carry_out_until(&app, open, deadline).await? {
+            for session in &sessions {
+                let decision = decided.get_mut(session);
+                decision.expect("it was decided").outcome = "pending";
             }
-            _ => "conflict",
-        };
-        (one.session_id.as_str().to_owned(), outcome)
-    });
-    let held = (permit, claim);
-    Ok(bulk::outcomes(response_format, outcomes.collect(), held))
-}
-
-/// What a session is billed to, and the outcome of an item that asks for it.
-#[derive(Debug)]
-struct Decision {
-    pair: Pair,
-    outcome: &'static str,
-}
-
-/// Stores decisions and carries them out, with those that were stored before and are not carried out
-/// yet.
-async fn decide(
-    app: &App,
-    wanted: Vec<Attribution>,
-    deadline: Instant,
-    decisions: &mut HashMap<Text, Decision>,
-) -> Result<(), ApiError> {
-    let found = app.store.sessions_decide(&wanted).await?;
-    let wanted: HashMap<_, _> = wanted.iter().map(|one| (&one.session_id, one)).collect();
-    let asked = |found: &SessionFound| {
-        let wanted = wanted.get(&found.attribution.session_id);
-        wanted.is_some_and(|wanted| wanted.pair == found.attribution.pair)
-    };
-    let open = found.iter().filter(|one| !one.is_complete && asked(one));
-    let open: Vec<_> = open.map(|one| one.attribution.clone()).collect();
-    let is_done = open.is_empty() || carry_out_until(app, open, deadline).await?;
-    for SessionFound {
-        attribution,
-        is_complete,
-    } in found
-    {
-        let is_new = wanted.get(&attribution.session_id) == Some(&&attribution);
-        let outcome = match (is_complete || is_done, is_new) {
-            (false, _) => "pending",
-            (true, true) => "decided",
-            (true, false) => "same",
-        };
-        let Attribution {
-            session_id, pair, ..
-        } = attribution;
-        decisions.insert(session_id, Decision { pair, outcome });
+        }
+        decisions.extend(decided);
     }
-    Ok(())
+    let outcomes = session_outcomes(wanted, decisions);
+    Ok(bulk::outcomes(response_format, outcomes, (permit, claim)))
 }
 
 /// Parses decisions, as JSON (an array, or an object with one) or CSV.

@@ -76,7 +76,7 @@ pub(in crate::store) fn account_buckets_with_log() -> Sql {
              group by entries.partition, billed_account_id, occurred_at - occurred_at % 900000000",
         ),
         "select partition, account_id, '' as session_id, starts_at, last_position as ends_at,
-             billable_count as billable, voided_count as voided
+             cast(billable_count as bigint) as billable, cast(voided_count as bigint) as voided
          from account_buckets where starts_at >= $1 and starts_at < $2",
         "$3",
     )
