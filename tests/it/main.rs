@@ -12,7 +12,8 @@
 //! - `senders`: requests of stock telephony senders, byte for byte, set up as in the manual
 //! - `servicestack`: ServiceStack's routes, every operation by its name
 //! - `list`, `calls`, `export`, `check`, `feed`, `billing`: reads; `periods`: the same days and cuts
-//!   in all of them; `provenance`: who did what, and when; `listing`: accounts and undecided sessions
+//!   in all of them; `provenance`: who did what, and when; `listing`: accounts and undecided
+//!   sessions; `month`: a clerk's month from beginning to end
 //! - `void`, `sessions`: decisions about billables: voiding and attribution
 //! - `responses`: content negotiation, `Prefer`, request ids, the shape of errors
 //! - `access`: tokens, scopes, accounts; `tokens`: how the API creates, lists and ends tokens
@@ -90,6 +91,7 @@ mod logs;
 mod manual;
 mod metrics;
 mod model;
+mod month;
 mod openapi;
 mod outages;
 mod periods;

@@ -1,8 +1,9 @@
 //! The whole service against a small in-memory model.
 //!
-//! After random reports, voids and attributions, in any order and across restarts, the list, the
-//! exports, the feed, the checks and the totals agree with the model, for tokens with and without
-//! an account limit.
+//! After random reports, voids and attributions, alone and many at once, in any order and across
+//! restarts, the lists, the exports, the feed, the checks, the totals, the accounts and the undecided
+//! sessions agree with the model, for tokens with and without an account limit. Earlier cuts agree
+//! with the model of their time.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -44,13 +45,18 @@ enum Step {
     Keyed(usize, Report),
     Void(prop::sample::Index, bool),
     Attribute(usize, usize, usize),
+    /// Voids several billables in one request, one of them twice.
+    VoidMany(Vec<prop::sample::Index>),
+    /// Attributes several sessions in one request.
+    AttributeMany(Vec<(usize, usize, usize)>),
     /// Starts another server, then kills the old one.
     Restart,
     /// Adds up to this many positions to the totals, without the server.
     Roll(i64),
     /// Clears the totals without the server, so that they are rebuilt.
     ClearTotals,
-    /// Reads the first page of a list; the other pages are read at the end of the run.
+    /// Reads the first page of a list; the other pages, and everything at its cut, are read at the end
+    /// of the run.
     BeginList,
 }
 
@@ -112,6 +118,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..6_usize, reports()).prop_map(|(key, report)| Step::Keyed(key, report)),
         4 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(at, has_reason)| Step::Void(at, has_reason)),
         3 => (0..3_usize, 0..3_usize, 0..2_usize).prop_map(|(session, account, customer)| Step::Attribute(session, account, customer)),
+        1 => prop::collection::vec(any::<prop::sample::Index>(), 1..5).prop_map(Step::VoidMany),
+        2 => prop::collection::vec((0..3_usize, 0..3_usize, 0..2_usize), 1..4).prop_map(Step::AttributeMany),
         1 => Just(Step::Restart),
         2 => (1..6_i64).prop_map(Step::Roll),
         1 => Just(Step::ClearTotals),
@@ -126,6 +134,7 @@ struct ModelBillable {
     key: Option<usize>,
     fields: [Option<&'static str>; 4],
     occurred_at: Timestamp,
+    recorded_at: String,
     pair: Option<(&'static str, &'static str)>,
     voided: Option<Option<String>>,
 }
@@ -172,7 +181,7 @@ impl ModelBillable {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Model {
     known: Vec<ModelBillable>,
     sessions: HashMap<&'static str, (&'static str, &'static str)>,
@@ -200,6 +209,7 @@ impl Model {
             key,
             fields,
             occurred_at: report.occurred_at(),
+            recorded_at: answer["recordedAt"].as_str().unwrap().to_owned(),
             pair: fields[0].zip(fields[1]),
             voided: None,
         };
@@ -208,6 +218,21 @@ impl Model {
             new.attribute(*pair);
         }
         self.known.push(new);
+    }
+
+    /// Returns the pair that a session is billed to after it was asked to be billed to `pair`.
+    fn attribute(
+        &mut self,
+        session: &'static str,
+        pair: (&'static str, &'static str),
+    ) -> (&'static str, &'static str) {
+        let decided = *self.sessions.entry(session).or_insert(pair);
+        for known in &mut self.known {
+            if known.fields[2] == Some(session) {
+                known.attribute(decided);
+            }
+        }
+        decided
     }
 
     /// Returns the billables that a list shows, newest first.
@@ -239,27 +264,24 @@ fn without_recorded_at(mut row: Value) -> Value {
     row
 }
 
-/// Reads all pages of a list, from `cursor` if there is one. Returns their rows.
-async fn pages(client: &Client, path: &str, cursor: Option<String>) -> Vec<Value> {
+/// Reads all pages of a list of billables. Returns their rows. `first` is the rest of the first page's
+/// query: its cut or its cursor, if it has one.
+async fn pages(client: &Client, path: &str, first: &str) -> Vec<Value> {
+    let rows = items(client, path, first).await.into_iter();
+    rows.map(without_recorded_at).collect()
+}
+
+/// Reads the items of all pages of a list.
+async fn items(client: &Client, path: &str, first: &str) -> Vec<Value> {
     let mut rows = Vec::new();
-    let mut cursor = cursor;
+    let mut next = first.to_owned();
     loop {
-        let next = cursor.map(|cursor| format!("&cursor={cursor}"));
-        let page = client
-            .get(&format!("{path}{}", next.unwrap_or_default()))
-            .await;
+        let page = client.get(&format!("{path}{next}")).await;
         assert_eq!(page.status, 200, "{page:?}");
         let page = page.json();
-        rows.extend(
-            page["items"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .cloned()
-                .map(without_recorded_at),
-        );
+        rows.extend(page["items"].as_array().unwrap().iter().cloned());
         match page["nextCursor"].as_str() {
-            Some(next) => cursor = Some(next.to_owned()),
+            Some(cursor) => next = format!("&cursor={cursor}"),
             None => return rows,
         }
     }
@@ -268,25 +290,26 @@ async fn pages(client: &Client, path: &str, cursor: Option<String>) -> Vec<Value
 /// Whether a billable matches a parameter of a list.
 type Condition = Box<dyn Fn(&ModelBillable) -> bool>;
 
-async fn check_lists(client: &Client, own: Option<&[&str]>, model: &Model) {
+/// Checks lists and exports, at a cut if `at` names one.
+async fn check_lists(client: &Client, own: Option<&[&str]>, model: &Model, at: &str) {
     let seen = |known: &ModelBillable| known.is_seen(own);
     assert_eq!(
-        pages(client, "/billables?limit=3", None).await,
+        pages(client, "/billables?limit=3", at).await,
         model.list(seen)
     );
-    let export = client.get("/billables?format=ndjson").await;
+    let export = client.get(&format!("/billables?format=ndjson{at}")).await;
     let rows: Vec<_> = export
         .body
         .lines()
         .map(|line| without_recorded_at(serde_json::from_str(line).unwrap()))
         .collect();
     assert_eq!(rows, model.list(seen));
-    let csv = client.get("/billables.csv").await;
+    let csv = client.get(&format!("/billables.csv?{at}")).await;
     assert_eq!(csv.body.matches("\r\n").count(), rows.len() + 1);
     for state in ["billable", "unattributed", "voided"] {
         let path = format!("/billables?limit=2&state={state}");
         let expected = model.list(|known| seen(known) && known.state() == state);
-        assert_eq!(pages(client, &path, None).await, expected, "{state}");
+        assert_eq!(pages(client, &path, at).await, expected, "{state}");
     }
     for (number, session) in SESSIONS.into_iter().enumerate() {
         let (account, customer) = (OWN[number % 2], CUSTOMERS[number % 2]);
@@ -335,9 +358,109 @@ async fn check_lists(client: &Client, own: Option<&[&str]>, model: &Model) {
             let path = format!("/billables?limit=2&{}", query.join("&"));
             let expected =
                 model.list(|known| seen(known) && chosen().all(|(_, (_, holds))| holds(known)));
-            assert_eq!(pages(client, &path, None).await, expected, "{path}");
+            assert_eq!(pages(client, &path, at).await, expected, "{path}");
         }
     }
+    if let Some(known) = model.known.get(model.known.len() / 2) {
+        let time = &known.recorded_at;
+        for session in SESSIONS {
+            let path = format!("/billables?limit=2&sessionId={session}&recordedFrom={time}");
+            let of_session =
+                |known: &ModelBillable| seen(known) && known.fields[2] == Some(session);
+            let expected = model.list(|known| of_session(known) && known.recorded_at >= *time);
+            assert_eq!(pages(client, &path, at).await, expected, "{path}");
+            let path = format!("/billables?limit=2&sessionId={session}&recordedTo={time}");
+            let expected = model.list(|known| of_session(known) && known.recorded_at < *time);
+            assert_eq!(pages(client, &path, at).await, expected, "{path}");
+            if own.is_none() {
+                for (name, is_reporter) in [("default", true), ("own", false)] {
+                    let path = format!("/billables?limit=2&sessionId={session}&client={name}");
+                    let expected = model.list(|known| of_session(known) && is_reporter);
+                    assert_eq!(pages(client, &path, at).await, expected, "{path}");
+                }
+            }
+        }
+    }
+}
+
+async fn check_accounts(client: &Client, own: Option<&[&str]>, model: &Model, zone: &str) {
+    let tz = TimeZone::get(zone).unwrap();
+    let mut expected: BTreeMap<&str, (Timestamp, Timestamp, i64, i64)> = BTreeMap::new();
+    for known in &model.known {
+        let Some((account, _)) = known.pair else {
+            continue;
+        };
+        if own.is_none_or(|own| own.contains(&account)) {
+            let at = known.occurred_at;
+            let row = expected.entry(account).or_insert((at, at, 0, 0));
+            *row = (row.0.min(at), row.1.max(at), row.2, row.3);
+            match known.voided {
+                None => row.2 += 1,
+                Some(_) => row.3 += 1,
+            }
+        }
+    }
+    let day = |at: Timestamp| at.to_zoned_datetime(tz.clone()).date().to_string();
+    let expected: Vec<_> = expected
+        .into_iter()
+        .map(|(account, (first, last, billable, voided))| {
+            json!({
+                "accountId": account, "firstDay": day(first), "lastDay": day(last),
+                "billableCount": billable, "voidedCount": voided,
+            })
+        })
+        .collect();
+    let path = format!("/accounts?limit=2&timeZone={zone}");
+    assert_eq!(items(client, &path, "").await, expected);
+}
+
+async fn check_undecided(client: &Client, own: Option<&[&str]>, model: &Model) {
+    let mut expected: BTreeMap<&str, (i64, Timestamp)> = BTreeMap::new();
+    let mut first_of: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    for known in &model.known {
+        let (Some(session), at) = (known.fields[2], known.occurred_at) else {
+            continue;
+        };
+        let first = first_of.entry(session).or_insert(at);
+        *first = at.min(*first);
+        if known.state() == "unattributed" && known.is_seen(own) {
+            let row = expected.entry(session).or_insert((0, at));
+            *row = (row.0 + 1, row.1.min(at));
+        }
+    }
+    let found = items(client, "/sessions?state=undecided&limit=2", "").await;
+    let shown: Vec<_> = found
+        .iter()
+        .map(|row| {
+            let session = row["sessionId"].as_str().unwrap();
+            let first: Timestamp = row["first"].as_str().unwrap().parse().unwrap();
+            // It may be that of a call that was voided or attributed since.
+            assert!(first <= expected[session].1 && first >= first_of[session]);
+            (
+                session,
+                row["count"].as_i64().unwrap(),
+                row["reason"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected: Vec<_> = expected
+        .into_iter()
+        .map(|(session, (count, _))| {
+            let decided = model.sessions.get(session);
+            let is_told =
+                decided.is_some_and(|(account, _)| own.is_none_or(|own| own.contains(account)));
+            (
+                session,
+                count,
+                if is_told {
+                    "contradicted"
+                } else {
+                    "notDecided"
+                },
+            )
+        })
+        .collect();
+    assert_eq!(shown, expected);
 }
 
 fn encoded(text: &str) -> String {
@@ -399,7 +522,8 @@ fn folded(entries: &[Value], is_limited: bool) -> BTreeMap<String, Value> {
     billables
 }
 
-async fn check_totals(client: &Client, own: Option<&[&str]>, model: &Model, zone: &str) {
+/// Checks totals, at a cut if `at` names one.
+async fn check_totals(client: &Client, own: Option<&[&str]>, model: &Model, zone: &str, at: &str) {
     let tz = TimeZone::get(zone).unwrap();
     let range = "startDate=2025-10-25&endDate=2026-03-29";
     let date = |known: &ModelBillable| {
@@ -432,7 +556,7 @@ async fn check_totals(client: &Client, own: Option<&[&str]>, model: &Model, zone
             }
             let group = if by_day { "&groupBy=day" } else { "" };
             let path = format!(
-                "/billing?{range}&accountId={}&timeZone={zone}{group}",
+                "/billing?{range}&accountId={}&timeZone={zone}{group}{at}",
                 encoded(account)
             );
             let billing = client.get(&path).await.json();
@@ -451,7 +575,8 @@ async fn check_totals(client: &Client, own: Option<&[&str]>, model: &Model, zone
                 .filter(in_range)
                 .filter(|known| known.state() == "unattributed")
                 .count();
-            let shown = own.is_none().then(|| json!(unattributed));
+            let is_shown = own.is_none() && at.is_empty();
+            let shown = is_shown.then(|| json!(unattributed));
             assert_eq!(billing.get("unattributedCount").cloned(), shown, "{path}");
         }
     }
@@ -501,7 +626,7 @@ async fn run(database: Database, steps: Vec<Step>) {
     let (log, _) = store.log_find().await.unwrap().unwrap();
     let mut model = Model::default();
     let mut consumed: [(Vec<Value>, Option<String>); 2] = Default::default();
-    let mut begun: Vec<(String, Vec<Value>)> = Vec::new();
+    let mut begun = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
         apply(&mut service, (&store, log), &mut model, &mut begun, step).await;
         for ((client, own), (entries, cursor)) in service.clients().into_iter().zip(&mut consumed) {
@@ -513,27 +638,41 @@ async fn run(database: Database, steps: Vec<Step>) {
                 .map(|row| (row["id"].as_str().unwrap().to_owned(), row))
                 .collect();
             assert_eq!(folded(entries, own.is_some()), expected);
-            check_totals(&client, own, &model, ZONES[number % ZONES.len()]).await;
+            let zone = ZONES[number % ZONES.len()];
+            check_totals(&client, own, &model, zone, "").await;
+            check_accounts(&client, own, &model, zone).await;
+            check_undecided(&client, own, &model).await;
             check_presence(&client, own, &model).await;
-            check_lists(&client, own, &model).await;
+            check_lists(&client, own, &model, "").await;
         }
     }
-    // The other pages of a list show the state as of its first page.
-    let [(client, _), _] = service.clients();
-    for (cursor, rest) in begun {
-        assert_eq!(
-            pages(&client, "/billables?limit=2", Some(cursor)).await,
-            rest
-        );
+    for (number, Begun { page, model }) in begun.into_iter().enumerate() {
+        for (client, own) in service.clients() {
+            let at = format!("&asOf={}", page["asOf"].as_str().unwrap());
+            check_lists(&client, own, &model, &at).await;
+            check_totals(&client, own, &model, ZONES[number % ZONES.len()], &at).await;
+        }
+        // The other pages of a list show the state as of its first page.
+        let [(client, _), _] = service.clients();
+        if let Some(cursor) = page["nextCursor"].as_str() {
+            let rest = pages(&client, "/billables?limit=2", &format!("&cursor={cursor}")).await;
+            assert_eq!(rest, model.list(|_| true).split_off(2));
+        }
     }
     store.close().await;
+}
+
+/// The first page of a list, and the model at its cut.
+struct Begun {
+    page: Value,
+    model: Model,
 }
 
 async fn apply(
     service: &mut Service,
     (store, log): (&Store, LogInfo),
     model: &mut Model,
-    begun: &mut Vec<(String, Vec<Value>)>,
+    begun: &mut Vec<Begun>,
     step: Step,
 ) {
     let [(client, _), _] = service.clients();
@@ -585,14 +724,11 @@ async fn apply(
             let body = json!({"accountId": pair.0, "customerId": pair.1});
             let path = format!("/sessions/{session}");
             let answer = send(client.request(Method::PUT, &path).json(&body)).await;
-            let decided = *model.sessions.entry(session).or_insert(pair);
+            let decided = model.attribute(session, pair);
             assert_eq!(answer.status, if decided == pair { 200 } else { 409 });
-            for known in &mut model.known {
-                if known.fields[2] == Some(session) {
-                    known.attribute(decided);
-                }
-            }
         }
+        Step::VoidMany(at) if !model.known.is_empty() => void_many(&client, model, &at).await,
+        Step::AttributeMany(wanted) => attribute_many(&client, model, wanted).await,
         Step::Restart => {
             let database = service.database.clone();
             let started = Server::start(&database).await;
@@ -609,14 +745,55 @@ async fn apply(
             }
         }
         Step::BeginList => {
-            let first = client.get("/billables?limit=2").await.json();
-            if let Some(cursor) = first["nextCursor"].as_str() {
-                let rest = model.list(|_| true).split_off(2);
-                begun.push((cursor.to_owned(), rest));
-            }
+            let page = client.get("/billables?limit=2").await.json();
+            let model = model.clone();
+            begun.push(Begun { page, model });
         }
-        Step::Void(..) => {}
+        Step::Void(..) | Step::VoidMany(..) => {}
     }
+}
+
+/// Voids several billables in one request, the first of them twice.
+async fn void_many(client: &Client, model: &mut Model, at: &[prop::sample::Index]) {
+    let mut indexes: Vec<_> = at.iter().map(|at| at.index(model.known.len())).collect();
+    indexes.push(indexes[0]);
+    let mut expected = Vec::new();
+    for index in &indexes {
+        let known = &mut model.known[*index];
+        let outcome = if known.voided.is_some() {
+            "replayed"
+        } else {
+            "voided"
+        };
+        known.voided.get_or_insert(Some("many".to_owned()));
+        expected.push(json!({"input": known.id, "outcome": outcome}));
+    }
+    let ids: Vec<_> = indexes
+        .iter()
+        .map(|index| &model.known[*index].id)
+        .collect();
+    let body = json!({"ids": ids, "reason": "many"});
+    let answer = send(client.post("/billables/void").json(&body)).await;
+    assert_eq!(answer.json()["items"], json!(expected));
+}
+
+/// Attributes several sessions in one request.
+async fn attribute_many(client: &Client, model: &mut Model, wanted: Vec<(usize, usize, usize)>) {
+    let mut body = Vec::new();
+    let mut expected = Vec::new();
+    for (session, account, customer) in wanted {
+        let (session, pair) = (SESSIONS[session], (ACCOUNTS[account], CUSTOMERS[customer]));
+        let is_new = !model.sessions.contains_key(session);
+        let outcome = match (is_new, model.attribute(session, pair) == pair) {
+            (true, _) => "decided",
+            (false, true) => "same",
+            (false, false) => "conflict",
+        };
+        body.push(json!({"sessionId": session, "accountId": pair.0, "customerId": pair.1}));
+        expected.push(json!({"input": session, "outcome": outcome}));
+    }
+    let answer = send(client.request(Method::PUT, "/sessions").json(&body)).await;
+    assert_eq!(answer.json()["items"], json!(expected), "{answer:?}");
 }
 
 /// Runs random steps on new databases, and shrinks a failing case.
