@@ -8,12 +8,12 @@
 
 use std::time::{Duration, Instant};
 
-use billables::billable::{Billable, Field, Text, Timestamp};
+use billables::billable::{Billable, BillableState, Field, Text, Timestamp};
 use billables::calendar::{Days, Zone};
 use billables::formats::Format;
 use billables::formats::record::Record;
 use billables::reader::{Filter, List};
-use billables::store::{LogInfo, Store};
+use billables::store::{DerivedPage, LogInfo, Store};
 use billables::totals::{TotalsOf, TotalsPages};
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
@@ -123,6 +123,78 @@ impl Bench {
         );
     }
 
+    /// Measures a read that has a goal of its own.
+    async fn timed(&self, name: &str, goal: &str, read: impl AsyncFn(&Self) -> usize) {
+        let (mut times, mut rows) = (Vec::new(), 0);
+        for _ in 0..100 {
+            let start = Instant::now();
+            rows = read(self).await;
+            times.push(start.elapsed());
+        }
+        println!("| {name} | {rows} | {:.1?} | {goal} |", median(times));
+    }
+
+    /// The totals of June of an account, at a cut this many positions ago.
+    async fn totals_ago(&self, account: &str, positions: i64) -> usize {
+        let days = Days::parse(Zone::find("UTC").unwrap(), "2026-06-01", "2026-06-30").unwrap();
+        let of = TotalsOf {
+            days,
+            by_day: false,
+            account: Text::parse(Field::AccountId, account.to_owned()).ok(),
+            customer: None,
+            with_unattributed: false,
+        };
+        let heads = self.store.heads(self.log).await.unwrap();
+        let cut = heads.iter().map(|head| head - positions).collect();
+        let mut pages = TotalsPages::new(self.store.clone(), self.log, of).at(cut);
+        pages.next().await.unwrap().len()
+    }
+
+    async fn desk(&self, count: i64) {
+        let page = |limit| DerivedPage {
+            after: "",
+            accounts: None,
+            limit,
+        };
+        println!("\n| read | rows | median of 100 | goal |");
+        println!("|---|---|---|---|");
+        self.timed("accounts", "≤ 10 ms", async |bench| {
+            let page = bench.store.accounts_page(bench.log, &page(100)).await;
+            page.unwrap().0.len()
+        })
+        .await;
+        self.timed("undecided sessions", "≤ 10 ms", async |bench| {
+            let page = bench.store.undecided_page(bench.log, &page(1000)).await;
+            page.unwrap().0.len()
+        })
+        .await;
+        self.timed(
+            "the first page of what is unattributed",
+            "",
+            async |bench| {
+                let filter = Filter {
+                    state: Some(BillableState::Unattributed),
+                    ..Filter::default()
+                };
+                bench.page(filter).await.len()
+            },
+        )
+        .await;
+        let largest = "account-001";
+        self.timed("a month's totals, now", "", async |bench| {
+            bench.totals_ago(largest, 0).await
+        })
+        .await;
+        self.timed("at a cut 600 entries ago", "≤ 2 × now", async |bench| {
+            bench.totals_ago(largest, 600).await
+        })
+        .await;
+        self.timed("at a cut a month ago", "≤ 0.5 s", async |bench| {
+            bench.totals_ago(largest, count / 12).await
+        })
+        .await;
+    }
+
     async fn totals(&self, account: &str) {
         let days = Days::parse(Zone::find("UTC").unwrap(), "2026-06-01", "2026-06-30").unwrap();
         let of = || TotalsOf {
@@ -174,7 +246,7 @@ async fn main() {
     let log = store.log_prepare(None, Timestamp::now()).await.unwrap();
     let pool = PgPool::connect(&url).await.unwrap();
     let samples = sqlx::query_as(
-        "select billable_id as id, session_id, call_sid, account_id from entries tablesample system (0.05) limit 2000",
+        "select billable_id as id, session_id, call_sid, account_id from entries tablesample system (0.05) where account_id is not null limit 2000",
     )
     .fetch_all(&pool)
     .await
@@ -247,5 +319,7 @@ async fn main() {
     println!("\n| check | of others | missing | ratio | goal |");
     println!("|---|---|---|---|---|");
     bench.check_of_others().await;
+    let count = bench.store.heads(log).await.unwrap().iter().sum();
+    bench.desk(count).await;
     bench.store.close().await;
 }

@@ -20,11 +20,14 @@ const BACK_OFF: Duration = Duration::from_millis(15);
 /// The client's timeout. It exceeds the server's time for any request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The number of sessions.
+pub(crate) const SESSIONS: usize = 40;
+
 /// Returns the report with this number and its key. Each number always gives the same, unique
 /// report.
 pub(crate) fn report(number: usize) -> (Option<String>, Value) {
     let (account, customer) = (format!("a{}", number % 3), format!("c{}", number / 3 % 5));
-    let (call, session) = (format!("CA{number}"), format!("S{}", number % 40));
+    let (call, session) = (format!("CA{number}"), format!("S{}", number % SESSIONS));
     let at = format!(
         "2026-03-{:02}T{:02}:{:02}:00Z",
         1 + number % 28,
@@ -83,6 +86,8 @@ pub(crate) struct Load {
     acknowledged: watch::Receiver<usize>,
     refused: watch::Receiver<usize>,
     took: Arc<Mutex<Vec<Duration>>>,
+    /// The ids of acknowledged reports.
+    ids: Arc<Mutex<Vec<Uuid>>>,
     workers: JoinSet<Ledger>,
 }
 
@@ -93,6 +98,7 @@ struct Worker {
     acknowledge: watch::Sender<usize>,
     refuse: watch::Sender<usize>,
     took: Arc<Mutex<Vec<Duration>>>,
+    ids: Arc<Mutex<Vec<Uuid>>>,
     ledger: Ledger,
 }
 
@@ -104,6 +110,7 @@ impl Load {
         let (acknowledge, acknowledged) = watch::channel(0);
         let (refuse, refused) = watch::channel(0);
         let (next, took) = (Arc::new(AtomicUsize::new(0)), Arc::default());
+        let ids = Arc::default();
         let mut workers = JoinSet::new();
         for connection in 0..connections {
             let worker = Worker {
@@ -112,6 +119,7 @@ impl Load {
                 acknowledge: acknowledge.clone(),
                 refuse: refuse.clone(),
                 took: Arc::clone(&took),
+                ids: Arc::clone(&ids),
                 ledger: Ledger::default(),
             };
             workers.spawn(worker.run(next.clone(), stop.subscribe()));
@@ -122,8 +130,19 @@ impl Load {
             acknowledged,
             refused,
             took,
+            ids,
             workers,
         }
+    }
+
+    /// Where reports are sent, which changes.
+    pub(crate) fn targets(&self) -> watch::Receiver<Vec<Client>> {
+        self.targets.subscribe()
+    }
+
+    /// The ids of acknowledged reports, which grow.
+    pub(crate) fn ids(&self) -> Arc<Mutex<Vec<Uuid>>> {
+        Arc::clone(&self.ids)
     }
 
     /// Sends further reports to these targets.
@@ -177,6 +196,7 @@ impl Worker {
             self.took.lock().unwrap().push(begun.elapsed());
             self.ledger.repeated += usize::from(tries > 1);
             self.ledger.acknowledged.insert(number, id);
+            self.ids.lock().unwrap().push(id);
             self.acknowledge.send_modify(|count| *count += 1);
             sent.push((number, id));
             if self.random.once_in(8) {

@@ -3,6 +3,7 @@
 //!
 //! - `load`: clients that repeat each report until it is acknowledged
 //! - `check`: compares what was acknowledged with what is stored, through every way to read it
+//! - `decide`: a client that voids and attributes many at once, again and again
 //! - `follow`: readers of the feed that detect skipped, repeated and out-of-order entries
 //! - `cut`: proxies that lose replies
 //! - `shim`: a disk that fails on command
@@ -22,6 +23,7 @@ mod check;
 mod cluster;
 mod connection_flood;
 mod cut;
+mod decide;
 mod follow;
 mod hostile_clients;
 mod load;

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use crate::Torture;
 use crate::check::check;
 use crate::cluster::{Cluster, directory};
+use crate::decide::Decider;
 use crate::follow::{Follower, Seen};
 use crate::load::Load;
 use crate::outages::outage;
@@ -39,6 +40,7 @@ async fn all_at_once(torture: &Torture, partitions: u32) {
         })
         .collect();
     let mut load = Load::start(torture, targets.borrow().clone(), 24);
+    let decider = Decider::start(torture, &load);
     let (mut kills, mut outages, mut rollers) = (0, 0, 0);
     for _ in 0..rounds {
         load.until_acknowledged(10 + random.below(60)).await;
@@ -84,6 +86,7 @@ async fn all_at_once(torture: &Torture, partitions: u32) {
     }
     load.until_acknowledged(50).await;
     let ledger = load.finish().await;
+    let decisions = decider.finish(&client(&servers[0])).await;
     let found = check(&database, &client(&servers[0]), &ledger.acknowledged).await;
     let entries = database.entries().await;
     let stored: HashSet<_> = entries.iter().map(|(_, _, id)| *id).collect();
@@ -102,4 +105,6 @@ async fn all_at_once(torture: &Torture, partitions: u32) {
         ledger.repeated
     ));
     found.hold();
+    let decided = decisions.check(&client(&servers[0])).await;
+    torture.say(&format!("postgres, {partitions} partition(s): {decided}"));
 }
