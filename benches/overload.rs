@@ -2,18 +2,19 @@
 //!
 //! It first measures the rate that the server sustains. Then it starts reports at fixed rates over
 //! many connections, as long as a connection is free: at half of that rate, at several times that
-//! rate, and at half again. It measures the latency of accepted and refused reports, and the
-//! server's memory.
+//! rate, and at half again, at last while 10,000 billables are voided in one request. It measures the
+//! latency of accepted and refused reports, and the server's memory.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
 #[path = "support/load.rs"]
 mod load;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use load::Target;
 use procfs::process::Process;
+use serde_json::{Value, json};
 
 const CONNECTIONS: usize = 1500;
 
@@ -32,6 +33,23 @@ fn percentile(times: &[Duration], part: f64) -> String {
 fn peak(id: i32) -> u64 {
     let status = Process::new(id).unwrap().status().unwrap();
     status.vmhwm.unwrap() / 1024
+}
+
+/// The number of billables that one request voids.
+const VOIDED: usize = 10_000;
+
+/// Returns the ids of the newest billables.
+async fn ids(client: &reqwest::Client, url: &str, token: &str) -> Vec<String> {
+    let (mut ids, mut next) = (Vec::new(), String::new());
+    while ids.len() < VOIDED {
+        let request = client.get(format!("{url}?limit=1000{next}"));
+        let reply = request.bearer_auth(token).send().await.unwrap();
+        let page: Value = reply.json().await.unwrap();
+        let items = page["items"].as_array().unwrap().iter();
+        ids.extend(items.map(|item| item["id"].as_str().unwrap().to_owned()));
+        next = format!("&cursor={}", page["nextCursor"].as_str().unwrap());
+    }
+    ids
 }
 
 #[tokio::main]
@@ -54,13 +72,35 @@ async fn main() {
         "| sent / sustained rate | accepted/s | p50 | p99 | refused/s | p50 | p99 | slowest | other | peak RSS |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
-    for times in [0.5, 2.0, 4.0, 0.5] {
+    for (times, is_voiding) in [
+        (0.5, false),
+        (2.0, false),
+        (4.0, false),
+        (0.5, false),
+        (0.5, true),
+    ] {
+        let voiding = is_voiding.then(|| {
+            let (url, token) = (format!("http://{address}/billables"), token.clone());
+            tokio::spawn(async move {
+                let client = reqwest::Client::new();
+                let ids = ids(&client, &url, &token).await;
+                let begun = Instant::now();
+                let request = client.post(format!("{url}/void")).bearer_auth(&token);
+                let reply = request.json(&json!({"ids": ids})).send().await.unwrap();
+                assert_eq!(reply.status(), 200);
+                begun.elapsed()
+            })
+        });
         let latencies = target
             .load(CONNECTIONS, Some(sustained * times), lasts)
             .await;
+        let meanwhile = match voiding {
+            Some(voiding) => format!(", {VOIDED} voided in {:.1?}", voiding.await.unwrap()),
+            None => String::new(),
+        };
         let rate = |count: usize| count as f64 / lasts.as_secs_f64();
         println!(
-            "| {times} | {:.0} | {} | {} | {:.0} | {} | {} | {} | {} | {} MiB |",
+            "| {times}{meanwhile} | {:.0} | {} | {} | {:.0} | {} | {} | {} | {} | {} MiB |",
             rate(latencies.accepted.len()),
             percentile(&latencies.accepted, 0.5),
             percentile(&latencies.accepted, 0.99),

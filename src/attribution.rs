@@ -5,10 +5,11 @@
 //! copies see them. Every step is idempotent: if a crash interrupts the work, any process finishes it
 //! later.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -67,64 +68,147 @@ pub async fn decide(
     Ok((decisions, open))
 }
 
-/// Copies stored attributions of distinct sessions into every partition and attributes the sessions'
-/// billables. If the sessions have too many for one step, they are divided.
-///
-/// # Errors
-/// See [`AttributionError`]; [`keep_finishing`] retries it.
-pub async fn carry_out(
-    store: &Store,
+/// Carries out stored attributions, a session by one task of the process at a time. Clones share
+/// everything.
+#[derive(Clone, Debug)]
+pub struct Carrier(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
     log: LogInfo,
-    writer: &Writer,
-    attributions: &[Attribution],
-) -> Result<(), AttributionError> {
-    if attributions.is_empty() {
-        return Ok(());
+    writer: Writer,
+    /// The sessions that are being carried out.
+    carried: Mutex<HashSet<Text>>,
+    /// Notified when sessions have left `carried`.
+    left: Notify,
+    /// Held for a step, so that others may write between two steps however many tasks there are.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// Sessions that a task carries out.
+struct Claim<'a>(&'a Shared, Vec<Attribution>);
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut carried = self.0.carried();
+        for attribution in &self.1 {
+            carried.remove(&attribution.session_id);
+        }
+        self.0.left.notify_waiters();
     }
-    for partition in 0..log.partitions {
-        let mut parts = vec![Arc::<[Attribution]>::from(attributions)];
-        while let Some(part) = parts.pop() {
-            let mut after = None;
-            loop {
-                match writer.attribute(partition, part.clone(), after).await? {
-                    AttributionStep::Done => break,
-                    AttributionStep::After(last) => after = Some(last),
+}
+
+impl Shared {
+    fn carried(&self) -> MutexGuard<'_, HashSet<Text>> {
+        self.carried.lock().expect("nothing panics under this lock")
+    }
+
+    /// Claims the sessions that no task carries out. Also returns the others.
+    fn claim(&self, attributions: Vec<Attribution>) -> (Claim<'_>, Vec<Attribution>) {
+        let mut carried = self.carried();
+        let is_free = |one: &Attribution| carried.insert(one.session_id.clone());
+        let (own, others) = attributions.into_iter().partition(is_free);
+        (Claim(self, own), others)
+    }
+
+    /// Copies attributions into every partition and attributes the sessions' billables. If the sessions
+    /// have too many for one step, they are divided.
+    async fn carry_out(&self, attributions: &[Attribution]) -> Result<(), AttributionError> {
+        if attributions.is_empty() {
+            return Ok(());
+        }
+        for partition in 0..self.log.partitions {
+            let mut parts = vec![(Arc::<[Attribution]>::from(attributions), None)];
+            while let Some((part, after)) = parts.pop() {
+                let _turn = self.turn.lock().await;
+                match self
+                    .writer
+                    .attribute(partition, part.clone(), after)
+                    .await?
+                {
+                    AttributionStep::Done => continue,
+                    AttributionStep::After(last) => parts.push((part, Some(last))),
                     AttributionStep::TooMany => {
                         let (first, second) = part.split_at(part.len() / 2);
-                        parts.extend([first.into(), second.into()]);
-                        break;
+                        parts.extend([(first.into(), None), (second.into(), None)]);
                     }
                 }
                 sleep(PAUSE).await;
             }
         }
+        let sessions = attributions.iter().map(|one| one.session_id.as_str());
+        let sessions: Vec<_> = sessions.collect();
+        Ok(self.store.sessions_complete(&sessions).await?)
     }
-    let sessions: Vec<_> = attributions
-        .iter()
-        .map(|one| one.session_id.as_str())
-        .collect();
-    Ok(store.sessions_complete(&sessions).await?)
+
+    /// Returns those attributions that are not carried out.
+    async fn open(&self, attributions: Vec<Attribution>) -> Result<Vec<Attribution>, StoreError> {
+        let sessions = attributions.iter().map(|one| one.session_id.as_str());
+        let found = self
+            .store
+            .sessions_read_of(&sessions.collect::<Vec<_>>())
+            .await?;
+        let found = found.into_iter().filter_map(|(_, found)| found.ok());
+        let open = found.filter(|found| !found.is_complete);
+        Ok(open.map(|found| found.attribution).collect())
+    }
 }
 
-/// Finishes unfinished attributions, forever.
-pub async fn keep_finishing(store: Store, log: LogInfo, writer: Writer) {
-    loop {
-        match store.sessions_pending().await {
-            Ok(pending) => {
-                if let Err(error) = carry_out(&store, log, &writer, &pending).await {
-                    warn!(
-                        error = chain(&error),
-                        "attributions failed and will be retried one by one"
-                    );
-                    for attribution in &pending {
-                        let one = std::slice::from_ref(attribution);
-                        // The error has been said, and this is retried.
-                        let _ = carry_out(&store, log, &writer, one).await;
+impl Carrier {
+    pub fn new(store: Store, log: LogInfo, writer: Writer) -> Self {
+        Self(Arc::new(Shared {
+            store,
+            log,
+            writer,
+            carried: Mutex::default(),
+            left: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Carries out stored attributions of distinct sessions. Waits for those that another task of the
+    /// process carries out.
+    ///
+    /// # Errors
+    /// See [`AttributionError`]; [`Self::keep_finishing`] retries it.
+    pub async fn carry_out(&self, attributions: Vec<Attribution>) -> Result<(), AttributionError> {
+        let mut open = attributions;
+        loop {
+            let left = self.0.left.notified();
+            let (own, others) = self.0.claim(open);
+            self.0.carry_out(&own.1).await?;
+            drop(own);
+            if others.is_empty() {
+                return Ok(());
+            }
+            left.await;
+            open = self.0.open(others).await?;
+        }
+    }
+
+    /// Finishes unfinished attributions, forever.
+    pub async fn keep_finishing(self) {
+        let warn_of = |error: &dyn std::error::Error| {
+            warn!(
+                error = chain(error),
+                "an attribution failed and will be retried"
+            );
+        };
+        loop {
+            match self.0.store.sessions_pending().await {
+                Ok(pending) => {
+                    if self.carry_out(pending.clone()).await.is_err() {
+                        for one in pending {
+                            if let Err(error) = self.carry_out(vec![one]).await {
+                                warn_of(&error);
+                            }
+                        }
                     }
                 }
+                Err(error) => warn!(error = chain(&error), "cannot read unfinished attributions"),
             }
-            Err(error) => warn!(error = chain(&error), "cannot read unfinished attributions"),
+            sleep(LOOK_EVERY).await;
         }
-        sleep(LOOK_EVERY).await;
     }
 }

@@ -3,8 +3,9 @@
 //! Each partition has one task, which owns its [`Appender`](crate::store::Appender). The task takes
 //! commands until the group is full, the queue is empty, or the next command is a step of an
 //! attribution. It commits the entries of all reports in one transaction, answers every caller, and
-//! repeats. Voids, and each step of an attribution, have separate transactions. There is no timer, so an idle task delays nothing, and groups grow with
-//! the load. A caller is answered only after the commit that holds its entries is durable.
+//! repeats. Voids, and each step of an attribution, have separate transactions. There is no timer, so
+//! an idle task delays nothing, and groups grow with the load. A caller is answered only after the
+//! commit that holds its entries is durable.
 //!
 //! The ids of entries are fixed by the caller, so a group with an unknown outcome is simply
 //! written again.

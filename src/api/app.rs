@@ -13,6 +13,7 @@ use super::cursor::Cursors;
 use super::refusals::Refusals;
 use super::tokens::Tokens;
 use super::trust::Trust;
+use crate::attribution::Carrier;
 use crate::billable::LogPoint;
 use crate::calendar::Zone;
 use crate::limits::Budget;
@@ -87,6 +88,7 @@ pub struct Shared {
     pub(super) store: Store,
     pub(super) log: LogInfo,
     pub(super) writer: Writer,
+    pub(super) carrier: Carrier,
     pub(super) tokens: Tokens,
     pub(super) trust: Trust,
     pub(super) cursors: Cursors,
@@ -126,6 +128,11 @@ impl App {
         Ok(points.iter().map(|point| point.position).collect())
     }
 
+    /// What carries out decisions about sessions.
+    pub fn carrier(&self) -> Carrier {
+        self.carrier.clone()
+    }
+
     /// The last refused requests.
     pub fn refusals(&self) -> Refusals {
         self.refusals.clone()
@@ -146,6 +153,7 @@ impl App {
     ) -> Self {
         let Settings { limits, zone } = settings;
         Self(Arc::new(Shared {
+            carrier: Carrier::new(store.clone(), log, writer.clone()),
             store,
             log,
             writer,

@@ -32,8 +32,8 @@ const REFRESH_AGAIN_AFTER: Duration = Duration::from_millis(250);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The minimum time between the starts of two reloads.
 const REFRESH_AT_MOST_EVERY: Duration = Duration::from_millis(100);
-/// How long a request with an unknown token waits: for a reload that is under way, and the next one.
-const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for a reload: one may be under way, and then comes the next.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often to warn of reloads that fail.
 const WARN_EVERY: Duration = Duration::from_secs(5);
 const MAX_AGE: Duration = Duration::from_secs(5);
@@ -188,16 +188,26 @@ impl Tokens {
         hash: &SecretHash,
         now: Timestamp,
     ) -> Result<Live, ApiError> {
-        let came_at = Instant::now();
         let found = self.find(hash, now);
         if !matches!(found, Err(ApiError::Unauthorized)) {
             return found;
         }
+        self.reload().await?;
+        self.find(hash, now)
+    }
+
+    /// Returns when the tokens were reloaded after this call. For what must not be done with a token
+    /// that was just revoked.
+    ///
+    /// # Errors
+    /// They could not be reloaded.
+    pub(super) async fn reload(&self) -> Result<(), ApiError> {
+        let came_at = Instant::now();
         let mut last_reload = self.last_reload.subscribe();
         self.wanted.notify_one();
         let reloaded = last_reload.wait_for(|reload| reload.begun >= came_at);
-        match timeout(UNKNOWN_TIMEOUT, reloaded).await {
-            Ok(Ok(reload)) if reload.is_done => self.find(hash, now),
+        match timeout(RELOAD_TIMEOUT, reloaded).await {
+            Ok(Ok(reload)) if reload.is_done => Ok(()),
             _ => Err(ApiError::StoreUnavailable),
         }
     }

@@ -9,7 +9,7 @@ use super::Failure;
 use super::decisions::{self, Deciding, TOGETHER, interrupted};
 use super::progress::Progress;
 use super::server::ServerArgs;
-use crate::attribution::{carry_out, decide};
+use crate::attribution::{Carrier, decide};
 use crate::billable::{Attribution, Pair, Text};
 use crate::contract::routes;
 use crate::formats::decisions::{
@@ -18,6 +18,8 @@ use crate::formats::decisions::{
 use crate::formats::record::Record;
 use crate::formats::value::Value;
 use crate::telemetry::chain;
+
+const OUTCOMES: [&str; 4] = ["decided", "same", "conflict", "pending"];
 
 /// What to attribute.
 #[derive(Debug, clap::Args)]
@@ -53,16 +55,14 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let wanted = args.wanted()?;
     let outcomes = match api {
         Some(api) => {
-            let items = wanted.iter().map(record);
-            decisions::send(&api, Method::PUT, routes::SESSIONS, items).await?
+            let items = wanted
+                .iter()
+                .map(|one| (one.session_id.as_str(), record(one)));
+            decisions::send(&api, Method::PUT, routes::SESSIONS, items, &OUTCOMES).await?
         }
         None => attribute_all(url, wanted).await?,
     };
-    decisions::print(
-        &outcomes,
-        ["decided", "same", "conflict", "pending"],
-        as_json,
-    )?;
+    decisions::print(&outcomes, &OUTCOMES, as_json)?;
     if outcomes.iter().any(|(_, outcome)| outcome == "conflict") {
         return Err(Failure::Failed(
             "a session is billed to another account or customer, and stays so".to_owned(),
@@ -89,7 +89,9 @@ impl Args {
                 sessions.map(of_pair).collect()
             }
         };
-        check_sessions(rows).map_err(|errors| decisions::refused(&errors))
+        check_sessions(rows)
+            .map_err(|errors| decisions::refused(&errors))
+            .and_then(decisions::some)
     }
 }
 
@@ -152,7 +154,8 @@ async fn attribute(
     });
     let attributions: Vec<_> = attributions.collect();
     let (decisions, open) = decide(store, &attributions).await.map_err(interrupted)?;
-    let carried = carry_out(store, *log, writer, &open).await;
+    let carrier = Carrier::new(store.clone(), *log, writer.clone());
+    let carried = carrier.carry_out(open).await;
     carried.map_err(|error| interrupted(chain(&error)))?;
     Ok(decisions)
 }

@@ -93,28 +93,40 @@ pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Format), Failure> {
 /// Shows the items that are wrong, for which nothing is done.
 pub(super) fn refused(errors: &[ItemError]) -> Failure {
     for ItemError { index, message, .. } in errors.iter().take(MAX_SHOWN) {
-        print_line(&format!("item {}: {message}", index + 1));
+        let which = index.map_or_else(String::new, |index| format!("item {}: ", index + 1));
+        print_line(&format!("{which}{message}"));
     }
     let count = errors.len();
     Failure::Failed(format!("{count} item(s) are wrong, so nothing was done"))
 }
 
-/// Sends items to a route that decides about many, in pieces that it accepts. Returns what became
-/// of each.
+/// Refuses a list without items: a file in another shape may look empty.
+pub(super) fn some<T>(items: Vec<T>) -> Result<Vec<T>, Failure> {
+    if items.is_empty() {
+        return Err(Failure::Failed(
+            "there is nothing to decide: the file has no items".to_owned(),
+        ));
+    }
+    Ok(items)
+}
+
+/// Sends items, each with its id, to a route that decides about many, in pieces that it accepts.
+/// Returns what became of each, which must be one of `names`.
 pub(super) async fn send<'a>(
     api: &Api,
     method: Method,
     path: &str,
-    items: impl ExactSizeIterator<Item = Record<'a>>,
+    items: impl ExactSizeIterator<Item = (&'a str, Record<'a>)>,
+    names: &[&str],
 ) -> Result<Vec<(String, String)>, Failure> {
     let mut progress = Progress::new("sending", u64::try_from(items.len()).ok());
     let mut outcomes = Vec::new();
-    let (mut piece, mut count) = (String::new(), 0);
+    let (mut piece, mut inputs) = (String::new(), Vec::new());
     let mut items = items.peekable();
-    while let Some(item) = items.next() {
-        piece.push_str(&item.write_item(Format::Csv, count == 0));
-        count += 1;
-        if count < MAX_ITEMS && piece.len() < PIECE_BYTES && items.peek().is_some() {
+    while let Some((input, item)) = items.next() {
+        piece.push_str(&item.write_item(Format::Csv, inputs.is_empty()));
+        inputs.push(input);
+        if inputs.len() < MAX_ITEMS && piece.len() < PIECE_BYTES && items.peek().is_some() {
             continue;
         }
         let body = std::mem::take(&mut piece);
@@ -131,12 +143,15 @@ pub(super) async fn send<'a>(
             let text = |name: &str| Some(item[name].as_str()?.to_owned());
             Some((text("input")?, text("outcome")?))
         });
-        let before = outcomes.len();
-        outcomes.extend(decided);
-        if outcomes.len() - before != count {
+        let decided: Vec<_> = decided.collect();
+        let is_of = |((input, outcome), sent): (&(String, String), &&str)| {
+            input == sent && names.contains(&&**outcome)
+        };
+        if decided.len() != inputs.len() || !decided.iter().zip(&inputs).all(is_of) {
             return Err(not_the_service());
         }
-        count = 0;
+        outcomes.extend(decided);
+        inputs.clear();
         let done = outcomes.len() as u64;
         progress.at(done, done);
     }
@@ -144,9 +159,9 @@ pub(super) async fn send<'a>(
 }
 
 /// Prints what became of each item, and how many have each of these outcomes.
-pub(super) fn print<const N: usize>(
+pub(super) fn print(
     outcomes: &[(String, String)],
-    names: [&str; N],
+    names: &[&str],
     as_json: bool,
 ) -> Result<(), Failure> {
     let text = if as_json {
@@ -158,10 +173,11 @@ pub(super) fn print<const N: usize>(
         let lines = outcomes
             .iter()
             .map(|(input, outcome)| format!("{outcome} {input}\n"));
-        let counts = names.map(|name| {
+        let counts = names.iter().map(|name| {
             let count = outcomes.iter().filter(|(_, outcome)| outcome == name);
             format!("{name} {}", count.count())
         });
+        let counts: Vec<_> = counts.collect();
         lines.collect::<String>() + &counts.join(", ") + "\n"
     };
     io::stdout()

@@ -14,7 +14,6 @@ use tracing::{error, info, warn};
 
 use super::Failure;
 use crate::api::{self, App, BehindProxy, Cursors, RequestLimits, Settings, Tokens, Trust};
-use crate::attribution;
 use crate::billable::Timestamp;
 use crate::config::{self, ServeArgs};
 use crate::issuing::{self, TokenRequest};
@@ -66,8 +65,6 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
     background.spawn(writer.heads().clone().keep_asking(store.clone(), log));
     background.spawn(totals::keep_rolling(store.clone()));
     background.spawn(totals::keep_watching(store.clone()));
-    let finishing = attribution::keep_finishing(store.clone(), log, writer.clone());
-    background.spawn(finishing);
     let stop = stop_on_signal()?;
     let app = App::new(
         store.clone(),
@@ -79,6 +76,7 @@ pub(super) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         settings_of(&args),
         stop.clone(),
     );
+    background.spawn(app.carrier().keep_finishing());
     let (limits, refusals) = (limits_of(&args), app.refusals());
     let mut probing = JoinSet::new();
     let end = CancellationToken::new();

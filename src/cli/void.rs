@@ -12,9 +12,13 @@ use super::progress::Progress;
 use super::server::ServerArgs;
 use crate::billable::{Text, Void};
 use crate::contract::routes;
-use crate::formats::decisions::{WantedVoid, check_voids, distinct, read_voids, void_outcomes};
+use crate::formats::decisions::{
+    VoidsIn, WantedVoid, check_voids, distinct, read_voids, void_outcomes,
+};
 use crate::formats::record::Record;
 use crate::formats::value::Value;
+
+const OUTCOMES: [&str; 3] = ["voided", "replayed", "missing"];
 
 /// What to void.
 #[derive(Debug, clap::Args)]
@@ -44,12 +48,12 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
     let wanted = args.wanted()?;
     let outcomes = match api {
         Some(api) => {
-            let items = wanted.iter().map(record);
-            decisions::send(&api, Method::POST, routes::VOIDS, items).await?
+            let items = wanted.iter().map(|void| (&*void.input, record(void)));
+            decisions::send(&api, Method::POST, routes::VOIDS, items, &OUTCOMES).await?
         }
         None => void_all(url, wanted).await?,
     };
-    decisions::print(&outcomes, ["voided", "replayed", "missing"], as_json)?;
+    decisions::print(&outcomes, &OUTCOMES, as_json)?;
     if outcomes.iter().any(|(_, outcome)| outcome == "missing") {
         return Err(Failure::Failed("not every billable exists".to_owned()));
     }
@@ -58,25 +62,25 @@ pub(super) async fn run(url: &str, args: Args) -> Result<(), Failure> {
 
 impl Args {
     fn wanted(self) -> Result<Vec<WantedVoid>, Failure> {
-        let mut rows = match &self.file {
+        let mut voids = match &self.file {
             Some(path) => {
                 let (bytes, format) = decisions::read(path)?;
                 read_voids::<{ usize::MAX }>(&bytes, format)
                     .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?
             }
             None => {
-                let ids = self.ids.into_iter();
-                ids.map(|id| (id.to_string(), None)).collect()
+                let ids = self.ids.into_iter().map(|id| (id.to_string(), None));
+                VoidsIn {
+                    rows: ids.collect(),
+                    reason: None,
+                }
             }
         };
-        let is_blank = |reason: &Option<String>| {
-            let mut text = reason.iter();
-            text.all(|reason| reason.trim().is_empty())
-        };
-        for (_, reason) in rows.iter_mut().filter(|(_, reason)| is_blank(reason)) {
-            reason.clone_from(&self.reason);
-        }
-        check_voids(rows).map_err(|errors| decisions::refused(&errors))
+        let given = voids.reason.filter(|reason| !reason.trim().is_empty());
+        voids.reason = given.or(self.reason);
+        check_voids(voids)
+            .map_err(|errors| decisions::refused(&errors))
+            .and_then(decisions::some)
     }
 }
 

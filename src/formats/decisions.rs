@@ -15,8 +15,8 @@ use crate::billable::{Code, Field, FieldError, Pair, Text};
 /// What is wrong with an item.
 #[derive(Clone, Debug)]
 pub struct ItemError {
-    /// Its index.
-    pub index: usize,
+    /// Its index; `None` for what all items share.
+    pub index: Option<usize>,
     /// The member that violates a rule, in PascalCase.
     pub name: &'static str,
     pub code: Code,
@@ -34,34 +34,41 @@ pub struct WantedVoid {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound = "I: Default + Deserialize<'de>")]
-struct VoidsIn<I> {
+struct IdsIn<I> {
     ids: I,
     reason: Option<String>,
+}
+
+/// Ids with their reasons, as they were sent, and the reason of those that have none.
+#[derive(Clone, Debug, Default)]
+pub struct VoidsIn {
+    pub rows: Vec<(String, Option<String>)>,
+    pub reason: Option<String>,
 }
 
 /// Reads ids and reasons: of CSV from each row; of JSON `ids`, and one `reason` for all.
 ///
 /// # Errors
 /// The text is in neither format, malformed, or has more than `MOST` items.
-pub fn read_voids<const MOST: usize>(
-    bytes: &[u8],
-    format: Format,
-) -> Result<Vec<(String, Option<String>)>, ReadError> {
+pub fn read_voids<const MOST: usize>(bytes: &[u8], format: Format) -> Result<VoidsIn, ReadError> {
     match format {
         Format::Csv => {
             let text = std::str::from_utf8(trimmed(bytes)).map_err(|_| not_utf8())?;
             let rows = columns(text, ["id", "reason"], MOST)?.into_iter();
-            Ok(rows
-                .map(|[id, reason]| (id.unwrap_or_default(), reason))
-                .collect())
+            let rows = rows.map(|[id, reason]| (id.unwrap_or_default(), reason));
+            Ok(VoidsIn {
+                rows: rows.collect(),
+                reason: None,
+            })
         }
         Format::Json => {
-            let VoidsIn { ids, reason } = object(bytes)?;
+            let IdsIn { ids, reason } = object(bytes)?;
             let UpTo::<String, MOST>(ids) = ids;
             if ids.len() > MOST {
                 return Err(ReadError::TooManyItems);
             }
-            Ok(ids.into_iter().map(|id| (id, reason.clone())).collect())
+            let rows = ids.into_iter().map(|id| (id, None)).collect();
+            Ok(VoidsIn { rows, reason })
         }
         _ => Err(ReadError::UnsupportedType),
     }
@@ -75,12 +82,28 @@ fn not_utf8() -> ReadError {
 ///
 /// # Errors
 /// All items that violate a rule.
-pub fn check_voids(rows: Vec<(String, Option<String>)>) -> Result<Vec<WantedVoid>, Vec<ItemError>> {
+pub fn check_voids(voids: VoidsIn) -> Result<Vec<WantedVoid>, Vec<ItemError>> {
+    let VoidsIn { rows, reason } = voids;
+    let parsed = |reason: Option<String>| {
+        let given = reason.filter(|reason| !reason.trim().is_empty());
+        given
+            .map(|reason| Text::named("reason", reason))
+            .transpose()
+    };
+    // It is checked once, because it may be long.
+    let common = parsed(reason).map_err(|(code, message)| {
+        vec![ItemError {
+            index: None,
+            name: "Reason",
+            code,
+            message,
+        }]
+    })?;
     let (mut wanted, mut errors) = (Vec::with_capacity(rows.len()), Vec::new());
     for (index, (input, reason)) in rows.into_iter().enumerate() {
         let mut add = |name, code, message| {
             errors.push(ItemError {
-                index,
+                index: Some(index),
                 name,
                 code,
                 message,
@@ -91,10 +114,12 @@ pub fn check_voids(rows: Vec<(String, Option<String>)>) -> Result<Vec<WantedVoid
             let message = "the id is not a UUID".to_owned();
             add("Id", Code::Predicate, message);
         }
-        let reason = reason.filter(|reason| !reason.trim().is_empty());
-        let reason = reason.map(|reason| Text::named("reason", reason));
-        match (id, reason.transpose()) {
-            (Some(id), Ok(reason)) => wanted.push(WantedVoid { input, id, reason }),
+        match (id, parsed(reason)) {
+            (Some(id), Ok(reason)) => wanted.push(WantedVoid {
+                input,
+                id,
+                reason: reason.or_else(|| common.clone()),
+            }),
             (_, Err((code, message))) => add("Reason", code, message),
             (None, Ok(_)) => {}
         }
@@ -178,12 +203,13 @@ pub fn read_sessions<const MOST: usize>(
                 .collect())
         }
         Format::Json => {
-            let UpTo::<SessionIn, MOST>(sessions) = if trimmed(bytes).starts_with(b"[") {
-                object(bytes)?
-            } else {
-                let SessionsIn { sessions } = object(bytes)?;
-                sessions
-            };
+            let UpTo::<SessionIn, MOST>(sessions) =
+                if trimmed(bytes).trim_ascii_start().starts_with(b"[") {
+                    object(bytes)?
+                } else {
+                    let SessionsIn { sessions } = object(bytes)?;
+                    sessions
+                };
             if sessions.len() > MOST {
                 return Err(ReadError::TooManyItems);
             }
@@ -238,7 +264,7 @@ pub fn check_sessions(rows: Vec<SessionIn>) -> Result<Vec<WantedSession>, Vec<It
         match row.check() {
             Ok(session) => wanted.push(session),
             Err(wrong) => errors.extend(wrong.into_iter().map(|error| ItemError {
-                index,
+                index: Some(index),
                 name: error.field.pascal(),
                 code: error.code,
                 message: error.message,

@@ -6,8 +6,8 @@ pub mod visit;
 use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess};
 use serde_json::error::Category;
 
-use super::ReadError;
 use super::document::{Document, Item, Items};
+use super::{ReadError, trimmed};
 use crate::billable::{Field, RawValue};
 use visit::{Each, FromMembers, Object, next_raw};
 
@@ -58,7 +58,7 @@ pub(super) fn read_lines(text: &str) -> Result<Document, ReadError> {
 /// # Errors
 /// The text is not an object of this type.
 pub fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ReadError> {
-    let text = bytes.trim_ascii_start();
+    let text = trimmed(bytes).trim_ascii_start();
     let text = if text.is_empty() { b"{}" } else { text };
     case_insensitive::from_slice(text).map_err(|error| {
         // The parser's own message may quote the text.

@@ -9,9 +9,12 @@
 
 mod entries;
 mod read_ahead;
+mod undecided;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use uuid::Uuid;
 
@@ -19,11 +22,12 @@ use crate::billable::entry::partition_of;
 use crate::billable::{
     Billable, BillableState, ClientName, Entry, ListKey, LogEntry, Text, Timestamp,
 };
-use crate::store::{CallLookup, LogInfo, Scan, ScanIndex, Store, StoreError, UndecidedLookup};
+use crate::store::{CallLookup, LogInfo, Scan, ScanIndex, Store, StoreError};
 use crate::token::Accounts;
 
 use entries::BillableEntries;
 pub use read_ahead::ReadAhead;
+use undecided::Undecided;
 
 /// The maximum number of entries per read: 2,000 of 600 bytes are 1.2 MB.
 const MAX_SCAN: usize = 2000;
@@ -93,6 +97,8 @@ pub struct List {
     /// The minimum number of entries in the next read; 0 for no minimum. It grows while few of them
     /// match.
     scan_limit: usize,
+    /// Whether so much is unattributed that it is looked for in order of time.
+    has_many_undecided: Arc<AtomicBool>,
 }
 
 impl List {
@@ -116,6 +122,7 @@ impl List {
             cut,
             after: Some(start),
             scan_limit: 0,
+            has_many_undecided: Arc::default(),
         })
     }
 
@@ -178,15 +185,14 @@ impl List {
         if let Some(call) = &self.filter.call_sid {
             return Ok((self.scan_call(call, after).await?, None));
         }
-        if self.is_of_undecided()
-            && let Some(mut rows) = self.scan_undecided(after).await?
-        {
-            let is_whole = rows.len() <= limit;
-            rows.truncate(limit);
-            let last = rows.last().filter(|_| !is_whole);
-            let end = last.map(|row| row.entry.list_key());
-            return Ok((rows, end));
-        }
+        let after = if self.is_of_undecided() {
+            match self.find_undecided(after, limit).await? {
+                Undecided::Found(rows, end) => return Ok((rows, end)),
+                Undecided::After(after) => after,
+            }
+        } else {
+            after
+        };
         let mut rows: Vec<LogEntry> = Vec::new();
         let mut complete_until: Option<ListKey> = None;
         for (index, accounts) in self.indexes() {
@@ -233,28 +239,6 @@ impl List {
         rows.retain(|row| row.entry.list_key() < after);
         sort(&mut rows);
         Ok(rows)
-    }
-
-    /// Whether the list has what is unattributed, whatever the session, account and customer.
-    fn is_of_undecided(&self) -> bool {
-        self.filter.state == Some(BillableState::Unattributed)
-            && matches!(*self.indexes(), [(ScanIndex::All, None)])
-    }
-
-    /// Returns the entries of unattributed billables after a key, in the order of [`Self::scan`].
-    /// `None` if there are many: then a scan in order of time finds some soon.
-    async fn scan_undecided(&self, after: ListKey) -> Result<Option<Vec<LogEntry>>, StoreError> {
-        let lookup = UndecidedLookup {
-            from: self.filter.from.unwrap_or(Timestamp::MIN),
-            cut: &self.cut,
-            limit: MAX_OF_CALL,
-        };
-        let rows = self.store.entries_undecided(self.log, &lookup).await?;
-        Ok(rows.map(|mut rows| {
-            rows.retain(|row| row.entry.list_key() < after);
-            sort(&mut rows);
-            rows
-        }))
     }
 
     /// Returns the accounts that the list is limited to: the filter's or else the reader's.

@@ -199,6 +199,15 @@ operations! {
         lookup: &UndecidedLookup<'_>,
     ) -> Result<Option<Vec<LogEntry>>, StoreError>;
 
+    /// Returns the time before which the newest unattributed billable of a cut happened, among those
+    /// of calls before `before`; `None` if there is none. It may be later.
+    pub async fn unattributed_end(
+        &self,
+        log: LogInfo,
+        cut: &[i64],
+        before: i64,
+    ) -> Result<Option<i64>, StoreError>;
+
     /// Returns the decision about a session.
     pub async fn session_find(&self, session_id: &str) -> Result<Option<SessionFound>, StoreError>;
 

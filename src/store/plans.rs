@@ -6,7 +6,7 @@ mod tests {
     use sqlx::{Row, Sqlite};
 
     use crate::store::ops::calls::{of_prefixes, of_ranges, ranges};
-    use crate::store::ops::derived::{self, sessions_between, without_pair};
+    use crate::store::ops::derived::{self, newest_change, sessions_between, without_pair};
     use crate::store::ops::feed::at;
     use crate::store::ops::find::{in_partition, in_partitions, of_accounts, wanted};
     use crate::store::ops::scan::{ENDS, on_days, scan_statement};
@@ -78,8 +78,23 @@ mod tests {
             (of_session::<Sqlite>(), "INDEX entries_by_session"),
             (without_pair::<Sqlite>(), "INDEX entries_by_session"),
             (sessions_between(), "INTEGER PRIMARY KEY"),
-            (derived::of_accounts::<Sqlite>().1, "INTEGER PRIMARY KEY"),
-            (derived::of_sessions::<Sqlite>().1, "INTEGER PRIMARY KEY"),
+            (newest_change(), "INTEGER PRIMARY KEY"),
+            (
+                derived::of_accounts::<Sqlite>(false).1,
+                "INTEGER PRIMARY KEY",
+            ),
+            (
+                derived::of_sessions::<Sqlite>(false).1,
+                "INTEGER PRIMARY KEY",
+            ),
+            (
+                derived::of_accounts::<Sqlite>(true).1,
+                "INDEX entries_by_account_position",
+            ),
+            (
+                derived::of_sessions::<Sqlite>(true).1,
+                "INDEX entries_by_account_position",
+            ),
             (at(), "INTEGER PRIMARY KEY"),
             (tail(), "INTEGER PRIMARY KEY"),
             (

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::billing::until_rolled;
 use crate::import_export::{report, void};
+use crate::sessions::fill_session;
 use crate::support::client::{Reply, send};
 use crate::support::server::{command, run, token};
 use crate::support::{Client, Database, Server, on_both_databases};
@@ -249,5 +250,54 @@ on_both_databases!(
         );
         let export = client.get("/billables.csv?state=unattributed").await;
         assert_eq!(export.body.lines().count(), 21);
+    }
+);
+
+on_both_databases!(
+    what_has_long_been_unattributed_is_found_at_once_behind_newer_calls,
+    async |database: Database| {
+        let server = Server::start(&database).await;
+        let client = server.client();
+        // More than is read at once, all older than what is billed.
+        fill_session(&database, 21_000).await;
+        let newer: Vec<_> = (0..5000)
+            .map(|call| report("a", "c", &format!("CA{call}"), 1 + call % 28))
+            .collect();
+        assert_eq!(
+            send(client.post("/billables").json(&newer)).await.status,
+            201
+        );
+        for is_rolled in [false, true] {
+            if is_rolled {
+                until_rolled(&database).await;
+            }
+            let page = client.get("/billables?state=unattributed&limit=10").await;
+            assert_eq!(items(&page).len(), 10, "rolled: {is_rolled}");
+            let cut = page.header("as-of").unwrap().to_owned();
+            let all = client
+                .get(&format!("/billables.ndjson?state=unattributed&asOf={cut}"))
+                .await;
+            assert_eq!(all.body.lines().count(), 21_000);
+        }
+        let cut = client
+            .get("/billables?limit=1")
+            .await
+            .header("as-of")
+            .unwrap()
+            .to_owned();
+        decide(&client, "S", "a", "c").await;
+        for is_rolled in [false, true] {
+            if is_rolled {
+                until_rolled(&database).await;
+            }
+            assert_eq!(
+                items(&client.get("/billables?state=unattributed").await).len(),
+                0
+            );
+            let then = client
+                .get(&format!("/billables.ndjson?state=unattributed&asOf={cut}"))
+                .await;
+            assert_eq!(then.body.lines().count(), 21_000);
+        }
     }
 );

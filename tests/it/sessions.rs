@@ -33,7 +33,7 @@ fn counts(billing: &Value) -> BTreeMap<String, (i64, i64)> {
 }
 
 /// Inserts many billables of one session directly into the database.
-async fn fill_session(database: &Database, count: u32) {
+pub(crate) async fn fill_session(database: &Database, count: u32) {
     let rows = if database.is_postgres() {
         "select 0, n, 1, id, 'S', 1750000000000000 + n, 1750000000000000 + n, 'test'
     from (select n, gen_random_uuid() as id from generate_series(1, $1) as n) as made"
@@ -357,6 +357,14 @@ on_both_databases!(
             shown,
             expected.map(|(field, index)| (json!(field), json!(index)))
         );
+        let marked = "\u{feff}[{\"sessionId\": \"S\", \"accountId\": \"a\"}]";
+        let request = client.request(Method::PUT, "/sessions").body(marked);
+        let refused = send(request.header("content-type", "application/json")).await;
+        assert_eq!(
+            refused.field_errors()[0].0,
+            "CustomerId",
+            "the mark is no error"
+        );
         for (body, code) in [
             (json!([]), "NotEmpty"),
             (json!({}), "NotEmpty"),
@@ -464,8 +472,15 @@ on_both_databases!(
         let pair =
             |session: &str| json!({"sessionId": session, "accountId": "a", "customerId": "c"});
         let wanted = json!([pair("T"), pair("S"), pair("U"), pair("A")]);
-        let reply = send(client.request(Method::PUT, "/sessions").json(&wanted)).await;
-        assert_eq!(outcomes(&reply), ["decided"; 4]);
+        // The same request again, while the first is carried out.
+        let requests: Vec<_> = (0..6)
+            .map(|_| tokio::spawn(send(client.request(Method::PUT, "/sessions").json(&wanted))))
+            .collect();
+        for request in requests {
+            for outcome in outcomes(&request.await.unwrap()) {
+                assert!(["decided", "same"].contains(&&*outcome), "{outcome}");
+            }
+        }
         let month = "startDate=2020-01-01&endDate=2029-12-31";
         let billing = client
             .get(&format!("/billing?accountId=a&{month}"))
@@ -548,6 +563,17 @@ on_both_databases!(
             let (code, output, errors) = attribute(&["--file", &write("bad.csv", &bad)]);
             assert_eq!((code, &*output), (1, ""));
             assert!(errors.contains("item 2: accountId is required"), "{errors}");
+            let nothing = [
+                write("none.csv", "sessionId,accountId,customerId\n"),
+                write("other", "{\"items\": [{\"sessionId\": \"S\"}]}"),
+            ];
+            for file in &nothing {
+                let (code, _, errors) = attribute(&["--file", file]);
+                assert!(
+                    code == 1 && errors.contains("nothing to decide"),
+                    "{errors}"
+                );
+            }
             for wrong in [
                 vec![],
                 vec!["S"],

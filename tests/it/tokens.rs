@@ -571,3 +571,34 @@ on_both_databases!(
         assert_eq!(listed, "[]\n");
     }
 );
+
+on_both_databases!(
+    a_revoked_token_leaves_no_other_behind_on_any_server,
+    async |database: Database| {
+        let first = Server::start(&database).await;
+        let second = Server::start(&database).await;
+        let admin = first.client();
+        let leaked = create(&admin, &json!({"client": "leaked", "scopes": ["admin"]})).await;
+        let id = leaked.json()["id"].as_str().unwrap().to_owned();
+        let leaked = secret(&leaked);
+        // Both servers know it.
+        for server in [&first, &second] {
+            assert_eq!(server.client_of(&leaked).get("/token").await.status, 200);
+        }
+        assert_eq!(revoke(&admin, &id).await, 204);
+        for server in [&second, &first] {
+            let client = server.client_of(&leaked);
+            let wanted = json!({"client": "left", "scopes": ["admin"]});
+            assert_eq!(create(&client, &wanted).await.status, 401);
+            let rotation = format!("/tokens/{id}/rotate");
+            let rotated = send(client.post(&rotation).json(&json!({}))).await;
+            assert_eq!(rotated.status, 401, "{rotated:?}");
+        }
+        assert!(
+            listed(&admin)
+                .await
+                .iter()
+                .all(|one| one["client"] != "left")
+        );
+    }
+);

@@ -133,6 +133,11 @@ on_both_databases!(
             json!([])
         );
 
+        // A reason that all share is checked once, however long it is.
+        let long = json!({"ids": [ids[0], ids[1]], "reason": "x".repeat(1_000_000)});
+        let refused = send(client.post("/billables/void").json(&long)).await;
+        assert_eq!(refused.field_errors().len(), 1, "{}", refused.body);
+
         // Another account's billable is missing, as one that does not exist.
         let nobody = "00000000-0000-4000-8000-000000000000";
         let some = json!({"ids": [ids[0], ids[1200], nobody, ids[0]], "reason": "a test"});

@@ -74,7 +74,7 @@ impl ApiError {
                     error_code: error.code.as_str(),
                     field_name: error.name,
                     message: error.message.clone(),
-                    index: Some(error.index),
+                    index: error.index,
                 })
                 .collect(),
             _ => Vec::new(),

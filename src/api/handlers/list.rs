@@ -1,5 +1,5 @@
-//! `GET /billables`: pages of billables, newest first, as of the cut that the first page fixes. In row formats (CSV, NDJSON) it streams all billables that match, up to `limit` if one is
-//! given.
+//! `GET /billables`: pages of billables, newest first, as of the cut that the first page fixes. In row
+//! formats (CSV, NDJSON) it streams all billables that match, up to `limit` if one is given.
 
 use std::time::Duration;
 

@@ -17,7 +17,6 @@ use crate::api::query::Query;
 use crate::api::resource_id::ResourceId;
 use crate::api::response_format::ResponseFormat;
 use crate::api::{ApiError, App, body};
-use crate::attribution::carry_out;
 use crate::billable::{Attribution, Field, Text, Timestamp};
 use crate::formats::decisions::{SessionIn, WantedSession};
 use crate::formats::record::Record;
@@ -94,9 +93,12 @@ async fn carry_out_until(
     attributions: Vec<Attribution>,
     deadline: Instant,
 ) -> Result<bool, ApiError> {
+    if Instant::now() >= deadline {
+        return Ok(false);
+    }
     let carrying = {
         let app = app.clone();
-        async move { carry_out(&app.store, app.log, &app.writer, &attributions).await }
+        async move { app.carrier.carry_out(attributions).await }
     };
     let carrying = tokio::spawn(carrying.in_current_span());
     match timeout_at(deadline, carrying).await {

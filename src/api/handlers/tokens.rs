@@ -96,10 +96,15 @@ pub(in crate::api) async fn revoke_token(
 ) -> Result<StatusCode, ApiError> {
     caller.require(Scope::Admin)?;
     let id = parse_id(&resource_id.or(None, "Id")?)?;
+    app.tokens.reload().await?;
+    let caller = caller.renewed(&app.tokens, Timestamp::now())?;
+    caller.require(Scope::Admin)?;
     if !app.store.token_revoke(id, Timestamp::now()).await? {
         return Err(ApiError::NotFound);
     }
     info!(client = caller.client().as_str(), token.id = %id, "revoked a token");
+    // On this server it ends at once. If that fails, it ends like on the others.
+    let _ = app.tokens.reload().await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -115,6 +120,8 @@ async fn read<T: DeserializeOwned>(
     let (bytes, _claim) =
         body::read(&head.headers, body, &app.budget, caller.client(), limit).await?;
     let wanted = parse(&head, &bytes)?;
+    // A token that was just revoked must not leave others behind.
+    app.tokens.reload().await?;
     let now = app.trust.now()?;
     let caller = caller.renewed(&app.tokens, now)?;
     caller.require(Scope::Admin)?;

@@ -143,9 +143,9 @@ async fn own_of(
 /// Parses ids with a reason, as JSON, or as CSV with a reason in each row.
 fn parse_voids(head: &Parts, bytes: &[u8], claim: &mut Claim) -> Result<Vec<WantedVoid>, ApiError> {
     let (bytes, format) = bulk::decoded(head, bytes, claim)?;
-    let rows = read_voids::<MAX_ITEMS>(&bytes, format)?;
-    if rows.is_empty() {
+    let voids = read_voids::<MAX_ITEMS>(&bytes, format)?;
+    if voids.rows.is_empty() {
         return Err(ApiError::missing("Ids"));
     }
-    check_voids(rows).map_err(ApiError::Items)
+    check_voids(voids).map_err(ApiError::Items)
 }

@@ -64,7 +64,7 @@ pub static UNDECIDED_SESSION: Type = Type {
             "first",
             MemberKind::Timestamp,
             "2026-03-01T08:30:00.000000Z",
-            "When its first unattributed call happened, or an earlier one that was voided since",
+            "When its first unattributed call happened, or an earlier one that was attributed or voided since",
         ),
         always(
             "reason",

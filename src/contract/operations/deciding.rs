@@ -110,6 +110,7 @@ pub(super) static ATTRIBUTE_SESSIONS: Operation = Operation {
     access: Access::Unlimited(Scope::Bill),
     method: Method::PUT,
     path: routes::SESSIONS,
+    takes_suffix: true,
     by_name: Some(routes::ATTRIBUTE_SESSIONS),
     members: &[Member {
         name: "sessions",

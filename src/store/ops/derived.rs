@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::feed::by_partition;
 use super::totals::roll::{CHANGES_UNDECIDED, UNDECIDED_DELTA};
-use super::totals::{FEW, MAX_READ, heads};
+use super::totals::{FEW, MAX_READ, QUARTER_HOUR, WATERMARKS, heads};
 use crate::billable::{LogEntry, Timestamp};
 use crate::store::LogInfo;
 use crate::store::backend::Backend;
 use crate::store::dialect::{Connector, Dialect};
 use crate::store::error::StoreError;
-use crate::store::query::query;
+use crate::store::query::{Statement, query};
 use crate::store::row::{ENTRY_COLUMNS, EntryRow, log_entries};
 use crate::store::sql::Sql;
 use crate::store::table::Column;
@@ -74,48 +74,70 @@ struct Counts {
     last_at: i64,
 }
 
-/// The end of a statement that selects [`Counts`] of the entries of the partition `$4` after the
-/// position `$5` and up to `$6`.
+/// The end of a statement that selects [`Counts`] of the entries of the partition `$3` after the
+/// position `$4` and up to `$5`.
 const OF_TAIL: &str =
-    " from entries where partition = $4 and position > $5 and position <= $6 and ";
+    " from entries where partition = $3 and position > $4 and position <= $5 and ";
 
-/// Selects the [`Counts`] of accounts after `$1`, at most `$2`, limited to the accounts `$3`: what is
-/// derived, and what the entries of a partition add.
-pub(in crate::store) fn of_accounts<D: Dialect>() -> (Sql, Sql) {
+/// The condition for a column with one of the accounts `$parameter`, if the page is limited.
+///
+/// It is a condition of its own, and not one that a null parameter makes true, so that the indexes by
+/// account serve it: what others have must not slow a limited client down.
+fn limited<D: Dialect>(is_limited: bool, column: &'static str, parameter: i64) -> Sql {
+    if is_limited {
+        Sql::from(" and ") + column + " " + D::among(parameter)
+    } else {
+        Sql::from("")
+    }
+}
+
+/// Selects the [`Counts`] of accounts after `$1`, at most `$2`: what is derived, limited to the
+/// accounts `$3`, and what the entries of a partition add, limited to the accounts `$6`.
+pub(in crate::store) fn of_accounts<D: Dialect>(is_limited: bool) -> (Sql, Sql) {
     let derived = Sql::from(
         "select account_id as id, cast(sum(billable_count) as bigint) as billable_count,
              cast(sum(voided_count) as bigint) as voided_count,
              min(first_at) as first_at, max(last_at) as last_at
-         from account_totals where account_id > $1 and ",
-    ) + D::among_accounts("account_id", 3)
+         from account_totals where account_id > $1",
+    ) + limited::<D>(is_limited, "account_id", 3)
         + " group by account_id order by account_id limit $2";
     let tail = Sql::from(
         "select billed_account_id as id, cast(sum(case when kind = 3 then -1 else 1 end) as bigint) as billable_count,
              cast(sum(case when kind = 3 then 1 else 0 end) as bigint) as voided_count,
              min(occurred_at) as first_at, max(occurred_at) as last_at",
     ) + OF_TAIL
-        + "billed_account_id > $1 and "
-        + D::among_accounts("billed_account_id", 3)
+        + "billed_account_id > $1"
+        + limited::<D>(is_limited, OF_ENTRY, 6)
         + " group by billed_account_id order by billed_account_id limit $2";
     (derived, tail)
 }
 
+/// The account that an entry bills, or names while it bills none, as in the indexes by account.
+const OF_ENTRY: &str = "coalesce(billed_account_id, account_id)";
+
 /// Selects the [`Counts`] of undecided sessions like [`of_accounts`].
-pub(in crate::store) fn of_sessions<D: Dialect>() -> (Sql, Sql) {
+pub(in crate::store) fn of_sessions<D: Dialect>(is_limited: bool) -> (Sql, Sql) {
     let derived = Sql::from(
         "select session_id as id, cast(sum(billable_count) as bigint) as billable_count,
              cast(0 as bigint) as voided_count, min(first_at) as first_at, min(first_at) as last_at
-         from undecided where session_id > $1 and ",
-    ) + D::among_accounts("account_id", 3)
+         from undecided where session_id > $1",
+    ) + limited::<D>(is_limited, "account_id", 3)
         + " group by session_id order by session_id limit $2";
+    // What is attributed to an account that its report does not name was not counted for it.
+    let is_named = if is_limited {
+        " and account_id is not null"
+    } else {
+        ""
+    };
     let tail = Sql::from("select session_id as id, cast(sum(")
         + UNDECIDED_DELTA
         + ") as bigint) as billable_count, cast(0 as bigint) as voided_count,
              min(occurred_at) as first_at, min(occurred_at) as last_at"
         + OF_TAIL
         + CHANGES_UNDECIDED
-        + " and session_id > $1 and "
-        + D::among_accounts("account_id", 3)
+        + " and session_id > $1"
+        + limited::<D>(is_limited, OF_ENTRY, 6)
+        + is_named
         + " group by session_id order by session_id limit $2";
     (derived, tail)
 }
@@ -124,6 +146,20 @@ pub(in crate::store) fn of_sessions<D: Dialect>() -> (Sql, Sql) {
 pub(in crate::store) fn sessions_between() -> Sql {
     Sql::from(
         "select distinct session_id from entries where partition = $1 and position > $2 and position <= $3 and session_id is not null and ",
+    ) + CHANGES_UNDECIDED
+}
+
+/// Selects the start of the newest quarter of an hour that starts before `$1` and has unattributed
+/// billables, according to the buckets.
+const NEWEST_BUCKET: &str = "select starts_at from buckets
+     where level = 1 and account_id = '' and starts_at < $1 and billable_count > 0
+     order by starts_at desc limit 1";
+
+/// Selects the time of the newest call before `$4` among the entries of the partition `$1` after the
+/// position `$2` and up to `$3` that change what is unattributed.
+pub(in crate::store) fn newest_change() -> Sql {
+    Sql::from(
+        "select max(occurred_at) from entries where partition = $1 and position > $2 and position <= $3 and occurred_at < $4 and ",
     ) + CHANGES_UNDECIDED
 }
 
@@ -148,7 +184,8 @@ impl<D: Dialect> Backend<D> {
     ) -> Result<(Vec<AccountRow>, Option<String>), StoreError> {
         self.connector.check_files()?;
         let mut transaction = self.read.begin_with(D::BEGIN_SNAPSHOT).await?;
-        let (counts, next) = counts::<D>(&mut transaction, log, of_accounts::<D>(), page).await?;
+        let statements = of_accounts::<D>(page.accounts.is_some());
+        let (counts, next) = counts::<D>(&mut transaction, log, statements, page).await?;
         transaction.commit().await?;
         let rows = counts.into_iter().map(|row| AccountRow {
             account_id: row.id,
@@ -167,8 +204,8 @@ impl<D: Dialect> Backend<D> {
     ) -> Result<(Vec<UndecidedRow>, Option<String>), StoreError> {
         self.connector.check_files()?;
         let mut transaction = self.read.begin_with(D::BEGIN_SNAPSHOT).await?;
-        let (mut counts, next) =
-            counts::<D>(&mut transaction, log, of_sessions::<D>(), page).await?;
+        let statements = of_sessions::<D>(page.accounts.is_some());
+        let (mut counts, next) = counts::<D>(&mut transaction, log, statements, page).await?;
         counts.retain(|row| row.billable_count > 0);
         let decided = Sql::from(
             "select session_id, account_id from sessions where is_complete and session_id ",
@@ -242,6 +279,43 @@ impl<D: Dialect> Backend<D> {
     }
 }
 
+impl<D: Dialect> Backend<D> {
+    pub(in crate::store) async fn unattributed_end(
+        &self,
+        log: LogInfo,
+        cut: &[i64],
+        before: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        let mut transaction = self.read.begin_with(D::BEGIN_SNAPSHOT).await?;
+        let watermarks = query::<D>(WATERMARKS).fetch_all(&mut *transaction).await?;
+        let watermarks = by_partition("watermarks", watermarks, log)?;
+        let ends = || cut.iter().zip(&watermarks);
+        let between: i64 = ends().map(|(cut, watermark)| (cut - watermark).abs()).sum();
+        if between > FEW {
+            return Ok(Some(before));
+        }
+        let bucket: Option<(i64,)> = query::<D>(NEWEST_BUCKET)
+            .bind(before)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let mut newest = bucket.map(|(starts_at,)| starts_at.saturating_add(QUARTER_HOUR));
+        for (partition, (cut, watermark)) in (0_i32..).zip(ends()) {
+            if cut != watermark {
+                let (changed,): (Option<i64>,) = query::<D>(newest_change())
+                    .bind(partition)
+                    .bind(*cut.min(watermark))
+                    .bind(*cut.max(watermark))
+                    .bind(before)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                newest = newest.max(changed.map(|at| at.saturating_add(1)));
+            }
+        }
+        transaction.commit().await?;
+        Ok(newest.map(|end| end.min(before)))
+    }
+}
+
 async fn accounts_watermarks<D: Dialect>(
     connection: &mut D::Connection,
     log: LogInfo,
@@ -270,15 +344,14 @@ async fn counts<D: Dialect>(
     {
         return Err(StoreError::FarBehind);
     }
-    let accounts: Option<Vec<_>> = page
-        .accounts
-        .as_ref()
-        .map(|accounts| accounts.iter().map(String::as_str).collect());
     let of_page = |statement: Sql| {
         query::<D>(statement)
             .bind(page.after)
             .bind(i64::try_from(page.limit).expect("a page is bounded"))
-            .bind_accounts(accounts.as_deref())
+    };
+    let of_accounts = |statement: Statement<D>| match &page.accounts {
+        Some(accounts) => statement.bind_list(Column::texts(accounts.iter().map(String::as_str))),
+        None => statement,
     };
     let mut sums: BTreeMap<String, Counts> = BTreeMap::new();
     let mut ends_at: Option<String> = None;
@@ -300,14 +373,15 @@ async fn counts<D: Dialect>(
             sum.last_at = sum.last_at.max(row.last_at);
         }
     };
-    add(of_page(derived).fetch_all(&mut *connection).await?);
+    let found = of_accounts(of_page(derived)).fetch_all(&mut *connection);
+    add(found.await?);
     for (partition, (head, watermark)) in (0_i32..).zip(ends()) {
         if watermark < head {
-            let found = of_page(tail.clone())
+            let of_tail = of_page(tail.clone())
                 .bind(partition)
                 .bind(*watermark)
-                .bind(*head)
-                .fetch_all(&mut *connection);
+                .bind(*head);
+            let found = of_accounts(of_tail).fetch_all(&mut *connection);
             add(found.await?);
         }
     }

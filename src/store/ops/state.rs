@@ -37,7 +37,9 @@ const FIRST_UNATTRIBUTED: &str = "select starts_at from buckets
      where level = $1 and account_id = '' and billable_count > 0 and starts_at >= $2
      order by starts_at limit 1";
 
-const LAG: &str = "select cast(coalesce(sum(head.next_position - 1 - done.position), 0) as bigint)
+const LAG: &str = "select cast(coalesce(sum(head.next_position - 1 - case
+         when done.accounts_position < done.position then done.accounts_position else done.position
+     end), 0) as bigint)
      from log_heads as head join watermarks as done on done.partition = head.partition";
 
 impl<D: Dialect> Backend<D> {
