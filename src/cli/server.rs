@@ -103,6 +103,9 @@ impl Api {
             .body(Full::from(body))
             .map_err(|error| Failure::Failed(chain(&error)))?;
         let answer = self.server.send(request).await.map_err(Failure::Failed)?;
+        if answer.status == StatusCode::BAD_REQUEST {
+            return Err(Failure::Usage(answer.shown()));
+        }
         if !answer.status.is_success() {
             return Err(Failure::Failed(answer.shown()));
         }

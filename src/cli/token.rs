@@ -18,6 +18,7 @@ use crate::contract::routes;
 use crate::formats::Format;
 use crate::formats::record::Record;
 use crate::issuing::{self, IssueError, RotationRequest, TokenRequest, shown_limit};
+use crate::telemetry::printable;
 
 /// What to do with tokens, and where.
 #[derive(Debug, clap::Args)]
@@ -216,10 +217,10 @@ pub(super) fn json_of(record: Record<'_>) -> Value {
 fn shown(issued: &Value, base: Option<&str>) -> Result<String, Failure> {
     let text = |name: &str| issued[name].as_str();
     match (text("secret"), text("hookPath")) {
-        (Some(secret), _) => Ok(format!("{secret}\n")),
+        (Some(secret), _) => Ok(printable(secret, usize::MAX) + "\n"),
         (None, Some(path)) => {
             let base = base.unwrap_or_default().trim_end_matches('/');
-            Ok(format!("{base}{path}\n"))
+            Ok(format!("{base}{}\n", printable(path, usize::MAX)))
         }
         (None, None) => Err(not_the_service()),
     }

@@ -553,7 +553,7 @@ on_both_databases!(
         );
         let (code, _, errors) = on_server(&["create", "--client", "admin"]);
         assert!(
-            code == 1 && errors.contains("reserved for BILLABLES_ADMIN_TOKEN"),
+            code == 2 && errors.contains("reserved for BILLABLES_ADMIN_TOKEN"),
             "{errors}"
         );
         for on in [

@@ -8,7 +8,7 @@ use super::roll::{CHANGES_UNDECIDED, UNDECIDED_DELTA};
 use crate::store::backend::Backend;
 use crate::store::dialect::Dialect;
 use crate::store::error::StoreError;
-use crate::store::query::query;
+use crate::store::query::{Statement, query};
 use crate::store::sql::Sql;
 
 /// A derived row with its actual and its expected counts.
@@ -135,28 +135,17 @@ impl<D: Dialect> Backend<D> {
         until: i64,
         limit: i64,
     ) -> Result<Vec<ComparedDerived>, StoreError> {
-        let mut transaction = self.read.begin_with(D::BEGIN_LONG_READ).await?;
-        let found = query::<D>(account_buckets_with_log())
-            .bind(from)
-            .bind(until)
-            .bind(limit)
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(found)
+        let statement = query::<D>(account_buckets_with_log());
+        self.derived_compare(statement.bind(from).bind(until).bind(limit))
+            .await
     }
 
     pub(in crate::store) async fn account_totals_against_finer(
         &self,
         limit: i64,
     ) -> Result<Vec<ComparedDerived>, StoreError> {
-        let mut transaction = self.read.begin_with(D::BEGIN_LONG_READ).await?;
-        let found = query::<D>(account_totals_with_finer())
-            .bind(limit)
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(found)
+        let statement = query::<D>(account_totals_with_finer());
+        self.derived_compare(statement.bind(limit)).await
     }
 
     pub(in crate::store) async fn undecided_against_log(
@@ -165,13 +154,17 @@ impl<D: Dialect> Backend<D> {
         until: Option<&str>,
         limit: i64,
     ) -> Result<Vec<ComparedDerived>, StoreError> {
+        let statement = query::<D>(undecided_with_log());
+        self.derived_compare(statement.bind(after).bind(until).bind(limit))
+            .await
+    }
+
+    async fn derived_compare(
+        &self,
+        statement: Statement<D>,
+    ) -> Result<Vec<ComparedDerived>, StoreError> {
         let mut transaction = self.read.begin_with(D::BEGIN_LONG_READ).await?;
-        let found = query::<D>(undecided_with_log())
-            .bind(after)
-            .bind(until)
-            .bind(limit)
-            .fetch_all(&mut *transaction)
-            .await?;
+        let found = statement.fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(found)
     }
