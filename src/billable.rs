@@ -6,6 +6,7 @@ pub mod code;
 pub mod entry;
 pub mod identity;
 pub mod report;
+pub mod statement;
 pub mod timestamp;
 
 pub use code::Code;

@@ -13,6 +13,7 @@ pub(crate) mod lossless;
 pub mod negotiation;
 pub mod parameters;
 pub mod record;
+pub mod statement;
 pub mod status;
 pub mod value;
 mod xml;
