@@ -126,7 +126,7 @@ fn values(of: &Type) -> Vec<(&'static str, Value<'static>)> {
 }
 
 /// Whether samples have a member. An optional one without an example would contradict others.
-fn is_shown(member: &Member) -> bool {
+pub fn is_shown(member: &Member) -> bool {
     member.is_required || !member.example.is_empty()
 }
 

@@ -57,7 +57,7 @@ impl Object {
 }
 
 /// Writes a line of a statement.
-pub fn line(line: &Line) -> String {
+pub fn write_line(line: &Line) -> String {
     let text = |text: &Option<Text>| text.as_ref().map(|text| text.as_str().to_owned());
     let mut out = Object::new();
     out.text("line", Some(line.kind.as_str()));
@@ -122,7 +122,7 @@ pub struct LinesDigest {
 }
 
 impl LinesDigest {
-    /// Adds the next line, as [`line`] writes it.
+    /// Adds the next line, as [`write_line`] writes it.
     pub fn add(&mut self, line: &str) {
         self.sha.update(line);
         self.count += 1;
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn lines_are_written_as_ever() {
-        let written: String = lines().iter().map(line).collect();
+        let written: String = lines().iter().map(write_line).collect();
         assert_eq!(written, GOLDEN);
     }
 

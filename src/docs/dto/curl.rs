@@ -4,8 +4,9 @@ use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::line;
-use crate::contract::types::{Location, Member, MemberKind};
+use crate::contract::types::{Location, Member};
 use crate::contract::{Access, Operation};
+use crate::docs::samples;
 
 /// The characters to escape in path segments and query values.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
@@ -30,7 +31,7 @@ fn command(operation: &Operation, base_url: &str) -> String {
     let given = |location| {
         operation
             .fields()
-            .filter(move |field| field.location == location && !field.example.is_empty())
+            .filter(move |field| field.location == location && samples::is_shown(field))
     };
     let path = given(Location::Path).fold(operation.path.to_owned(), |path, field| {
         path.replace(&format!("{{{}}}", field.name), &escaped(field.example))
@@ -87,26 +88,14 @@ fn quoted(text: &str) -> String {
 
 /// Writes the example of a member as part of a JSON object.
 fn json_member(member: &Member) -> String {
-    let json = |text: &str| serde_json::Value::from(text).to_string();
-    let value = match member.kind {
-        MemberKind::Number(..) | MemberKind::Bool => member.example.to_owned(),
-        MemberKind::Texts(_) | MemberKind::Ids(_) | MemberKind::List(_) => {
-            format!("[{}]", json(member.example))
-        }
-        MemberKind::Text
-        | MemberKind::String
-        | MemberKind::Id
-        | MemberKind::Timestamp
-        | MemberKind::Date
-        | MemberKind::Choice(_) => json(member.example),
-    };
-    format!("{}:{value}", json(member.name))
+    format!("\"{}\":{}", member.name, samples::value(member).to_json())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{Language, source};
     use super::*;
+    use crate::contract::types::MemberKind;
     use crate::contract::{OPERATIONS, objects};
 
     fn curl(name: &str, base_url: &str) -> String {
