@@ -135,11 +135,12 @@ impl Bench {
     }
 
     /// The totals of June of an account, at a cut this many positions ago.
-    async fn totals_ago(&self, account: &str, positions: i64) -> usize {
-        let days = Days::parse(Zone::find("UTC").unwrap(), "2026-06-01", "2026-06-30").unwrap();
+    async fn totals_ago(&self, account: &str, positions: i64, by_day: bool) -> usize {
+        let zone = Zone::find("Europe/Rome").unwrap();
+        let days = Days::parse(zone, "2026-06-01", "2026-06-30").unwrap();
         let of = TotalsOf {
             days,
-            by_day: false,
+            by_day,
             account: Text::parse(Field::AccountId, account.to_owned()).ok(),
             customer: None,
             with_unattributed: false,
@@ -182,15 +183,19 @@ impl Bench {
         .await;
         let largest = "account-001";
         self.timed("a month's totals, now", "", async |bench| {
-            bench.totals_ago(largest, 0).await
+            bench.totals_ago(largest, 0, false).await
         })
         .await;
         self.timed("at a cut 600 entries ago", "≤ 2 × now", async |bench| {
-            bench.totals_ago(largest, 600).await
+            bench.totals_ago(largest, 600, false).await
         })
         .await;
         self.timed("at a cut a month ago", "≤ 0.5 s", async |bench| {
-            bench.totals_ago(largest, count / 12).await
+            bench.totals_ago(largest, count / 12, false).await
+        })
+        .await;
+        self.timed("by day and customer", "≤ 10 ms", async |bench| {
+            bench.totals_ago(largest, 0, true).await
         })
         .await;
     }
