@@ -69,9 +69,6 @@ pub trait Dialect: Driver {
     /// none; for all entries if the parameter is null.
     fn of_accounts(parameter: i64) -> Sql;
 
-    /// The condition for a column with one of the accounts `$parameter`, like [`Self::of_accounts`].
-    fn among_accounts(column: &'static str, parameter: i64) -> Sql;
-
     /// The number in the list `$parameter` that belongs to an entry's partition.
     fn at_partition(parameter: i64) -> Sql;
 

@@ -47,7 +47,8 @@ pub struct AccountRow {
 pub struct UndecidedRow {
     pub session_id: String,
     pub billable_count: i64,
-    /// The time of the first call, in microseconds since 1970; perhaps one that is voided by now.
+    /// The time of the first call, in microseconds since 1970; perhaps one that was attributed or
+    /// voided since.
     pub first_at: i64,
     /// The account of the session's decision, if it is carried out: what is left contradicts it.
     pub decided_account: Option<String>,

@@ -97,15 +97,9 @@ impl Dialect for Postgres {
     }
 
     fn of_accounts(parameter: i64) -> Sql {
-        Self::among_accounts("coalesce(billed_account_id, account_id)", parameter)
-    }
-
-    fn among_accounts(column: &'static str, parameter: i64) -> Sql {
         Sql::from("(cast($")
             + parameter
-            + " as text[]) is null or "
-            + column
-            + " "
+            + " as text[]) is null or coalesce(billed_account_id, account_id) "
             + Self::among(parameter)
             + ")"
     }

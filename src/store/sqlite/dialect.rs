@@ -60,11 +60,11 @@ impl Dialect for Sqlite {
     }
 
     fn of_accounts(parameter: i64) -> Sql {
-        Self::among_accounts("+coalesce(billed_account_id, account_id)", parameter)
-    }
-
-    fn among_accounts(column: &'static str, parameter: i64) -> Sql {
-        Sql::from("($") + parameter + " is null or " + column + " " + Self::among(parameter) + ")"
+        Sql::from("($")
+            + parameter
+            + " is null or +coalesce(billed_account_id, account_id) "
+            + Self::among(parameter)
+            + ")"
     }
 
     fn at_partition(parameter: i64) -> Sql {
